@@ -1,0 +1,95 @@
+"""Firing rates of the layers, and the alarm for layers that are silent or saturated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from snnjax.metrics.activity import Activity, as_totals
+
+RATE_BAND = (0.02, 0.55)
+
+
+class LayerRate(NamedTuple):
+    """How a layer's input fires, over all rows, channels, steps and samples.
+
+    Attributes:
+      name: the layer.
+      rate: non-zero entries / entries.
+      mean_count: spikes / entries.
+      level_fraction: mean_count / D, the fraction of the D binary steps that carry a spike.
+      entries: how many entries were seen.
+      alarm: "" inside the band, else "silent" or "saturated".
+    """
+
+    name: str
+    rate: float
+    mean_count: float
+    level_fraction: float
+    entries: int
+    alarm: str
+
+
+def firing_rates(
+    activity: Activity, *, levels: int = 1, band: tuple[float, float] = RATE_BAND
+) -> tuple[LayerRate, ...]:
+    """The firing rate of every layer with spiking input, in network order.
+
+    Args:
+      activity: `ActivityTotals` over batches, or the activities of one batch.
+      levels: D, the largest integer a neuron emits.
+      band: healthy non-zero fractions; a layer outside them carries an alarm.
+
+    Raises:
+      ValueError: `levels` below 1, or `band` is not an interval in [0, 1].
+    """
+    if levels < 1:
+        raise ValueError(f"levels must be at least 1; got {levels}.")
+    if not 0 <= band[0] < band[1] <= 1:
+        raise ValueError(f"band must be 0 <= low < high <= 1; got {band}.")
+    rows = []
+    for layer in as_totals(activity).layers:
+        if not layer.spiking:
+            continue
+        entries = max(layer.entries, 1)
+        rate, mean = layer.nonzero / entries, layer.spikes / entries
+        alarm = _alarm(rate, band)
+        rows.append(LayerRate(layer.name, rate, mean, mean / levels, layer.entries, alarm))
+    return tuple(rows)
+
+
+def mean_firing_rate(rates: Sequence[LayerRate]) -> float:
+    """The mean of the layers' rates, each layer counted once; 0 without spiking layers."""
+    return sum(row.rate for row in rates) / max(len(rates), 1)
+
+
+def rate_alarms(rates: Sequence[LayerRate]) -> tuple[str, ...]:
+    """One sentence for each layer in alarm: what it does, and what usually helps.
+
+    >>> rate_alarms([LayerRate("stem.2", 0.0, 0.0, 0.0, 512, "silent")])[0][:44]
+    "layer 'stem.2' is silent: 0.0 % of its input"
+    """
+    return tuple(_sentence(row) for row in rates if row.alarm)
+
+
+_FIX = {
+    "silent": (
+        "Lower the threshold, raise the scale or bias of the norm before the neuron, give the "
+        "leak a longer time constant, or use a wider surrogate so that gradients reach it."
+    ),
+    "saturated": (
+        "Raise the threshold or the number of levels D, lower the bias of the norm before the "
+        "neuron, or add a firing-rate penalty or weight decay."
+    ),
+}
+
+
+def _alarm(rate: float, band: tuple[float, float]) -> str:
+    if rate < band[0]:
+        return "silent"
+    return "saturated" if rate > band[1] else ""
+
+
+def _sentence(row: LayerRate) -> str:
+    share = f"{100 * row.rate:.1f} % of its input is non-zero"
+    return f"layer '{row.name}' is {row.alarm}: {share}. {_FIX[row.alarm]}"
