@@ -38,7 +38,7 @@ def top_k_accuracy(logits: Array, labels: Array, k: int, weight: Array | None = 
     own = jnp.take_along_axis(logits, labels[:, None], axis=1, mode="fill", fill_value=jnp.nan)
     before = jnp.arange(logits.shape[1]) < labels[:, None]
     above = ~(logits < own) & ~((logits == own) & ~before)  # NaN compares False: ranks above
-    hit = jnp.sum(above, axis=1) < k
+    hit = (jnp.sum(above, axis=1) < k) & (labels >= 0)  # a negative index would wrap
     w = jnp.ones(labels.shape, jnp.float32) if weight is None else weight
     return jnp.sum(jnp.where(hit, w, 0)) / jnp.maximum(jnp.sum(w), jnp.finfo(jnp.float32).tiny)
 
