@@ -1,11 +1,96 @@
-"""Entry point of the ``snnjax`` command."""
+"""Entry point of ``snnjax``: finds the command, turns expected errors into one line."""
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from collections.abc import Sequence
 
+from snnjax.cli.nearest import did_you_mean
+
+# Each command is the module of that name, with `run(arguments) -> None`; it is imported only when
+# called, so that `snnjax --help` needs neither jax nor tyro.
+COMMANDS = {
+    "train": "train an experiment; the last line on stdout is a JSON summary",
+    "evaluate": "test a trained run; the last line on stdout is a JSON summary",
+    "predict": "print the class probabilities of one file",
+    "compare": "put several run folders side by side",
+    "info": "parameters, capacities and synaptic operations of an experiment",
+    "profile": "time, bytes and FLOPs of the compiled step and of each layer",
+    "doctor": "devices, versions, flags and extras of this machine",
+}
+
+# What a user can cause and mend. Anything else is a defect of ours and keeps its traceback.
+EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
+
+
+def usage() -> str:
+    """The text of ``snnjax --help``."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: snnjax COMMAND [ARGUMENTS]",
+            "",
+            "Spiking neural networks in JAX, with sparse spike convolutions on point clouds.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "options:",
+            "  -h, --help   show this text; `snnjax COMMAND --help` lists a command's options",
+            "  --version    show the version",
+            "  --debug      after a command: the whole traceback of an error (or SNNJAX_DEBUG=1)",
+        ]
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    """Run one command; 0 if well, 2 for an expected error, 130 when interrupted."""
+    debug = "--debug" in arguments or os.environ.get("SNNJAX_DEBUG", "0") not in ("", "0")
+    try:
+        importlib.import_module(f"snnjax.cli.{command}").run(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        print(f"snnjax {command}: interrupted", file=sys.stderr)
+        return 130
+    except EXPECTED as error:
+        if debug:
+            raise
+        print(f"snnjax {command}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
-    raise NotImplementedError(sys.argv if argv is None else argv)
+    """Run one command and return its exit code.
+
+    Args:
+      argv: arguments after the program's name; those of the process by default.
+
+    >>> main(["--version"])
+    snnjax 0.1.0
+    0
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from snnjax import __version__
+
+        print(f"snnjax {__version__}")
+        return 0
+    command = arguments[0]
+    if command not in COMMANDS:
+        hint = did_you_mean(command, COMMANDS)
+        print(f"snnjax: error: there is no command {command!r}; {hint}", file=sys.stderr)
+        return 2
+    return _run(command, arguments[1:])

@@ -1,0 +1,38 @@
+"""``snnjax evaluate RUN_FOLDER [--data FOLDER]``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from snnjax.cli.options import Common, parse
+from snnjax.cli.output import quiet_stdout, summary_line
+from snnjax.train import evaluate
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Common):
+    """Which run, on what."""
+
+    run_folder: tyro.conf.Positional[Path]
+    """Folder that `snnjax train` wrote."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Test on this folder instead of the run's own data."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Which weights."""
+
+
+def run(arguments: list[str]) -> None:
+    """Evaluate and print the summary."""
+    options = parse(
+        EvaluateOptions,
+        arguments,
+        command="evaluate",
+        description="Test a trained run on its test split. The last line on stdout is JSON.",
+    )
+    with quiet_stdout():
+        summary = evaluate(options.run_folder, data=options.data, checkpoint=options.checkpoint)
+    print(summary_line(summary))

@@ -1,0 +1,100 @@
+"""Find an experiment by name, path or module."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import snnjax
+from snnjax.cli.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from snnjax.train import Experiment
+
+DEFAULT = "e3dsnn_t_shapes3d"
+
+
+def configs_folder() -> Path:
+    """Where the experiments lie: in the source checkout, else the copy that the wheel carries."""
+    package = Path(snnjax.__file__).resolve().parent
+    checkout = package.parent / "experiments" / "configs"
+    return checkout if checkout.is_dir() else package / "_configs"
+
+
+def experiment_names() -> list[str]:
+    """Names that ``snnjax train NAME`` takes."""
+    return sorted(p.stem for p in configs_folder().glob("*.py") if not p.stem.startswith("_"))
+
+
+def _module_from_path(path: Path) -> ModuleType:
+    name = f"_snnjax_experiment_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is not a Python file; an experiment is a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _module(reference: str) -> ModuleType:
+    if reference in (names := experiment_names()):
+        return _module_from_path(configs_folder() / f"{reference}.py")
+    path = Path(reference)
+    if path.suffix == ".py" or len(path.parts) > 1:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no experiment file {reference}")
+        return _module_from_path(path)
+    if "." in reference:
+        try:
+            return importlib.import_module(reference)
+        except ModuleNotFoundError as error:
+            if error.name is None or not reference.startswith(error.name):
+                raise
+            raise ValueError(
+                f"there is no module {reference!r}; {did_you_mean(reference, names)}"
+            ) from error
+    raise ValueError(f"there is no experiment {reference!r}; {did_you_mean(reference, names)}")
+
+
+def load_experiment(reference: str) -> tuple[Experiment, str]:
+    """The experiment that a name, a path to a .py file or a dotted module stands for.
+
+    Args:
+      reference: ``e3dsnn_t_shapes3d``, ``mine/run.py`` or ``experiments.configs.mine``. The file
+        defines `experiment`, a `snnjax.train.Experiment`.
+
+    Returns:
+      The experiment, and the file's docstring.
+
+    Raises:
+      ValueError: no such name (says the nearest), or the file defines no experiment.
+      FileNotFoundError: no such file.
+    """
+    from snnjax.train import Experiment
+
+    module = _module(reference)
+    experiment = getattr(module, "experiment", None)
+    if not isinstance(experiment, Experiment):
+        raise ValueError(
+            f"{module.__file__} must define `experiment`, a snnjax.train.Experiment; "
+            f"it has {type(experiment).__name__}"
+        )
+    return experiment, (module.__doc__ or "").strip()
+
+
+def split_reference(arguments: list[str]) -> tuple[str, list[str]]:
+    """The leading experiment reference of a command line, or the default, and the rest.
+
+    >>> split_reference(["mine.py", "--epochs", "2"])
+    ('mine.py', ['--epochs', '2'])
+    >>> split_reference(["--epochs", "2"])
+    ('e3dsnn_t_shapes3d', ['--epochs', '2'])
+    """
+    if arguments and not arguments[0].startswith("-"):
+        return arguments[0], arguments[1:]
+    return DEFAULT, arguments

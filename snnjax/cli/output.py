@@ -1,0 +1,53 @@
+"""What goes where: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SUMMARY_KEYS = (
+    "test_accuracy",
+    "parameters",
+    "firing_rate",
+    "synops",
+    "energy_mj",
+    "seconds",
+    "compiles",
+    "run_folder",
+)
+
+
+@contextlib.contextmanager
+def quiet_stdout() -> Iterator[None]:
+    """Send what others print to stderr, so that stdout holds only the result."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _plain(value: Any) -> Any:
+    """JSON types only; what is not finite becomes null, since JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return str(value)
+
+
+def summary_line(summary: Mapping[str, Any]) -> str:
+    """One line of JSON with the promised keys first.
+
+    >>> summary_line({"epochs": 3, "test_accuracy": 0.5})[:45]
+    '{"test_accuracy": 0.5, "parameters": null, "f'
+    """
+    ordered = {key: summary.get(key) for key in SUMMARY_KEYS}
+    return json.dumps(_plain({**ordered, **summary}), allow_nan=False)
