@@ -1,0 +1,77 @@
+"""The leaky integrate-and-fire neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.reset import Reset, subtract
+from snnjax.surrogates import atan
+
+
+class LIFParams(NamedTuple):
+    """Parameters of leaky integrate-and-fire neurons."""
+
+    decay: ArrayLike  # [] or [N]: exact(tau, dt) = exp(-dt/tau), or euler(tau, dt) = 1 - dt/tau
+    threshold: ArrayLike  # [] or [N]
+
+
+class LIFState(NamedTuple):
+    """State of leaky integrate-and-fire neurons."""
+
+    v: Array  # [..., N], membrane potential after the reset
+
+
+def lif_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> LIFState:
+    """The resting state of a population of `shape`."""
+    return LIFState(v=jnp.zeros(shape, dtype))
+
+
+def lif_step(
+    params: LIFParams,
+    state: LIFState,
+    current: ArrayLike,
+    *,
+    spike: Callable[[Array], Array] = atan,
+    reset: Reset = subtract,
+    scale_input: bool = False,
+) -> tuple[LIFState, Array]:
+    """One step of leaky integrate-and-fire: leak, integrate, fire, reset, in that order.
+
+        v' = decay * v + current                    (scale_input: + (1 - decay) * current)
+        z  = H(v' - threshold)
+        v  = reset(v', z, threshold)
+
+    The reset acts in the step of its spike, and the membrane leaks to 0. Libraries that reset in
+    the next step, or that fire on the old membrane, compute another model.
+
+    Args:
+      params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
+      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      current: input current, floating, shape [..., N]; cast to the membrane's dtype.
+      spike: surrogate spike function.
+      reset: `subtract`, `zero`, `none`, or one of them with `detach`.
+      scale_input: whether the input is scaled by 1 - decay, as in `decay_input` elsewhere; without
+        it a constant current c settles at c / (1 - decay), with it at c.
+
+    Returns:
+      The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.
+
+    Raises:
+      TypeError: current not floating, or wider than the membrane. ValueError: shapes do not fit.
+
+    >>> state, z = lif_step(LIFParams(0.9, 1.0), lif_init((1,)), jnp.array([1.5]))
+    >>> float(z[0]), float(state.v[0])
+    (1.0, 0.5)
+    """
+    current = jnp.asarray(current)
+    decay, threshold = as_param(params.decay, state.v), as_param(params.threshold, state.v)
+    x = as_current(current, state.v)
+    v = decay * state.v + ((1.0 - decay) * x if scale_input else x)
+    z = spike(v - threshold)
+    return LIFState(reset(v, z, threshold)), z.astype(current.dtype)

@@ -1,0 +1,104 @@
+"""What all neurons share: how a current meets a membrane, and decays from time constants."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+
+def as_current(current: ArrayLike, v: Array) -> Array:
+    """The input current in the membrane's dtype and of a shape that the membrane can take.
+
+    Args:
+      current: input of one step, floating point, of a shape that broadcasts to that of `v`.
+      v: membrane potential.
+
+    Raises:
+      TypeError: when `current` is not floating, or wider than the membrane (which would narrow it).
+      ValueError: when `current` does not broadcast to the shape of `v`.
+    """
+    current = jnp.asarray(current)
+    if not jnp.issubdtype(current.dtype, jnp.floating):
+        raise TypeError(
+            f"`current` must be floating point; got {current.dtype}. "
+            "Cast it first, for instance with .astype(jnp.float32)."
+        )
+    if jnp.finfo(current.dtype).bits > jnp.finfo(v.dtype).bits:
+        raise TypeError(
+            f"`current` is {current.dtype} but the membrane {v.dtype}: adding it would narrow it. "
+            f"Make the state with dtype={current.dtype}, or cast the current."
+        )
+    try:
+        fits = jnp.broadcast_shapes(current.shape, v.shape) == v.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"`current` has shape {current.shape}, which does not fit the membrane's {v.shape}. "
+            "Make the state with the shape of one step of the input, [B, ..., N]."
+        )
+    return current.astype(v.dtype)
+
+
+def as_param(value: ArrayLike, v: Array) -> Array:
+    """A parameter in the membrane's dtype."""
+    return jnp.asarray(value, v.dtype)
+
+
+def _concrete(x: ArrayLike) -> np.ndarray | None:
+    """The values of `x` on the host, or None while it is being traced."""
+    try:
+        return np.asarray(x)
+    except jax.errors.TracerArrayConversionError:
+        return None
+
+
+def _positive(name: str, value: ArrayLike) -> Array:
+    known = _concrete(value)
+    if known is not None and not np.all(np.isfinite(known) & (known > 0)):
+        raise ValueError(f"`{name}` must be finite and above 0; got {value}.")
+    value = jnp.asarray(value)
+    return value.astype(jnp.promote_types(value.dtype, jnp.float32))
+
+
+def exact(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
+    """The factor by which a membrane decays in a step, solved exactly: exp(-dt / tau).
+
+    Args:
+      tau: time constant above 0, any shape, in the unit of `dt`.
+      dt: length of a step.
+
+    Returns:
+      Decays in (0, 1), at least float32. Only concrete values are checked, never traced ones.
+
+    >>> round(float(exact(20.0)), 4)
+    0.9512
+    """
+    tau, dt = _positive("tau", tau), _positive("dt", dt)
+    return jnp.exp(-dt.astype(tau.dtype) / tau)
+
+
+def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
+    """The factor by which a membrane decays in a forward-Euler step: 1 - dt / tau.
+
+    Args:
+      tau: time constant, at least `dt`, any shape, in the unit of `dt`.
+      dt: length of a step.
+
+    Returns:
+      Decays in [0, 1), at least float32. Only concrete values are checked, never traced ones.
+
+    >>> float(euler(2.0))
+    0.5
+    """
+    known_tau, known_dt = _concrete(tau), _concrete(dt)
+    tau, dt = _positive("tau", tau), _positive("dt", dt)
+    if known_tau is not None and known_dt is not None and np.any(known_dt > known_tau):
+        raise ValueError(
+            f"`dt` must not exceed `tau`: the Euler decay 1 - dt/tau would be negative; got "
+            f"dt={known_dt} with tau={known_tau}. Use a smaller dt, or exact(tau, dt)."
+        )
+    return 1.0 - dt.astype(tau.dtype) / tau

@@ -1,0 +1,79 @@
+"""What a membrane does after a spike. A reset is a function of (v, z, threshold)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from snnjax.surrogates import lookup
+
+Reset = Callable[[Array, Array, Array], Array]
+
+
+def subtract(v: Array, z: Array, threshold: Array) -> Array:
+    """The soft reset: v - z * threshold. What exceeds the threshold is kept.
+
+    >>> float(subtract(jnp.array(1.5), jnp.array(1.0), jnp.array(1.0)))
+    0.5
+    """
+    return v - z * threshold
+
+
+def zero(v: Array, z: Array, threshold: Array) -> Array:
+    """The hard reset: (1 - z) * v, for integer spikes (1 - min(z, 1)) * v.
+
+    >>> float(zero(jnp.array(1.5), jnp.array(1.0), jnp.array(1.0)))
+    0.0
+    """
+    del threshold
+    return v * (1.0 - jnp.where(z > 1.0, jnp.ones_like(z), z))
+
+
+def none(v: Array, z: Array, threshold: Array) -> Array:
+    """No reset: v. The potential goes on as if there had been no spike."""
+    del z, threshold
+    return v
+
+
+@functools.cache
+def detach(reset: Reset) -> Reset:
+    """The same reset, with no gradient through the spike in it.
+
+    Args:
+      reset: `subtract`, `zero` or a function like them.
+
+    Returns:
+      `reset(v, stop_gradient(z), threshold)`; the same object for the same reset.
+
+    >>> v, z = jnp.array(1.5), jnp.array(1.0)
+    >>> float(jax.grad(detach(subtract), argnums=1)(v, z, 1.0))
+    0.0
+    """
+
+    def detached(v: Array, z: Array, threshold: Array) -> Array:
+        return reset(v, jax.lax.stop_gradient(z), threshold)
+
+    detached.__name__ = detached.__qualname__ = f"detach_{getattr(reset, '__name__', 'reset')}"
+    return detached
+
+
+RESETS: dict[str, Reset] = {
+    "subtract": subtract,
+    "zero": zero,
+    "none": none,
+    "detach_subtract": detach(subtract),
+    "detach_zero": detach(zero),
+}
+
+
+def get_reset(name: str) -> Reset:
+    """The reset of that name, for the command line; a ValueError gives the nearest valid name.
+
+    >>> get_reset("zero") is zero
+    True
+    """
+    return lookup(RESETS, name, "reset")
