@@ -1,0 +1,128 @@
+"""Read .npy and .npz files that nobody vouches for: never unpickle, never trust a size."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from .errors import DataError
+
+MAX_BYTES = 8 << 30  # of one file, unpacked
+_NPY, _ZIP = b"\x93NUMPY", b"PK"
+_PICKLES = tuple(b"\x80" + bytes([version]) for version in range(2, 6))
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """The array of a .npy file.
+
+    Raises:
+      DataError: not a .npy file, a pickle, object dtype, or fewer or more bytes than its header says.
+    """
+    path = Path(path)
+    _check_magic(path, _NPY, ".npy")
+    with open(path, "rb") as file:
+        return _read_array(file, path.stat().st_size, path, path.name)
+
+
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of a .npz file by name.
+
+    Raises:
+      DataError: not a zip, a pickle, truncated or damaged, object dtype, or too large unpacked.
+    """
+    path = Path(path)
+    _check_magic(path, _ZIP, ".npz")
+    out = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+            total = sum(m.file_size for m in members)
+            if total > MAX_BYTES:
+                raise DataError.at(
+                    path,
+                    f"unpacks to {total} bytes, more than the {MAX_BYTES} this reader takes",
+                    fix="split the file",
+                )
+            for member in members:
+                with archive.open(member) as file:
+                    name = member.filename.removesuffix(".npy")
+                    out[name] = _read_array(file, member.file_size, path, name)
+    except _DAMAGED as error:
+        raise DataError.at(
+            path,
+            f"the archive is truncated or damaged ({error})",
+            byte=path.stat().st_size,
+            fix="copy or download the file again",
+        ) from error
+    if not out:
+        raise DataError.at(path, "holds no arrays", fix="save it with numpy.savez")
+    return out
+
+
+def _check_magic(path: Path, magic: bytes, kind: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise DataError.at(
+            path, f"cannot be read ({error.strerror})", fix="check the path"
+        ) from error
+    if head.startswith(magic):
+        return
+    if head.startswith(_PICKLES):
+        raise DataError.at(
+            path,
+            f"is a Python pickle named {kind}; unpickling can run any code, so it is refused",
+            byte=0,
+            fix=f"load it where you trust it and save plain numeric arrays as {kind}",
+        )
+    found = "is empty" if not head else f"does not start like a {kind} file (found {head!r})"
+    raise DataError.at(path, found, byte=0, fix=f"save the data as {kind} with NumPy")
+
+
+def _read_array(file: IO[bytes], size: int, path: Path, name: str) -> np.ndarray:
+    """One .npy stream of `size` bytes; its header must agree with that size."""
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    except ValueError as error:
+        raise DataError.at(
+            path,
+            f"the header of array '{name}' is not valid ({error})",
+            byte=0,
+            fix="save it again",
+        ) from error
+    start = file.tell()
+    if dtype.hasobject:
+        raise DataError.at(
+            path,
+            f"array '{name}' holds pickled Python objects, which can run any code, so it is refused",
+            byte=start,
+            fix="save plain numbers; clouds of different sizes go into one flat array with `offset`",
+        )
+    items = 1
+    for extent in shape:  # Python integers: a hostile shape cannot overflow
+        items *= int(extent)
+    if min(shape, default=0) < 0 or items * dtype.itemsize != size - start:
+        raise DataError.at(
+            path,
+            f"array '{name}' says shape {shape} of {dtype}, {items * dtype.itemsize} bytes, "
+            f"but {size - start} follow",
+            byte=start,
+            fix="the file is truncated or damaged; copy it again",
+        )
+    data = file.read(size - start)
+    if len(data) != size - start:
+        raise DataError.at(
+            path, f"array '{name}' ends early", byte=start + len(data), fix="copy the file again"
+        )
+    flat = np.frombuffer(data, dtype)
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)

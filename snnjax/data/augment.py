@@ -1,0 +1,129 @@
+"""Random transformations of a batch of clouds, on the host and for the whole batch at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .rotations import about_axis, uniform_rotations
+
+Rotation = Literal["none", "x", "y", "z", "so3"]
+INSIDE = 0.999  # the largest coordinate after augmentation
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done to a training cloud, in this order.
+
+        p = p * (mirror * stretch * scale);  p = p R;  p = p + jitter;  drop points
+        p = p * min(1, 0.999 / max|p|);      p = p + shift, as far as the cube [-1, 1]^3 leaves room
+
+    So a cloud is never cut by the grid's border, and never clamped onto it. Normals (columns 3..5 of
+    six) are carried along by the inverse transpose and keep unit length.
+    """
+
+    rotate: Rotation = "none"
+    """rotation: "none", by any angle about one axis ("x", "y", "z"), or any of SO(3) ("so3")"""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """range of one factor for all axes; above 1 only where the cloud leaves room"""
+    stretch: tuple[float, float] = (1.0, 1.0)
+    """range of a factor for each axis"""
+    shift: float = 0.0
+    """largest shift along each axis, in grid units (the grid spans 2)"""
+    jitter: float = 0.0
+    """standard deviation of the noise on each coordinate, clipped at three of them"""
+    drop: float = 0.0
+    """largest fraction of the points left out"""
+    flip: bool = False
+    """mirror x, and y, each in half of the clouds"""
+
+    def __post_init__(self):
+        if self.rotate not in ("none", "x", "y", "z", "so3"):
+            raise ValueError(
+                f'`rotate` must be "none", "x", "y", "z" or "so3"; got {self.rotate!r}'
+            )
+        for name in ("scale", "stretch"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high < np.inf:
+                raise ValueError(
+                    f"`{name}` must be (low, high) with 0 < low <= high; got {low, high}"
+                )
+        for name in ("shift", "jitter"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be in [0, 1); got {getattr(self, name)}")
+        if not 0 <= self.drop < 1:
+            raise ValueError(f"`drop` must be in [0, 1); got {self.drop}. 0.2 drops up to a fifth")
+
+    def __call__(
+        self, points: np.ndarray, count: np.ndarray, rngs: list[np.random.Generator]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Transform a batch; sample b sees only draws of rngs[b].
+
+        Args:
+          points: float32 [B, P, C], zeros after the count. count: int32 [B]. rngs: B generators.
+
+        Returns:
+          new points float32 [B, P, C] and counts int32 [B].
+        """
+        q = np.stack([rng.random(13, dtype=np.float32) for rng in rngs])
+        valid = np.arange(points.shape[1]) < count[:, None]
+        matrix = self._matrices(q)
+        xyz = points[..., :3] @ matrix
+        features = points[..., 3:]
+        if features.shape[-1] == 3:
+            features = _unit_rows(features @ np.linalg.inv(matrix).transpose(0, 2, 1))
+        if self.jitter:
+            noise = np.stack([r.standard_normal(xyz.shape[1:], dtype=np.float32) for r in rngs])
+            np.clip(noise, -3, 3, out=noise)
+            noise *= np.float32(self.jitter)
+            xyz += noise * valid[..., None]
+        out = xyz if features.shape[-1] == 0 else np.concatenate([xyz, features], axis=-1)
+        if self.drop:
+            out, count = self._thin(out, valid, q[:, 9], rngs)
+            valid = np.arange(points.shape[1]) < count[:, None]
+        self._place(out[..., :3], valid, q[:, 10:13])
+        return out, count.astype(np.int32)
+
+    def _matrices(self, q: np.ndarray) -> np.ndarray:
+        """One linear map for each sample, float32 [B, 3, 3], for row vectors."""
+        factor = _between(q[:, :1], self.scale) * _between(q[:, 1:4], self.stretch)
+        if self.flip:
+            factor[:, :2] *= np.where(q[:, 4:6] < 0.5, -1, 1)
+        if self.rotate == "none":
+            return factor[:, None] * np.eye(3, dtype=np.float32)
+        if self.rotate == "so3":
+            turn = uniform_rotations(q[:, 6:9])
+        else:
+            turn = about_axis(2 * np.pi * q[:, 6], "xyz".index(self.rotate))
+        return factor[:, :, None] * turn
+
+    def _thin(self, points, valid, fraction, rngs):
+        """Leave out a random part of each cloud, but never all of it."""
+        chance = np.stack([rng.random(valid.shape[1], dtype=np.float32) for rng in rngs])
+        keep = valid & (chance >= self.drop * fraction[:, None])
+        keep[:, 0] = valid[:, 0]
+        order = np.argsort(~keep, axis=1, kind="stable")
+        out = np.take_along_axis(points, order[..., None], axis=1)
+        count = keep.sum(1)
+        out[np.arange(valid.shape[1]) >= count[:, None]] = 0
+        return out, count
+
+    def _place(self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray) -> None:
+        """Shrink what sticks out of the cube, then shift within it; in place."""
+        extent = np.maximum(np.abs(xyz.reshape(len(xyz), -1)).max(1), INSIDE)
+        xyz *= (np.float32(INSIDE) / extent)[:, None, None]
+        if self.shift:
+            shift = np.float32(self.shift) * (2 * q - 1)
+            shift = np.clip(shift, -INSIDE - xyz.min(1), INSIDE - xyz.max(1))
+            xyz += shift[:, None] * valid[..., None]
+
+
+def _between(q: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    return np.float32(limits[0]) + np.float32(limits[1] - limits[0]) * q
+
+
+def _unit_rows(x: np.ndarray) -> np.ndarray:
+    norm = np.sqrt(np.einsum("bmc,bmc->bm", x, x))[..., None]
+    return x / np.where(norm > 0, norm, 1)

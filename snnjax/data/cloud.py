@@ -1,0 +1,120 @@
+"""One point cloud: scale it, thin it, hold many of them in one array."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .batch import subset
+
+RADIUS = 0.999  # a little inside the unit ball, so that no point falls off the grid's upper face
+
+
+def normalise(points: np.ndarray, radius: float = RADIUS) -> np.ndarray:
+    """Centre a cloud on its centroid and scale it into a ball.
+
+        p' = radius * (p - mean p) / max |p - mean p|
+
+    Columns after the third (normals, features) stay. A cloud whose points are all equal goes to
+    the origin; an empty one stays empty.
+
+    Args:
+      points: [n, C] with C >= 3. radius: of the ball round the origin.
+
+    Returns:
+      float32 [n, C].
+
+    >>> normalise(np.array([[0., 0, 0], [2, 0, 0]]), radius=1.0)[:, 0].tolist()
+    [-1.0, 1.0]
+    """
+    points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] < 3:
+        raise ValueError(f"a cloud is [n, C] with C >= 3; got shape {points.shape}")
+    out = points.astype(np.float32)
+    if len(out) == 0:
+        return out
+    xyz = points[:, :3].astype(np.float64)
+    if not np.isfinite(xyz).all():
+        bad = int(np.flatnonzero(~np.isfinite(xyz).all(1))[0])
+        raise ValueError(f"point {bad} has a NaN or infinite coordinate: {xyz[bad].tolist()}")
+    xyz = xyz / max(float(np.abs(xyz).max()), np.finfo(np.float64).tiny)  # no overflow in squares
+    xyz = xyz - xyz.mean(0)
+    norm = float(np.sqrt((xyz**2).sum(1).max()))
+    # below this the points are equal up to the rounding of the mean
+    out[:, :3] = xyz * (radius / norm) if norm > 1e-12 else 0.0
+    return out
+
+
+def sample_points(points: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Exactly `n` rows of a cloud: without replacement if it has enough, else all and some twice.
+
+    >>> sample_points(np.eye(3), 5, np.random.default_rng(0)).shape
+    (5, 3)
+    """
+    if n < 1:
+        raise ValueError(f"`n` must be at least 1; got {n}")
+    if len(points) == 0:
+        raise ValueError("cannot sample from an empty cloud; leave it out or give it points")
+    if len(points) >= n:
+        return points[rng.choice(len(points), n, replace=False)]
+    extra = rng.integers(0, len(points), n - len(points))
+    return np.concatenate([points, points[extra]])
+
+
+class CloudSet:
+    """Labelled clouds of different sizes in memory: one flat array and offsets.
+
+    Args:
+      flat: float32 [M, C], all clouds one after the other. offset: int64 [N + 1], cloud i owns
+        rows offset[i]:offset[i+1]. labels: int32 [N] into class_names.
+      names: what to call sample i in a message. skipped: samples left out while reading.
+    """
+
+    def __init__(
+        self,
+        flat: np.ndarray,
+        offset: np.ndarray,
+        labels: np.ndarray,
+        class_names: tuple[str, ...],
+        *,
+        names: tuple[str, ...] | None = None,
+        skipped: int = 0,
+    ):
+        self.flat = flat
+        self.offset = offset
+        self.labels = labels
+        self.class_names = class_names
+        self.names = names
+        self.skipped = skipped
+        self.in_channels = int(flat.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def points(self, i: int) -> np.ndarray:
+        """The cloud of sample i, float32 [n, C] (a view)."""
+        return self.flat[self.offset[i] : self.offset[i + 1]]
+
+    def label(self, i: int) -> int:
+        return int(self.labels[i])
+
+    def gather(
+        self, index: np.ndarray, points: int, rngs: list[np.random.Generator]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Many clouds at once, float32 [B, points, C], and their counts (see `batch.gather`)."""
+        start, size = self.offset[index], np.diff(self.offset)[index]
+        count = np.minimum(size, points).astype(np.int32)
+        out = np.zeros((len(index), points, self.in_channels), np.float32)
+        for row, (a, n, rng) in enumerate(zip(start.tolist(), size.tolist(), rngs, strict=True)):
+            out[row, : count[row]] = self.flat[a : a + n][subset(n, points, rng)]
+        return out, count
+
+    def name(self, i: int) -> str:
+        """The shape's own name, or its position."""
+        return self.names[i] if self.names else str(i)
+
+
+def stack_clouds(clouds: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Clouds [n_i, C] as one flat float32 array and int64 offsets [N + 1]."""
+    offset = np.zeros(len(clouds) + 1, np.int64)
+    np.cumsum([len(c) for c in clouds], out=offset[1:])
+    return np.concatenate(clouds).astype(np.float32, copy=False), offset

@@ -1,0 +1,77 @@
+"""One door to every data set: the embedded generator, or a folder whose layout is recognised."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from .batch import PointDataset
+from .errors import DataError
+from .packed import load_packed
+from .shapes3d import SPLITS, Shapes3D
+
+EMBEDDED = "shapes3d"
+LAYOUTS = """understood layouts:
+  <folder>/train.npz, test.npz                  packed splits (arrays: see snnjax.data.packed)"""
+
+
+def load_dataset(
+    source: str,
+    split: str,
+    *,
+    points: int = 1024,
+    seed: int = 0,
+    skip_bad: bool = False,
+    size: int | None = None,
+) -> PointDataset:
+    """One split of labelled clouds.
+
+    Args:
+      source: "shapes3d", or a folder. split: "train" or "test".
+      points: per generated shape. seed: of generated shapes.
+      skip_bad: leave out samples that cannot be read, count them in `.skipped` and log each.
+      size: so many samples at most (shapes3d: exactly).
+
+    Raises:
+      DataError: the folder is missing or its layout is not understood, or a file is bad.
+
+    >>> load_dataset("shapes3d", "test", points=32, size=12).class_names[:3]
+    ('sphere', 'box', 'cylinder')
+    """
+    if split not in SPLITS:
+        raise ValueError(f"`split` must be 'train' or 'test'; got {split!r}")
+    if size is not None and size < 1:
+        raise ValueError(f"`size` must be at least 1; got {size}")
+    if source == EMBEDDED:
+        return Shapes3D(split, points=points, seed=seed, size=size)
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise DataError(_missing(source, folder))
+    packed = folder / f"{split}.npz"
+    if packed.is_file():
+        return load_packed(packed, train=split == "train", skip_bad=skip_bad, size=size)
+    raise DataError.at(folder, f"no {split} split is found here", fix=f"use one of the {LAYOUTS}")
+
+
+def _missing(source: str, folder: Path) -> str:
+    """What to say about a source that is neither a name nor a folder."""
+    if folder.is_file():
+        return f"{source} is a file; a data set is a folder or the name '{EMBEDDED}'; {LAYOUTS}"
+    if difflib.get_close_matches(source.lower(), [EMBEDDED], cutoff=0.6):
+        return f"no data set or folder is called '{source}'; did you mean '{EMBEDDED}'?"
+    parent = next(p for p in folder.absolute().parents if p.is_dir())
+    near = difflib.get_close_matches(
+        folder.absolute().relative_to(parent).parts[0], _folders(parent), n=1
+    )
+    hint = f"; did you mean {parent / near[0]}?" if near else ""
+    return (
+        f"the data folder {source} does not exist; the nearest existing path is {parent}{hint}\n"
+        f"Give '{EMBEDDED}' or a folder; {LAYOUTS}"
+    )
+
+
+def _folders(parent: Path) -> list[str]:
+    try:
+        return [p.name for p in parent.iterdir() if p.is_dir()]
+    except OSError:
+        return []

@@ -1,0 +1,135 @@
+"""Batches of a point data set as a resumable grain iterator."""
+
+from __future__ import annotations
+
+import grain
+import numpy as np
+
+from .augment import Augment
+from .batch import PointBatch, PointDataset, gather
+
+_ORDER, _SAMPLE = 2, 3  # names of the two random streams of a run
+_ENDLESS = 1 << 40
+
+
+def steps_per_epoch(dataset: PointDataset, batch_size: int, *, train: bool) -> int:
+    """Training leaves out the last, partial batch; evaluation fills it up."""
+    whole, rest = divmod(len(dataset), batch_size)
+    return whole if train else whole + (rest > 0)
+
+
+def batches(
+    dataset: PointDataset,
+    batch_size: int,
+    *,
+    points: int,
+    seed: int,
+    train: bool,
+    augment: Augment | None = None,
+    start_step: int = 0,
+    epochs: int | None = None,
+    prefetch: int = 0,
+) -> grain.DatasetIterator:
+    """Iterate over a split in batches, deterministically.
+
+    Training shuffles every epoch anew and drops its last partial batch; evaluation keeps the order and
+    fills the last batch with empty clouds of weight 0 and index -1. The order depends on (seed, epoch)
+    only, and the draws for one sample on (seed, epoch, its position) only, so the batch of a step is
+    the same however the iterator got there. `get_state()` gives a JSON-able dict for `set_state()`.
+
+    Args:
+      dataset: the split. batch_size: B. points: P, at most so many points are kept of a cloud.
+      seed: of the run. train: shuffle and augment. augment: refused in evaluation.
+      start_step: the first batch to produce. epochs: how many; None is endless in training, one in
+        evaluation. prefetch: batches made ahead by one thread; 0 makes them when asked.
+
+    Returns:
+      a grain iterator of `PointBatch`.
+
+    >>> from snnjax.data import load_dataset
+    >>> it = batches(load_dataset("shapes3d", "test", points=64, size=10), 4, points=64, seed=0, train=False)
+    >>> [float(b.weight.sum()) for b in it]
+    [4.0, 4.0, 2.0]
+    """
+    for name, value, low in (
+        ("batch_size", batch_size, 1),
+        ("points", points, 1),
+        ("prefetch", prefetch, 0),
+    ):
+        if value < low:
+            raise ValueError(f"`{name}` must be at least {low}; got {value}")
+    if augment is not None and not train:
+        raise ValueError(
+            "`augment` is for training only; pass augment=None to evaluate clean clouds"
+        )
+    source = BatchSource(dataset, batch_size, points, seed, train, augment, epochs)
+    if not 0 <= start_step <= len(source):
+        raise ValueError(f"`start_step` must be in 0..{len(source)}; got {start_step}")
+    options = grain.ReadOptions(num_threads=int(prefetch > 0), prefetch_buffer_size=prefetch)
+    iterator = iter(grain.MapDataset.source(source).to_iter_dataset(options))
+    if start_step:
+        iterator.set_state({"next_index": start_step})
+    return iterator
+
+
+class BatchSource:
+    """Random access to the batches of a run: element `step` is a whole batch."""
+
+    def __init__(
+        self,
+        dataset: PointDataset,
+        batch_size: int,
+        points: int,
+        seed: int,
+        train: bool,
+        augment: Augment | None,
+        epochs: int | None,
+    ):
+        self.dataset, self.batch_size, self.points = dataset, batch_size, points
+        self.seed, self.train, self.augment = seed, train, augment
+        self.steps = steps_per_epoch(dataset, batch_size, train=train)
+        if self.steps == 0:
+            raise ValueError(
+                f"a split of {len(dataset)} samples fills no batch of {batch_size}; "
+                f"lower the batch size or add data"
+            )
+        endless = _ENDLESS if train else self.steps
+        self.length = endless if epochs is None else epochs * self.steps
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(len(dataset)))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, step: int) -> PointBatch:
+        epoch, inside = divmod(int(step), self.steps)
+        first = inside * self.batch_size
+        index = self._epoch_order(epoch)[first : first + self.batch_size]
+        rngs = [self._stream(_SAMPLE, epoch, first + k) for k in range(len(index))]
+        points, count = gather(self.dataset, index, self.points, rngs)
+        if self.augment is not None:
+            points, count = self.augment(points, count, rngs)
+        label = np.array([self.dataset.label(int(i)) for i in index], np.int32)
+        weight = np.ones(len(index), np.float32)
+        batch = PointBatch(points, count, label, weight, index.astype(np.int32))
+        return _fill(batch, self.batch_size) if len(index) < self.batch_size else batch
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        if not self.train:
+            return self._order[1]
+        known = self._order
+        if known[0] != epoch:
+            order = self._stream(_ORDER, epoch).permutation(len(self.dataset))
+            known = self._order = (epoch, order)
+        return known[1]
+
+    def _stream(self, *key: int) -> np.random.Generator:
+        sequence = np.random.SeedSequence(self.seed, spawn_key=key)
+        return np.random.Generator(np.random.SFC64(sequence))
+
+
+def _fill(batch: PointBatch, size: int) -> PointBatch:
+    """Append empty clouds of weight 0 and index -1 up to `size` rows."""
+    more = size - len(batch.label)
+    padded = [np.concatenate([a, np.zeros((more, *a.shape[1:]), a.dtype)]) for a in batch]
+    padded[4][-more:] = -1
+    return PointBatch(*padded)
