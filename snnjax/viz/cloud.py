@@ -126,7 +126,7 @@ def _draw_level(
             Poly3DCollection(quads, facecolors=colours, edgecolors=edges, linewidths=0.3)
         )
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
-    ax.set_box_aspect((1, 1, 1), zoom=1.35)
+    ax.set_box_aspect((1, 1, 1), zoom=1.35)  # pyright: ignore[reportArgumentType] (typed as int)
     ax.view_init(elev=22, azim=-60)
     ax.set_axis_off()
     text = f"{level.title}\n{len(level.coords)} voxels"
@@ -183,7 +183,7 @@ def _colours(figure: Figure, ax: Axes3D, level: CloudLevel) -> np.ndarray:
     shades = ScalarMappable(norm, "viridis")
     bar = figure.colorbar(shades, ax=ax, shrink=0.6, pad=0.0, aspect=14)
     bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    bar.set_label("spikes of a voxel", fontsize=8)
+    bar.set_label("spikes of a voxel (grey: none)", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     colours = np.asarray(shades.to_rgba(level.counts)).reshape(-1, 4)
     colours[level.counts <= 0] = to_rgba(_SILENT)

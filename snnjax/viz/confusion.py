@@ -52,7 +52,7 @@ def worst_confusions(
     wrong = np.array(confusion)
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
-    cells = [np.unravel_index(i, wrong.shape) for i in order]
+    cells = [divmod(int(i), len(class_names)) for i in order]
     return [(class_names[i], class_names[j], int(wrong[i, j])) for i, j in cells if wrong[i, j]]
 
 

@@ -46,8 +46,8 @@ _FIRST = (
 
 
 def page(title: str, body: str) -> str:
-    """A whole page; it loads nothing but the pictures beside it."""
-    policy = "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'"
+    """A whole page that needs nothing but the pictures beside it and runs no script."""
+    policy = "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -97,8 +97,8 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 def energy_bars(summary: Mapping[str, Any]) -> str:
     """The energy of one sample beside the ANN twin's on the same voxels."""
-    snn, ann = summary.get("energy_mj"), summary.get("ann_energy_mj")
-    if not _positive(snn) or not _positive(ann):
+    snn, ann = _positive(summary.get("energy_mj")), _positive(summary.get("ann_energy_mj"))
+    if snn is None or ann is None:
         return "<p>No energy was counted.</p>"
     widths = [24 * value / max(snn, ann) for value in (snn, ann)]
     rows = "".join(
@@ -162,5 +162,5 @@ def _cell(text: str) -> str:
     return f'<td class="number">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
 
 
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+def _positive(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and math.isfinite(value) and value > 0 else None

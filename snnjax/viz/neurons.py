@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from snnjax.viz.style import BLUE, GREY, PALETTE, VERMILION, new_figure, tidy
+from snnjax.viz.style import BLACK, BLUE, GREY, PALETTE, VERMILION, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +31,12 @@ def spike_raster(
     steps, neurons = spikes.shape
     figure = new_figure(7.2, min(max(1.9 + 0.05 * neurons, 3.2), 7.0))
     top, low = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
+    if groups is not None and np.shape(groups) != (neurons,):
+        raise ValueError(f"groups must be [{neurons}], one a neuron; got {np.shape(groups)}.")
     t, n = np.nonzero(spikes)
     mark = float(np.clip(0.75 * 72 * 0.72 * figure.get_figheight() / max(neurons, 1), 1.2, 9))
-    alpha = np.clip(0.35 + 0.65 * spikes[t, n] / max(spikes.max(), 1), 0, 1)
-    colours: str | list[str] = "#222222"
-    if groups is not None:
-        colours = [PALETTE[int(g) % len(PALETTE)] for g in np.asarray(groups)[n]]
-    top.scatter(t, n, s=mark**2, marker="|", c=colours, alpha=alpha, linewidths=1.2)
+    colours = _mark_colours(spikes[t, n], spikes.max(), None if groups is None else groups[n])
+    top.scatter(t, n, s=mark**2, marker="|", c=colours, linewidths=1.2)
     top.set_ylim(-0.5, neurons - 0.5)
     rate = spikes.mean(axis=1)
     low.fill_between(np.arange(steps), rate, step="mid", color=BLUE, alpha=0.35, linewidth=0)
@@ -108,8 +107,20 @@ def surrogate_figure(
     tidy(left, title="Forward", xlabel="v - threshold", ylabel="spike", grid="y")
     tidy(right, title="Surrogate derivative", xlabel="v - threshold", grid="y")
     right.set_ylim(0, 1.1 * max(min(max(peaks), 3 * float(np.median(peaks))), 1e-3))
-    right.legend(fontsize=9, frameon=False)
+    right.legend(fontsize=9, frameon=False, handlelength=1.4, loc="upper right")
     return figure
+
+
+def _mark_colours(counts: np.ndarray, top: float, groups: np.ndarray | None) -> np.ndarray:
+    """RGBA [M, 4] of the marks: the group's colour, fainter for a count below the largest."""
+    from matplotlib.colors import to_rgba_array
+
+    palette = to_rgba_array(PALETTE)
+    colours = np.tile(to_rgba_array(BLACK), (len(counts), 1))
+    if groups is not None:
+        colours = palette[np.asarray(groups, int) % len(palette)]
+    colours[:, 3] = 0.35 + 0.65 * counts / max(top, 1)
+    return colours
 
 
 def _draw_trace(
