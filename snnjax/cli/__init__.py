@@ -1,3 +1,3 @@
 """The command line: ``snnjax train|evaluate|predict|doctor|compare|profile|info``."""
 
-from snnjax.cli.main import main as main
+from snnjax.cli.commands import main as main

@@ -51,9 +51,11 @@ def requirements() -> tuple[list[str], dict[str, list[str]]]:
     return core, extras
 
 
-def _extra_status(packages: list[str]) -> str:
+def _extra_status(extra: str, packages: list[str]) -> str:
     missing = [name for name in packages if _version(name) is None]
-    return f"missing {', '.join(missing)}" if missing else "present"
+    if not missing:
+        return "present"
+    return f"missing {', '.join(missing)}: pip install 'snnjax[{extra}]'"
 
 
 def _devices() -> list[str]:
@@ -94,7 +96,7 @@ def diagnose() -> dict[str, dict[str, str]]:
         },
         "versions": {name: _version(name) or "MISSING" for name in ["snnjax", *core, "jaxlib"]},
         "extras": {
-            name: _extra_status(packages)
+            name: _extra_status(name, packages)
             for name, packages in sorted(extras.items())
             if name not in HARDWARE_EXTRAS
         },

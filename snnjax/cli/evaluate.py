@@ -10,7 +10,6 @@ import tyro
 
 from snnjax.cli.options import Common, parse
 from snnjax.cli.output import quiet_stdout, summary_line
-from snnjax.train import evaluate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +32,8 @@ def run(arguments: list[str]) -> None:
         command="evaluate",
         description="Test a trained run on its test split. The last line on stdout is JSON.",
     )
+    from snnjax.train import evaluate
+
     with quiet_stdout():
         summary = evaluate(options.run_folder, data=options.data, checkpoint=options.checkpoint)
     print(summary_line(summary))

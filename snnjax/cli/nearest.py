@@ -30,7 +30,8 @@ def nearest(word: str, valid: Iterable[str], count: int = 3) -> list[str]:
     scored = sorted(
         ((likeness(name), name) for name in valid), key=lambda pair: (-pair[0], pair[1])
     )
-    return [name for score, name in scored[:count] if score >= 0.6]
+    bar = max(0.6, scored[0][0] - 0.15) if scored else 1.0
+    return [name for score, name in scored[:count] if score >= bar]
 
 
 def did_you_mean(word: str, valid: Iterable[str]) -> str:

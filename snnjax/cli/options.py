@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +25,25 @@ class Common:
 
 
 def _flags(options: type, default: object | None) -> list[str]:
-    parser = tyro.extras.get_parser(options, **({} if default is None else {"default": default}))
-    return sorted(set(re.findall(r"--[\w.-]+", parser.format_help())))
+    """Every option, read off the help text: what is listed there is what exists."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        _tyro(options, ["--help"], "", "", default)
+    return sorted(set(re.findall(r"--[\w.-]+", text.getvalue())))
+
+
+def _tyro(
+    options: type[T], arguments: Sequence[str], prog: str, description: str, default: T | None
+) -> tuple[T, list[str]]:
+    start = {} if default is None else {"default": default}
+    return tyro.cli(
+        options,
+        args=list(arguments),
+        prog=prog,
+        description=description,
+        return_unknown_args=True,
+        **start,
+    )
 
 
 def parse(
@@ -53,21 +72,14 @@ def parse(
     >>> @dataclass(frozen=True)
     ... class Pair:
     ...     left: int = 1
-    ...     right: int = 2
+    ...     width: int = 2
     >>> parse(Pair, ["--left", "5"], command="pair", description="")
-    Pair(left=5, right=2)
+    Pair(left=5, width=2)
     >>> parse(Pair, ["--lift", "5"], command="pair", description="")
     Traceback (most recent call last):
     ValueError: there is no option '--lift'; did you mean '--left'?
     """
-    values, unknown = tyro.cli(
-        options,
-        args=list(arguments),
-        prog=f"snnjax {command}",
-        description=description,
-        return_unknown_args=True,
-        **({} if default is None else {"default": default}),
-    )
+    values, unknown = _tyro(options, arguments, f"snnjax {command}", description, default)
     if unknown:
         raise ValueError(_complaint(unknown, options, default))
     return values

@@ -9,7 +9,6 @@ import tyro
 
 from snnjax.cli.options import Common, parse
 from snnjax.cli.output import quiet_stdout
-from snnjax.train import predict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +35,8 @@ def run(arguments: list[str]) -> None:
         command="predict",
         description="Print the class probabilities of one file, the most probable first.",
     )
+    from snnjax.train import predict
+
     with quiet_stdout():
         probabilities = predict(options.run_folder, options.file)
     ranked = sorted(probabilities, key=lambda pair: -pair[1])
