@@ -1,0 +1,198 @@
+"""The layers of a model, each with the arguments of its call, to be compiled and timed alone."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+
+class Cost(NamedTuple):
+    """What XLA says about a compiled program, and how long it takes.
+
+    Attributes:
+      milliseconds: median over the runs.
+      flops: floating-point operations; the body of a loop counts once.
+      bytes_accessed: bytes read and written by all its operations.
+      temporary_bytes: scratch memory beside inputs and outputs.
+    """
+
+    milliseconds: float
+    flops: float
+    bytes_accessed: float
+    temporary_bytes: int
+
+
+class LayerCall(NamedTuple):
+    """One call of one layer.
+
+    Attributes:
+      path: where the layer stands in the model, e.g. ``stages.0.conv``.
+      kind: its class.
+      graphdef, state: the layer, as `flax.nnx.split` gives it.
+      arrays: the array leaves of its arguments.
+      arguments: from array leaves back to (args, kwargs).
+    """
+
+    path: str
+    kind: str
+    graphdef: Any
+    state: Any
+    arrays: list[jax.Array]
+    arguments: Callable[[Sequence[Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, (jax.Array, np.ndarray))
+
+
+def split_arguments(args: tuple, kwargs: dict) -> tuple[list[Any], Callable]:
+    """Array leaves of a call's arguments, and the way back; everything else stays as it is.
+
+    >>> arrays, back = split_arguments((jnp.ones(2), "same"), {"train": True})
+    >>> len(arrays), back([0])
+    (1, ((0, 'same'), {'train': True}))
+    """
+    leaves, treedef = jax.tree.flatten((args, kwargs))
+    where = [i for i, leaf in enumerate(leaves) if _is_array(leaf)]
+
+    def back(arrays: Sequence[Any]) -> Any:
+        filled = list(leaves)
+        for i, array in zip(where, arrays, strict=True):
+            filled[i] = array
+        return jax.tree.unflatten(treedef, filled)
+
+    return [leaves[i] for i in where], back
+
+
+def _leaf_layers(model: nnx.Module) -> dict[int, str]:
+    """Modules that hold no other module, by identity: the layers."""
+    modules = [(path, m) for path, m in nnx.iter_modules(model) if callable(m)]
+    parents = {path[:end] for path, _ in modules for end in range(len(path))}
+    return {id(m): ".".join(map(str, path)) for path, m in modules if path not in parents and path}
+
+
+@contextlib.contextmanager
+def _watch(model: nnx.Module, seen: Callable[[str, Any, tuple, dict], None]) -> Iterator[None]:
+    """Report every call of a layer of `model`; restores the classes on leaving."""
+    paths = _leaf_layers(model)
+    classes = {type(m) for _, m in nnx.iter_modules(model) if id(m) in paths}
+    originals = {cls: cls.__call__ for cls in classes}
+
+    def watched(original: Callable) -> Callable:
+        def call(self, *args, **kwargs):
+            if id(self) in paths:
+                seen(paths[id(self)], self, args, kwargs)
+            return original(self, *args, **kwargs)
+
+        return call
+
+    try:
+        for cls, original in originals.items():
+            cls.__call__ = watched(original)
+        yield
+    finally:
+        for cls, original in originals.items():
+            cls.__call__ = original
+
+
+def layer_calls(model: nnx.Module, run: Callable[[Any], Any]) -> list[LayerCall]:
+    """Every call of a layer in ``run(model)``, in order, with the values of its arguments.
+
+    Args:
+      model: the model.
+      run: calls the model on a batch; traced once under `jax.jit`.
+    """
+    graphdef, state = nnx.split(model)
+    calls: list[dict[str, Any]] = []
+
+    def traced(state: Any) -> list[list[Any]]:
+        merged = nnx.merge(graphdef, state)
+        values = []
+
+        def seen(path: str, layer: Any, args: tuple, kwargs: dict) -> None:
+            arrays, back = split_arguments(args, kwargs)
+            layer_graph, layer_state = nnx.split(layer)
+            calls.append(
+                {"path": path, "kind": type(layer).__name__, "graphdef": layer_graph, "back": back}
+            )
+            values.append((layer_state, arrays))
+
+        with _watch(merged, seen):
+            run(merged)
+        return values
+
+    values = jax.jit(traced)(state)
+    return [
+        LayerCall(c["path"], c["kind"], c["graphdef"], layer_state, arrays, c["back"])
+        for c, (layer_state, arrays) in zip(calls, values, strict=True)
+    ]
+
+
+def _inexact(tree: Any) -> list[Any]:
+    return [x for x in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
+
+
+def forward(call: LayerCall) -> Callable[[Any, list[Any]], list[Any]]:
+    """`f(state, arrays) -> outputs`: the layer on its own."""
+
+    def run(state: Any, arrays: list[Any]) -> list[Any]:
+        args, kwargs = call.arguments(arrays)
+        return jax.tree.leaves(nnx.merge(call.graphdef, state)(*args, **kwargs))
+
+    return run
+
+
+def forward_backward(call: LayerCall) -> Callable[[Any, list[Any]], Any]:
+    """`f(state, arrays) -> gradients` of the outputs' sum, for parameters and real inputs."""
+    run = forward(call)
+
+    def gradients(state: Any, arrays: list[Any]) -> Any:
+        leaves, treedef = jax.tree.flatten((state, arrays))
+        real = [i for i, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.inexact)]
+
+        def loss(values: list[Any]) -> Any:
+            filled = list(leaves)
+            for i, value in zip(real, values, strict=True):
+                filled[i] = value
+            return sum(jnp.sum(out) for out in _inexact(run(*jax.tree.unflatten(treedef, filled))))
+
+        return jax.grad(loss)([leaves[i] for i in real])
+
+    return gradients
+
+
+def compiled_cost(compiled: Any, run: Callable[[], Any], runs: int) -> Cost:
+    """The cost of a compiled program; `run` calls it once, on arguments of its own choice."""
+    jax.block_until_ready(run())
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        times.append(time.perf_counter() - start)
+    analysis = compiled.cost_analysis() or {}
+    memory = compiled.memory_analysis()
+    return Cost(
+        1e3 * statistics.median(times),
+        float(analysis.get("flops", 0.0)),
+        float(analysis.get("bytes accessed", 0.0)),
+        int(getattr(memory, "temp_size_in_bytes", 0)),
+    )
+
+
+def function_cost(function: Callable, *args: Any, runs: int = 5) -> Cost:
+    """Compile `function` for these arguments and measure it.
+
+    >>> cost = function_cost(lambda x: x @ x, jnp.ones((8, 8)), runs=1)
+    >>> cost.flops >= 2 * 8**3
+    True
+    """
+    compiled = jax.jit(function).lower(*args).compile()
+    return compiled_cost(compiled, lambda: compiled(*args), runs)

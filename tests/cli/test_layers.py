@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from snnjax.cli.layers import forward, forward_backward, function_cost, layer_calls
+from snnjax.nn import LIF
+
+
+class Small(nnx.Module):
+    """Two linear layers round a population of neurons; the first is used twice."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.blocks = nnx.List([nnx.Linear(5, 5, rngs=rngs)])
+        self.neurons = LIF(5)
+        self.head = nnx.Linear(5, 2, rngs=rngs)
+
+    def __call__(self, x):
+        x = self.blocks[0](self.blocks[0](x))
+        _, spikes = self.neurons(self.neurons.init_state(x.shape[1:2]), x)
+        return self.head(spikes)
+
+
+@pytest.fixture(scope="module")
+def calls():
+    x = jax.random.normal(jax.random.key(0), (3, 4, 5))
+    return layer_calls(Small(nnx.Rngs(0)), lambda model: model(x))
+
+
+def test_calls_come_in_order_with_their_paths(calls):
+    assert [(c.path, c.kind) for c in calls] == [
+        ("blocks.0", "Linear"),
+        ("blocks.0", "Linear"),
+        ("neurons", "LIF"),
+        ("head", "Linear"),
+    ]
+
+
+def test_a_layer_alone_computes_what_it_did_in_the_model(calls):
+    first, second = calls[:2]
+    (out,) = forward(first)(first.state, first.arrays)
+    np.testing.assert_allclose(out, second.arrays[0], rtol=1e-6)
+    assert [a.shape for a in calls[2].arrays] == [(4, 5), (3, 4, 5)]
+
+
+def test_gradients_of_a_layer_alone(calls):
+    head = calls[3]
+    shapes = {g.shape: g for g in forward_backward(head)(head.state, head.arrays)}
+    spikes = np.asarray(head.arrays[0], np.float64).reshape(-1, 5)
+    np.testing.assert_allclose(shapes[(5, 2)], np.repeat(spikes.sum(0)[:, None], 2, 1), rtol=1e-6)
+    assert set(shapes) == {(5, 2), (2,), (3, 4, 5)}
+
+
+def test_the_classes_are_left_as_they_were():
+    before = nnx.Linear.__call__
+    with pytest.raises(ZeroDivisionError):
+        layer_calls(Small(nnx.Rngs(0)), lambda model: 1 / 0)
+    assert nnx.Linear.__call__ is before
+
+
+def test_cost_counts_the_matrix_product():
+    cost = function_cost(jnp.matmul, jnp.ones((16, 32)), jnp.ones((32, 8)), runs=2)
+    assert cost.flops == pytest.approx(2 * 16 * 32 * 8)
+    assert cost.bytes_accessed >= 4 * (16 * 32 + 32 * 8 + 16 * 8)
+    assert cost.milliseconds > 0
