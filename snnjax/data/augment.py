@@ -104,10 +104,9 @@ class Augment:
         chance = np.stack([rng.random(valid.shape[1], dtype=np.float32) for rng in rngs])
         keep = valid & (chance >= self.drop * fraction[:, None])
         keep[:, 0] = valid[:, 0]
-        order = np.argsort(~keep, axis=1, kind="stable")
-        out = np.take_along_axis(points, order[..., None], axis=1)
         count = keep.sum(1)
-        out[np.arange(valid.shape[1]) >= count[:, None]] = 0
+        out = np.zeros_like(points)
+        out[np.arange(valid.shape[1]) < count[:, None]] = points[keep]  # both in row-major order
         return out, count
 
     def _place(self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray) -> None:
