@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.encoders.check import check_values
+from snnjax.surrogates import compute_dtype
 from snnjax.unroll import unroll
 
 
@@ -62,7 +63,7 @@ def delta_tracked(values: ArrayLike, threshold: float) -> Array:
     [0.0, 1.0, 0.0, 1.0]
     """
     values = _signal(values, threshold)
-    wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    wide = values.astype(compute_dtype(values.dtype))
     _, events = unroll(partial(_track, threshold), wide[0], wide, checkpoint=False)
     return events.astype(values.dtype)
 

@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.encoders.check import check_steps, check_values
+from snnjax.surrogates import compute_dtype
 
 
 def linear_time(values: Array, steps: int, threshold: float) -> Array:
@@ -63,7 +64,7 @@ def latency(
         raise ValueError(
             f"`threshold` must lie in [0, 0.5), and above 0 for log_time; got {threshold}."
         )
-    wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    wide = values.astype(compute_dtype(values.dtype))
     when = jnp.floor(time(wide, check_steps(steps), threshold) + 0.5)
     index = jnp.arange(steps, dtype=wide.dtype).reshape(-1, *(1,) * wide.ndim)
     return ((index == when[None]) & (wide > threshold)[None]).astype(values.dtype)

@@ -61,7 +61,8 @@ def _positive(name: str, value: ArrayLike) -> Array:
     if known is not None and not np.all(np.isfinite(known) & (known > 0)):
         raise ValueError(f"`{name}` must be finite and above 0; got {value}.")
     value = jnp.asarray(value)
-    return value.astype(jnp.promote_types(value.dtype, jnp.float32))
+    wide = jnp.issubdtype(value.dtype, jnp.floating) and jnp.finfo(value.dtype).bits >= 32
+    return value if wide else value.astype(jnp.float32)
 
 
 def exact(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:

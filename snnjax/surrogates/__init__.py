@@ -6,6 +6,8 @@ width use `functools.partial(atan, slope=3.0)`, or `jax.tree_util.Partial` to ma
 """
 
 from snnjax.surrogates.core import Spike as Spike
+from snnjax.surrogates.core import check_floating as check_floating
+from snnjax.surrogates.core import compute_dtype as compute_dtype
 from snnjax.surrogates.core import custom as custom
 from snnjax.surrogates.core import heaviside as heaviside
 from snnjax.surrogates.core import soft as soft

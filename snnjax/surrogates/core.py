@@ -19,7 +19,7 @@ _SOFT: dict[Spike, Spike] = {}
 
 def compute_dtype(dtype: Any) -> jnp.dtype:
     """The dtype that derivatives are computed in: `dtype`, but never narrower than float32."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return jnp.dtype(dtype) if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def check_floating(x: ArrayLike, name: str) -> Array:

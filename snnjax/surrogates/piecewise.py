@@ -13,7 +13,7 @@ def _triangle_slope(x: Array, width: Array) -> Array:
     return jnp.maximum(0.0, width - jnp.abs(x)) / width**2
 
 
-def _triangle_primitive(x: Array, width: ArrayLike = 1.0) -> Array:
+def _triangle_primitive(x: Array, width: Array | float = 1.0) -> Array:
     """P(x) = 1/2 + u - |u| u / 2 with u = x / w clipped to [-1, 1]."""
     u = x / width
     inside = 0.5 + u - 0.5 * jnp.abs(u) * u
@@ -51,7 +51,7 @@ def _rectangle_slope(x: Array, width: Array) -> Array:
     return jnp.where(jnp.abs(x) < 0.5 * width, 1.0 / width, jnp.zeros((), x.dtype))
 
 
-def _rectangle_primitive(x: Array, width: ArrayLike = 1.0) -> Array:
+def _rectangle_primitive(x: Array, width: Array | float = 1.0) -> Array:
     """P(x) = clip(x / w + 1/2, 0, 1)."""
     u = x / width + 0.5
     return jnp.where(u <= 0.0, 0.0, jnp.where(u >= 1.0, 1.0, u))
@@ -87,7 +87,7 @@ def _quadratic_slope(x: Array, slope: Array) -> Array:
     return jnp.maximum(0.0, slope - slope**2 * jnp.abs(x))
 
 
-def _quadratic_primitive(x: Array, slope: ArrayLike = 1.0) -> Array:
+def _quadratic_primitive(x: Array, slope: Array | float = 1.0) -> Array:
     """P(x) = -a^2 |x| x / 2 + a x + 1/2 for |x| <= 1/a, else 0 or 1."""
     u = slope * x
     inside = 0.5 + u - 0.5 * jnp.abs(u) * u

@@ -16,7 +16,7 @@ def _atan_slope(x: Array, slope: Array) -> Array:
     return 0.5 * slope / (1.0 + (0.5 * math.pi * slope * x) ** 2)
 
 
-def _atan_primitive(x: Array, slope: ArrayLike = 2.0) -> Array:
+def _atan_primitive(x: Array, slope: Array | float = 2.0) -> Array:
     """P(x) = atan(pi a x / 2) / pi + 1/2."""
     return jnp.arctan(0.5 * math.pi * slope * x) / math.pi + 0.5
 
@@ -50,7 +50,7 @@ def _sigmoid_slope(x: Array, slope: Array) -> Array:
     return slope * jax.nn.sigmoid(slope * x) * jax.nn.sigmoid(-slope * x)
 
 
-def _sigmoid_primitive(x: Array, slope: ArrayLike = 4.0) -> Array:
+def _sigmoid_primitive(x: Array, slope: Array | float = 4.0) -> Array:
     """P(x) = sigma(a x)."""
     return jax.nn.sigmoid(slope * x)
 
@@ -82,7 +82,7 @@ def _fast_sigmoid_slope(x: Array, slope: Array) -> Array:
     return 0.5 * slope / (1.0 + slope * jnp.abs(x)) ** 2
 
 
-def _fast_sigmoid_primitive(x: Array, slope: ArrayLike = 25.0) -> Array:
+def _fast_sigmoid_primitive(x: Array, slope: Array | float = 25.0) -> Array:
     """P(x) = (k x / (1 + k |x|) + 1) / 2."""
     return 0.5 * (slope * x / (1.0 + slope * jnp.abs(x)) + 1.0)
 
@@ -118,7 +118,7 @@ def _erf_slope(x: Array, slope: Array) -> Array:
     return slope / math.sqrt(math.pi) * jnp.exp(-((slope * x) ** 2))
 
 
-def _erf_primitive(x: Array, slope: ArrayLike = 2.0) -> Array:
+def _erf_primitive(x: Array, slope: Array | float = 2.0) -> Array:
     """P(x) = (1 + erf(a x)) / 2."""
     return 0.5 * (1.0 + jax.scipy.special.erf(slope * x))
 

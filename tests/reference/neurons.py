@@ -1,0 +1,117 @@
+"""Slow NumPy loops of the neuron equations, written from the papers; no code of snnjax in them.
+
+Each takes the input [T, ...] and plain numbers and gives (outputs [T, ...], membranes [T, ...],
+charged membranes [T, ...]) in float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def _reset(kind: str, h: float, s: float, threshold: float) -> float:
+    if kind == "subtract":
+        return h - s * threshold
+    if kind == "zero":
+        return 0.0 if s > 0 else h
+    return h
+
+
+def _run(x: np.ndarray, one_neuron) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Apply `one_neuron(list of inputs) -> list of (out, v, h)` to each element on its own."""
+    flat = np.asarray(x, np.float64).reshape(x.shape[0], -1)
+    result = np.zeros((3, *flat.shape))
+    for n in range(flat.shape[1]):
+        for t, values in enumerate(one_neuron(n, flat[:, n])):
+            result[:, t, n] = values
+    return tuple(part.reshape(x.shape) for part in result)
+
+
+def if_loop(x, threshold=1.0, reset="subtract"):
+    def neuron(_, inputs):
+        v = 0.0
+        for value in inputs:
+            h = v + value
+            s = 1.0 if h >= threshold else 0.0
+            v = _reset(reset, h, s, threshold)
+            yield s, v, h
+
+    return _run(x, neuron)
+
+
+def lif_loop(x, decay, threshold=1.0, reset="subtract", scale_input=False):
+    """`decay` is a list with one number for each value of the last axis."""
+
+    def neuron(n, inputs):
+        beta = decay[n % len(decay)]
+        v = 0.0
+        for value in inputs:
+            h = beta * v + ((1.0 - beta) * value if scale_input else value)
+            s = 1.0 if h >= threshold else 0.0
+            v = _reset(reset, h, s, threshold)
+            yield s, v, h
+
+    return _run(x, neuron)
+
+
+def plif_loop(x, tau, threshold=1.0, reset="subtract", scale_input=True):
+    def neuron(n, inputs):
+        k = 1.0 / tau[n % len(tau)]
+        v = 0.0
+        for value in inputs:
+            h = v + (value - v) * k if scale_input else v - v * k + value
+            s = 1.0 if h >= threshold else 0.0
+            v = _reset(reset, h, s, threshold)
+            yield s, v, h
+
+    return _run(x, neuron)
+
+
+def li_loop(x, decay, scale_input=False):
+    def neuron(n, inputs):
+        beta = decay[n % len(decay)]
+        v = 0.0
+        for value in inputs:
+            v = beta * v + ((1.0 - beta) * value if scale_input else value)
+            yield v, v, v
+
+    return _run(x, neuron)
+
+
+def ilif_loop(x, beta, levels=4, reset="subtract"):
+    """In the paper's own variables: h[t] = beta (h[t-1] - s[t-1]) + x[t]."""
+
+    def neuron(n, inputs):
+        h = s = 0.0
+        for value in inputs:
+            h = beta[n % len(beta)] * _reset(reset, h, s, 1.0) + value
+            s = float(math.floor(min(max(h, 0.0), levels) + 0.5))
+            yield s, _reset(reset, h, s, 1.0), h
+
+    return _run(x, neuron)
+
+
+def lif_bptt(x, decay, threshold, slope, upstream, detach=False):
+    """Gradients of sum(upstream * spikes) with respect to x and decay, one LIF neuron, by hand.
+
+    Soft reset; the derivative of the step is that of the arctangent surrogate of this slope.
+    """
+    steps = len(x)
+    h, s, before = np.zeros(steps), np.zeros(steps), np.zeros(steps)
+    v = 0.0
+    for t in range(steps):
+        before[t] = v
+        h[t] = decay * v + x[t]
+        s[t] = float(h[t] >= threshold)
+        v = h[t] - s[t] * threshold
+    g = (slope / 2) / (1 + (math.pi * slope / 2 * (h - threshold)) ** 2)
+    dx, ddecay, dv = np.zeros(steps), 0.0, 0.0
+    for t in reversed(range(steps)):
+        ds = upstream[t] - (0.0 if detach else threshold * dv)
+        dh = dv + g[t] * ds
+        dx[t] = dh
+        ddecay += dh * before[t]
+        dv = dh * decay
+    return dx, ddecay
