@@ -1,0 +1,166 @@
+"""Static capacities, chosen on the host: how many rows each level of a network gets."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnjax.sparse.arithmetic import TYPICAL_OCCUPANCY, ArithmeticTable
+
+
+@dataclass(frozen=True)
+class Capacities:
+    """Rows per sample of every level, and the arithmetic of its submanifold maps. Hashable.
+
+    Attributes:
+      rows: capacity of the input and of each strided level below it.
+      arithmetic: "pairs" or "table" for each level; empty lets every map choose by its shapes.
+    """
+
+    rows: tuple[int, ...]
+    arithmetic: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """A few capacities, from small to large; a training run compiles once for each it meets."""
+
+    choices: tuple[Capacities, ...]
+    cells: tuple[int, ...]  # sites a level can have at most
+
+    def choose(self, counts: np.ndarray) -> Capacities:
+        """The smallest capacities that hold a batch.
+
+        A batch that is larger than all choices gets the last one grown by factors of 1.5, which
+        depends on the batch alone: nothing is lost, at the price of one more compilation.
+
+        Args:
+          counts: occupied sites of each sample and level, [B, levels], from `level_counts`.
+        """
+        need = np.asarray(counts).max(axis=0)
+        for choice in self.choices:
+            if np.all(need <= choice.rows):
+                return choice
+        largest = self.choices[-1]
+        rows = largest.rows
+        while np.any(need > rows):
+            rows = tuple(min(math.ceil(1.5 * r / 8) * 8, c) for r, c in zip(rows, self.cells, strict=True))
+        return Capacities(rows, largest.arithmetic)
+
+    def padding(self, counts: np.ndarray) -> float:
+        """Share of the input rows of a batch that hold no site under the chosen capacities."""
+        return 1.0 - float(np.mean(np.asarray(counts)[:, 0])) / self.choose(counts).rows[0]
+
+    def to_json(self) -> str:
+        """The buckets as JSON, for the run folder."""
+        choices = [{"rows": c.rows, "arithmetic": c.arithmetic} for c in self.choices]
+        return json.dumps({"choices": choices, "cells": self.cells}, indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> Buckets:
+        """The inverse of `to_json`."""
+        data = json.loads(text)
+        choices = tuple(Capacities(tuple(c["rows"]), tuple(c["arithmetic"])) for c in data["choices"])
+        return Buckets(choices, tuple(data["cells"]))
+
+
+def fit_buckets(
+    counts: np.ndarray,
+    *,
+    extent: tuple[int, int, int],
+    batch_size: int,
+    factors: tuple[float, ...] = (0.67, 1.0),
+    margin: float = 1.05,
+    occupancy: tuple[float, ...] | None = None,
+    table: ArithmeticTable | None = None,
+    backend: str | None = None,
+) -> Buckets:
+    """Buckets for batches like those of a scan.
+
+    The largest bucket holds the largest sample of the scan with a margin; smaller ones are
+    fractions of it. Rows are multiples of 8, at most the cells of the level.
+
+    Args:
+      counts: occupied sites of each scanned sample and level, [S, levels].
+      extent: grid of the input; level l has extent // 2^l.
+      batch_size: samples on one device, for the choice of the arithmetic.
+      factors: sizes of the buckets relative to the largest.
+      margin: room above the largest sample.
+      occupancy: expected share of the 27 neighbours present at each level; None assumes surfaces.
+      table: recorded choice of the arithmetic. backend: as in `ArithmeticTable.choose`.
+    """
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or not len(counts):
+        raise ValueError(f"counts must be [S, levels] with S >= 1; got shape {counts.shape}.")
+    levels = counts.shape[1]
+    cells = tuple(math.prod(max(e >> level, 1) for e in extent) for level in range(levels))
+    occupancy = occupancy or (TYPICAL_OCCUPANCY,) * levels
+    table = table or ArithmeticTable()
+    peak = counts.max(axis=0) * margin
+    choices = []
+    for factor in sorted(factors):
+        rows = tuple(min(max(math.ceil(p * factor / 8) * 8, 8), c) for p, c in zip(peak, cells, strict=True))
+        arithmetic = tuple(
+            table.choose(batch_size * r, 27, o, backend) for r, o in zip(rows, occupancy, strict=True)
+        )
+        choices.append(Capacities(rows, arithmetic))
+    return Buckets(tuple(dict.fromkeys(choices)), cells)
+
+
+def level_counts(
+    points: np.ndarray,
+    count: np.ndarray,
+    *,
+    extent: tuple[int, int, int],
+    voxel_size: float,
+    origin: tuple[float, float, float] | None = None,
+    depth: int,
+) -> np.ndarray:
+    """Occupied sites of each cloud at the input and after each of `depth` halvings, on the host.
+
+    The same arithmetic as `voxelize`, then p -> p // 2 for each strided level (kernel 2, stride 2).
+
+    Args:
+      points: float [B, P, C], x, y, z first. count: valid points, int [B].
+      extent, voxel_size, origin: as in `voxelize`.
+      depth: strided levels below the input.
+
+    Returns:
+      int64 [B, depth + 1].
+
+    >>> cloud = np.array([[[0.1, 0.1, 0.1], [0.6, 0.5, 0.5], [3.5, 0.5, 0.5]]], np.float32)
+    >>> level_counts(cloud, np.array([3]), extent=(4, 4, 4), voxel_size=1.0, origin=(0, 0, 0), depth=2)
+    array([[2, 2, 1]])
+    """
+    batch = len(points)
+    sample, cell = _cells(points, count, extent, voxel_size, origin)
+    counts = np.empty((batch, depth + 1), np.int64)
+    size = np.array(extent, np.int64)
+    for level in range(depth + 1):
+        inside = np.all(cell < size, axis=1)  # an odd extent loses its last plane
+        sample, cell = sample[inside], cell[inside]
+        key = np.unique(((sample * size[0] + cell[:, 0]) * size[1] + cell[:, 1]) * size[2] + cell[:, 2])
+        rest, x = np.divmod(key, size[2])
+        rest, y = np.divmod(rest, size[1])
+        sample, z = np.divmod(rest, size[0])
+        counts[:, level] = np.bincount(sample, minlength=batch)
+        cell, size = np.stack([z, y, x], axis=1) >> 1, size // 2
+    return counts
+
+
+def _cells(points, count, extent, voxel_size, origin) -> tuple[np.ndarray, np.ndarray]:
+    """Sample index [M] and cell z, y, x [M, 3] of every usable point."""
+    xyz = np.asarray(points)[..., :3]
+    usable = (np.arange(xyz.shape[1]) < np.asarray(count)[:, None]) & np.isfinite(xyz).all(axis=-1)
+    if origin is None:
+        corner = np.where(usable[..., None], xyz, np.inf).min(axis=1, keepdims=True)
+        corner = np.where(np.isfinite(corner), corner, 0).astype(xyz.dtype)
+    else:
+        corner = np.asarray(origin, xyz.dtype)
+    grid = (np.where(usable[..., None], xyz, corner) - corner) / xyz.dtype.type(voxel_size)
+    usable &= ((grid >= 0) & (grid < np.array(extent[::-1], grid.dtype))).all(axis=-1)
+    sample = np.nonzero(usable)[0].astype(np.int64)
+    return sample, np.floor(grid[usable]).astype(np.int64)[:, ::-1]

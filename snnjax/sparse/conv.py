@@ -1,0 +1,270 @@
+"""Sparse convolution: gather, multiply, sum by segment."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from snnjax.sparse.maps import KernelMap
+from snnjax.sparse.pairs import Pairs
+from snnjax.sparse.tensor import SparseTensor
+
+BLOCK_BYTES = 2**28  # a gathered [M, K, C] array above this size is computed in blocks of rows
+
+
+def sparse_conv(
+    x: SparseTensor,
+    weight: Float[Array, "K C O"],
+    kmap: KernelMap,
+    bias: Float[Array, " O"] | None = None,
+    *,
+    differentiate: str = "fast",
+) -> SparseTensor:
+    """Convolution evaluated only at the output sites of a kernel map.
+
+        y_u = b + sum_k W_k^T x[source(u, k)]        over the offsets k whose source site exists
+
+    Products accumulate in float32 at least; the result has the dtype of the features. The gradient
+    is made of gathers and products (and, for compacted pairs, of scatters in which no index
+    repeats), so that two runs agree bit for bit.
+
+    Args:
+      x: input; features [B, N, C], or [T, B, N, C] for T steps that share the map.
+      weight: kernel [K, C, O], offsets z-major, x fastest.
+      kmap: a map built from the sites of `x`.
+      bias: added at output sites, [O].
+      differentiate: "fast" has a custom reverse rule and no forward mode; "both" is plain
+        autodiff, for `jax.jvp`, `jax.hessian` and the like.
+
+    Returns:
+      Features at the output sites, [T?, B, M, O], with the overflow of `x` plus that of the map.
+
+    Source: Graham et al., "3D Semantic Segmentation with Submanifold Sparse Convolutional
+    Networks", CVPR 2018.
+    """
+    _check_conv(x, weight, kmap, bias, differentiate)
+    rows = _to_rows(x.feats)
+    dtype = jnp.promote_types(jnp.result_type(rows.dtype, weight.dtype), jnp.float32)
+    convolve = _convolve_fast if differentiate == "fast" else partial(_convolve, bounded=True)
+    out = convolve(rows, weight.astype(rows.dtype), kmap).astype(dtype)
+    if bias is not None:
+        valid = (jnp.arange(kmap.out_rows) < kmap.n[:, None]).reshape(-1, 1, 1)
+        out = jnp.where(valid, out + bias, 0)
+    feats = _from_rows(out.astype(x.feats.dtype), x.feats.shape, kmap.out_rows)
+    return SparseTensor(
+        feats=feats,
+        coords=kmap.coords,
+        n=kmap.n,
+        overflow=x.overflow + kmap.overflow,
+        extent=kmap.out_extent,
+        stride=kmap.out_stride,
+    )
+
+
+def _convolve(rows: Array, weight: Array, kmap: KernelMap, bounded: bool = False) -> Array:
+    """Flat input rows [B*N, T, C] to flat output rows [B*M, T, O], in float32 at least.
+
+    `bounded` visits every tile of compacted pairs, so that the loop has a static length and can be
+    differentiated by JAX itself.
+    """
+    if kmap.pairs is not None:
+        return _pairs_forward(rows, weight, kmap.pairs, bounded)
+    if kmap.kind == "inverse":
+        return _spread(rows, weight, _flat_slots(kmap))
+    return _gather_multiply(rows, weight, _flat_table(kmap))
+
+
+@jax.custom_vjp
+def _convolve_fast(rows: Array, weight: Array, kmap: KernelMap) -> Array:
+    return _convolve(rows, weight, kmap)
+
+
+def _convolve_forward(rows, weight, kmap):
+    return _convolve(rows, weight, kmap), (rows, weight, kmap)
+
+
+def _convolve_backward(residuals, grad):
+    rows, weight, kmap = residuals
+    grad = grad.astype(rows.dtype)
+    if kmap.pairs is not None:
+        d_rows, d_weight = _pairs_backward(rows, weight, kmap.pairs, grad)
+    elif kmap.kind == "submanifold":
+        # The pairs of offset k are those of K - 1 - k with their sides exchanged.
+        table = _flat_table(kmap)
+        d_rows = _gather_multiply(grad, weight[::-1].swapaxes(1, 2), table)
+        d_weight = _weight_gradient(rows, grad, table)
+    elif kmap.kind == "strided":
+        d_rows = _spread(grad, weight.swapaxes(1, 2), _flat_slots(kmap))
+        d_weight = _weight_gradient(rows, grad, _flat_table(kmap))
+    else:
+        d_rows = _gather_multiply(grad, weight.swapaxes(1, 2), _flat_table(kmap))
+        d_weight = _weight_gradient(grad, rows, _flat_table(kmap)).swapaxes(1, 2)
+    return d_rows.astype(rows.dtype), d_weight.astype(weight.dtype), None
+
+
+_convolve_fast.defvjp(_convolve_forward, _convolve_backward)
+
+
+# --- tables: gather [M, K, C], one matrix product with [K * C, O] ---
+
+
+def _gather_multiply(rows: Array, weight: Array, table: Array) -> Array:
+    """y[u] = sum_k x[table[u, k]] @ W_k."""
+
+    def block(index):
+        return _contract("mktc,kco->mto", _gather(rows, index), weight)
+
+    return _by_blocks(block, table, rows.shape[1] * rows.shape[2] * rows.dtype.itemsize)
+
+
+def _weight_gradient(rows: Array, grad: Array, table: Array) -> Array:
+    """dW_k = sum_u x[table[u, k]]^T dy[u], one offset after the other."""
+
+    def offset(_, column):
+        return None, _contract("mtc,mto->co", _gather(rows, column), grad)
+
+    if table.size * rows.shape[1] * rows.shape[2] * rows.dtype.itemsize <= BLOCK_BYTES:
+        return _contract("mktc,mto->kco", _gather(rows, table), grad)
+    return jax.lax.scan(offset, None, table.T)[1]
+
+
+def _spread(rows: Array, weight: Array, slots: Array) -> Array:
+    """z[i] = sum_j (x W)[slots[i, j]]: every product once, then gathered where it belongs."""
+    products = _contract("mtc,kco->mkto", rows, weight)
+    products = products.reshape(-1, *products.shape[2:])
+    return _gather(products, slots).sum(axis=1)
+
+
+def _gather(rows: Array, index: Array) -> Array:
+    """Rows by index; zeros where the index is out of bounds."""
+    return rows.at[index].get(mode="fill", fill_value=0)
+
+
+def _by_blocks(function, table: Array, row_bytes: int) -> Array:
+    """`function` over blocks of table rows small enough for BLOCK_BYTES of gathered features."""
+    total, offsets = table.shape
+    size = max(BLOCK_BYTES // max(offsets * row_bytes, 1), 1)
+    if size >= total:
+        return function(table)
+    blocks = -(-total // size)
+    padded = jnp.pad(table, ((0, blocks * size - total), (0, 0)), constant_values=jnp.iinfo(table.dtype).max)
+    out = jax.lax.map(function, padded.reshape(blocks, size, offsets))
+    return out.reshape(-1, *out.shape[2:])[:total]
+
+
+# --- compacted pairs: one small matrix product for each tile ---
+
+
+def _pairs_forward(rows: Array, weight: Array, pairs: Pairs, bounded: bool) -> Array:
+    volume = weight.shape[0]
+
+    def tile(t, out):
+        i, o, k = pairs.rows_in[t], pairs.rows_out[t], pairs.offset[t]
+        out = _add(out, o, _multiply(_read(rows, i), weight[k]))
+        return _add(out, i, _multiply(_read(rows, o), weight[volume - 1 - k]))
+
+    centre = _multiply(rows, weight[volume // 2])
+    if not bounded:
+        return jax.lax.fori_loop(0, pairs.used, tile, centre)
+    tiles = jnp.arange(pairs.offset.shape[0])
+    return jax.lax.scan(lambda out, t: (tile(t, out), None), centre, tiles)[0]
+
+
+def _pairs_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tuple[Array, Array]:
+    """Both gradients in one pass over the tiles; the transposed map is the map itself."""
+    volume = weight.shape[0]
+    transposed = weight.swapaxes(1, 2)
+
+    def tile(t, carry):
+        d_rows, d_weight = carry
+        i, o, k = pairs.rows_in[t], pairs.rows_out[t], pairs.offset[t]
+        grad_i, grad_o = _gather(grad, i), _gather(grad, o)
+        d_rows = _add(d_rows, i, _multiply(grad_o, transposed[k]))
+        d_rows = _add(d_rows, o, _multiply(grad_i, transposed[volume - 1 - k]))
+        d_weight = d_weight.at[k].add(_contract("mtc,mto->co", _read(rows, i), grad_o))
+        d_weight = d_weight.at[volume - 1 - k].add(_contract("mtc,mto->co", _read(rows, o), grad_i))
+        return d_rows, d_weight
+
+    own = _contract("mtc,mto->co", rows, grad)
+    # Zeros that vary over the same mesh axes as the data, as a loop carry in shard_map must.
+    zeros = jnp.where(False, own, jnp.zeros(weight.shape, own.dtype))
+    d_weight = zeros.at[volume // 2].set(own)
+    d_rows = _multiply(grad, transposed[volume // 2])
+    return jax.lax.fori_loop(0, pairs.used, tile, (d_rows, d_weight))
+
+
+def _read(rows: Array, index: Array) -> Array:
+    """Rows by index; any row where the index is padding, whose product is dropped later."""
+    return rows.at[index].get(mode="clip")
+
+
+def _add(out: Array, index: Array, values: Array) -> Array:
+    return out.at[index].add(values, mode="drop", unique_indices=True, indices_are_sorted=True)
+
+
+def _multiply(rows: Array, weight: Array) -> Array:
+    return _contract("mtc,co->mto", rows, weight)
+
+
+def _contract(pattern: str, a: Array, b: Array) -> Array:
+    dtype = jnp.promote_types(jnp.result_type(a.dtype, b.dtype), jnp.float32)
+    return jnp.einsum(pattern, a, b, preferred_element_type=dtype)
+
+
+# --- flat rows ---
+
+
+def _to_rows(feats: Array) -> Array:
+    """[B, N, C] or [T, B, N, C] to [B * N, T, C]."""
+    if feats.ndim == 3:
+        return feats.reshape(-1, 1, feats.shape[-1])
+    steps, _, _, channels = feats.shape
+    return jnp.moveaxis(feats, 0, 2).reshape(-1, steps, channels)
+
+
+def _from_rows(rows: Array, like: tuple[int, ...], capacity: int) -> Array:
+    """The inverse of `_to_rows` for an input of shape `like` and another capacity."""
+    if len(like) == 3:
+        return rows.reshape(like[0], capacity, -1)
+    return jnp.moveaxis(rows.reshape(like[1], capacity, like[0], -1), 2, 0)
+
+
+def _flat_table(kmap: KernelMap) -> Array:
+    """Table entries as flat rows; missing ones out of bounds."""
+    assert kmap.table is not None
+    return _flatten(kmap.table, kmap.out_rows if kmap.kind == "inverse" else kmap.in_rows)
+
+
+def _flat_slots(kmap: KernelMap) -> Array:
+    """Slots as flat places in [B * M * K]; missing ones out of bounds."""
+    assert kmap.slots is not None
+    return _flatten(kmap.slots, (kmap.in_rows if kmap.kind == "inverse" else kmap.out_rows) * kmap.volume)
+
+
+def _flatten(index: Array, rows: int) -> Array:
+    batch = index.shape[0]
+    base = jnp.arange(batch, dtype=jnp.int32)[:, None, None] * rows
+    return jnp.where(index < rows, index + base, batch * rows).reshape(-1, index.shape[-1])
+
+
+def _check_conv(x: SparseTensor, weight: Array, kmap: KernelMap, bias: Array | None, differentiate: str) -> None:
+    if differentiate not in ("fast", "both"):
+        raise ValueError(f'differentiate must be "fast" or "both"; got {differentiate!r}.')
+    if weight.ndim != 3 or weight.shape[0] != kmap.volume or weight.shape[1] != x.feats.shape[-1]:
+        raise ValueError(
+            f"weight must have shape [K, C, O] with K={kmap.volume} (the map's kernel_size {kmap.kernel_size}) and "
+            f"C={x.feats.shape[-1]} (the features); got {weight.shape}."
+        )
+    if (x.extent, x.stride, x.capacity) != (kmap.in_extent, kmap.in_stride, kmap.in_rows):
+        raise ValueError(
+            f"the {kmap.kind} map was built for extent {kmap.in_extent}, stride {kmap.in_stride}, {kmap.in_rows} rows; "
+            f"got a tensor of extent {x.extent}, stride {x.stride}, {x.capacity} rows. Build a map from this tensor."
+        )
+    if bias is not None and bias.shape != weight.shape[2:]:
+        raise ValueError(f"bias must have shape {weight.shape[2:]}; got {bias.shape}.")
+    if not jnp.issubdtype(x.feats.dtype, jnp.floating):
+        raise TypeError(f"features must be floating point; got {x.feats.dtype}. Cast spikes with feats.astype(...).")

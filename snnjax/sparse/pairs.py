@@ -1,0 +1,82 @@
+"""Compacted kernel maps: lists of (input row, output row) in tiles that share one offset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Int
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pairs:
+    """The present pairs of a submanifold map, offset by offset, cut into tiles.
+
+    Only the offsets after the centre are listed: the pairs of offset K - 1 - k are those of k with
+    their sides exchanged, and the centre maps every row to itself.
+
+    Each tile belongs to one kernel offset, so a convolution is one small matrix product for each
+    tile. Within an offset every row occurs at most once on either side, in ascending order: the
+    scatter of a tile never meets itself. The lists hold every possible pair, so they cannot
+    overflow; only the first `used` tiles are visited.
+
+    Rows are flat, `b * N + i`; padding is out of bounds on the side that is written.
+
+    Attributes:
+      rows_in: input rows, int32 [G, tile].
+      rows_out: output rows, int32 [G, tile].
+      offset: kernel offset of each tile, int32 [G].
+      used: number of tiles that hold pairs, int32 [].
+    """
+
+    rows_in: Int[Array, "G tile"]
+    rows_out: Int[Array, "G tile"]
+    offset: Int[Array, " G"]
+    used: Int[Array, ""]
+
+
+def tile_size(rows: int) -> int:
+    """Pairs per tile: about an eighth of the rows, a power of two from 128 to 4096.
+
+    Larger tiles keep the matrix products efficient, smaller ones waste less padding: each offset
+    wastes half a tile on average.
+    """
+    eighth = max(rows // 8, 1)
+    return min(4096, max(128, 1 << (eighth - 1).bit_length()))
+
+
+def compact_pairs(half: Int[Array, "B N H"]) -> Pairs:
+    """Compact the neighbours at the H offsets after the centre.
+
+    Args:
+      half: row of the neighbour of each row and offset, N where missing; int32 [B, N, H].
+    """
+    batch, rows_each, columns = half.shape
+    rows = batch * rows_each
+    tile = tile_size(rows)
+    per_offset = -(-rows // tile)
+    slots = columns * per_offset * tile
+    hit = jnp.moveaxis(half < rows_each, -1, 0).reshape(columns, rows)
+    running = jax.lax.associative_scan(jnp.add, hit.astype(jnp.int32), axis=1)
+    tiles = -(-running[:, -1] // tile)
+    last = jnp.cumsum(tiles, dtype=jnp.int32)
+    slot = jnp.where(hit, running - 1 + ((last - tiles) * tile)[:, None], slots)
+    flat = jnp.arange(columns * rows, dtype=jnp.int32)
+    source = jnp.full((slots,), columns * rows, jnp.int32)
+    source = source.at[slot.reshape(-1)].set(flat, mode="drop", unique_indices=True)
+
+    base = jnp.arange(batch, dtype=jnp.int32)[:, None, None] * rows_each
+    neighbour = jnp.moveaxis(half + base, -1, 0).reshape(-1).at[source].get(mode="clip")
+    present = source < columns * rows
+    # Padding is out of bounds, and distinct within a tile so that indices stay unique and sorted.
+    beyond = rows + jnp.arange(slots, dtype=jnp.int32) % tile
+    offset = jnp.searchsorted(last, jnp.arange(columns * per_offset, dtype=jnp.int32), side="right")
+    return Pairs(
+        rows_in=jnp.where(present, neighbour, beyond).reshape(-1, tile),
+        rows_out=jnp.where(present, source % rows, beyond).reshape(-1, tile),
+        offset=jnp.minimum(offset, columns - 1).astype(jnp.int32) + columns + 1,
+        used=last[-1],
+    )

@@ -1,0 +1,172 @@
+"""Pooling over kernel maps, over whole samples, and over the bins of a pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from snnjax.sparse.maps import KernelMap
+from snnjax.sparse.tensor import SparseTensor, valid_rows
+
+
+def max_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
+    """The largest value among the present sources of each output site.
+
+        y_u = max_k x[source(u, k)]        over the offsets k whose source site exists
+    """
+    gathered, present = _gather_sources(x, kmap)
+    lowest = jnp.finfo(gathered.dtype).min
+    pooled = jnp.where(present, gathered, lowest).max(axis=-2)
+    return _pooled(x, kmap, pooled)
+
+
+def mean_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
+    """The mean of the present sources of each output site; absent ones do not count.
+
+        y_u = sum_k x[source(u, k)] / count_u
+    """
+    gathered, present = _gather_sources(x, kmap)
+    count = jnp.maximum(present.sum(axis=-2), 1)
+    return _pooled(x, kmap, gathered.sum(axis=-2) / count)
+
+
+def global_mean_pool(x: SparseTensor) -> Float[Array, "*T B C"]:
+    """The mean over the sites of each sample; 0 for an empty one."""
+    return x.feats.sum(axis=-2) / jnp.maximum(x.n, 1)[:, None].astype(x.feats.dtype)
+
+
+def global_max_pool(x: SparseTensor) -> Float[Array, "*T B C"]:
+    """The maximum over the sites of each sample; 0 for an empty one."""
+    valid = x.valid[..., None]
+    top = jnp.where(valid, x.feats, jnp.finfo(x.feats.dtype).min).max(axis=-2)
+    return jnp.where(x.n[:, None] > 0, top, 0)
+
+
+def spatial_pyramid_pool(
+    x: SparseTensor, levels: Sequence[int] = (1, 2), *, reduce: str = "max", occupancy: bool = False
+) -> Float[Array, "*T B F"]:
+    """Pool the sites of every bin of a pyramid and concatenate: a vector of fixed length.
+
+    Level n divides each axis of the grid into n disjoint bins; a site at z of Z belongs to bin
+    floor(z * n / Z). Order: levels as given (coarse to fine), bins row-major in z, y, x, channels
+    last. Empty bins give 0. The maximum is taken per time step (for spikes: an OR).
+
+    Args:
+      x: features [T?, B, N, C].
+      levels: divisions n of each level.
+      reduce: "max" or "sum"; the sum is linear, so additions of spikes suffice.
+      occupancy: append one channel that is 1 where a bin holds a site.
+
+    Returns:
+      Shape [T?, B, F], F = (C + occupancy) * sum(n^3).
+
+    Source: He et al., "Spatial Pyramid Pooling in Deep Convolutional Networks", ECCV 2014.
+    """
+    if reduce not in ("max", "sum"):
+        raise ValueError(f'reduce must be "max" or "sum"; got {reduce!r}.')
+    if not levels or min(levels) < 1:
+        raise ValueError(f"levels must be positive integers, at least one; got {tuple(levels)}.")
+    pooled = [_bins(x, level, reduce, occupancy) for level in levels]
+    return jnp.concatenate(pooled, axis=-1)
+
+
+def adaptive_bins(size: int, parts: int) -> list[tuple[int, int]]:
+    """The bins [start, end) of adaptive pooling along an axis of a dense map.
+
+        start = floor(i * size / parts),   end = ceil((i + 1) * size / parts)
+
+    They cover the axis and none is empty if size >= parts; neighbours may overlap by one cell.
+    """
+    if size < 1 or parts < 1:
+        raise ValueError(f"size and parts must be positive; got {size} and {parts}.")
+    return [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+
+
+def paper_bins(size: int, parts: int) -> list[tuple[int, int]]:
+    """The bins of the published recipe: window ceil(size / parts), stride floor(size / parts).
+
+    Raises:
+      ValueError: for the many sizes where the recipe gives another number of bins, or leaves the
+        last cells out; `adaptive_bins` works for every size.
+    """
+    window, stride = -(-size // parts), max(size // parts, 1)
+    count = (size - window) // stride + 1
+    if count != parts or (count - 1) * stride + window != size:
+        raise ValueError(
+            f"window {window}, stride {stride} gives {count} bins on {size} cells that end at "
+            f"{(count - 1) * stride + window}; {parts} bins are needed. Use adaptive_bins."
+        )
+    return [(i * stride, i * stride + window) for i in range(parts)]
+
+
+def pyramid_pool(x: Float[Array, "B A W C"], levels: Sequence[int] = (1, 2, 3, 6), *, bins=adaptive_bins) -> Array:
+    """Spatial pyramid max pooling of dense maps: shape [B, C * sum(n^2)] for any A and W.
+
+    Args:
+      x: maps, channels last, [B, A, W, C].
+      levels: divisions of each level, coarse to fine; bins are row-major, channels last.
+      bins: `adaptive_bins`, or `paper_bins` where its sizes work.
+
+    Source: He et al., "Spatial Pyramid Pooling in Deep Convolutional Networks", ECCV 2014.
+    """
+    rows, columns = x.shape[1:3]
+    return jnp.concatenate(
+        [
+            x[:, a:b, c:d].max(axis=(1, 2))
+            for level in levels
+            for (a, b), (c, d) in product(bins(rows, level), bins(columns, level))
+        ],
+        axis=-1,
+    )
+
+
+def _gather_sources(x: SparseTensor, kmap: KernelMap) -> tuple[Array, Array]:
+    """Features of the sources of each output site [T?, B, M, K, C], and whether they exist."""
+    if kmap.table is None or kmap.kind == "inverse":
+        raise ValueError('pooling needs a table: a strided map, or submanifold_map(..., arithmetic="table").')
+    if (x.extent, x.capacity) != (kmap.in_extent, kmap.in_rows):
+        raise ValueError(
+            f"the map was built for extent {kmap.in_extent} and {kmap.in_rows} rows; got {x.extent} and {x.capacity}."
+        )
+    take = jax.vmap(lambda feats, table: feats.at[table].get(mode="fill", fill_value=0))
+    take = jax.vmap(take, in_axes=(0, None)) if x.feats.ndim == 4 else take
+    return take(x.feats, kmap.table), (kmap.table < kmap.in_rows)[..., None]
+
+
+def _pooled(x: SparseTensor, kmap: KernelMap, feats: Array) -> SparseTensor:
+    valid = valid_rows(kmap.n, kmap.out_rows)[..., None]
+    return SparseTensor(
+        feats=jnp.where(valid, feats, 0).astype(x.feats.dtype),
+        coords=kmap.coords,
+        n=kmap.n,
+        overflow=x.overflow + kmap.overflow,
+        extent=kmap.out_extent,
+        stride=kmap.out_stride,
+    )
+
+
+def _bins(x: SparseTensor, level: int, reduce: str, occupancy: bool) -> Array:
+    count = level**3
+    per_axis = x.coords * level // jnp.array(x.extent, jnp.int32)
+    index = (per_axis[..., 0] * level + per_axis[..., 1]) * level + per_axis[..., 2]
+    index = jnp.where(x.valid, index, count)  # out of bounds: dropped
+    held = jax.vmap(lambda i: jnp.zeros((count,), bool).at[i].set(True, mode="drop"))(index)[..., None]
+
+    def pool(i: Array, feats: Array) -> Array:
+        if reduce == "sum":
+            return jax.ops.segment_sum(feats, i, count)
+        return jax.ops.segment_max(feats, i, count)
+
+    each = jax.vmap(pool)
+    each = jax.vmap(each, in_axes=(None, 0)) if x.feats.ndim == 4 else each
+    out = jnp.where(held, each(index, x.feats), 0)
+    if occupancy:
+        bits = jnp.broadcast_to(held, (*out.shape[:-1], 1)).astype(out.dtype)
+        out = jnp.concatenate([out, bits], axis=-1)
+    return out.reshape(*out.shape[:-2], int(np.prod(out.shape[-2:])))

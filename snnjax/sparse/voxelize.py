@@ -1,0 +1,136 @@
+"""Points to voxels: one deterministic representative point for each occupied site."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int
+
+from snnjax.sparse.tensor import INT32_MAX, SparseTensor, check_extent, key_coords, linear_key, valid_rows
+
+
+def voxelize(
+    points: Float[Array, "B P C"],
+    count: Int[Array, " B"],
+    *,
+    extent: tuple[int, int, int],
+    voxel_size: float,
+    origin: tuple[float, float, float] | None = None,
+    capacity: int | None = None,
+) -> SparseTensor:
+    """Sort a batch of point clouds into voxels and keep one point for each.
+
+        p = floor((xyz - origin) / voxel_size)
+
+    Of the points in one voxel the one nearest to its centre is kept, the lowest index on a tie;
+    its whole row becomes the feature vector. The result does not depend on the order of distinct
+    points. Points beyond `count`, outside the grid, or not finite are dropped; the last two, and
+    voxels beyond the capacity (those of largest key), are counted in `overflow`.
+
+    Args:
+      points: columns 0 to 2 are x, y, z; all C columns are features. Float, shape [B, P, C].
+      count: number of points of each cloud, int32 [B].
+      extent: grid size (Z, Y, X).
+      voxel_size: edge of a voxel, in the unit of the points.
+      origin: lower corner (x, y, z) of the grid; None takes the smallest coordinates of each cloud.
+      capacity: rows per sample; None means P, which cannot overflow.
+
+    Returns:
+      A SparseTensor with features [B, capacity, C].
+
+    >>> cloud = jnp.array([[[0.1, 0.1, 0.1], [0.6, 0.5, 0.5], [3.5, 0.5, 0.5]]])
+    >>> x = voxelize(cloud, jnp.array([3]), extent=(4, 4, 4), voxel_size=1.0, origin=(0, 0, 0))
+    >>> x.n.tolist(), x.coords[0, :2].tolist()
+    ([2], [[0, 0, 0], [0, 0, 3]])
+
+    Source: Qiu et al., "Efficient 3D Recognition with Event-driven Spike Sparse Convolution", AAAI 2025.
+    """
+    extent = check_extent(extent)
+    _check_points(points, count, voxel_size, capacity)
+    size = points.shape[1]
+    capacity = size if capacity is None else capacity
+    given = valid_rows(count, size)
+    xyz = points[..., :3]
+    finite = jnp.all(jnp.isfinite(xyz), axis=-1)
+    grid = _to_grid(xyz, given & finite, origin, voxel_size)
+    # Compared as floats: a far point must not wrap round when cast to int32.
+    limits = jnp.array(extent[::-1], grid.dtype)
+    inside = jnp.all((grid >= 0) & (grid < limits), axis=-1)
+    usable = given & finite & inside
+    cell = jnp.where(usable[..., None], jnp.floor(grid), 0).astype(jnp.int32)[..., ::-1]
+    key = jnp.where(usable, linear_key(cell, extent), INT32_MAX)
+    sites, n = unique_keys(key, capacity)
+
+    row = search_rows(sites, key)  # capacity where the point has no row
+    distance = jnp.sum((grid - jnp.floor(grid) - 0.5) ** 2, axis=-1)
+    chosen = jax.vmap(_nearest, in_axes=(0, 0, None))(row, distance, capacity)
+    occupied = valid_rows(n, capacity)
+    feats = jnp.take_along_axis(points, jnp.minimum(chosen, size - 1)[..., None], axis=1)
+    lost = (given & ~usable).sum(axis=1, dtype=jnp.int32)
+    return SparseTensor(
+        feats=jnp.where(occupied[..., None], feats, 0),
+        coords=jnp.where(occupied[..., None], key_coords(sites, extent), 0),
+        n=jnp.minimum(n, capacity),
+        overflow=lost + jnp.maximum(n - capacity, 0),
+        extent=extent,
+    )
+
+
+def unique_keys(keys: Int[Array, "B P"], capacity: int) -> tuple[Array, Array]:
+    """The distinct keys of each row in ascending order, and how many there were.
+
+    Returns:
+      Keys int32 [B, capacity], INT32_MAX after the last; and the number of distinct keys before
+      clipping to the capacity, int32 [B].
+    """
+    ordered = jnp.sort(keys, axis=1)
+    before = jnp.concatenate([jnp.full_like(ordered[:, :1], -1), ordered[:, :-1]], axis=1)
+    first = (ordered != before) & (ordered != INT32_MAX)
+    rank = jnp.where(first, jnp.cumsum(first, axis=1, dtype=jnp.int32) - 1, capacity)
+    empty = jnp.full((capacity,), INT32_MAX, jnp.int32)
+    compact = jax.vmap(lambda r, k: empty.at[r].set(k, mode="drop", unique_indices=True))
+    return compact(rank, ordered), first.sum(axis=1, dtype=jnp.int32)
+
+
+def search_rows(sites: Int[Array, "B N"], keys: Int[Array, "B P"]) -> Array:
+    """The row of each key among the sorted sites; N where it is not there or is INT32_MAX."""
+    capacity = sites.shape[1]
+    row = jax.vmap(lambda s, k: jnp.searchsorted(s, k, method="scan"))(sites, keys).astype(jnp.int32)
+    found = jnp.take_along_axis(sites, jnp.minimum(row, capacity - 1), axis=1)
+    return jnp.where((found == keys) & (keys != INT32_MAX) & (row < capacity), row, capacity)
+
+
+def _nearest(row: Array, distance: Array, capacity: int) -> Array:
+    """For every row the index of its point with the smallest distance, the lowest on a tie."""
+    least = jnp.full((capacity,), jnp.inf, distance.dtype).at[row].min(distance, mode="drop")
+    best = distance == least.at[row].get(mode="fill", fill_value=-1.0)
+    index = jnp.arange(row.shape[0], dtype=jnp.int32)
+    last = jnp.full((capacity,), row.shape[0], jnp.int32)
+    return last.at[jnp.where(best, row, capacity)].min(index, mode="drop")
+
+
+def _to_grid(xyz: Array, usable: Array, origin: tuple[float, float, float] | None, voxel_size: float) -> Array:
+    """Points in units of voxels from the origin of their grid, shape [B, P, 3]."""
+    if origin is None:
+        corner = jnp.min(jnp.where(usable[..., None], xyz, jnp.inf), axis=1, keepdims=True)
+        corner = jnp.where(jnp.isfinite(corner), corner, 0)
+    else:
+        corner = jnp.array(origin, xyz.dtype)
+    return jnp.where(usable[..., None], (xyz - corner) / voxel_size, -1)
+
+
+def _check_points(points: Array, count: Array, voxel_size: float, capacity: int | None) -> None:
+    if points.ndim != 3 or points.shape[-1] < 3 or points.shape[1] < 1:
+        raise ValueError(
+            f"points must have shape [B, P, C] with P >= 1 and C >= 3 (x, y, z first); got {points.shape}. Pad an "
+            "empty cloud with a row of zeros and give it count 0."
+        )
+    if not jnp.issubdtype(points.dtype, jnp.floating):
+        raise TypeError(f"points must be floating point; got {points.dtype}. Cast with .astype(jnp.float32).")
+    if count.shape != points.shape[:1] or not jnp.issubdtype(count.dtype, jnp.integer):
+        raise ValueError(f"count must be integers of shape {points.shape[:1]}; got {count.dtype} {count.shape}.")
+    if not voxel_size > 0:
+        raise ValueError(f"voxel_size must be positive; got {voxel_size}.")
+    if capacity is not None and capacity < 1:
+        raise ValueError(f"capacity must be at least 1; got {capacity}.")
