@@ -53,7 +53,7 @@ def cloud_levels(
         rows = feats.reshape(-1, *feats.shape[-3:])[:, sample].sum(axis=(0, 2), dtype=np.float64)
         coords = _coords(level, sample)
         counts = np.rint(rows[: len(coords)]).astype(np.int64)
-        levels.append(CloudLevel(title, coords, counts, _stride(level.stride)))
+        levels.append(CloudLevel(title, coords, counts, level.stride))
     return tuple(levels)
 
 
@@ -85,10 +85,6 @@ def _coords(x: SparseTensor, sample: int) -> np.ndarray:
     if not 0 <= sample < batch:
         raise ValueError(f"sample must be in [0, {batch}); got {sample}.")
     return np.asarray(x.coords)[sample, : int(np.asarray(x.n)[sample])]
-
-
-def _stride(stride: int | Sequence[int]) -> int:
-    return int(stride if isinstance(stride, int) else max(stride))
 
 
 def _check(level: CloudLevel) -> None:

@@ -23,8 +23,8 @@ def learning_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     Every numeric key that contains "loss", "accuracy" or "learning_rate" becomes a curve, drawn
     against "step" (or "epoch" where no row has a step). A row with a "split" gives its name to
-    its keys. Non-finite values leave a gap and are counted in the legend. Curves of more than 60
-    points are drawn faint under their running mean.
+    its keys. Values that are null or not finite leave a gap and are counted in the legend. Curves
+    of more than 60 points are drawn faint under their running mean.
 
     Args:
       rows: dictionaries as read from `metrics.jsonl`; other keys are ignored.
@@ -51,15 +51,17 @@ def learning_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _collect(rows: Sequence[Mapping[str, Any]], x_name: str, word: str) -> Series:
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: dict[str, list[tuple[float, float | None]]] = {}
     for row in rows:
         if not _is_number(row.get(x_name)):
             continue
         for key, value in row.items():
-            if word in key and _is_number(value):
+            if word in key and (value is None or _is_number(value)):
                 name = f"{row['split']} {key}" if "split" in row else key
                 points.setdefault(name.replace("_", " "), []).append((row[x_name], value))
-    return {name: (np.array(p)[:, 0], np.array(p)[:, 1]) for name, p in points.items()}
+    return {
+        name: (np.array(p, float)[:, 0], np.array(p, float)[:, 1]) for name, p in points.items()
+    }
 
 
 def _is_number(value: Any) -> bool:

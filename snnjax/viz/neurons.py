@@ -57,7 +57,7 @@ def membrane_traces(
     neurons: Sequence[int] | None = None,
     title: str = "Membrane potential",
 ) -> Figure:
-    """Membrane potentials over time, one row a neuron, with threshold and spikes.
+    """Membrane potentials over time, one row and one scale a neuron, with threshold and spikes.
 
     Args:
       v: [T, N], as recorded (after the reset, if the neuron records it so).
@@ -74,7 +74,7 @@ def membrane_traces(
     if not chosen or not all(0 <= i < v.shape[1] for i in chosen):
         raise ValueError(f"neurons must be indices in [0, {v.shape[1]}); got {chosen}.")
     figure = new_figure(7.2, 1.2 + 0.85 * len(chosen))
-    axes = figure.subplots(len(chosen), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    axes = figure.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
     for ax, i in zip(axes, chosen, strict=True):
         tidy(ax, ylabel=f"neuron {i}")
         _draw_trace(ax, v[:, i], None if spikes is None else spikes[:, i], threshold)

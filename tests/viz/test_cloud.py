@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from snnjax.sparse import SparseTensor
 from snnjax.viz import CloudLevel, cloud_levels, voxel_cloud
 from snnjax.viz.cloud import cube_faces
 
@@ -38,8 +38,10 @@ def test_levels_sum_spikes_over_time_and_channels_of_valid_rows():
     rng = np.random.default_rng(1)
     coords = np.stack([np.pad(_coords(s)[:9], ((0, 3), (0, 0))) for s in (0, 1)])
     feats = rng.integers(0, 5, (2, 2, 12, 3)).astype(np.float32)
-    x = SimpleNamespace(feats=feats[0], coords=coords, n=np.array([9, 7]), stride=(1, 1, 1))
-    spikes = SimpleNamespace(feats=feats, coords=coords, n=np.array([9, 7]), stride=(2, 2, 2))
+    n, overflow = jnp.array([9, 7], jnp.int32), jnp.zeros(2, jnp.int32)
+    sites = jnp.asarray(coords, jnp.int32)
+    x = SparseTensor(jnp.asarray(feats[0]), sites, n, overflow, (8, 8, 8))
+    spikes = SparseTensor(jnp.asarray(feats), sites, n, overflow, (4, 4, 4), 2)
     points, level = cloud_levels(x, [("stage 1", spikes)], sample=1)
     assert points.counts is None
     assert len(points.coords) == len(level.coords) == 7

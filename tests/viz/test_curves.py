@@ -31,7 +31,9 @@ def test_long_curves_carry_their_running_mean_and_gaps_stay_gaps():
     rng = np.random.default_rng(0)
     y = rng.normal(size=120)
     y[50:60] = np.nan
-    figure = learning_curves([{"step": i, "loss": v} for i, v in enumerate(y)])
+    rows = [{"step": i, "loss": v} for i, v in enumerate(y.tolist())]
+    rows[55]["loss"] = None  # as a JSON file holds it
+    figure = learning_curves(rows)
     mean = _lines(figure.axes[0])["loss (10 not finite)"][1]
     assert np.isnan(mean[52:57]).all()
     for i in range(3, 45):  # width 120 // 30 = 4: two before, itself, one after
