@@ -1,0 +1,37 @@
+"""Training: experiments, the sharded step, the resumable loop, checkpoints, and use of runs."""
+
+from snnjax.train.errors import CheckpointError as CheckpointError
+from snnjax.train.errors import Diverged as Diverged
+from snnjax.train.errors import Interrupted as Interrupted
+from snnjax.train.errors import RunFolderError as RunFolderError
+from snnjax.train.evaluate import Evaluation as Evaluation
+from snnjax.train.evaluate import evaluate_weights as evaluate_weights
+from snnjax.train.experiment import DataConfig as DataConfig
+from snnjax.train.experiment import Experiment as Experiment
+from snnjax.train.experiment import ModelConfig as ModelConfig
+from snnjax.train.experiment import OptimiserConfig as OptimiserConfig
+from snnjax.train.experiment import ScheduleConfig as ScheduleConfig
+from snnjax.train.experiment import experiment_from_dict as experiment_from_dict
+from snnjax.train.experiment import experiment_to_dict as experiment_to_dict
+from snnjax.train.loss import cross_entropy as cross_entropy
+from snnjax.train.mesh import data_mesh as data_mesh
+from snnjax.train.optimisers import build_optimiser as build_optimiser
+from snnjax.train.run import train as train
+from snnjax.train.runs import RunRecord as RunRecord
+from snnjax.train.runs import evaluate as evaluate
+from snnjax.train.runs import load as load
+from snnjax.train.runs import predict as predict
+from snnjax.train.runs import read_run as read_run
+from snnjax.train.runs import restore as restore
+from snnjax.train.schedules import build_schedule as build_schedule
+from snnjax.train.setup import build_model as build_model
+from snnjax.train.setup import build_spec as build_spec
+from snnjax.train.state import TrainState as TrainState
+from snnjax.train.state import Weights as Weights
+from snnjax.train.state import create_state as create_state
+from snnjax.train.state import merge_model as merge_model
+from snnjax.train.state import split_model as split_model
+from snnjax.train.step import DeviceBatch as DeviceBatch
+from snnjax.train.step import StepSpec as StepSpec
+from snnjax.train.step import eval_step as eval_step
+from snnjax.train.step import train_step as train_step

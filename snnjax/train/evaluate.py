@@ -1,0 +1,121 @@
+"""Evaluation: accuracy, confusion, activity; of a state, or of a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from snnjax.data import PointDataset
+from snnjax.metrics import (
+    ActivityTotals,
+    LayerRate,
+    confusion_matrix,
+    firing_rates,
+    mean_firing_rate,
+    synops,
+)
+from snnjax.sparse import Buckets
+from snnjax.train.experiment import Experiment
+from snnjax.train.feed import pipelined, test_feed
+from snnjax.train.programs import Programs
+from snnjax.train.state import Weights
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result on a test split.
+
+    Attributes:
+      accuracy: share of correct predictions.
+      loss: mean cross-entropy, without smoothing.
+      confusion: int [K, K], row = true class.
+      totals: what every weighted layer received.
+      overflow: rows and pairs that the capacities could not hold.
+      seconds: wall time, compilation included.
+    """
+
+    accuracy: float
+    loss: float
+    confusion: np.ndarray
+    totals: ActivityTotals
+    overflow: int
+    seconds: float
+
+    def rates(self, levels: int) -> tuple[LayerRate, ...]:
+        """Firing rates by layer; none for an ANN twin."""
+        return firing_rates(self.totals, levels=levels)
+
+    def numbers(self, levels: int) -> dict[str, Any]:
+        """Accuracy, rates, operations and energy under the names of a summary."""
+        counted = synops(self.totals)
+        return {
+            "test_accuracy": self.accuracy,
+            "test_loss": self.loss,
+            "firing_rate": mean_firing_rate(self.rates(levels)),
+            "synops": counted.total,
+            "macs": counted.macs,
+            "acs": counted.acs,
+            "dense_macs": counted.dense_macs,
+            "energy_mj": counted.energy_mj,
+            "ann_energy_mj": counted.ann_energy_mj,
+            "test_samples": self.totals.samples,
+            "test_overflow": self.overflow,
+        }
+
+
+def evaluate_weights(
+    programs: Programs,
+    weights: Weights,
+    experiment: Experiment,
+    dataset: PointDataset,
+    buckets: Buckets,
+    mesh: Mesh,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Run the test split through the model.
+
+    Args:
+      programs: compiled steps.
+      weights: replicated on the mesh.
+      experiment: sizes of the batch and the grid.
+      dataset: the split.
+      buckets: capacities of this split.
+      mesh: devices.
+      stop: asked between batches; True gives up.
+
+    Returns:
+      The result, or None if stopped.
+    """
+    began = time.perf_counter()
+    classes = len(dataset.class_names)
+    confusion = np.zeros((classes, classes), np.int64)
+    totals, loss, overflow = ActivityTotals(), 0.0, 0
+    with test_feed(experiment, dataset, buckets, mesh) as feed:
+        outputs = pipelined(
+            feed, lambda item: programs.evaluate(item.capacities, weights, item.batch)
+        )
+        for item, out in outputs:
+            if stop():
+                return None
+            keep = item.host.weight > 0
+            confusion += confusion_matrix(
+                out.logits, item.host.label, classes, item.host.weight
+            )
+            totals = totals.add(out.activity, item.host.weight)
+            loss += float(out.loss[keep].sum(dtype=np.float64))
+            overflow += int(out.overflow)
+    samples = max(int(confusion.sum()), 1)
+    return Evaluation(
+        float(np.trace(confusion)) / samples,
+        loss / samples,
+        confusion,
+        totals,
+        overflow,
+        time.perf_counter() - began,
+    )

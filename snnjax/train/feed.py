@@ -1,0 +1,121 @@
+"""From host batches to device batches, ahead of the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from snnjax.data import PointBatch, PointDataset, batches
+from snnjax.sparse import Buckets, Capacities
+from snnjax.train.experiment import Experiment
+from snnjax.train.mesh import shard
+from snnjax.train.plan import CapacityPlan, site_counts, test_batches
+from snnjax.train.prefetch import Prefetch
+from snnjax.train.step import DeviceBatch
+
+
+class Prepared(NamedTuple):
+    """A batch on its devices, and what the host knows of it.
+
+    Attributes:
+      batch: the arrays of the step, sharded.
+      host: the same batch on the host.
+      capacities: the bucket it takes.
+      waste: share of the rows of all levels that are padding.
+      position: state of the data iterator after this batch; None in evaluation.
+    """
+
+    batch: DeviceBatch
+    host: PointBatch
+    capacities: Capacities
+    waste: float
+    position: dict[str, Any] | None
+
+
+def train_feed(
+    experiment: Experiment,
+    dataset: PointDataset,
+    plan: CapacityPlan,
+    mesh: Mesh,
+    position: dict[str, Any] | None,
+) -> Prefetch[Prepared]:
+    """Endless training batches from `position` on (None: from the first)."""
+    config = experiment.data
+    iterator = batches(
+        dataset,
+        config.batch_size,
+        points=config.points,
+        seed=experiment.seed,
+        train=True,
+        augment=config.augment,
+    )
+    if position is not None:
+        iterator.set_state(position)
+
+    def produce() -> Prepared:
+        batch = next(iterator)
+        position = iterator.get_state()
+        check_labels(batch, len(dataset.class_names))
+        counts = site_counts(batch, config.extent)
+        return _prepare(batch, plan.training.choose(counts), counts, mesh, position)
+
+    return Prefetch(produce)
+
+
+def test_feed(
+    experiment: Experiment, dataset: PointDataset, evaluation: Buckets, mesh: Mesh
+) -> Prefetch[Prepared]:
+    """The test split once, in order."""
+    config = experiment.data
+    iterator = iter(test_batches(config, dataset))
+
+    def produce() -> Prepared:
+        batch = next(iterator)
+        check_labels(batch, len(dataset.class_names))
+        counts = site_counts(batch, config.extent)
+        capacities = evaluation.choose(counts)
+        return _prepare(batch, capacities, counts, mesh, None)
+
+    return Prefetch(produce)
+
+
+def check_labels(batch: PointBatch, classes: int) -> None:
+    """Raise if a label is no class: inside a step it would select nothing, silently."""
+    wrong = (batch.label < 0) | (batch.label >= classes)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"labels must be in 0..{classes - 1}; sample {int(batch.index[row])} has "
+            f"{int(batch.label[row])}. Correct the data, or its class names."
+        )
+
+
+def _prepare(
+    batch: PointBatch,
+    capacities: Capacities,
+    counts: np.ndarray,
+    mesh: Mesh,
+    position: dict[str, Any] | None,
+) -> Prepared:
+    arrays = DeviceBatch(batch.points, batch.count, batch.label, batch.weight)
+    rows = len(batch.label) * sum(capacities.rows)
+    held = int(np.minimum(counts, np.asarray(capacities.rows)).sum())
+    return Prepared(shard(arrays, mesh), batch, capacities, 1.0 - held / rows, position)
+
+
+def pipelined(
+    feed: Prefetch[Prepared], launch: Callable[[Prepared], Any], *, ahead: int = 2
+) -> Any:
+    """Launch a step for every item of `feed` and yield (item, output) at most `ahead` steps late."""
+    waiting: list[tuple[Prepared, Any]] = []
+    for item in feed:
+        waiting.append((item, launch(item)))
+        if len(waiting) > ahead:
+            first, output = waiting.pop(0)
+            yield first, jax.device_get(output)
+    for item, output in waiting:
+        yield item, jax.device_get(output)

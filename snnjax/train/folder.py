@@ -1,0 +1,202 @@
+"""The run folder: its name, its first files, and whether a resume fits it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from snnjax.data import PointDataset
+from snnjax.train.errors import RunFolderError
+from snnjax.train.experiment import (
+    Experiment,
+    differences,
+    experiment_from_dict,
+    experiment_to_dict,
+)
+from snnjax.train.writer import read_json, write_json
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a model must know of its data: enough to load and use it without them."""
+
+    class_names: tuple[str, ...]
+    in_channels: int
+    train_size: int
+    test_size: int
+    skipped: int
+
+
+def describe_data(train_set: PointDataset, test_set: PointDataset) -> DatasetInfo:
+    """The description of two splits that belong together.
+
+    Raises:
+      ValueError: the splits differ in classes or channels, or a split is empty.
+    """
+    for field in ("class_names", "in_channels"):
+        a, b = getattr(train_set, field), getattr(test_set, field)
+        if a != b:
+            raise ValueError(f"train and test split differ in {field}: {a!r} and {b!r}.")
+    for name, split in (("train", train_set), ("test", test_set)):
+        if len(split) == 0:
+            raise ValueError(f"the {name} split is empty; check data.source and data.{name}_size.")
+    return DatasetInfo(
+        tuple(train_set.class_names),
+        train_set.in_channels,
+        len(train_set),
+        len(test_set),
+        train_set.skipped + test_set.skipped,
+    )
+
+
+def create_folder(experiment: Experiment, given: str | Path | None) -> Path:
+    """Make a new run folder and write its `config.json`.
+
+    Args:
+      experiment: what will run.
+      given: the folder; None takes <run_root>/<name>-<seed>, with a number behind if taken.
+
+    Raises:
+      RunFolderError: the folder holds a run already, or cannot be written.
+    """
+    if given is not None:
+        folder = Path(given)
+        if (folder / "config.json").exists():
+            raise RunFolderError(
+                f"{folder} already holds a run. Continue it with resume=True (--resume), or name "
+                "another folder."
+            )
+        _make(folder, exist_ok=True)
+    else:
+        folder = _free_folder(Path(experiment.run_root) / f"{experiment.name}-{experiment.seed}")
+    write_json(folder / "config.json", experiment_to_dict(experiment))
+    return folder
+
+
+def reopen_folder(experiment: Experiment | None, given: str | Path | None) -> Path:
+    """Find the run folder to resume and check that it is a run of `experiment`.
+
+    Args:
+      experiment: what is asked for; None accepts the run's own.
+      given: the folder; None takes the newest of <run_root>/<name>-<seed>*.
+
+    Raises:
+      RunFolderError: no such run, or it cannot be written.
+      ValueError: the run has another configuration; every field that differs is named.
+    """
+    if given is None:
+        if experiment is None:
+            raise ValueError("give an experiment or a run folder to resume.")
+        folder = _newest_folder(Path(experiment.run_root), f"{experiment.name}-{experiment.seed}")
+    else:
+        folder = Path(given)
+        if not folder.is_dir():
+            raise RunFolderError(f"there is no run folder {folder} to resume.")
+    stored = read_experiment(folder)
+    if experiment is not None and (lines := differences(stored, experiment)):
+        raise ValueError(
+            f"{folder} is a run of another configuration; it cannot be resumed with this one. "
+            + "; ".join(lines)
+            + ". Give the run's own values, or start a new run."
+        )
+    write_json(folder / "config.json", experiment_to_dict(stored))  # fails early if read-only
+    return folder
+
+
+def read_experiment(folder: str | Path) -> Experiment:
+    """The experiment of a run folder."""
+    path = Path(folder) / "config.json"
+    try:
+        return experiment_from_dict(read_json(path))
+    except (ValueError, TypeError) as error:
+        raise RunFolderError(f"{path} does not describe an experiment: {error}") from error
+
+
+def write_info(folder: Path, info: DatasetInfo) -> None:
+    """Write `dataset.json`."""
+    write_json(folder / "dataset.json", vars(info))
+
+
+def read_info(folder: Path) -> DatasetInfo:
+    """Read `dataset.json`."""
+    path = folder / "dataset.json"
+    values = read_json(path)
+    try:
+        return DatasetInfo(**{**values, "class_names": tuple(values["class_names"])})
+    except (KeyError, TypeError) as error:
+        raise RunFolderError(f"{path} does not describe a data set: {error}.") from error
+
+
+def check_info(folder: Path, info: DatasetInfo) -> None:
+    """Raise if the data of a run changed since it began."""
+    old = vars(read_info(folder))
+    lines = [
+        f"{name}: the run has {old[name]!r}, now {value!r}"
+        for name, value in vars(info).items()
+        if old[name] != value
+    ]
+    if lines:
+        raise ValueError(
+            f"the data of {folder} changed, so its run cannot go on: {'; '.join(lines)}."
+        )
+
+
+def resume_command(folder: Path) -> str:
+    """What to type to continue the run in `folder`, with the options of this process."""
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    if program == "snnjax" and sys.argv[1:2] == ["train"]:
+        words = ["snnjax", *_without_folder(sys.argv[1:])]
+    elif program == "train.py":
+        words = ["python", sys.argv[0], *_without_folder(sys.argv[1:])]
+    else:
+        return f"snnjax.train.train(None, run_folder={str(folder)!r}, resume=True)"
+    return shlex.join([*words, "--run-folder", str(folder), "--resume"])
+
+
+def _without_folder(words: list[str]) -> list[str]:
+    kept, skip = [], False
+    for word in words:
+        if skip or word in ("--resume", "--run-folder"):
+            skip = word == "--run-folder"
+        elif not word.startswith("--run-folder="):
+            kept.append(word)
+    return kept
+
+
+def _free_folder(base: Path) -> Path:
+    """Make and return `base`, or `base`-2, -3, ... if taken."""
+    for number in range(1, 100_000):
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            _make(folder, exist_ok=False)
+        except FileExistsError:
+            continue
+        return folder
+    raise RunFolderError(f"{base.parent} has too many folders called {base.name}-*; clean it up.")
+
+
+def _newest_folder(root: Path, name: str) -> Path:
+    names = [name, *(f"{name}-{number}" for number in range(2, 1000))]
+    taken = [root / n for n in names if (root / n / "config.json").is_file()]
+    if not taken:
+        raise RunFolderError(f"there is no run {root / name} to resume; start it first.")
+    return max(taken, key=lambda folder: (folder / "config.json").stat().st_mtime_ns)
+
+
+def _make(folder: Path, *, exist_ok: bool) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
+    except FileExistsError:
+        if not exist_ok:
+            raise
+        raise RunFolderError(f"{folder} is a file; a run folder is needed there.") from None
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write in {folder}: {error.strerror}. Choose another --run-root."
+        ) from error
+

@@ -1,0 +1,55 @@
+"""The mesh of the data axis, and where arrays lie on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+AXIS = "data"
+
+
+def data_mesh(devices: int | Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh with the one axis "data".
+
+    Args:
+      devices: how many local devices, or which; None takes all of them.
+
+    Raises:
+      ValueError: more devices are asked for than there are.
+    """
+    local = jax.local_devices()
+    if isinstance(devices, int):
+        if not 1 <= devices <= len(local):
+            raise ValueError(
+                f"devices must be from 1 to the {len(local)} local ones; got {devices}."
+            )
+        local = local[:devices]
+    elif devices is not None:
+        local = list(devices)
+    return Mesh(np.asarray(local), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def check_divisible(batch_size: int, mesh: Mesh) -> None:
+    """Raise unless a batch can be cut evenly over the data axis."""
+    devices = mesh.shape[AXIS]
+    if batch_size % devices:
+        nearest = max(round(batch_size / devices), 1) * devices
+        raise ValueError(
+            f"batch_size must be a multiple of the {devices} devices that share a batch; got "
+            f"{batch_size}. Take {nearest}, or set devices=1."
+        )
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """`tree` with a whole copy on each device."""
+    return jax.device_put(tree, NamedSharding(mesh, P()))
+
+
+def shard(tree: Any, mesh: Mesh) -> Any:
+    """`tree` cut along the first axis of each leaf."""
+    return jax.device_put(tree, NamedSharding(mesh, P(AXIS)))

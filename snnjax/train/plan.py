@@ -1,0 +1,127 @@
+"""Capacities of a run, fixed by one scan of its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnjax.data import PointBatch, PointDataset, batches, steps_per_epoch
+from snnjax.sparse import Buckets, fit_buckets, level_counts
+from snnjax.train.errors import RunFolderError
+from snnjax.train.experiment import DataConfig
+from snnjax.train.writer import read_json, write_json
+
+DEPTH = 4
+"""Strided stages of the classifiers: site counts are needed for DEPTH + 1 levels."""
+
+_SCANNED = 20_000  # training clouds that a scan looks at
+
+
+@dataclass(frozen=True)
+class CapacityPlan:
+    """What fits every batch of a run, as recorded in `buckets.json`.
+
+    Attributes:
+      training: the capacities among which a training batch chooses.
+      evaluation: the one bucket of the test split, fitted without room.
+    """
+
+    training: Buckets
+    evaluation: Buckets
+
+
+def site_counts(batch: PointBatch, extent: int) -> np.ndarray:
+    """Occupied sites of each cloud at each level, int32 [B, DEPTH + 1], counted on the host."""
+    return level_counts(
+        batch.points,
+        batch.count,
+        extent=(extent, extent, extent),
+        voxel_size=2.0 / extent,
+        origin=(-1.0, -1.0, -1.0),
+        depth=DEPTH,
+    )
+
+
+def scan(
+    config: DataConfig, train_set: PointDataset, test_set: PointDataset, *, seed: int, devices: int
+) -> CapacityPlan:
+    """Fit the buckets to one epoch of augmented training clouds and to all test clouds.
+
+    Later epochs are augmented otherwise, so a batch may still need more than was seen; the
+    fitted buckets leave room, and a batch that still does not fit gets a larger one.
+
+    Args:
+      config: grid, batch and augmentation.
+      train_set: the training split. test_set: the test split.
+      seed: of the training order.
+      devices: how many share a batch.
+    """
+    size = config.batch_size
+    steps = min(steps_per_epoch(train_set, size, train=True), max(_SCANNED // size, 1))
+    training = batches(
+        train_set,
+        size,
+        points=config.points,
+        seed=seed,
+        train=True,
+        augment=config.augment,
+        epochs=1,
+    )
+    train_counts = _counts((batch for _, batch in zip(range(steps), training, strict=False)), config)
+    test_counts = _counts(test_batches(config, test_set), config)
+    grid, local = (config.extent,) * 3, size // devices
+    return CapacityPlan(
+        fit_buckets(np.concatenate([train_counts, test_counts]), extent=grid, batch_size=local),
+        fit_evaluation(config, test_set, devices=devices, counts=test_counts),
+    )
+
+
+def fit_evaluation(
+    config: DataConfig,
+    test_set: PointDataset,
+    *,
+    devices: int = 1,
+    counts: np.ndarray | None = None,
+) -> Buckets:
+    """One bucket that holds every test cloud exactly; `counts` saves the scan for them."""
+    if counts is None:
+        counts = _counts(test_batches(config, test_set), config)
+    return fit_buckets(
+        counts,
+        extent=(config.extent,) * 3,
+        batch_size=config.batch_size // devices,
+        factors=(1.0,),
+        margin=1.0,
+    )
+
+
+def test_batches(config: DataConfig, test_set: PointDataset) -> Iterable[PointBatch]:
+    """The test split in order; the last batch is filled with rows of weight 0."""
+    return batches(test_set, config.batch_size, points=config.points, seed=0, train=False)
+
+
+def _counts(items: Iterable[PointBatch], config: DataConfig) -> np.ndarray:
+    rows = [site_counts(batch, config.extent)[batch.weight > 0] for batch in items]
+    return np.concatenate(rows)
+
+
+def write_plan(path: Path, plan: CapacityPlan) -> None:
+    """Write `buckets.json`."""
+    write_json(path, {name: json.loads(value.to_json()) for name, value in vars(plan).items()})
+
+
+def read_plan(path: Path) -> CapacityPlan:
+    """Read `buckets.json`."""
+    values: Any = read_json(path)
+    try:
+        read = {name: Buckets.from_json(json.dumps(value)) for name, value in values.items()}
+        return CapacityPlan(**read)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{path} does not describe capacities ({error!r}). Restore the file, or start a new run."
+        ) from error

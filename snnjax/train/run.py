@@ -1,0 +1,142 @@
+"""`train`: from an experiment to a finished run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from snnjax.train.checkpoint import Checkpoints, quiet_orbax
+from snnjax.train.errors import CheckpointError, RunFolderError
+from snnjax.train.experiment import Experiment
+from snnjax.train.finish import finish
+from snnjax.train.folder import (
+    check_info,
+    create_folder,
+    describe_data,
+    read_experiment,
+    reopen_folder,
+    write_info,
+)
+from snnjax.train.loop import Book, Loop
+from snnjax.train.mesh import check_divisible, data_mesh
+from snnjax.train.plan import read_plan, scan, write_plan
+from snnjax.train.programs import Programs
+from snnjax.train.progress import Reporter
+from snnjax.train.setup import build_spec, load_splits, steps_of
+from snnjax.train.state import TrainState
+from snnjax.train.writer import MetricsWriter, cut_metrics
+
+
+def train(
+    experiment: Experiment | None,
+    *,
+    run_folder: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    mesh: Mesh | None = None,
+) -> dict[str, Any]:
+    """Train an experiment, evaluate it, and leave all that matters in its run folder.
+
+    The folder holds config.json, dataset.json, buckets.json, metrics.jsonl, checkpoints/,
+    summary.json, and with matplotlib pictures/ and report.html. A run that was killed at any
+    moment continues from its last checkpoint with `resume=True`, and on the same devices it ends
+    with the same weights, bit for bit, as if it had not been killed.
+
+    Args:
+      experiment: what to do; None with `resume` takes the run's own.
+      run_folder: where to write; by default <run_root>/<name>-<seed>, or that with a number.
+      resume: continue the run in `run_folder`, by default the newest of this name and seed.
+      progress: say on stderr what happens.
+      mesh: devices with an axis "data"; by default what `experiment.devices` says.
+
+    Returns:
+      The summary, as in summary.json.
+
+    Raises:
+      ValueError, TypeError: the configuration, the data or their combination is impossible.
+      RunFolderError, CheckpointError: the folder cannot be used, or the disk is full.
+      Diverged: loss or gradients are not finite; the last good checkpoint is kept.
+      Interrupted: Ctrl-C or SIGTERM; the last step is saved.
+    """
+    quiet_orbax()
+    folder = reopen_folder(experiment, run_folder) if resume else None
+    if experiment is None:
+        if folder is None:
+            raise TypeError("experiment may be None only with resume=True.")
+        experiment = read_experiment(folder)
+    mesh = data_mesh(experiment.devices) if mesh is None else mesh
+    check_divisible(experiment.data.batch_size, mesh)
+    train_set, test_set = load_splits(experiment)
+    info = describe_data(train_set, test_set)
+    epoch_steps, total = steps_of(experiment, info)
+    spec, state = build_spec(experiment, info, mesh)
+    folder = create_folder(experiment, run_folder) if folder is None else folder
+    with _locked(folder), Reporter(shown=progress, total=total) as reporter:
+        if (folder / "dataset.json").exists():
+            check_info(folder, info)
+        else:
+            write_info(folder, info)
+        if not (folder / "buckets.json").exists():
+            plan = scan(experiment.data, train_set, test_set, seed=experiment.seed, devices=mesh.size)
+            write_plan(folder / "buckets.json", plan)
+        plan = read_plan(folder / "buckets.json")
+        reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")
+        with contextlib.closing(Checkpoints(folder / "checkpoints", mesh)) as checkpoints:
+            state, book = _restore(checkpoints, state)
+            cut_metrics(folder / "metrics.jsonl", book.step)
+            if resume:
+                reporter.say(f"resuming after step {book.step}")
+            with contextlib.closing(MetricsWriter(folder / "metrics.jsonl")) as writer:
+                loop = Loop(
+                    experiment,
+                    folder,
+                    mesh,
+                    train_set,
+                    test_set,
+                    plan,
+                    Programs(spec, reporter.say),
+                    checkpoints,
+                    writer,
+                    reporter,
+                    epoch_steps,
+                    book,
+                )
+                state = loop.fit(state)
+            checkpoints.wait()
+        return finish(loop, state, info)
+
+
+def _restore(checkpoints: Checkpoints, state: TrainState) -> tuple[TrainState, Book]:
+    step = checkpoints.pick("last")
+    if step is None:
+        return state, Book()
+    state, book = checkpoints.restore(step, state)
+    try:
+        return state, Book(**book)
+    except TypeError as error:
+        raise CheckpointError(f"the progress record of step {step} is damaged: {error}.") from error
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the run folder for this process; the lock dies with it, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # no such lock on Windows
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunFolderError(
+                f"{folder} is in use by another process; wait for it, or end it."
+            ) from error
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

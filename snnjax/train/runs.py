@@ -1,0 +1,217 @@
+"""Use of runs: load, evaluate, predict, read."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from snnjax.data import PointBatch
+from snnjax.sparse import Capacities
+from snnjax.train.checkpoint import Checkpoints, quiet_orbax
+from snnjax.train.errors import CheckpointError
+from snnjax.train.evaluate import evaluate_weights
+from snnjax.train.experiment import Experiment
+from snnjax.train.folder import DatasetInfo, read_experiment, read_info
+from snnjax.train.mesh import data_mesh
+from snnjax.train.plan import fit_evaluation, read_plan, site_counts
+from snnjax.train.programs import Programs
+from snnjax.train.progress import Reporter
+from snnjax.train.setup import build_spec, load_test_split
+from snnjax.train.state import Weights, evaluated, merge_model
+from snnjax.train.step import StepSpec, to_voxels
+from snnjax.train.writer import read_json, read_metrics
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A run read back.
+
+    Attributes:
+      experiment: its configuration.
+      info: classes and channels of its data.
+      spec: the static part of its steps.
+      weights: the evaluated weights, on the mesh.
+      step: the checkpoint they come from.
+    """
+
+    experiment: Experiment
+    info: DatasetInfo
+    spec: StepSpec
+    weights: Weights
+    step: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run folder says, without its arrays.
+
+    Attributes:
+      folder: the run folder.
+      experiment: its configuration.
+      summary: summary.json; empty if the run has not ended.
+      metrics: the whole rows of metrics.jsonl.
+    """
+
+    folder: Path
+    experiment: Experiment
+    summary: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+
+def read_run(folder: str | Path) -> RunRecord:
+    """Read configuration, summary and metrics of a run folder.
+
+    Raises:
+      RunFolderError: it is no run folder, or a file of it is damaged.
+    """
+    folder = Path(folder)
+    experiment = read_experiment(folder)
+    path = folder / "summary.json"
+    summary = read_json(path) if path.is_file() else {}
+    return RunRecord(folder, experiment, summary, read_metrics(folder / "metrics.jsonl"))
+
+
+def restore(
+    run_folder: str | Path, *, checkpoint: str | int = "last", mesh: Mesh | None = None
+) -> Restored:
+    """The evaluated weights of a run (the running average, if it kept one).
+
+    Args:
+      run_folder: written by `train`.
+      checkpoint: "last", "best" (by test accuracy), or a step that is still kept.
+      mesh: where the weights go; one device by default.
+
+    Raises:
+      RunFolderError, CheckpointError: no such run, no checkpoint yet, or a damaged one.
+    """
+    quiet_orbax()
+    folder = Path(run_folder)
+    experiment, info = read_experiment(folder), read_info(folder)
+    mesh = data_mesh(1) if mesh is None else mesh
+    spec, template = build_spec(experiment, info, mesh)
+    if not (folder / "checkpoints").is_dir():
+        raise CheckpointError(f"{folder} has no checkpoint yet; train it first.")
+    with contextlib.closing(
+        Checkpoints(folder / "checkpoints", mesh, read_only=True)
+    ) as checkpoints:
+        step = checkpoints.pick(checkpoint)
+        if step is None:
+            raise CheckpointError(f"{folder} has no checkpoint yet; resume its training.")
+        state, _ = checkpoints.restore(step, template)
+    return Restored(experiment, info, spec, evaluated(state), step)
+
+
+def load(run_folder: str | Path, *, checkpoint: str | int = "last") -> tuple[Experiment, Any]:
+    """The experiment of a run, and its trained model as an `nnx.Module`."""
+    run = restore(run_folder, checkpoint=checkpoint)
+    return run.experiment, merge_model(run.spec.graphdef, run.weights)
+
+
+def evaluate(
+    run_folder: str | Path, *, data: str | None = None, checkpoint: str | int = "last"
+) -> dict[str, Any]:
+    """Test a run on its test split, or on the test split of another source.
+
+    Args:
+      run_folder: written by `train`.
+      data: another source with the same classes and channels; None takes the run's own.
+      checkpoint: as in `restore`.
+
+    Returns:
+      Accuracy, rates, operations and energy under the names of summary.json.
+
+    Raises:
+      ValueError: the other source has other classes or channels.
+    """
+    run = restore(run_folder, checkpoint=checkpoint)
+    folder, experiment = Path(run_folder), run.experiment
+    dataset = load_test_split(experiment, data)
+    _check_source(run.info, dataset)
+    if data is None:
+        buckets = read_plan(folder / "buckets.json").evaluation
+    else:
+        buckets = fit_evaluation(experiment.data, dataset)
+    programs = Programs(run.spec, Reporter(shown=False).say)
+    result = evaluate_weights(
+        programs, run.weights, experiment, dataset, buckets, run.spec.mesh
+    )
+    if result is None:
+        raise RuntimeError("an evaluation that nobody can stop was stopped")
+    numbers = result.numbers(experiment.model.levels)
+    return {
+        "test_accuracy": numbers.pop("test_accuracy"),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.weights.params)),
+        **numbers,
+        "seconds": round(result.seconds, 2),
+        "compiles": programs.compiles,
+        "run_folder": str(folder),
+        "checkpoint": run.step,
+        "skipped": dataset.skipped,
+    }
+
+
+def predict(
+    run_folder: str | Path, path: str | Path, *, checkpoint: str | int = "last"
+) -> list[tuple[str, float]]:
+    """Class probabilities of one cloud or mesh file, the most probable class first.
+
+    The file is normalised and thinned as a test sample would be; its voxels get exactly the rows
+    they need.
+
+    Raises:
+      DataError, ValueError: the file is malformed, or has other channels than the run's data.
+    """
+    from snnjax.data import read_cloud
+
+    run = restore(run_folder, checkpoint=checkpoint)
+    config = run.experiment.data
+    cloud = read_cloud(path, points=config.points)
+    if cloud.shape[1] != run.info.in_channels:
+        raise ValueError(
+            f"{path} has {cloud.shape[1]} channels a point; the model was trained with "
+            f"{run.info.in_channels}. Give a file like those of {config.source}."
+        )
+    one = np.ones(1)
+    batch = PointBatch(
+        cloud[None].astype(np.float32),
+        np.array([len(cloud)], np.int32),
+        np.zeros(1, np.int32),
+        one.astype(np.float32),
+        np.zeros(1, np.int32),
+    )
+    counts = site_counts(batch, config.extent)[0]
+    capacities = Capacities(tuple(max(int(n), 1) for n in counts))
+    logits = _logits(run, batch, capacities)
+    probabilities = np.asarray(jax.nn.softmax(logits.astype(jnp.float32)))[0]
+    order = np.argsort(-probabilities, kind="stable")
+    return [(run.info.class_names[k], float(probabilities[k])) for k in order]
+
+
+def _logits(run: Restored, batch: PointBatch, capacities: Capacities) -> jax.Array:
+    def forward(weights: Weights, points: jax.Array, count: jax.Array) -> jax.Array:
+        model = merge_model(run.spec.graphdef, weights)
+        x = to_voxels(points, count, run.spec.extent, capacities)
+        _, out = model(model.init_state(x), x, train=False, capacities=capacities)
+        return out.logits
+
+    return jax.jit(forward)(run.weights, batch.points, batch.count)
+
+
+def _check_source(info: DatasetInfo, dataset: Any) -> None:
+    if tuple(dataset.class_names) != info.class_names:
+        raise ValueError(
+            f"the data has the classes {', '.join(dataset.class_names)}; the run was trained on "
+            f"{', '.join(info.class_names)}. Evaluate on data with the same classes in order."
+        )
+    if dataset.in_channels != info.in_channels:
+        raise ValueError(
+            f"the data has {dataset.in_channels} channels a point; the run was trained with "
+            f"{info.in_channels}."
+        )
