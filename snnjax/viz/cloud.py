@@ -122,14 +122,14 @@ def _draw_level(
             Poly3DCollection(quads, facecolors=colours, edgecolors=edges, linewidths=0.3)
         )
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
-    ax.set_box_aspect((1, 1, 1), zoom=1.35)  # pyright: ignore[reportArgumentType] (typed as int)
+    ax.set_box_aspect((1, 1, 1), zoom=1.2)  # pyright: ignore[reportArgumentType] (typed as int)
     ax.view_init(elev=22, azim=-60)
     ax.set_axis_off()
     text = f"{level.title}\n{len(level.coords)} voxels"
     if level.counts is not None:
         fire = float((level.counts > 0).mean()) if len(level.counts) else 0.0
         text += f", {int(level.counts.sum())} spikes, {fire:.0%} fire"
-    ax.set_title(text, fontsize=10, y=1.0)
+    ax.set_title(text, fontsize=10, y=1.03)
 
 
 def cube_faces(coords: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
