@@ -9,6 +9,7 @@ from snnjax.sparse.capacity import level_counts as level_counts
 from snnjax.sparse.conv import sparse_conv as sparse_conv
 from snnjax.sparse.maps import KernelMap as KernelMap
 from snnjax.sparse.maps import inverse_map as inverse_map
+from snnjax.sparse.maps import outdegree as outdegree
 from snnjax.sparse.maps import strided_map as strided_map
 from snnjax.sparse.maps import submanifold_map as submanifold_map
 from snnjax.sparse.norm import masked_moments as masked_moments

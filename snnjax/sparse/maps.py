@@ -205,6 +205,28 @@ def inverse_map(kmap: KernelMap, x: SparseTensor) -> KernelMap:
     )
 
 
+def outdegree(kmap: KernelMap, n: Int[Array, " B"]) -> Array:
+    """How many pairs of the map read each input row, int32 [B, N].
+
+    Args:
+      kmap: any map.
+      n: occupied input rows of each sample, int32 [B].
+    """
+    batch = len(n)
+    if kmap.kind == "strided":
+        assert kmap.slots is not None
+        return (kmap.slots < kmap.out_rows * kmap.volume).sum(axis=-1, dtype=jnp.int32)
+    if kmap.kind == "inverse":
+        assert kmap.table is not None
+        return (kmap.table < kmap.out_rows).sum(axis=-1, dtype=jnp.int32)
+    if kmap.table is not None:  # submanifold: a row is read as often as it reads
+        return (kmap.table < kmap.in_rows).sum(axis=-1, dtype=jnp.int32)
+    assert kmap.pairs is not None
+    own = valid_rows(n, kmap.in_rows).astype(jnp.int32).reshape(-1)
+    read = own.at[kmap.pairs.rows_in.reshape(-1)].add(1, mode="drop")
+    return read.at[kmap.pairs.rows_out.reshape(-1)].add(1, mode="drop").reshape(batch, -1)
+
+
 def strided_extent(extent: tuple[int, int, int], kernel_size: int, stride: int, padding: int) -> tuple[int, int, int]:
     """The output grid of a dense convolution of the same geometry."""
     if kernel_size < 1 or stride < 1 or padding < 0 or padding >= kernel_size:
