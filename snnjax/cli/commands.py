@@ -47,8 +47,7 @@ def usage() -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _run(command: str, arguments: list[str]) -> int:
@@ -58,8 +57,8 @@ def _run(command: str, arguments: list[str]) -> int:
         importlib.import_module(f"snnjax.cli.{command}").run(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except KeyboardInterrupt:
-        print(f"snnjax {command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"snnjax {command}: {_one_line(stop)}", file=sys.stderr)
         return 130
     except EXPECTED as error:
         if debug:

@@ -72,10 +72,17 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
         main(["doctor"])
 
 
-def test_interruption_has_its_own_code(monkeypatch, capsys):
-    pretend(monkeypatch, KeyboardInterrupt())
+@pytest.mark.parametrize(
+    ("stop", "words"),
+    [
+        (KeyboardInterrupt(), "snnjax doctor: KeyboardInterrupt"),
+        (KeyboardInterrupt("saved; go on with: snnjax train --resume"), "go on with: snnjax train"),
+    ],
+)
+def test_interruption_has_its_own_code_and_says_how_to_go_on(monkeypatch, capsys, stop, words):
+    pretend(monkeypatch, stop)
     assert main(["doctor"]) == 130
-    assert "interrupted" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

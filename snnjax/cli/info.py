@@ -1,0 +1,128 @@
+"""``snnjax info [NAME|PATH|MODULE|RUN_FOLDER]``: parameters, capacities, synaptic operations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from snnjax.cli.output import quiet_stdout
+from snnjax.cli.subject import Subject, SubjectOptions, prepare, read_subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions(SubjectOptions):
+    """The experiment, and how much to show."""
+
+    arrays: bool = False
+    """List every parameter array instead of one line a layer."""
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table whose first column is text and whose other columns are numbers."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table
+
+
+def parameter_rows(model: Any, *, arrays: bool) -> list[tuple[str, str, int]]:
+    """(path, shape, size) of every array, or (layer, shapes, size) of every layer."""
+    from snnjax.metrics import parameter_table
+
+    rows = parameter_table(model)
+    if arrays:
+        return [(row.path, str(row.shape), row.size) for row in rows]
+    sizes: Counter[str] = Counter()
+    shapes: dict[str, list[str]] = {}
+    for row in rows:
+        layer = row.path.rpartition("/")[0] or row.path
+        sizes[layer] += row.size
+        shapes.setdefault(layer, []).append("x".join(map(str, row.shape)) or "scalar")
+    return [(layer, " ".join(shapes[layer]), size) for layer, size in sizes.items()]
+
+
+def _parameters(model: Any, arrays: bool) -> Table:
+    table = _table("Parameters", "layer", "shape", "parameters")
+    rows = parameter_rows(model, arrays=arrays)
+    for path, shape, size in rows:
+        table.add_row(path, shape, f"{size:,}")
+    table.add_section()
+    table.add_row("total", "", f"{sum(size for *_, size in rows):,}")
+    return table
+
+
+def _capacities(subject: Subject) -> Table:
+    choices = subject.plan.buckets.choices
+    names = [f"bucket {i + 1}" for i in range(len(choices))]
+    table = _table("Rows per sample at each level", "level", "mean sites", "most sites", *names)
+    for level, (mean, most) in enumerate(subject.sites):
+        side = subject.experiment.data.extent >> level
+        rows = [f"{choice.rows[level]:,}" for choice in choices]
+        table.add_row(f"{level}: {side}^3", f"{mean:.1f}", f"{most:,}", *rows)
+    return table
+
+
+def batch_activity(subject: Subject) -> Any:
+    """What every weighted layer received in the batch, as `snnjax.metrics.ActivityTotals`."""
+    import jax
+
+    from snnjax.metrics import ActivityTotals
+    from snnjax.train.state import split_model
+    from snnjax.train.step import eval_step
+
+    weights = split_model(subject.model)[1]
+    out = eval_step(subject.spec, subject.item.capacities)(weights, subject.item.batch)
+    return ActivityTotals().add(jax.device_get(out.activity), subject.item.host.weight)
+
+
+def _operations(subject: Subject) -> Table:
+    from snnjax.metrics import energy_mj, firing_rates, layer_synops, synops
+
+    totals = batch_activity(subject)
+    rates = {r.name: r for r in firing_rates(totals, levels=subject.experiment.model.levels)}
+    weights = "trained" if subject.trained else "untrained"
+    table = _table(
+        f"Synaptic operations per sample ({totals.samples} samples, {weights} weights)",
+        *("layer", "input rate", "MAC", "AC", "MAC of the twin", "energy nJ"),
+    )
+    for layer in layer_synops(totals):
+        macs, acs, dense = (n / totals.samples for n in (layer.macs, layer.acs, layer.dense_macs))
+        rate = f"{rates[layer.name].rate:.3f}" if layer.name in rates else "real"
+        energy = f"{1e6 * energy_mj(macs, acs):,.0f}"
+        table.add_row(layer.name, rate, f"{macs:,.0f}", f"{acs:,.0f}", f"{dense:,.0f}", energy)
+    total = synops(totals)
+    table.add_section()
+    table.add_row(
+        *("total", "", f"{total.macs:,.0f}", f"{total.acs:,.0f}", f"{total.dense_macs:,.0f}"),
+        f"{1e6 * total.energy_mj:,.0f}",
+    )
+    table.caption = (
+        f"energy {total.energy_mj:.5f} mJ, the ANN twin {total.ann_energy_mj:.5f} mJ "
+        "(45 nm: 4.6 pJ a MAC, 0.9 pJ an AC)"
+    )
+    return table
+
+
+def run(arguments: list[str]) -> None:
+    """Print the tables."""
+    options, folder = read_subject(
+        InfoOptions,
+        arguments,
+        command="info",
+        verb="Parameters, capacities and synaptic operations of",
+    )
+    with quiet_stdout():
+        subject = prepare(options.experiment, folder)
+        tables = [
+            _parameters(subject.model, options.arrays),
+            _capacities(subject),
+            _operations(subject),
+        ]
+    console = Console()
+    for table in tables:
+        console.print(table)

@@ -1,0 +1,162 @@
+"""``snnjax profile [NAME|PATH|MODULE|RUN_FOLDER]``: time, FLOPs and bytes, step and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from snnjax.cli.layers import (
+    Cost,
+    LayerCall,
+    compiled_cost,
+    forward,
+    forward_backward,
+    function_cost,
+    layer_calls,
+)
+from snnjax.cli.output import quiet_stdout
+from snnjax.cli.subject import Subject, SubjectOptions, prepare, read_subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileOptions(SubjectOptions):
+    """The experiment, and what to measure."""
+
+    runs: int = 5
+    """Runs of each program; the median is reported."""
+    layers: bool = True
+    """Measure each layer too; each is compiled alone, forward and with its gradient."""
+    write_table: Path | None = None
+    """Measure both sparse arithmetics on this machine and write the table of choices here."""
+
+    def __post_init__(self) -> None:
+        if self.runs < 1:
+            raise ValueError(f"--runs must be at least 1; got {self.runs}")
+
+
+def _copied(tree: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    return jax.tree.map(jnp.copy, tree)
+
+
+def step_costs(subject: Subject, runs: int) -> dict[str, Cost]:
+    """The compiled training and evaluation steps on the batch.
+
+    The training step donates its state, so each run continues from the last one, as in training.
+    """
+    from snnjax.train.state import split_model
+    from snnjax.train.step import eval_step, train_step
+
+    item, spec = subject.item, subject.spec
+    state = [_copied(subject.state)]
+    update = train_step(spec, item.capacities).lower(state[0], item.batch).compile()
+
+    def one_update() -> Any:
+        state[0], metrics = update(state[0], item.batch)
+        return metrics
+
+    weights = split_model(subject.model)[1]
+    test = eval_step(spec, item.capacities).lower(weights, item.batch).compile()
+    return {
+        "training step": compiled_cost(update, one_update, runs),
+        "evaluation step": compiled_cost(test, lambda: test(weights, item.batch), runs),
+    }
+
+
+def model_run(subject: Subject) -> Callable[[Any], Any]:
+    """`f(model)` that calls the model on the batch, as the training step does on one device."""
+    import jax
+    import jax.numpy as jnp
+
+    from snnjax.train.step import to_voxels
+
+    item = subject.item
+    points, count = jnp.asarray(item.host.points), jnp.asarray(item.host.count)
+
+    def run(model: Any) -> Any:
+        x = to_voxels(points, count, subject.experiment.data.extent, item.capacities)
+        key = jax.random.key(subject.experiment.seed)
+        return model(model.init_state(x), x, key=key, train=True, capacities=item.capacities)
+
+    return run
+
+
+def layer_costs(calls: list[LayerCall], runs: int) -> list[tuple[LayerCall, Cost, Cost]]:
+    """Each layer alone: forward, and forward with gradient."""
+    return [
+        (
+            call,
+            function_cost(forward(call), call.state, call.arrays, runs=runs),
+            function_cost(forward_backward(call), call.state, call.arrays, runs=runs),
+        )
+        for call in calls
+    ]
+
+
+def _cells(cost: Cost) -> tuple[str, ...]:
+    return (
+        f"{cost.milliseconds:.2f}",
+        f"{cost.flops / 1e6:,.1f}",
+        f"{cost.bytes_accessed / 1e6:,.1f}",
+        f"{cost.temporary_bytes / 1e6:,.1f}",
+    )
+
+
+_COLUMNS = ("ms", "MFLOP", "MB moved", "MB scratch")
+
+
+def _steps(costs: dict[str, Cost], subject: Subject) -> Table:
+    batch = subject.experiment.data.batch_size
+    rows = ", ".join(map(str, subject.item.capacities.rows))
+    table = Table(title=f"Compiled steps, batch {batch}, rows {rows}", title_justify="left")
+    table.add_column("program")
+    for column in _COLUMNS:
+        table.add_column(column, justify="right")
+    for name, cost in costs.items():
+        table.add_row(name, *_cells(cost))
+    return table
+
+
+def _layers(costs: list[tuple[LayerCall, Cost, Cost]]) -> Table:
+    table = Table(
+        title="Each layer compiled alone: forward, then forward with gradient",
+        caption="FLOPs and bytes as XLA counts them: the body of a loop counts once.",
+        title_justify="left",
+    )
+    table.add_column("layer", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    for column in (*_COLUMNS, *(f"grad {c}" for c in _COLUMNS)):
+        table.add_column(column, justify="right")
+    for call, ahead, both in costs:
+        table.add_row(call.path, call.kind, *_cells(ahead), *_cells(both))
+    table.add_section()
+    sums = [sum(c.milliseconds for _, *pair in costs for c in (pair[i],)) for i in (0, 1)]
+    table.add_row("sum", "", f"{sums[0]:.2f}", "", "", "", f"{sums[1]:.2f}", "", "", "")
+    return table
+
+
+def run(arguments: list[str]) -> None:
+    """Measure and print the tables."""
+    options, folder = read_subject(
+        ProfileOptions, arguments, command="profile", verb="Time, FLOPs and bytes of"
+    )
+    with quiet_stdout():
+        if options.write_table is not None:
+            from snnjax.cli.arithmetic import write_table
+
+            write_table(options.write_table, options.runs)
+        subject = prepare(options.experiment, folder)
+        tables = [_steps(step_costs(subject, options.runs), subject)]
+        if options.layers:
+            calls = layer_calls(subject.model, model_run(subject))
+            tables.append(_layers(layer_costs(calls, options.runs)))
+    console = Console()
+    for table in tables:
+        console.print(table)

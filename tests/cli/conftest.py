@@ -1,0 +1,59 @@
+"""One tiny run, trained through the command line, that the tests of the other commands look at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from snnjax.cli import main
+
+TINY = '''"""A run of seconds, for tests."""
+
+from snnjax.train import DataConfig, Experiment
+
+experiment = Experiment(
+    name="tiny",
+    data=DataConfig(points=64, extent=16, batch_size=8, train_size=16, test_size=12),
+    epochs=1,
+    devices=1,
+)
+'''
+
+
+class TinyRun(NamedTuple):
+    folder: Path
+    config: Path
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict:
+        return json.loads(self.out.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("experiments") / "tiny.py"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_config, tmp_path_factory) -> TinyRun:
+    """`snnjax train tiny.py --model.levels 2`, with what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    capture = pytest.MonkeyPatch()
+    import io
+    import sys
+
+    out, err = io.StringIO(), io.StringIO()
+    with capture.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        arguments = ["train", str(tiny_config), "--model.levels", "2", "--run-folder", str(folder)]
+        code = main(arguments)
+    return TinyRun(folder, tiny_config, code, out.getvalue(), err.getvalue())

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from snnjax.cli import main
+from snnjax.cli.output import SUMMARY_KEYS
+from snnjax.cli.train import with_shortcuts
+from snnjax.train import Experiment
+
+
+def test_stdout_is_exactly_one_line_of_json(tiny_run):
+    assert tiny_run.code == 0, tiny_run.err
+    assert len(tiny_run.out.splitlines()) == 1
+    summary = tiny_run.summary
+    assert None not in [summary[key] for key in SUMMARY_KEYS]
+    assert 0 <= summary["test_accuracy"] <= 1
+    assert summary["run_folder"] == str(tiny_run.folder)
+    assert tiny_run.err  # progress goes there
+
+
+def test_options_reach_the_run(tiny_run):
+    config = json.loads((tiny_run.folder / "config.json").read_text())
+    assert config["model"]["levels"] == 2
+    assert config["data"]["extent"] == 16
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What `snnjax train` hands to the trainer."""
+    seen = []
+
+    def train(experiment, **keywords):
+        print("chatter")
+        seen.append((experiment, keywords))
+        return {"test_accuracy": 1.0}
+
+    monkeypatch.setattr("snnjax.cli.train.train", train)
+    return seen
+
+
+def test_every_kind_of_option_is_passed_on(calls, capsys):
+    arguments = (
+        "train --data some/folder --skip-bad --epochs 3 --model.spike-head --seed 7"
+        " --optimiser.learning-rate 0.5 --data.train-size 9 --resume --run-folder runs/x"
+    )
+    assert main(arguments.split()) == 0
+    experiment, keywords = calls[0]
+    assert (experiment.data.source, experiment.data.skip_bad) == ("some/folder", True)
+    assert (experiment.epochs, experiment.seed, experiment.data.train_size) == (3, 7, 9)
+    assert experiment.model.spike_head
+    assert experiment.optimiser.learning_rate == 0.5
+    assert keywords["resume"] is True
+    assert str(keywords["run_folder"]) == "runs/x"
+    captured = capsys.readouterr()
+    assert "chatter" not in captured.out
+    assert json.loads(captured.out)["test_accuracy"] == 1.0
+
+
+def test_shortcuts_leave_the_rest_alone():
+    experiment = Experiment()
+    assert with_shortcuts(experiment) == experiment
+    assert with_shortcuts(experiment, source="x").data.points == experiment.data.points
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--epoch 3", "did you mean '--epochs'?"),
+        ("--levels 3", "did you mean '--model.levels'"),
+        ("--data.sorce x", "did you mean '--data.source'"),
+        ("--model.levels 0", "levels"),
+        ("--data.batch-size 0", "batch_size"),
+        ("--data.extent 4096", "extent"),
+        ("--data.extent 0", "extent"),
+        ("--model.steps 0", "steps"),
+        ("--epochs 0", "epochs"),
+        ("--optimiser.learning-rate nan", "learning_rate"),
+        ("--optimiser.name adam", "adamw"),
+        ("--schedule.name cosin", "cosine"),
+        ("--seed -1", "seed"),
+        ("--data.augment.rotate so2", "so3"),
+        ("e3dsnn_t_shape3d", "did you mean 'e3dsnn_t_shapes3d'"),
+        ("--model.name e3dsnn_x", "e3dsnn_"),
+    ],
+)
+def test_the_impossible_fails_before_any_work(options, words, capsys, tmp_path):
+    arguments = ["train", *options.split()]
+    if "e3dsnn_t_shape3d" not in options:
+        arguments += ["--run-folder", str(tmp_path / "run")]
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in captured.err
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_data_folder_is_one_line(capsys, tmp_path):
+    code = main(["train", "--data", str(tmp_path / "no"), "--run-folder", str(tmp_path / "run")])
+    error = capsys.readouterr().err
+    assert code == 2
+    assert str(tmp_path / "no") in error
+    assert error.count("error:") == 1
+
+
+def test_help_documents_every_option(capsys):
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    for flag in (
+        "--data ",
+        "--model.levels",
+        "--optimiser.learning-rate",
+        "--resume",
+        "--skip-bad",
+    ):
+        assert flag in text
+    undocumented = [
+        line for line in text.splitlines() if line.strip("│ ").startswith("--") and "(" not in line
+    ]
+    following = text.splitlines()
+    for line in undocumented:  # a long flag has its text on the next line
+        after = following[following.index(line) + 1]
+        assert not after.strip("│ ").startswith("--"), line
