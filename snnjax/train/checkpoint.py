@@ -143,7 +143,9 @@ class Checkpoints:
         except Exception as error:
             raise self._damaged(step, error) from error
         if found["progress"] is None or found["progress"].get("step") != step:
-            raise self._damaged(step, ValueError("its progress record is missing or of another step"))
+            raise self._damaged(
+                step, ValueError("its progress record is missing or of another step")
+            )
         state = _from_arrays(found["state"], template)
         return jax.device_put(state, self._sharding), found["progress"]
 
@@ -201,7 +203,8 @@ class Checkpoints:
             else "There is no older one; start a new run"
         )
         return CheckpointError(
-            f"the checkpoint of step {step} in {self._folder} is damaged: {_cause(error)}. {remedy}."
+            f"the checkpoint of step {step} in {self._folder} is damaged: {_cause(error)}. "
+            f"{remedy}."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +74,7 @@ def evaluate_weights(
     dataset: PointDataset,
     buckets: Buckets,
     mesh: Mesh,
-    *,
-    stop: Callable[[], bool] = lambda: False,
-) -> Evaluation | None:
+) -> Evaluation:
     """Run the test split through the model.
 
     Args:
@@ -87,10 +84,6 @@ def evaluate_weights(
       dataset: the split.
       buckets: capacities of this split.
       mesh: devices.
-      stop: asked between batches; True gives up.
-
-    Returns:
-      The result, or None if stopped.
     """
     began = time.perf_counter()
     classes = len(dataset.class_names)
@@ -101,12 +94,8 @@ def evaluate_weights(
             feed, lambda item: programs.evaluate(item.capacities, weights, item.batch)
         )
         for item, out in outputs:
-            if stop():
-                return None
             keep = item.host.weight > 0
-            confusion += confusion_matrix(
-                out.logits, item.host.label, classes, item.host.weight
-            )
+            confusion += confusion_matrix(out.logits, item.host.label, classes, item.host.weight)
             totals = totals.add(out.activity, item.host.weight)
             loss += float(out.loss[keep].sum(dtype=np.float64))
             overflow += int(out.overflow)

@@ -259,9 +259,7 @@ def _positive(name: str, value: float) -> None:
         raise ValueError(f"{name} must be a positive number; got {value!r}.")
 
 
-def _within(
-    name: str, value: float, low: float, high: float, *, open_above: bool = False
-) -> None:
+def _within(name: str, value: float, low: float, high: float, *, open_above: bool = False) -> None:
     if not (low <= value < high if open_above else low <= value <= high):
         raise ValueError(
             f"{name} must be in [{low}, {high}{')' if open_above else ']'}; got {value!r}."

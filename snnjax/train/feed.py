@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -109,8 +109,8 @@ def _prepare(
 
 def pipelined(
     feed: Prefetch[Prepared], launch: Callable[[Prepared], Any], *, ahead: int = 2
-) -> Any:
-    """Launch a step for every item of `feed` and yield (item, output) at most `ahead` steps late."""
+) -> Iterator[tuple[Prepared, Any]]:
+    """Launch a step for every item of `feed`; yield (item, output) up to `ahead` steps late."""
     waiting: list[tuple[Prepared, Any]] = []
     for item in feed:
         waiting.append((item, launch(item)))

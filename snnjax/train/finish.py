@@ -30,8 +30,6 @@ def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
             loop.plan.evaluation,
             loop.mesh,
         )
-    if result is None:
-        raise RuntimeError("an evaluation that nobody can stop was stopped")
     summary = summarise(loop, state, info, result)
     write_json(loop.folder / "summary.json", summary)
     rates = result.rates(loop.experiment.model.levels)

@@ -199,4 +199,3 @@ def _make(folder: Path, *, exist_ok: bool) -> None:
         raise RunFolderError(
             f"cannot write in {folder}: {error.strerror}. Choose another --run-root."
         ) from error
-

@@ -103,22 +103,19 @@ class Loop:
         """
         carried = dataclasses.replace(self.book)  # what earlier processes spent
         with StopRequest(self.reporter.warn) as stop:
-            if self.book.step > self.book.evaluated and self._evaluation_due():
-                self._evaluate(state, stop)
             feed = train_feed(
                 self.experiment, self.train_set, self.plan, self.mesh, self.book.position
             )
             with feed:
                 while self.book.step < self.total and not stop.asked:
                     state = self._step(state, next(feed))
-                    improved = self._evaluation_due() and self._evaluate(state, stop)
+                    improved = self._evaluation_due() and self._evaluate(state)
                     if self._save_due() or improved or stop.asked:
                         self._save(state, carried)
-            if stop.asked and self.book.step < self.total or self.result is None and stop.asked:
+            if self.book.step < self.total:
                 self._save(state, carried)
                 self.checkpoints.wait()
-                command = resume_command(self.folder)
-                raise Interrupted(str(self.folder), self.book.step, command)
+                raise Interrupted(str(self.folder), self.book.step, resume_command(self.folder))
         self._account(carried)
         return state
 
@@ -128,6 +125,7 @@ class Loop:
         self.book.position = item.position
         self._pending.append(_Pending(self.book.step, metrics, item.waste))
         self._drain(AHEAD)
+        self.checkpoints.check()
         return state
 
     def _drain(self, keep: int) -> None:
@@ -169,7 +167,9 @@ class Loop:
         self.writer.flush()
         self.checkpoints.wait()
         steps = self.checkpoints.steps()
-        kept = f"The checkpoint of step {steps[-1]} is kept" if steps else "No checkpoint was due yet"
+        kept = (
+            f"The checkpoint of step {steps[-1]} is kept" if steps else "No checkpoint was due yet"
+        )
         raise Diverged(
             f"training diverged at step {row['step']}: loss {row['loss']}, gradient norm "
             f"{row['gradient_norm']}, learning rate {row['learning_rate']:.3g}. {kept} in "
@@ -186,7 +186,7 @@ class Loop:
         step = self.book.step
         return step % self.experiment.checkpoint_every == 0 or step == self.total
 
-    def _evaluate(self, state: TrainState, stop: StopRequest) -> bool:
+    def _evaluate(self, state: TrainState) -> bool:
         """Evaluate, write the row; True if this is the best so far."""
         self._drain(0)
         result = evaluate_weights(
@@ -196,16 +196,13 @@ class Loop:
             self.test_set,
             self.plan.evaluation,
             self.mesh,
-            stop=lambda: stop.asked,
         )
         self._last_row = time.perf_counter()
-        if result is None:
-            return False
         self.result = result
         book = self.book
         book.evaluated, book.test_accuracy = book.step, result.accuracy
         best = book.best_test_accuracy
-        improved = best is None or result.accuracy > best
+        improved = best is None or result.accuracy >= best  # of equals the latest, as orbax
         if improved:
             book.best_test_accuracy, book.best_step = result.accuracy, book.step
         epoch = -(-book.step // self.epoch_steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ def scan(
         augment=config.augment,
         epochs=1,
     )
-    train_counts = _counts((batch for _, batch in zip(range(steps), training, strict=False)), config)
+    train_counts = _counts(
+        (batch for _, batch in zip(range(steps), training, strict=False)), config
+    )
     test_counts = _counts(test_batches(config, test_set), config)
     grid, local = (config.extent,) * 3, size // devices
     return CapacityPlan(
@@ -123,5 +126,5 @@ def read_plan(path: Path) -> CapacityPlan:
         return CapacityPlan(**read)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
-            f"{path} does not describe capacities ({error!r}). Restore the file, or start a new run."
+            f"{path} does not describe capacities ({error!r}). Restore it, or start a new run."
         ) from error

@@ -43,9 +43,7 @@ class Programs:
         """One update; `state` is donated."""
         return self._get("train", train_step, capacities, state, batch)(state, batch)
 
-    def evaluate(
-        self, capacities: Capacities, weights: Weights, batch: DeviceBatch
-    ) -> EvalOutput:
+    def evaluate(self, capacities: Capacities, weights: Weights, batch: DeviceBatch) -> EvalOutput:
         """One evaluated batch."""
         return self._get("evaluate", eval_step, capacities, weights, batch)(weights, batch)
 

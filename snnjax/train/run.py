@@ -82,7 +82,9 @@ def train(
         else:
             write_info(folder, info)
         if not (folder / "buckets.json").exists():
-            plan = scan(experiment.data, train_set, test_set, seed=experiment.seed, devices=mesh.size)
+            plan = scan(
+                experiment.data, train_set, test_set, seed=experiment.seed, devices=mesh.size
+            )
             write_plan(folder / "buckets.json", plan)
         plan = read_plan(folder / "buckets.json")
         reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")

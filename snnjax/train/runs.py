@@ -139,11 +139,7 @@ def evaluate(
     else:
         buckets = fit_evaluation(experiment.data, dataset)
     programs = Programs(run.spec, Reporter(shown=False).say)
-    result = evaluate_weights(
-        programs, run.weights, experiment, dataset, buckets, run.spec.mesh
-    )
-    if result is None:
-        raise RuntimeError("an evaluation that nobody can stop was stopped")
+    result = evaluate_weights(programs, run.weights, experiment, dataset, buckets, run.spec.mesh)
     numbers = result.numbers(experiment.model.levels)
     return {
         "test_accuracy": numbers.pop("test_accuracy"),

@@ -12,7 +12,7 @@ def build_schedule(config: ScheduleConfig, peak: float, total_steps: int) -> opt
 
         W = round(warmup * total)
         warm-up (t < W):  peak * (start + (1 - start) * t / W)
-        cosine:           peak * (end + (1 - end) * (1 + cos(pi * u)) / 2), u = (t - W) / (total - W)
+        cosine:           peak * (end + (1 - end) * (1 + cos(pi u)) / 2), u = (t - W) / (total - W)
         step:             peak * factor ** #{boundaries b : t >= round(b * total)}
 
     Args:

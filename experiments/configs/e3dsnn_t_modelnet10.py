@@ -1,0 +1,29 @@
+"""E-3DSNN-T on the shells of ModelNet10 solids: 32^3 grid, xyz features, D = 4.
+
+    snnjax train e3dsnn_t_modelnet10 --data ../shared/data/modelnet10_voxels
+
+Expected: to be measured. Run time: to be measured (two CPU cores).
+"""
+
+from snnjax.data import Augment
+from snnjax.train import DataConfig, Experiment, ModelConfig, OptimiserConfig, ScheduleConfig
+
+experiment = Experiment(
+    name="e3dsnn_t_modelnet10",
+    data=DataConfig(
+        source="../shared/data/modelnet10_voxels",
+        points=2048,
+        extent=32,
+        batch_size=32,
+        augment=Augment(
+            rotate="none", scale=(0.85, 1.0), stretch=(0.9, 1.1), shift=0.1, drop=0.3, flip=True
+        ),
+    ),
+    model=ModelConfig(name="e3dsnn_t", levels=4),
+    optimiser=OptimiserConfig(name="adamw", learning_rate=4e-3, weight_decay=0.05, clip_norm=5.0),
+    schedule=ScheduleConfig(name="cosine", warmup=0.1),
+    epochs=15,
+    label_smoothing=0.1,
+    ema=0.995,
+    checkpoint_every=200,
+)
