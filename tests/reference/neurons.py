@@ -1,7 +1,7 @@
 """Slow NumPy loops of the neuron equations, written from the papers; no code of snnjax in them.
 
-Each takes the input [T, ...] and plain numbers and gives (outputs [T, ...], membranes [T, ...],
-charged membranes [T, ...]) in float64.
+Each takes the input [T, ...] and plain numbers and gives, in float64 and each [T, ...]: outputs,
+membranes after the reset, and the distance of the charged membrane to where its output jumps.
 """
 
 from __future__ import annotations
@@ -29,42 +29,43 @@ def _run(x: np.ndarray, one_neuron) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return tuple(part.reshape(x.shape) for part in result)
 
 
-def if_loop(x, threshold=1.0, reset="subtract"):
-    def neuron(_, inputs):
+def if_loop(x, threshold, reset="subtract"):
+    """`threshold`, as `decay` and `tau` below, has one number for each value of the last axis."""
+
+    def neuron(n, inputs):
+        theta = threshold[n % len(threshold)]
         v = 0.0
         for value in inputs:
             h = v + value
-            s = 1.0 if h >= threshold else 0.0
-            v = _reset(reset, h, s, threshold)
-            yield s, v, h
+            s = 1.0 if h >= theta else 0.0
+            v = _reset(reset, h, s, theta)
+            yield s, v, h - theta
 
     return _run(x, neuron)
 
 
-def lif_loop(x, decay, threshold=1.0, reset="subtract", scale_input=False):
-    """`decay` is a list with one number for each value of the last axis."""
-
+def lif_loop(x, decay, threshold, reset="subtract", scale_input=False):
     def neuron(n, inputs):
-        beta = decay[n % len(decay)]
+        beta, theta = decay[n % len(decay)], threshold[n % len(threshold)]
         v = 0.0
         for value in inputs:
             h = beta * v + ((1.0 - beta) * value if scale_input else value)
-            s = 1.0 if h >= threshold else 0.0
-            v = _reset(reset, h, s, threshold)
-            yield s, v, h
+            s = 1.0 if h >= theta else 0.0
+            v = _reset(reset, h, s, theta)
+            yield s, v, h - theta
 
     return _run(x, neuron)
 
 
-def plif_loop(x, tau, threshold=1.0, reset="subtract", scale_input=True):
+def plif_loop(x, tau, threshold, reset="subtract", scale_input=True):
     def neuron(n, inputs):
-        k = 1.0 / tau[n % len(tau)]
+        k, theta = 1.0 / tau[n % len(tau)], threshold[n % len(threshold)]
         v = 0.0
         for value in inputs:
             h = v + (value - v) * k if scale_input else v - v * k + value
-            s = 1.0 if h >= threshold else 0.0
-            v = _reset(reset, h, s, threshold)
-            yield s, v, h
+            s = 1.0 if h >= theta else 0.0
+            v = _reset(reset, h, s, theta)
+            yield s, v, h - theta
 
     return _run(x, neuron)
 
@@ -75,7 +76,7 @@ def li_loop(x, decay, scale_input=False):
         v = 0.0
         for value in inputs:
             v = beta * v + ((1.0 - beta) * value if scale_input else value)
-            yield v, v, v
+            yield v, v, np.inf
 
     return _run(x, neuron)
 
@@ -88,7 +89,8 @@ def ilif_loop(x, beta, levels=4, reset="subtract"):
         for value in inputs:
             h = beta[n % len(beta)] * _reset(reset, h, s, 1.0) + value
             s = float(math.floor(min(max(h, 0.0), levels) + 0.5))
-            yield s, _reset(reset, h, s, 1.0), h
+            half = math.floor(h) + 0.5
+            yield s, _reset(reset, h, s, 1.0), h - half if 0 < half < levels else np.inf
 
     return _run(x, neuron)
 
