@@ -7,7 +7,11 @@ from .cloud import CloudSet as CloudSet
 from .cloud import normalise as normalise
 from .cloud import sample_points as sample_points
 from .errors import DataError as DataError
+from .files import read_cloud as read_cloud
 from .load import load_dataset as load_dataset
+from .off import Mesh as Mesh
+from .off import read_off as read_off
+from .off import sample_mesh as sample_mesh
 from .packed import load_packed as load_packed
 from .pipeline import batches as batches
 from .pipeline import steps_per_epoch as steps_per_epoch

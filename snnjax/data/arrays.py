@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,17 +12,20 @@ import numpy as np
 
 from .errors import DataError
 
-MAX_BYTES = 8 << 30  # of one file, unpacked
+MAX_BYTES = 4 << 30  # of one file, unpacked
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
 _PICKLES = tuple(b"\x80" + bytes([version]) for version in range(2, 6))
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(NotImplementedError, RuntimeError, ValueError, OverflowError),
+)
 
 
 def read_npy(path: str | Path) -> np.ndarray:
     """The array of a .npy file.
 
     Raises:
-      DataError: not a .npy file, a pickle, object dtype, or fewer or more bytes than its header says.
+      DataError: not a .npy file, a pickle, object dtype, or another size than its header says.
     """
     path = Path(path)
     _check_magic(path, _NPY, ".npy")
@@ -29,8 +33,8 @@ def read_npy(path: str | Path) -> np.ndarray:
         return _read_array(file, path.stat().st_size, path, path.name)
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """All arrays of a .npz file by name.
+def read_npz(path: str | Path, only: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file by name: all, or those of the names `only`.
 
     Raises:
       DataError: not a zip, a pickle, truncated or damaged, object dtype, or too large unpacked.
@@ -49,9 +53,13 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
                     fix="split the file",
                 )
             for member in members:
+                name = member.filename.removesuffix(".npy")
+                if only is not None and name not in only:
+                    continue
                 with archive.open(member) as file:
-                    name = member.filename.removesuffix(".npy")
                     out[name] = _read_array(file, member.file_size, path, name)
+    except DataError:
+        raise
     except _DAMAGED as error:
         raise DataError.at(
             path,
@@ -59,7 +67,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
             byte=path.stat().st_size,
             fix="copy or download the file again",
         ) from error
-    if not out:
+    if not members:
         raise DataError.at(path, "holds no arrays", fix="save it with numpy.savez")
     return out
 
@@ -91,22 +99,20 @@ def _read_array(file: IO[bytes], size: int, path: Path, name: str) -> np.ndarray
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
+        elif version == (2, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    except ValueError as error:
-        raise DataError.at(
-            path,
-            f"the header of array '{name}' is not valid ({error})",
-            byte=0,
-            fix="save it again",
-        ) from error
+        else:
+            raise ValueError(f"format version {version}")
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        problem = f"the header of array '{name}' is not valid ({error})"
+        raise DataError.at(path, problem, byte=0, fix="save it again with NumPy") from error
     start = file.tell()
     if dtype.hasobject:
         raise DataError.at(
             path,
-            f"array '{name}' holds pickled Python objects, which can run any code, so it is refused",
+            f"array '{name}' holds Python objects; unpickling can run any code, so it is refused",
             byte=start,
-            fix="save plain numbers; clouds of different sizes go into one flat array with `offset`",
+            fix="save plain numbers; clouds of different sizes go into one array with `offset`",
         )
     items = 1
     for extent in shape:  # Python integers: a hostile shape cannot overflow

@@ -18,10 +18,10 @@ class Augment:
     """What is done to a training cloud, in this order.
 
         p = p * (mirror * stretch * scale);  p = p R;  p = p + jitter;  drop points
-        p = p * min(1, 0.999 / max|p|);      p = p + shift, as far as the cube [-1, 1]^3 leaves room
+        p = p * min(1, 0.999 / max|p|);      p = p + shift, as far as [-1, 1]^3 leaves room
 
-    So a cloud is never cut by the grid's border, and never clamped onto it. Normals (columns 3..5 of
-    six) are carried along by the inverse transpose and keep unit length.
+    So a cloud is never cut by the grid's border, and never clamped onto it. Normals (columns 3..5
+    of six) are carried along by the inverse transpose and keep unit length.
     """
 
     rotate: Rotation = "none"
@@ -111,11 +111,14 @@ class Augment:
 
     def _place(self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray) -> None:
         """Shrink what sticks out of the cube, then shift within it; in place."""
-        extent = np.maximum(np.abs(xyz.reshape(len(xyz), -1)).max(1), INSIDE)
-        xyz *= (np.float32(INSIDE) / extent)[:, None, None]
+        columns = np.ascontiguousarray(xyz.transpose(0, 2, 1))  # ten times faster to reduce
+        low, high = columns.min(2), columns.max(2)
+        extent = np.maximum(np.maximum(high, -low).max(1), INSIDE)
+        shrink = (np.float32(INSIDE) / extent)[:, None]
+        xyz *= shrink[..., None]
         if self.shift:
             shift = np.float32(self.shift) * (2 * q - 1)
-            shift = np.clip(shift, -INSIDE - xyz.min(1), INSIDE - xyz.max(1))
+            shift = np.clip(shift, -INSIDE - low * shrink, INSIDE - high * shrink)
             xyz += shift[:, None] * valid[..., None]
 
 

@@ -26,7 +26,7 @@ class PointDataset(Protocol):
     """One split of a set of labelled point clouds.
 
     `points(i)` is the clean, normalised cloud float32 [n, C], and may be empty (n = 0) in a test
-    split; `skipped` counts the samples left out while reading (bad files, and empty training clouds).
+    split; `skipped` counts the samples left out while reading (bad ones, and empty training ones).
     """
 
     @property
@@ -72,8 +72,8 @@ def gather(
     return out, count
 
 
-def subset(n: int, points: int, rng: np.random.Generator) -> np.ndarray | slice:
+def subset(n: int, points: int, rng: np.random.Generator) -> np.ndarray:
     """Which of n rows to keep so that at most `points` stay, at random without replacement."""
     if n <= points:
-        return slice(None)
+        return np.arange(n)
     return rng.choice(n, points, replace=False, shuffle=False)

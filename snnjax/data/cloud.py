@@ -105,7 +105,7 @@ class CloudSet:
         count = np.minimum(size, points).astype(np.int32)
         out = np.zeros((len(index), points, self.in_channels), np.float32)
         for row, (a, n, rng) in enumerate(zip(start.tolist(), size.tolist(), rngs, strict=True)):
-            out[row, : count[row]] = self.flat[a : a + n][subset(n, points, rng)]
+            out[row, : count[row]] = self.flat[a + subset(n, points, rng)]
         return out, count
 
     def name(self, i: int) -> str:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from .batch import PointDataset
 from .errors import DataError
-from .packed import load_packed
+from .folder import LAYOUTS, load_folder
+from .packed import class_names, load_packed
 from .shapes3d import SPLITS, Shapes3D
 
 EMBEDDED = "shapes3d"
-LAYOUTS = """understood layouts:
-  <folder>/train.npz, test.npz                  packed splits (arrays: see snnjax.data.packed)"""
 
 
 def load_dataset(
@@ -23,14 +22,17 @@ def load_dataset(
     seed: int = 0,
     skip_bad: bool = False,
     size: int | None = None,
+    normals: bool = False,
 ) -> PointDataset:
     """One split of labelled clouds.
 
     Args:
       source: "shapes3d", or a folder. split: "train" or "test".
-      points: per generated shape. seed: of generated shapes.
+      points: per generated shape; of a file, up to twice as many are kept to draw from.
+      seed: of generated shapes, and of the points drawn from meshes and large files.
       skip_bad: leave out samples that cannot be read, count them in `.skipped` and log each.
-      size: so many samples at most (shapes3d: exactly).
+      size: so many samples (of a folder at most, evenly spread over its order).
+      normals: three further channels, from columns 3..5 or from the mesh.
 
     Raises:
       DataError: the folder is missing or its layout is not understood, or a file is bad.
@@ -42,15 +44,35 @@ def load_dataset(
         raise ValueError(f"`split` must be 'train' or 'test'; got {split!r}")
     if size is not None and size < 1:
         raise ValueError(f"`size` must be at least 1; got {size}")
+    if points < 1:
+        raise ValueError(f"`points` must be at least 1; got {points}")
     if source == EMBEDDED:
+        if normals:
+            raise ValueError("shapes3d has no normals; leave `normals` out or give a folder")
         return Shapes3D(split, points=points, seed=seed, size=size)
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise DataError(_missing(source, folder))
     packed = folder / f"{split}.npz"
     if packed.is_file():
-        return load_packed(packed, train=split == "train", skip_bad=skip_bad, size=size)
-    raise DataError.at(folder, f"no {split} split is found here", fix=f"use one of the {LAYOUTS}")
+        _check_classes(folder)
+        return load_packed(
+            packed, train=split == "train", skip_bad=skip_bad, size=size, normals=normals
+        )
+    return load_folder(
+        folder, split, points=points, seed=seed, skip_bad=skip_bad, size=size, normals=normals
+    )
+
+
+def _check_classes(folder: Path) -> None:
+    """Both packed splits must number the same classes."""
+    train, test = folder / "train.npz", folder / "test.npz"
+    if train.is_file() and test.is_file() and class_names(train) != class_names(test):
+        raise DataError.at(
+            test,
+            "has other `class_names` than train.npz",
+            fix="pack both splits with the same list",
+        )
 
 
 def _missing(source: str, folder: Path) -> str:

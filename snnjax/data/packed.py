@@ -1,6 +1,6 @@
 """Splits packed into one .npz each: `train.npz` and `test.npz`.
 
-Understood arrays, each beside `label` [N] (integers) and, if given, `class_names` [K] and `name` [N]:
+Understood arrays, beside `label` [N] (integers), `class_names` [K] and perhaps `name` [N]:
 
 - `points` [M, C] with `offset` [N + 1]: clouds of different sizes, sample i owns
   rows offset[i]:offset[i+1];
@@ -21,41 +21,43 @@ import numpy as np
 from .arrays import read_npz
 from .cloud import CloudSet, normalise, stack_clouds
 from .errors import DataError
+from .folder import spread
 from .voxels import read_shells
 
 log = logging.getLogger(__name__)
 
 
 def load_packed(
-    path: str | Path, *, train: bool, skip_bad: bool = False, size: int | None = None
+    path: str | Path,
+    *,
+    train: bool,
+    skip_bad: bool = False,
+    size: int | None = None,
+    normals: bool = False,
 ) -> CloudSet:
     """One packed split.
 
-    An empty cloud is left out of a training split and counted in `skipped`; in a test split it stays,
-    with its label, so that accuracy is over all shapes.
+    An empty cloud is left out of a training split and counted in `skipped`; in a test split it
+    stays, with its label, so that accuracy is over all shapes.
 
     Args:
       path: the .npz. train: which of the two rules above. skip_bad: leave out samples with NaN or
-        infinite coordinates or a label out of range, instead of raising. size: the first so many.
+        infinite coordinates or a label out of range, instead of raising. size: so many samples at
+        most, spread evenly. normals: keep columns 3..5.
 
     Raises:
       DataError: file, array and sample, and the fix.
     """
     path = Path(path)
     arrays = read_npz(path)
-    labels, class_names = _labels(arrays, path)
-    samples = len(labels) if size is None else min(size, len(labels))
-    if samples == 0:
-        raise DataError.at(path, "the split is empty", fix="pack at least one sample")
-    clouds = _clouds(arrays, path, samples, len(labels))
-    names = arrays.get("name")
-    kept: list[np.ndarray] = []
-    rows: list[int] = []
-    empty = bad = 0
-    for i, cloud in enumerate(clouds):
+    labels, classes = _labels(arrays, path), _class_names(arrays, path)
+    rows = spread(len(labels), size)
+    kept: list[tuple[int, np.ndarray]] = []
+    bad = empty = 0
+    for i, raw in zip(rows.tolist(), _clouds(arrays, path, rows, normals), strict=True):
         try:
-            cloud = cloud if "voxels" in arrays else _clean(cloud, path, i)
-            _check_label(int(labels[i]), class_names, path, i)
+            _check_label(int(labels[i]), classes, path, i)
+            cloud = raw if "voxels" in arrays else _clean(raw, path, i)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -64,48 +66,51 @@ def load_packed(
             continue
         if train and len(cloud) == 0:
             empty += 1
-            continue
-        kept.append(cloud)
-        rows.append(i)
+        else:
+            kept.append((i, cloud))
     if empty:
         log.warning("%s: %d empty training clouds are left out", path, empty)
     if not kept:
-        raise DataError.at(
-            path, f"none of {samples} samples can be used", fix="pack the data again"
-        )
-    flat, offset = stack_clouds(kept)
+        problem = f"none of {len(rows)} samples can be used"
+        raise DataError.at(path, problem, fix="pack the data again")
+    index, clouds = zip(*kept, strict=True)
+    flat, offset = stack_clouds(list(clouds))
+    names = arrays.get("name")
     return CloudSet(
         flat,
         offset,
-        labels[rows].astype(np.int32),
-        class_names,
-        names=tuple(str(names[i]) for i in rows) if names is not None else None,
+        labels[list(index)].astype(np.int32),
+        classes,
+        names=None if names is None else tuple(str(names[i]) for i in index),
         skipped=bad + empty,
     )
 
 
-def _labels(arrays: dict[str, np.ndarray], path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def class_names(path: str | Path) -> tuple[str, ...]:
+    """The classes of a packed split, in the order of their labels."""
+    return _class_names(read_npz(path, only=("class_names",)), Path(path))
+
+
+def _labels(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
     label = arrays.get("label")
     if label is None:
-        raise DataError.at(
-            path, f"has no array `label` (found {sorted(arrays)})", fix="add integers `label` [N]"
-        )
+        problem = f"has no array `label` (found {sorted(arrays)})"
+        raise DataError.at(path, problem, fix="add integers `label` [N]")
     if label.ndim != 1 or label.dtype.kind not in "iu":
-        raise DataError.at(
-            path,
-            f"`label` must be integers of shape [N]; got {label.dtype} {label.shape}",
-            fix="save one integer for each sample",
-        )
+        problem = f"`label` must be integers of shape [N]; got {label.dtype} {label.shape}"
+        raise DataError.at(path, problem, fix="save one integer for each sample")
+    if len(label) == 0:
+        raise DataError.at(path, "the split is empty", fix="pack at least one sample")
+    return label
+
+
+def _class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...]:
     names = arrays.get("class_names")
-    if names is None:
-        return label, tuple(str(k) for k in range(int(label.max(initial=0)) + 1))
-    if names.ndim != 1 or names.dtype.kind not in "US":
-        raise DataError.at(
-            path,
-            f"`class_names` must be strings of shape [K]; got {names.dtype} {names.shape}",
-            fix="save one string for each class",
-        )
-    return label, tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names.tolist())
+    if names is None or names.ndim != 1 or names.dtype.kind not in "US":
+        found = "it is missing" if names is None else f"got {names.dtype} {names.shape}"
+        problem = f"`class_names` must be strings of shape [K]; {found}"
+        raise DataError.at(path, problem, fix="save one string for each class")
+    return tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names.tolist())
 
 
 def _check_label(label: int, class_names: tuple[str, ...], path: Path, sample: int) -> None:
@@ -119,42 +124,40 @@ def _check_label(label: int, class_names: tuple[str, ...], path: Path, sample: i
 
 
 def _clouds(
-    arrays: dict[str, np.ndarray], path: Path, samples: int, total: int
+    arrays: dict[str, np.ndarray], path: Path, rows: np.ndarray, normals: bool
 ) -> list[np.ndarray]:
-    """The first `samples` clouds as saved."""
+    """The clouds of the samples `rows` as saved, [n_i, 3] or [n_i, 6]."""
+    total, columns = len(arrays["label"]), 6 if normals else 3
     if "voxels" in arrays:
-        return read_shells(arrays["voxels"], path, samples, total)
+        if normals:
+            raise DataError.at(path, "voxel grids have no normals", fix="leave `normals` out")
+        return read_shells(arrays["voxels"], path, rows, total)
     points = arrays.get("points")
     if points is None:
-        raise DataError.at(
-            path,
-            f"has neither `points` nor `voxels` (found {sorted(arrays)})",
-            fix="see snnjax.data.packed for the arrays understood",
-        )
+        problem = f"has neither `points` nor `voxels` (found {sorted(arrays)})"
+        raise DataError.at(path, problem, fix="see snnjax.data.packed for what is understood")
     if points.dtype.kind not in "iuf":
         raise DataError.at(
             path, f"`points` must be numbers; got {points.dtype}", fix="save float32"
         )
     offset = arrays.get("offset")
+    flat = offset is not None
+    if points.ndim != (2 if flat else 3) or points.shape[-1] < columns:
+        want = f"[M, C >= {columns}] with" if flat else f"[N, P, C >= {columns}] without"
+        problem = f"`points` must be {want} `offset`; got {points.shape}"
+        raise DataError.at(
+            path, problem, fix="save clouds of one size, or a flat array and `offset`"
+        )
     if offset is None:
-        if points.ndim != 3 or points.shape[2] < 3 or len(points) != total:
-            raise DataError.at(
-                path,
-                f"`points` without `offset` must be [{total}, P, C >= 3]; got {points.shape}",
-                fix="give one cloud for each label, or `offset`",
-            )
-        return list(points[:samples])
+        if len(points) != total:
+            problem = f"there are {len(points)} clouds for {total} labels"
+            raise DataError.at(path, problem, fix="give every cloud one label")
+        return [points[i, :, :columns] for i in rows]
     _check_offset(offset, points, path, total)
-    return [points[offset[i] : offset[i + 1]] for i in range(samples)]
+    return [points[offset[i] : offset[i + 1], :columns] for i in rows]
 
 
 def _check_offset(offset: np.ndarray, points: np.ndarray, path: Path, total: int) -> None:
-    if points.ndim != 2 or points.shape[1] < 3:
-        raise DataError.at(
-            path,
-            f"`points` with `offset` must be [M, C >= 3]; got {points.shape}",
-            fix="flatten it",
-        )
     if offset.shape != (total + 1,) or offset.dtype.kind not in "iu":
         raise DataError.at(
             path,

@@ -32,10 +32,11 @@ def batches(
 ) -> grain.DatasetIterator:
     """Iterate over a split in batches, deterministically.
 
-    Training shuffles every epoch anew and drops its last partial batch; evaluation keeps the order and
-    fills the last batch with empty clouds of weight 0 and index -1. The order depends on (seed, epoch)
-    only, and the draws for one sample on (seed, epoch, its position) only, so the batch of a step is
-    the same however the iterator got there. `get_state()` gives a JSON-able dict for `set_state()`.
+    Training shuffles every epoch anew and drops its last partial batch; evaluation keeps the order
+    and fills the last batch with empty clouds of weight 0 and index -1. The order depends on
+    (seed, epoch) only, and the draws for one sample on (seed, epoch, its position) only, so the
+    batch of a step is the same however the iterator got there. `get_state()` gives a JSON-able
+    dict for `set_state()`.
 
     Args:
       dataset: the split. batch_size: B. points: P, at most so many points are kept of a cloud.
@@ -47,7 +48,8 @@ def batches(
       a grain iterator of `PointBatch`.
 
     >>> from snnjax.data import load_dataset
-    >>> it = batches(load_dataset("shapes3d", "test", points=64, size=10), 4, points=64, seed=0, train=False)
+    >>> test = load_dataset("shapes3d", "test", points=64, size=10)
+    >>> it = batches(test, 4, points=64, seed=0, train=False)
     >>> [float(b.weight.sum()) for b in it]
     [4.0, 4.0, 2.0]
     """

@@ -15,6 +15,7 @@ NOISE = (0.004, 0.02)  # standard deviation of the points, in unit-ball units
 STRETCH = 0.15  # each axis of the shape is scaled by 1 +- this
 HIDDEN = 0.3  # at most this fraction of the surface points is removed
 CACHE_LIMIT = 1 << 30  # bytes; a larger split is generated anew on every access
+BLOCK = 240  # shapes generated at a time: enough to amortise calls, few enough for the cache
 _GRID = (24, 12)  # cells in (u, v) on which the area is measured
 
 
@@ -56,8 +57,8 @@ def draw_shapes(index: np.ndarray, *, split: str, seed: int, points: int) -> np.
 def sample_surface(surface: Surface, q: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """Points of a parametric surface, (nearly) uniform in area.
 
-    The area of each of 24 x 12 cells of the (u, v) square is measured by differences; a cell is drawn
-    in proportion to it and the point uniformly inside the cell.
+    The area of each of 24 x 12 cells of the (u, v) square is measured by differences; a cell is
+    drawn in proportion to it and the point uniformly inside the cell.
 
     Args:
       surface: one of `FAMILIES`. q: proportions [b, 1, 3]. uv: uniform numbers [b, 3, m].
@@ -98,7 +99,8 @@ def _occlude(cloud: np.ndarray, q: np.ndarray, keep: int) -> np.ndarray:
     """Remove a half-space or a cap, and leave the first `keep` points of the rest.
 
     Args:
-      cloud: [b, m, 3], in random order. q: uniform numbers [b, 6]: kind, fraction, direction, centre.
+      cloud: [b, m, 3], in random order. keep: points left of each.
+      q: uniform numbers [b, 6]: kind, fraction, direction (2), centre, unused.
     """
     b, m, _ = cloud.shape
     height, angle = 2 * q[:, 2] - 1, 2 * np.pi * q[:, 3]
@@ -142,7 +144,7 @@ class Shapes3D:
             raise ValueError(f"`seed` must be in [0, 2^63); got {seed}")
         self.split, self.seed, self.size, self.per_shape = split, seed, size, points
         self._kept: np.ndarray | None = None
-        self._known = np.zeros(size, bool)
+        self._known = np.zeros(-(-size // BLOCK), bool)
 
     def __len__(self) -> int:
         return self.size
@@ -174,10 +176,11 @@ class Shapes3D:
             return self._draw(index)
         if self._kept is None:  # untouched pages of this array cost no memory
             self._kept = np.empty((self.size, self.per_shape, 3), np.float32)
-        new = index[~self._known[index]]
-        if len(new):
-            self._kept[new] = self._draw(new)
-            self._known[new] = True
+        for block in np.unique(index // BLOCK):
+            if not self._known[block]:
+                rows = np.arange(block * BLOCK, min((block + 1) * BLOCK, self.size))
+                self._kept[rows] = self._draw(rows)
+                self._known[block] = True
         return self._kept[index]
 
     def _draw(self, index: np.ndarray) -> np.ndarray:

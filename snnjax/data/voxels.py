@@ -42,18 +42,18 @@ def shell_points(solid: np.ndarray) -> np.ndarray:
     return _centres(np.argwhere(shell(solid)), solid.shape[-1])
 
 
-def read_shells(voxels: np.ndarray, path: Path, samples: int, total: int) -> list[np.ndarray]:
-    """The shells of the first `samples` bit-packed 32^3 grids; an empty grid gives an empty cloud."""
+def read_shells(voxels: np.ndarray, path: Path, rows: np.ndarray, total: int) -> list[np.ndarray]:
+    """The shells of the bit-packed 32^3 grids `rows`; an empty grid gives an empty cloud."""
     if voxels.dtype != np.uint8 or voxels.shape != (total, SIDE**3 // 8):
         raise DataError.at(
             path,
-            f"`voxels` must be uint8 [{total}, {SIDE**3 // 8}] (bits of {SIDE}^3 grids, one for each "
-            f"label); got {voxels.dtype} {voxels.shape}",
+            f"`voxels` must be uint8 [{total}, {SIDE**3 // 8}] (bits of {SIDE}^3 grids, one for "
+            f"each label); got {voxels.dtype} {voxels.shape}",
             fix="pack it with numpy.packbits(grids.reshape(N, -1), axis=1)",
         )
     clouds = []
-    for first in range(0, samples, 128):
-        bits = np.unpackbits(voxels[first : min(first + 128, samples)], axis=1)
+    for first in range(0, len(rows), 128):
+        bits = np.unpackbits(voxels[rows[first : first + 128]], axis=1)
         where = np.argwhere(shell(bits.reshape(-1, SIDE, SIDE, SIDE).astype(bool)))
         ends = np.cumsum(np.bincount(where[:, 0], minlength=len(bits)))[:-1]
         clouds += np.split(_centres(where[:, 1:], SIDE), ends)

@@ -1,0 +1,128 @@
+"""One labelled file, one cloud: OFF meshes, NumPy arrays, and text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .arrays import read_npy, read_npz
+from .cloud import normalise
+from .errors import DataError
+from .off import read_off, sample_mesh
+
+SUFFIXES = (".off", ".npy", ".npz", ".txt", ".xyz", ".csv")
+
+
+def read_cloud(
+    path: str | Path,
+    *,
+    points: int = 2048,
+    normals: bool = False,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Read a file as a cloud centred and scaled into the unit ball.
+
+    Args:
+      path: a mesh (.off), an array [n, C >= 3] (.npy; .npz under the name `points` or alone), or
+        lines of numbers parted by blanks or commas (.txt, .xyz, .csv).
+      points: at most so many are returned; a mesh gives exactly this number.
+      normals: append the normals, columns 3..5 of an array, or those of the mesh.
+      rng: for the draws; a fixed seed if None.
+
+    Returns:
+      float32 [n, 3], or [n, 6] with normals.
+
+    Raises:
+      DataError: the file, the place in it, and the fix.
+    """
+    path = Path(path)
+    rng = np.random.default_rng(0) if rng is None else rng
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise DataError.at(path, f"cannot read '{suffix}' files", fix=f"use one of {known}")
+    if suffix == ".off":
+        mesh = read_off(path)
+        try:
+            return normalise(sample_mesh(mesh, points, rng, normals=normals))
+        except ValueError as error:
+            raise DataError.at(
+                path, str(error), fix="export a mesh with faces of some area"
+            ) from error
+    cloud = _read_array(path) if suffix in (".npy", ".npz") else read_text(path)
+    columns = 6 if normals else 3
+    check_cloud(cloud, path, columns)
+    if len(cloud) > points:
+        cloud = cloud[rng.choice(len(cloud), points, replace=False)]
+    return normalise(cloud[:, :columns])
+
+
+def check_cloud(cloud: np.ndarray, path: Path, columns: int = 3) -> None:
+    """Raise unless `cloud` is [n > 0, at least `columns`] finite numbers."""
+    if cloud.dtype.kind not in "iuf":
+        raise DataError.at(path, f"points must be numbers; got {cloud.dtype}", fix="save float32")
+    if cloud.ndim != 2 or cloud.shape[1] < columns:
+        what = "x, y, z and a normal" if columns == 6 else "x, y, z"
+        problem = f"a cloud is [n, at least {columns}] ({what}); got shape {cloud.shape}"
+        raise DataError.at(path, problem, fix="save one point in a row")
+    if len(cloud) == 0:
+        raise DataError.at(path, "the cloud is empty", fix="remove the file or give it points")
+    finite = np.isfinite(cloud[:, :columns]).all(1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        problem = f"point {row} has a NaN or infinite value: {cloud[row, :columns].tolist()}"
+        raise DataError.at(path, problem, fix="remove the point")
+
+
+def _read_array(path: Path) -> np.ndarray:
+    if path.suffix.lower() == ".npy":
+        return read_npy(path)
+    arrays = read_npz(path)
+    if "points" in arrays:
+        return arrays["points"]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    problem = f"has no array `points` (found {sorted(arrays)})"
+    raise DataError.at(path, problem, fix="name the cloud `points`")
+
+
+def read_text(path: str | Path) -> np.ndarray:
+    """Lines of numbers parted by blanks or commas; '#' starts a comment.
+
+    Returns:
+      float64 [n, C].
+
+    Raises:
+      DataError: a line that is not numbers, or has another number of them than the first.
+    """
+    path = Path(path)
+    try:
+        rows = path.read_bytes().replace(b",", b" ").splitlines()
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise DataError.at(path, problem, fix="check the path and its permissions") from error
+    kept = [(i, words) for i, row in enumerate(rows) if (words := row.partition(b"#")[0].split())]
+    if not kept:
+        raise DataError.at(path, "the cloud is empty", byte=0, fix="remove the file or fill it")
+    width = len(kept[0][1])
+    for i, words in kept:
+        if len(words) != width:
+            problem = f"has {len(words)} values where the first line has {width}"
+            raise DataError.at(path, problem, line=i + 1, fix="give every point the same columns")
+    try:
+        return np.array([words for _, words in kept]).astype(np.float64)
+    except ValueError as error:
+        line = next(i for i, words in kept if not _numbers(words))
+        problem = f"is not a row of numbers: {rows[line][:40]!r}"
+        raise DataError.at(
+            path, problem, line=line + 1, fix="remove the line or start it with #"
+        ) from error
+
+
+def _numbers(words: list[bytes]) -> bool:
+    try:
+        np.array(words).astype(np.float64)
+    except ValueError:
+        return False
+    return True
