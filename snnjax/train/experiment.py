@@ -56,6 +56,8 @@ class ModelConfig:
     """Leak of the membrane between steps; without effect when T = 1."""
     detach: bool = True
     """Stop the gradient through the spikes of the reset; without effect when T = 1."""
+    bn_decay: float = 0.99
+    """Decay of the running statistics of the norms; short runs want 0.9 to 0.97."""
     spike_head: bool = False
     """Put a neuron before the head, so that the head receives spikes too."""
     twin: bool = False
@@ -65,6 +67,7 @@ class ModelConfig:
         _at_least_one("model.levels", self.levels)
         _at_least_one("model.steps", self.steps)
         _within("model.beta", self.beta, 0.0, 1.0)
+        _within("model.bn_decay", self.bn_decay, 0.0, 1.0, open_above=True)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,12 @@ def site_counts(batch: PointBatch, extent: int) -> np.ndarray:
 
 
 def scan(
-    config: DataConfig, train_set: PointDataset, test_set: PointDataset, *, seed: int, devices: int
+    config: DataConfig,
+    train_set: PointDataset,
+    test_set: PointDataset,
+    *,
+    seed: int,
+    devices: int = 1,
 ) -> CapacityPlan:
     """Fit the buckets to one epoch of augmented training clouds and to all test clouds.
 
@@ -73,9 +78,7 @@ def scan(
         augment=config.augment,
         epochs=1,
     )
-    train_counts = _counts(
-        (batch for _, batch in zip(range(steps), training, strict=False)), config
-    )
+    train_counts = _counts(itertools.islice(training, steps), config)
     test_counts = _counts(test_batches(config, test_set), config)
     grid, local = (config.extent,) * 3, size // devices
     return CapacityPlan(

@@ -64,6 +64,7 @@ def build_model(config: ModelConfig, info: DatasetInfo, *, seed: int) -> Any:
         steps=config.steps,
         beta=config.beta,
         detach=config.detach,
+        bn_decay=config.bn_decay,
         spike_head=config.spike_head,
         twin=config.twin,
         rngs=nnx.Rngs(seed),
