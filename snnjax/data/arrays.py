@@ -6,6 +6,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -18,6 +19,10 @@ _PICKLES = tuple(b"\x80" + bytes([version]) for version in range(2, 6))
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
     *(NotImplementedError, RuntimeError, ValueError, OverflowError),
+)
+_BAD_HEADER = (
+    *(ValueError, TypeError, SyntaxError, TokenError),
+    *(OverflowError, RecursionError, MemoryError),
 )
 
 
@@ -103,7 +108,7 @@ def _read_array(file: IO[bytes], size: int, path: Path, name: str) -> np.ndarray
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
         else:
             raise ValueError(f"format version {version}")
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except _BAD_HEADER as error:
         problem = f"the header of array '{name}' is not valid ({error})"
         raise DataError.at(path, problem, byte=0, fix="save it again with NumPy") from error
     start = file.tell()

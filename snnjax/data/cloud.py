@@ -29,19 +29,21 @@ def normalise(points: np.ndarray, radius: float = RADIUS) -> np.ndarray:
     points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] < 3:
         raise ValueError(f"a cloud is [n, C] with C >= 3; got shape {points.shape}")
-    out = points.astype(np.float32)
-    if len(out) == 0:
-        return out
+    with np.errstate(over="ignore"):
+        features = points[:, 3:].astype(np.float32)
+    if len(points) == 0:
+        return points.astype(np.float32)
     xyz = points[:, :3].astype(np.float64)
-    if not np.isfinite(xyz).all():
-        bad = int(np.flatnonzero(~np.isfinite(xyz).all(1))[0])
-        raise ValueError(f"point {bad} has a NaN or infinite coordinate: {xyz[bad].tolist()}")
+    finite = np.isfinite(xyz).all(1) & np.isfinite(features).all(1)
+    if not finite.all():
+        bad = int(np.argmin(finite))
+        raise ValueError(f"point {bad} has a NaN or infinite value: {points[bad].tolist()}")
     xyz = xyz / max(float(np.abs(xyz).max()), np.finfo(np.float64).tiny)  # no overflow in squares
     xyz = xyz - xyz.mean(0)
     norm = float(np.sqrt((xyz**2).sum(1).max()))
     # below this the points are equal up to the rounding of the mean
-    out[:, :3] = xyz * (radius / norm) if norm > 1e-12 else 0.0
-    return out
+    xyz = xyz * (radius / norm) if norm > 1e-12 else np.zeros_like(xyz)
+    return np.concatenate([xyz.astype(np.float32), features], axis=1)
 
 
 def sample_points(points: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

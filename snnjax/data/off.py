@@ -129,7 +129,7 @@ def _faces(lines: _Lines, start: int, count: int, vertices: int, path: Path) -> 
     if len(words) == 4 * count and all(w == b"3" for w in words[::4]):
         try:
             out = np.array(words).astype(np.int64).reshape(count, 4)[:, 1:]
-        except ValueError:
+        except (ValueError, OverflowError):
             out = None
         if out is not None and out.min() >= 0 and out.max() < vertices:
             return out

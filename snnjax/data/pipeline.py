@@ -53,11 +53,12 @@ def batches(
     >>> [float(b.weight.sum()) for b in it]
     [4.0, 4.0, 2.0]
     """
-    for name, value, low in (
-        ("batch_size", batch_size, 1),
-        ("points", points, 1),
-        ("prefetch", prefetch, 0),
-    ):
+    limits = {"batch_size": 1, "points": 1, "seed": 0, "prefetch": 0}
+    given = {"batch_size": batch_size, "points": points, "seed": seed, "prefetch": prefetch}
+    if epochs is not None:
+        limits["epochs"], given["epochs"] = 1, epochs
+    for name, low in limits.items():
+        value = given[name]
         if value < low:
             raise ValueError(f"`{name}` must be at least {low}; got {value}")
     if augment is not None and not train:
@@ -75,7 +76,7 @@ def batches(
 
 
 class BatchSource:
-    """Random access to the batches of a run: element `step` is a whole batch."""
+    """Random access to the batches of a run: element i is the whole batch of step i."""
 
     def __init__(
         self,
@@ -102,18 +103,18 @@ class BatchSource:
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, step: int) -> PointBatch:
-        epoch, inside = divmod(int(step), self.steps)
+    def __getitem__(self, index: int) -> PointBatch:
+        epoch, inside = divmod(int(index), self.steps)
         first = inside * self.batch_size
-        index = self._epoch_order(epoch)[first : first + self.batch_size]
-        rngs = [self._stream(_SAMPLE, epoch, first + k) for k in range(len(index))]
-        points, count = gather(self.dataset, index, self.points, rngs)
+        rows = self._epoch_order(epoch)[first : first + self.batch_size]
+        rngs = [self._stream(_SAMPLE, epoch, first + k) for k in range(len(rows))]
+        points, count = gather(self.dataset, rows, self.points, rngs)
         if self.augment is not None:
             points, count = self.augment(points, count, rngs)
-        label = np.array([self.dataset.label(int(i)) for i in index], np.int32)
-        weight = np.ones(len(index), np.float32)
-        batch = PointBatch(points, count, label, weight, index.astype(np.int32))
-        return _fill(batch, self.batch_size) if len(index) < self.batch_size else batch
+        label = np.array([self.dataset.label(int(i)) for i in rows], np.int32)
+        weight = np.ones(len(rows), np.float32)
+        batch = PointBatch(points, count, label, weight, rows.astype(np.int32))
+        return _fill(batch, self.batch_size) if len(rows) < self.batch_size else batch
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         if not self.train:
