@@ -1,0 +1,170 @@
+"""The thin layers: parameters where they should be, equal to the functions below them."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from snnjax.neurons import ILIFParams, ilif_step, li_init, zero
+from snnjax.nn import IF, ILIF, LI, LIF, PLIF
+from snnjax.surrogates import atan, rectangle
+from snnjax.unroll import unroll
+from tests.reference import neurons as reference
+
+T, B, N = 6, 2, 3
+TAU = np.array([1.5, 3.0, 8.0])
+DECAY = np.exp(-1 / TAU)
+
+
+def x_of(scale, seed=0):
+    return np.random.default_rng(seed).normal(0.4, scale, (T, B, N)).astype(np.float32)
+
+
+LAYERS = {
+    "IF": (lambda: IF(N), 0, lambda x: reference.if_loop(x, [1.0])),
+    "LIF": (lambda: LIF(N, tau=TAU), N, lambda x: reference.lif_loop(x, DECAY, [1.0])),
+    "LIF fixed": (
+        lambda: LIF(N, tau=TAU, learn=False, scale_input=True, reset=zero, checkpoint=4),
+        0,
+        lambda x: reference.lif_loop(x, DECAY, [1.0], "zero", True),
+    ),
+    "PLIF": (lambda: PLIF(N, tau=TAU), N, lambda x: reference.plif_loop(x, TAU, [1.0])),
+    "PLIF shared": (
+        lambda: PLIF(N, tau=2.0, shared=True, scale_input=False),
+        1,
+        lambda x: reference.plif_loop(x, [2.0], [1.0], scale_input=False),
+    ),
+    "LI": (lambda: LI(N, tau=TAU), N, lambda x: reference.li_loop(x, DECAY)),
+    "ILIF": (lambda: ILIF(N), 0, lambda x: reference.ilif_loop(x, [0.25])),
+    "ILIF learned": (
+        lambda: ILIF(N, levels=2, beta=0.5, learn=True),
+        N,
+        lambda x: reference.ilif_loop(x, [0.5], 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer_equals_the_loop_and_learns_what_it_should(name):
+    make, parameters, loop = LAYERS[name]
+    layer = make()
+    x = next(x for x in (x_of(2.0, seed) for seed in range(50)) if np.abs(loop(x)[2]).min() > 1e-3)
+    graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
+    params = nnx.as_pure(params)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == parameters
+
+    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.value_and_grad, argnums=1, has_aux=True)
+    def run(graphdef, params, rest, x):
+        net = nnx.merge(graphdef, params, rest)
+        state, out = net(net.init_state(x.shape[1:-1]), x)
+        return out.sum() + (state.v**2).sum(), (state, out)
+
+    (_, (state, out)), grads = run(graphdef, params, rest, x)
+    want, v, _ = loop(x)
+    assert want.any()
+    np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state.v, v[-1], rtol=1e-4, atol=1e-5)
+    for leaf in jax.tree.leaves(grads):
+        assert np.isfinite(leaf).all()
+        assert (np.asarray(leaf) != 0).any()
+
+
+def test_record_returns_the_membrane():
+    layer, x = LIF(N, tau=2.0), jnp.asarray(x_of(1.0))
+    _, (spikes, records) = layer(layer.init_state((B,)), x, record=("v",))
+    state, plain = layer(layer.init_state((B,)), x)
+    np.testing.assert_array_equal(spikes, plain)
+    assert records["v"].shape == (T, B, N)
+    np.testing.assert_array_equal(records["v"][-1], state.v)
+
+
+def test_more_axes_and_other_dtypes():
+    layer = ILIF(N, beta=0.25, reset=zero)
+    x = jnp.ones((T, B, 4, 5, N), jnp.bfloat16)
+    state, out = layer(layer.init_state(x.shape[1:-1]), x)
+    assert (out.shape, out.dtype, state.v.dtype) == (x.shape, jnp.bfloat16, jnp.float32)
+    with jax.enable_x64(True):
+        wide = jnp.ones((T, B, N), jnp.float64)
+        state, out = layer(layer.init_state((B,), jnp.float64), wide)
+        assert (out.dtype, state.v.dtype) == (jnp.float64, jnp.float64)
+        step = functools.partial(ilif_step, ILIFParams(0.25), reset=zero)
+        _, want = unroll(step, state._replace(v=jnp.zeros((B, N))), wide)
+        np.testing.assert_array_equal(out, want)
+
+
+def test_a_traced_width_is_data_of_the_layer():
+    """A jax Partial over an array travels as a leaf: annealing it compiles nothing new."""
+    x, traces = jnp.asarray(x_of(1.0)), []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def gradient(graphdef, leaves, x):
+        traces.append(1)
+
+        def loss(x):
+            net = nnx.merge(graphdef, leaves)
+            return net(net.init_state((B,)), x)[1].sum()
+
+        return jnp.abs(jax.grad(loss)(x)).sum()
+
+    layer = IF(N, spike=jax.tree_util.Partial(rectangle, width=jnp.array(0.1)))
+    graphdef, leaves = nnx.split(layer)
+    assert len(jax.tree.leaves(leaves)) == 1
+    narrow = gradient(graphdef, leaves, x)
+    wide = gradient(graphdef, jax.tree.map(lambda w: 100 * w, leaves), x)
+    assert len(traces) == 1
+    assert wide != narrow
+    assert not jax.tree.leaves(nnx.split(IF(N, spike=functools.partial(atan, slope=3.0)))[1])
+
+
+def test_a_small_net_composes():
+    """Two layers and a readout; the state of each is an argument and a result."""
+    rngs = nnx.Rngs(0)
+    dense, hidden = nnx.Linear(N, 8, rngs=rngs), LIF(8, tau=4.0)
+    head, readout = nnx.Linear(8, 2, rngs=rngs), LI(2, tau=10.0)
+    x = jnp.asarray(x_of(2.0))
+    state, z = hidden(hidden.init_state((B,)), dense(x))
+    _, v = readout(readout.init_state((B,)), head(z))
+    assert v.shape == (T, B, 2)
+    assert state.v.shape == (B, 8)
+    assert 0 < float(z.mean()) < 1
+
+
+@pytest.mark.parametrize("layer", [IF, LIF, PLIF, LI, ILIF])
+def test_bad_input_of_layers(layer):
+    made = layer(N)
+    state = made.init_state((B,))
+    for shape in [(T, B, N + 1), (T, B + 1, N), (B, N), (N,)]:
+        with pytest.raises(
+            ValueError, match=rf"{layer.__name__}\(3\) takes input \[T, B, ..., 3\]"
+        ):
+            made(state, jnp.zeros(shape))
+    with pytest.raises(ValueError, match="T = 0 time steps"):
+        made(state, jnp.zeros((0, B, N)))
+    with pytest.raises(TypeError, match="must be floating point; got int32"):
+        made(state, jnp.zeros((T, B, N), jnp.int32))
+    for features in (0, -3, 2.0, True):
+        with pytest.raises(ValueError, match="`features` must be a Python int of at least 1"):
+            layer(features)
+
+
+def test_bad_constants_of_layers():
+    for layer in (LIF, LI):
+        with pytest.raises(ValueError, match="`tau` must be finite and above 0"):
+            layer(N, tau=0.0)
+    with pytest.raises(ValueError, match="`tau` of a PLIF neuron must be above 1 step"):
+        PLIF(N, tau=1.0)
+    with pytest.raises(ValueError, match=r"`beta` must lie in \[0, 1\]"):
+        ILIF(N, beta=1.5)
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        ILIF(N, beta=1.0, learn=True)
+    with pytest.raises(TypeError, match="`spike` and `reset` are functions"):
+        LIF(N, spike="atan")
+    with pytest.raises(ValueError, match="must be a Python int of at least 1; got 0"):
+        ILIF(N, levels=0)(li_init((B, N)), jnp.zeros((T, B, N)))
+    assert ILIF(N, beta=1.0).beta[...].tolist() == [1.0] * N
