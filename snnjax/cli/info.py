@@ -57,26 +57,29 @@ def _parameters(model: Any, arrays: bool) -> Table:
 
 
 def _capacities(subject: Subject) -> Table:
-    choices = subject.plan.buckets.choices
-    names = [f"bucket {i + 1}" for i in range(len(choices))]
+    training, test = subject.plan.training.choices, subject.plan.evaluation.choices
+    names = [*(f"bucket {i + 1}" for i in range(len(training))), "test"]
     table = _table("Rows per sample at each level", "level", "mean sites", "most sites", *names)
     for level, (mean, most) in enumerate(subject.sites):
         side = subject.experiment.data.extent >> level
-        rows = [f"{choice.rows[level]:,}" for choice in choices]
+        rows = [f"{choice.rows[level]:,}" for choice in (*training, test[-1])]
         table.add_row(f"{level}: {side}^3", f"{mean:.1f}", f"{most:,}", *rows)
     return table
 
 
 def batch_activity(subject: Subject) -> Any:
-    """What every weighted layer received in the batch, as `snnjax.metrics.ActivityTotals`."""
+    """What every weighted layer received in the batch, as `snnjax.metrics.ActivityTotals`.
+
+    Norms of an untrained model have no running statistics yet, so it takes those of the batch.
+    """
     import jax
 
     from snnjax.metrics import ActivityTotals
-    from snnjax.train.state import split_model
-    from snnjax.train.step import eval_step
+    from snnjax.train import merge_model, split_model
 
-    weights = split_model(subject.model)[1]
-    out = eval_step(subject.spec, subject.item.capacities)(weights, subject.item.batch)
+    graphdef, weights = split_model(subject.model)
+    run = subject.call(train=not subject.trained, record=True)
+    out = jax.jit(lambda weights: run(merge_model(graphdef, weights)))(weights)
     return ActivityTotals().add(jax.device_get(out.activity), subject.item.host.weight)
 
 

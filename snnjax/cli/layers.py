@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -48,6 +48,13 @@ class LayerCall(NamedTuple):
     arrays: list[jax.Array]
     arguments: Callable[[Sequence[Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
+    def same_program(self) -> Hashable:
+        """Equal for calls that compile to the same program."""
+        leaves, tree = jax.tree.flatten((self.state, self.arguments([None] * len(self.arrays))))
+        static = tuple(repr(leaf) for leaf in leaves if not _is_array(leaf))
+        shapes = tuple((x.shape, str(x.dtype)) for x in [*filter(_is_array, leaves), *self.arrays])
+        return self.kind, self.graphdef, tree, static, shapes
+
 
 def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, (jax.Array, np.ndarray))
@@ -72,25 +79,42 @@ def split_arguments(args: tuple, kwargs: dict) -> tuple[list[Any], Callable]:
     return [leaves[i] for i in where], back
 
 
-def _leaf_layers(model: nnx.Module) -> dict[int, str]:
-    """Modules that hold no other module, by identity: the layers."""
+def _paths(model: nnx.Module) -> tuple[dict[int, str], set[int]]:
+    """Path of every callable module by identity, and which of them hold no other: the layers."""
     modules = [(path, m) for path, m in nnx.iter_modules(model) if callable(m)]
-    parents = {path[:end] for path, _ in modules for end in range(len(path))}
-    return {id(m): ".".join(map(str, path)) for path, m in modules if path not in parents and path}
+    layers = {id(m) for _, m in modules if all(part is m for _, part in nnx.iter_modules(m))}
+    return {id(m): ".".join(map(str, path)) for path, m in modules}, layers
+
+
+def _name(path: str, inside: str) -> str:
+    """The path of a layer; one that several modules share is named after the caller.
+
+    >>> _name("stem.neuron", "stem"), _name("stem.neuron", "stages.0")
+    ('stem.neuron', 'stages.0.neuron')
+    """
+    if not inside or path.startswith(f"{inside}."):
+        return path
+    return f"{inside}.{path.rpartition('.')[2]}"
 
 
 @contextlib.contextmanager
 def _watch(model: nnx.Module, seen: Callable[[str, Any, tuple, dict], None]) -> Iterator[None]:
     """Report every call of a layer of `model`; restores the classes on leaving."""
-    paths = _leaf_layers(model)
+    paths, layers = _paths(model)
     classes = {type(m) for _, m in nnx.iter_modules(model) if id(m) in paths}
     originals = {cls: cls.__call__ for cls in classes}
+    inside = [""]
 
     def watched(original: Callable) -> Callable:
         def call(self, *args, **kwargs):
-            if id(self) in paths:
-                seen(paths[id(self)], self, args, kwargs)
-            return original(self, *args, **kwargs)
+            path = paths.get(id(self), "")
+            if id(self) in layers:
+                seen(_name(path, inside[-1]), self, args, kwargs)
+            inside.append(path)
+            try:
+                return original(self, *args, **kwargs)
+            finally:
+                inside.pop()
 
         return call
 
@@ -150,8 +174,8 @@ def forward(call: LayerCall) -> Callable[[Any, list[Any]], list[Any]]:
     return run
 
 
-def forward_backward(call: LayerCall) -> Callable[[Any, list[Any]], Any]:
-    """`f(state, arrays) -> gradients` of the outputs' sum, for parameters and real inputs."""
+def gradient(call: LayerCall) -> Callable[[Any, list[Any]], Any]:
+    """`f(state, arrays)`: the gradient of the outputs' sum, for parameters and real inputs."""
     run = forward(call)
 
     def gradients(state: Any, arrays: list[Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from snnjax.cli.layers import (
     LayerCall,
     compiled_cost,
     forward,
-    forward_backward,
     function_cost,
+    gradient,
     layer_calls,
 )
 from snnjax.cli.output import quiet_stdout
@@ -30,7 +29,7 @@ class ProfileOptions(SubjectOptions):
     runs: int = 5
     """Runs of each program; the median is reported."""
     layers: bool = True
-    """Measure each layer too; each is compiled alone, forward and with its gradient."""
+    """Measure each layer too; each is compiled alone, forward and gradient."""
     write_table: Path | None = None
     """Measure both sparse arithmetics on this machine and write the table of choices here."""
 
@@ -70,34 +69,20 @@ def step_costs(subject: Subject, runs: int) -> dict[str, Cost]:
     }
 
 
-def model_run(subject: Subject) -> Callable[[Any], Any]:
-    """`f(model)` that calls the model on the batch, as the training step does on one device."""
-    import jax
-    import jax.numpy as jnp
-
-    from snnjax.train.step import to_voxels
-
-    item = subject.item
-    points, count = jnp.asarray(item.host.points), jnp.asarray(item.host.count)
-
-    def run(model: Any) -> Any:
-        x = to_voxels(points, count, subject.experiment.data.extent, item.capacities)
-        key = jax.random.key(subject.experiment.seed)
-        return model(model.init_state(x), x, key=key, train=True, capacities=item.capacities)
-
-    return run
-
-
 def layer_costs(calls: list[LayerCall], runs: int) -> list[tuple[LayerCall, Cost, Cost]]:
-    """Each layer alone: forward, and forward with gradient."""
-    return [
-        (
-            call,
-            function_cost(forward(call), call.state, call.arrays, runs=runs),
-            function_cost(forward_backward(call), call.state, call.arrays, runs=runs),
-        )
-        for call in calls
-    ]
+    """Each layer alone: forward, and gradient. Calls of one program are measured once."""
+    known: dict[Any, tuple[Cost, Cost]] = {}
+    costs = []
+    for call in calls:
+        program = call.same_program()
+        if program not in known:
+            ahead, back = (
+                function_cost(make(call), call.state, call.arrays, runs=runs)
+                for make in (forward, gradient)
+            )
+            known[program] = ahead, back
+        costs.append((call, *known[program]))
+    return costs
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:
@@ -126,20 +111,33 @@ def _steps(costs: dict[str, Cost], subject: Subject) -> Table:
 
 def _layers(costs: list[tuple[LayerCall, Cost, Cost]]) -> Table:
     table = Table(
-        title="Each layer compiled alone: forward, then forward with gradient",
-        caption="FLOPs and bytes as XLA counts them: the body of a loop counts once.",
+        title="Each layer compiled alone: forward, then the gradient of its summed output",
+        caption=(
+            "Equal layers are measured once. FLOPs and bytes as XLA counts them: the body of a "
+            "loop counts once. Voxels and kernel maps are in the step but in no layer."
+        ),
         title_justify="left",
     )
     table.add_column("layer", no_wrap=True)
     table.add_column("kind", no_wrap=True)
     for column in (*_COLUMNS, *(f"grad {c}" for c in _COLUMNS)):
         table.add_column(column, justify="right")
-    for call, ahead, both in costs:
-        table.add_row(call.path, call.kind, *_cells(ahead), *_cells(both))
+    for call, ahead, back in costs:
+        table.add_row(call.path, call.kind, *_cells(ahead), *_cells(back))
     table.add_section()
-    sums = [sum(c.milliseconds for _, *pair in costs for c in (pair[i],)) for i in (0, 1)]
-    table.add_row("sum", "", f"{sums[0]:.2f}", "", "", "", f"{sums[1]:.2f}", "", "", "")
+    for kind in dict.fromkeys(call.kind for call, *_ in costs):
+        table.add_row("sum", kind, *_sums([pair for call, *pair in costs if call.kind == kind]))
+    table.add_row("sum", "all", *_sums([pair for _, *pair in costs]))
     return table
+
+
+def _sums(pairs: list[list[Cost]]) -> tuple[str, ...]:
+    """Times, FLOPs and bytes add up; scratch memory does not, so its largest is shown."""
+    cells: tuple[str, ...] = ()
+    for costs in zip(*pairs, strict=True):
+        times, flops, moved, scratch = zip(*costs, strict=True)
+        cells += _cells(Cost(sum(times), sum(flops), sum(moved), max(scratch)))
+    return cells
 
 
 def run(arguments: list[str]) -> None:
@@ -155,7 +153,7 @@ def run(arguments: list[str]) -> None:
         subject = prepare(options.experiment, folder)
         tables = [_steps(step_costs(subject, options.runs), subject)]
         if options.layers:
-            calls = layer_calls(subject.model, model_run(subject))
+            calls = layer_calls(subject.model, subject.call(train=True))
             tables.append(_layers(layer_costs(calls, options.runs)))
     console = Console()
     for table in tables:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -50,6 +51,23 @@ class Subject(NamedTuple):
     item: Any
     sites: tuple[tuple[float, int], ...]
     trained: bool
+
+    def call(self, **options: Any) -> Callable[[Any], Any]:
+        """`f(model) -> output` on the batch, outside the sharded step; options go to the model."""
+        import jax
+        import jax.numpy as jnp
+
+        from snnjax.train.step import to_voxels
+
+        points, count = jnp.asarray(self.item.host.points), jnp.asarray(self.item.host.count)
+        rows = self.item.capacities
+
+        def run(model: Any) -> Any:
+            x = to_voxels(points, count, self.experiment.data.extent, rows)
+            key = jax.random.key(self.experiment.seed)
+            return model(model.init_state(x), x, key=key, capacities=rows, **options)[1]
+
+        return run
 
 
 def _starting_point(reference: str) -> tuple[Experiment, str, Path | None]:

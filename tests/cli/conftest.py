@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -46,14 +48,8 @@ def tiny_config(tmp_path_factory) -> Path:
 def tiny_run(tiny_config, tmp_path_factory) -> TinyRun:
     """`snnjax train tiny.py --model.levels 2`, with what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    capture = pytest.MonkeyPatch()
-    import io
-    import sys
-
     out, err = io.StringIO(), io.StringIO()
-    with capture.context() as patch:
-        patch.setattr(sys, "stdout", out)
-        patch.setattr(sys, "stderr", err)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         arguments = ["train", str(tiny_config), "--model.levels", "2", "--run-folder", str(folder)]
         code = main(arguments)
     return TinyRun(folder, tiny_config, code, out.getvalue(), err.getvalue())

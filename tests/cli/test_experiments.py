@@ -54,7 +54,7 @@ def test_a_reference_to_nothing(reference, error, message):
 def test_a_file_without_an_experiment(tmp_path):
     path = tmp_path / "empty.py"
     path.write_text("experiment = 3\n")
-    with pytest.raises(ValueError, match="must define `experiment`.*it has int"):
+    with pytest.raises(ValueError, match=r"must define `experiment`.*it has int"):
         load_experiment(str(path))
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import io
+
 import pytest
+from flax import nnx
 
 from snnjax.cli import main
 from snnjax.cli.info import parameter_rows
@@ -14,9 +18,6 @@ def cells(text: str, first: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def text(tiny_run):
-    import contextlib
-    import io
-
     out = io.StringIO()
     with contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "160")
@@ -43,8 +44,6 @@ def test_operations_are_those_of_trained_weights(text):
 
 
 def test_arrays_are_listed_one_by_one():
-    from flax import nnx
-
     model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
     assert parameter_rows(model, arrays=True) == [("bias", "(2,)", 2), ("kernel", "(3, 2)", 6)]
     assert [size for *_, size in parameter_rows(model, arrays=False)] == [2, 6]

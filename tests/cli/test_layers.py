@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.cli.layers import forward, forward_backward, function_cost, layer_calls
+from snnjax.cli.layers import forward, function_cost, gradient, layer_calls
 from snnjax.nn import LIF
 
 
@@ -39,6 +39,20 @@ def test_calls_come_in_order_with_their_paths(calls):
     ]
 
 
+def test_a_shared_layer_is_named_after_its_caller():
+    class Part(nnx.Module):
+        def __init__(self, neurons):
+            self.neurons = neurons
+
+        def __call__(self, x):
+            return self.neurons(self.neurons.init_state(x.shape[1:2]), x)[1]
+
+    shared = LIF(5)
+    model = nnx.Sequential(Part(shared), Part(shared))
+    found = layer_calls(model, lambda model: model(jnp.ones((3, 4, 5))))
+    assert [call.path for call in found] == ["layers.0.neurons", "layers.1.neurons"]
+
+
 def test_a_layer_alone_computes_what_it_did_in_the_model(calls):
     first, second = calls[:2]
     (out,) = forward(first)(first.state, first.arrays)
@@ -48,10 +62,17 @@ def test_a_layer_alone_computes_what_it_did_in_the_model(calls):
 
 def test_gradients_of_a_layer_alone(calls):
     head = calls[3]
-    shapes = {g.shape: g for g in forward_backward(head)(head.state, head.arrays)}
+    shapes = {g.shape: g for g in gradient(head)(head.state, head.arrays)}
     spikes = np.asarray(head.arrays[0], np.float64).reshape(-1, 5)
     np.testing.assert_allclose(shapes[(5, 2)], np.repeat(spikes.sum(0)[:, None], 2, 1), rtol=1e-6)
     assert set(shapes) == {(5, 2), (2,), (3, 4, 5)}
+
+
+def test_equal_calls_share_a_program(calls):
+    first, second, _, head = calls
+    assert first.same_program() == second.same_program()
+    assert hash(first.same_program()) == hash(second.same_program())
+    assert first.same_program() != head.same_program()
 
 
 def test_the_classes_are_left_as_they_were():
