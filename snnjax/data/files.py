@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from .arrays import read_npy, read_npz
+from .batch import subset
 from .cloud import normalise
 from .errors import DataError
 from .off import read_off, sample_mesh
+from .voxels import shell_points
 
 SUFFIXES = (".off", ".npy", ".npz", ".txt", ".xyz", ".csv")
 
@@ -25,7 +27,8 @@ def read_cloud(
 
     Args:
       path: a mesh (.off), an array [n, C >= 3] (.npy; .npz under the name `points` or alone), or
-        lines of numbers parted by blanks or commas (.txt, .xyz, .csv).
+        lines of numbers parted by blanks or commas (.txt, .xyz, .csv). An array of booleans
+        [S, S, S] is a solid grid over [-1, 1]^3; its shell stays where it is.
       points: at most so many are returned; a mesh gives exactly this number.
       normals: append the normals, columns 3..5 of an array, or those of the mesh.
       rng: for the draws; a fixed seed if None.
@@ -51,11 +54,23 @@ def read_cloud(
                 path, str(error), fix="export a mesh with faces of some area"
             ) from error
     cloud = _read_array(path) if suffix in (".npy", ".npz") else read_text(path)
+    if cloud.dtype == bool and cloud.ndim == 3 and not normals:
+        return _thin(_shell(cloud, path), points, rng)
     columns = 6 if normals else 3
     check_cloud(cloud, path, columns)
-    if len(cloud) > points:
-        cloud = cloud[rng.choice(len(cloud), points, replace=False)]
-    return normalise(cloud[:, :columns])
+    return normalise(_thin(cloud[:, :columns], points, rng))
+
+
+def _thin(cloud: np.ndarray, points: int, rng: np.random.Generator) -> np.ndarray:
+    return cloud[subset(len(cloud), points, rng)]
+
+
+def _shell(solid: np.ndarray, path: Path) -> np.ndarray:
+    if len(set(solid.shape)) != 1:
+        raise DataError.at(path, f"a grid is [S, S, S]; got {solid.shape}", fix="pad it to a cube")
+    if not solid.any():
+        raise DataError.at(path, "the grid is empty", fix="remove the file or fill the grid")
+    return shell_points(solid)
 
 
 def check_cloud(cloud: np.ndarray, path: Path, columns: int = 3) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snnjax.data import DataError, normalise, read_cloud
+from snnjax.data import DataError, normalise, read_cloud, shell_points
 
 CLOUD = np.random.default_rng(0).normal(size=(20, 6))
 
@@ -87,6 +87,17 @@ def test_an_archive_needs_one_cloud_or_the_name_points(tmp_path):
         read_cloud(tmp_path / "two.npz")
     np.savez(tmp_path / "one.npz", anything=CLOUD)
     assert read_cloud(tmp_path / "one.npz").shape == (20, 3)
+
+
+def test_a_solid_grid_gives_its_shell_unmoved(save):
+    solid = np.zeros((8, 8, 8), bool)
+    solid[4:8, 2:6, 0:3] = True
+    np.testing.assert_array_equal(read_cloud(save("g.npy", solid)), shell_points(solid))
+    assert len(read_cloud(save("g.npz", solid), points=9)) == 9
+    with pytest.raises(DataError, match="the grid is empty"):
+        read_cloud(save("e.npy", solid & False))
+    with pytest.raises(DataError, match=r"a grid is \[S, S, S\]"):
+        read_cloud(save("f.npy", solid[:5]))
 
 
 @pytest.mark.parametrize("name", ["none.txt", "none.npy", "none.npz", "none.off"])
