@@ -57,7 +57,8 @@ def unroll(
         that returns a state of other structure, shapes or dtypes than it was given.
       TypeError: a step that does not return a pair; a `checkpoint` that is not a bool or an int.
 
-    Each call traces anew; call it inside `jax.jit` when it runs often.
+    Each call traces anew; call it inside `jax.jit` when it runs often. Inside `jax.shard_map` the
+    state becomes varying over the mesh axes that `xs` varies over, whatever it was.
 
     >>> last, out = unroll(lambda s, x: (s + x, s), jnp.array(0), jnp.arange(4), checkpoint=2)
     >>> int(last), out.tolist()
@@ -66,6 +67,7 @@ def unroll(
     steps = _length(xs)
     segment = _segment(checkpoint, steps)
     state, xs = jax.tree.map(jnp.asarray, (state, xs))
+    state = _vary_like(state, xs)
     names = _record_names(record, state)
 
     def body(carry: State, x: Any) -> tuple[State, Any]:
@@ -112,6 +114,25 @@ def _segments(
         state, first = run_whole(state)
         state, last = part(state, tail)
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
+
+
+def _vary_like(state: State, xs: Any) -> State:
+    """Inside `shard_map`: a fresh state, equal on all devices, marked as varying where `xs` does.
+
+    The state after the first step differs between devices as its input does, and a scan keeps the
+    type of what it carries.
+    """
+
+    def axes(x: jax.Array) -> frozenset:
+        return jax.typeof(x).manual_axis_type.varying
+
+    wanted = frozenset().union(*(axes(x) for x in jax.tree.leaves((state, xs))))
+
+    def cast(x: jax.Array) -> jax.Array:
+        missing = tuple(wanted - axes(x))
+        return lax.pcast(x, missing, to="varying") if missing else x
+
+    return jax.tree.map(cast, state) if wanted else state
 
 
 def _length(xs: Any) -> int:

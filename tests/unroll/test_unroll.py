@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 from snnjax.neurons import LIFParams, LIParams, li_init, li_step, lif_init, lif_step
 from snnjax.unroll import unroll
@@ -239,3 +241,40 @@ def test_bad_options():
     ]:
         with pytest.raises(ValueError, match=message):
             unroll(add, state, jnp.ones(4), record=(name,))
+
+
+@pytest.mark.parametrize("checkpoint", [True, 3])
+def test_in_a_manual_data_shard(checkpoint):
+    """A fresh state meets a sharded batch: values and gradients equal those of one device."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    x = jax.random.normal(jax.random.key(0), (T, 16, N)) + 0.3
+    params = LIFParams(jnp.full((N,), 0.9), jnp.array(1.0))
+
+    def loss(axis, params, x):
+        step, state = partial(lif_step, params), lif_init(x.shape[1:])
+        state, z = unroll(step, state, x, checkpoint=checkpoint)
+        total = (z * x).sum() + (state.v**2).sum()
+        return jax.lax.psum(total, axis) if axis else total
+
+    sharded = jax.shard_map(
+        partial(loss, "data"),
+        mesh=mesh,
+        in_specs=(P(), P(None, "data")),
+        out_specs=P(),
+        axis_names={"data"},
+    )
+    got, want = (
+        jax.jit(jax.value_and_grad(f, argnums=(0, 1)))(params, x)
+        for f in (sharded, partial(loss, None))
+    )
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), got, want)
+
+
+def test_random_keys_as_inputs_and_as_state():
+    keys = jax.random.split(jax.random.key(0), 5)
+    _, out = unroll(lambda s, key: (s, jax.random.normal(key)), jnp.zeros(()), keys, checkpoint=2)
+    np.testing.assert_array_equal(out, jax.vmap(jax.random.normal)(keys))
+    walk = unroll(
+        lambda key, _: tuple(jax.random.split(key)), jax.random.key(0), jnp.arange(5), checkpoint=2
+    )
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in walk[1]}) == 5
