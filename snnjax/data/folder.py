@@ -85,10 +85,10 @@ def spread(total: int, size: int | None) -> np.ndarray:
     """Indices of `size` of `total` samples, evenly spread, so that sets sorted by class keep all.
 
     >>> spread(10, 3).tolist()
-    [0, 3, 6]
+    [1, 5, 8]
     """
     size = total if size is None else min(size, total)
-    return np.arange(size, dtype=np.int64) * total // size
+    return (2 * np.arange(size, dtype=np.int64) + 1) * total // (2 * size)
 
 
 def list_split(folder: Path, split: str) -> Listing:

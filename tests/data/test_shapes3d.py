@@ -153,6 +153,10 @@ def test_bad_arguments_name_the_fix(arguments, message):
         Shapes3D(**arguments)
 
 
+def test_a_cloud_of_one_point_is_at_the_origin():
+    assert (Shapes3D("test", size=12, points=1).take(np.arange(12)) == 0).all()
+
+
 def test_an_index_outside_the_split_is_refused():
     with pytest.raises(IndexError, match="split of 4"):
         Shapes3D("test", size=4, points=8).points(4)
