@@ -72,23 +72,26 @@ def fit_buckets(
     *,
     extent: tuple[int, int, int],
     batch_size: int,
-    factors: tuple[float, ...] = (0.67, 1.0),
-    margin: float = 1.05,
+    limit: int | None = None,
+    margin: float = 1.1,
+    choices: int = 2,
     occupancy: tuple[float, ...] | None = None,
     table: ArithmeticTable | None = None,
     backend: str | None = None,
 ) -> Buckets:
     """Buckets for batches like those of a scan.
 
-    The largest bucket holds the largest sample of the scan with a margin; smaller ones are
-    fractions of it. Rows are multiples of 8, at most the cells of the level.
+    The last bucket holds the largest sample of the scan with a margin. A smaller one is added if
+    half of the batches would fit into four fifths of its rows. Rows are multiples of 8, at most
+    the cells of the level.
 
     Args:
       counts: occupied sites of each scanned sample and level, [S, levels].
       extent: grid of the input; level l has extent // 2^l.
-      batch_size: samples on one device, for the choice of the arithmetic.
-      factors: sizes of the buckets relative to the largest.
-      margin: room above the largest sample.
+      batch_size: samples on one device.
+      limit: most sites a sample can have, usually its number of points.
+      margin: room above what the scan has seen.
+      choices: 1 for a single bucket.
       occupancy: expected share of the 27 neighbours present at each level; None assumes surfaces.
       table: recorded choice of the arithmetic. backend: as in `ArithmeticTable.choose`.
     """
@@ -96,18 +99,19 @@ def fit_buckets(
     if counts.ndim != 2 or not len(counts):
         raise ValueError(f"counts must be [S, levels] with S >= 1; got shape {counts.shape}.")
     levels = counts.shape[1]
-    cells = tuple(math.prod(max(e >> level, 1) for e in extent) for level in range(levels))
+    most = math.prod(extent) if limit is None else limit
+    cells = tuple(min(math.prod(max(e >> level, 1) for e in extent), most) for level in range(levels))
     occupancy = occupancy or (TYPICAL_OCCUPANCY,) * levels
     table = table or ArithmeticTable()
-    peak = counts.max(axis=0) * margin
-    choices = []
-    for factor in sorted(factors):
-        rows = tuple(min(max(math.ceil(p * factor / 8) * 8, 8), c) for p, c in zip(peak, cells, strict=True))
-        arithmetic = tuple(
-            table.choose(batch_size * r, 27, o, backend) for r, o in zip(rows, occupancy, strict=True)
-        )
-        choices.append(Capacities(rows, arithmetic))
-    return Buckets(tuple(dict.fromkeys(choices)), cells)
+    peak = counts.max(axis=0)
+    whole = len(counts) // batch_size * batch_size
+    typical = np.median(counts[:whole].reshape(-1, batch_size, levels).max(axis=1), axis=0) if whole else peak
+    fitted = []
+    for size in [typical, peak] if choices > 1 and typical[0] <= 0.8 * peak[0] else [peak]:
+        rows = tuple(min(max(math.ceil(s * margin / 8) * 8, 8), c) for s, c in zip(size, cells, strict=True))
+        arithmetic = tuple(table.choose(batch_size * r, 27, o, backend) for r, o in zip(rows, occupancy, strict=True))
+        fitted.append(Capacities(rows, arithmetic))
+    return Buckets(tuple(fitted), cells)
 
 
 def level_counts(

@@ -115,8 +115,13 @@ _convolve_fast.defvjp(_convolve_forward, _convolve_backward)
 def _gather_multiply(rows: Array, weight: Array, table: Array) -> Array:
     """y[u] = sum_k x[table[u, k]] @ W_k."""
 
+    steps = rows.shape[1]
+
     def block(index):
-        return _contract("mktc,kco->mto", _gather(rows, index), weight)
+        if steps > 1:
+            return _contract("mktc,kco->mto", _gather(rows, index), weight)
+        wide = _gather(rows, index).reshape(len(index), -1)
+        return _contract("mc,co->mo", wide, weight.reshape(-1, weight.shape[-1]))[:, None]
 
     return _by_blocks(block, table, rows.shape[1] * rows.shape[2] * rows.dtype.itemsize)
 
@@ -127,15 +132,21 @@ def _weight_gradient(rows: Array, grad: Array, table: Array) -> Array:
     def offset(_, column):
         return None, _contract("mtc,mto->co", _gather(rows, column), grad)
 
-    if table.size * rows.shape[1] * rows.shape[2] * rows.dtype.itemsize <= BLOCK_BYTES:
-        return _contract("mktc,mto->kco", _gather(rows, table), grad)
-    return jax.lax.scan(offset, None, table.T)[1]
+    size, offsets = table.shape
+    _, steps, channels = rows.shape
+    if steps > 1 or table.size * channels * rows.dtype.itemsize > BLOCK_BYTES:
+        return jax.lax.scan(offset, None, table.T)[1]
+    wide = _gather(rows, table).reshape(size, -1)
+    return _contract("mc,mo->co", wide, grad[:, 0]).reshape(offsets, channels, -1)
 
 
 def _spread(rows: Array, weight: Array, slots: Array) -> Array:
     """z[i] = sum_j (x W)[slots[i, j]]: every product once, then gathered where it belongs."""
-    products = _contract("mtc,kco->mkto", rows, weight)
-    products = products.reshape(-1, *products.shape[2:])
+    volume, channels, out = weight.shape
+    size, steps, _ = rows.shape
+    wide = weight.swapaxes(0, 1).reshape(channels, -1)
+    products = _contract("mtc,cd->mtd", rows, wide).reshape(size, steps, volume, out)
+    products = products.swapaxes(1, 2).reshape(-1, steps, out)
     return _gather(products, slots).sum(axis=1)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from snnjax.data import PointBatch, PointDataset, batches, steps_per_epoch
-from snnjax.sparse import Buckets, fit_buckets, level_counts
+from snnjax.sparse import Buckets, Capacities, fit_buckets, level_counts
 from snnjax.train.errors import RunFolderError
 from snnjax.train.experiment import DataConfig
 from snnjax.train.writer import read_json, write_json
@@ -82,7 +82,12 @@ def scan(
     test_counts = _counts(test_batches(config, test_set), config)
     grid, local = (config.extent,) * 3, size // devices
     return CapacityPlan(
-        fit_buckets(np.concatenate([train_counts, test_counts]), extent=grid, batch_size=local),
+        fit_buckets(
+            np.concatenate([train_counts, test_counts]),
+            extent=grid,
+            batch_size=local,
+            limit=config.points,
+        ),
         fit_evaluation(config, test_set, devices=devices, counts=test_counts),
     )
 
@@ -101,9 +106,16 @@ def fit_evaluation(
         counts,
         extent=(config.extent,) * 3,
         batch_size=config.batch_size // devices,
-        factors=(1.0,),
+        limit=config.points,
         margin=1.0,
+        choices=1,
     )
+
+
+def fitting_capacities(batch: PointBatch, extent: int) -> Capacities:
+    """The fewest rows that hold this very batch."""
+    counts = site_counts(batch, extent).max(axis=0)
+    return Capacities(tuple(max(int(n), 1) for n in counts))
 
 
 def test_batches(config: DataConfig, test_set: PointDataset) -> Iterable[PointBatch]:
