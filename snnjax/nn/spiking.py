@@ -47,10 +47,22 @@ class Fixed(nnx.Variable):
     """A constant of a layer, such as a time constant that is not learned; no `nnx.Param`."""
 
 
-def _variable(value: ArrayLike, features: int, learn: bool) -> nnx.Variable:
+def _variable(name: str, value: ArrayLike, features: int, learn: bool) -> nnx.Variable:
     """One value a feature, as a parameter or as a constant."""
-    array = jnp.broadcast_to(jnp.asarray(value, jnp.float32), (features,))
+    value = jnp.asarray(value, jnp.float32)
+    if value.shape not in ((), (features,)):
+        raise ValueError(
+            f"`{name}` must be a number or one for each of the {features} features; got shape "
+            f"{value.shape}."
+        )
+    array = jnp.broadcast_to(value, (features,))
     return nnx.Param(array) if learn else Fixed(array)
+
+
+def _threshold(threshold: ArrayLike, features: int) -> nnx.Variable:
+    if not np.all(np.isfinite(threshold) & (np.asarray(threshold) > 0)):
+        raise ValueError(f"`threshold` must be finite and above 0; got {threshold}.")
+    return _variable("threshold", threshold, features, learn=False)
 
 
 def _features(features: int) -> int:
@@ -87,12 +99,13 @@ class IF(nnx.Module):
         self,
         features: int,
         *,
-        threshold: float = 1.0,
+        threshold: float | np.ndarray = 1.0,
         spike: Spike = atan,
         reset: Reset = subtract,
         checkpoint: bool | int = True,
     ):
-        self.features, self.threshold = _features(features), threshold
+        self.features = _features(features)
+        self.threshold = _threshold(threshold, features)
         self.spike, self.reset, self.checkpoint = _choice(spike), _choice(reset), checkpoint
 
     def init_state(
@@ -101,13 +114,15 @@ class IF(nnx.Module):
         """The resting state for input [T, *batch_shape, N]."""
         return if_init((*batch_shape, self.features), dtype)
 
-    def __call__(self, state: IFState, current: Array, *, record: Sequence[str] = ()):
+    def __call__(
+        self, state: IFState, current: Array, *, record: Sequence[str] = ()
+    ) -> tuple[IFState, Any]:
         """`current` is [T, B, ..., N]; returns the last state and spikes of that shape.
 
         `record=("v",)` returns the membrane too: see `snnjax.unroll.unroll`.
         """
         current = _check_input("IF", self.features, state.v, current)
-        step = partial(if_step, IFParams(self.threshold), spike=self.spike, reset=self.reset)
+        step = partial(if_step, IFParams(self.threshold[...]), spike=self.spike, reset=self.reset)
         return unroll(step, state, current, checkpoint=self.checkpoint, record=record)
 
 
@@ -135,15 +150,16 @@ class LIF(nnx.Module):
         dt: float = 1.0,
         decay: Callable[[ArrayLike, ArrayLike], Array] = exact,
         learn: bool = True,
-        threshold: float = 1.0,
+        threshold: float | np.ndarray = 1.0,
         spike: Spike = atan,
         reset: Reset = subtract,
         scale_input: bool = False,
         checkpoint: bool | int = True,
     ):
         decay(tau, dt)  # refuses bad constants now
-        self.features, self.threshold, self.dt = _features(features), threshold, dt
-        self.log_tau = _variable(jnp.log(jnp.asarray(tau, jnp.float32)), features, learn)
+        self.features, self.dt = _features(features), dt
+        self.threshold = _threshold(threshold, features)
+        self.log_tau = _variable("tau", jnp.log(jnp.asarray(tau, jnp.float32)), features, learn)
         self.decay, self.scale_input, self.checkpoint = decay, scale_input, checkpoint
         self.spike, self.reset = _choice(spike), _choice(reset)
 
@@ -153,13 +169,15 @@ class LIF(nnx.Module):
         """The resting state for input [T, *batch_shape, N]."""
         return lif_init((*batch_shape, self.features), dtype)
 
-    def __call__(self, state: LIFState, current: Array, *, record: Sequence[str] = ()):
+    def __call__(
+        self, state: LIFState, current: Array, *, record: Sequence[str] = ()
+    ) -> tuple[LIFState, Any]:
         """`current` is [T, B, ..., N]; returns the last state and spikes of that shape.
 
         `record=("v",)` returns the membrane too: see `snnjax.unroll.unroll`.
         """
         current = _check_input("LIF", self.features, state.v, current)
-        params = LIFParams(self.decay(jnp.exp(self.log_tau[...]), self.dt), self.threshold)
+        params = LIFParams(self.decay(jnp.exp(self.log_tau[...]), self.dt), self.threshold[...])
         step = partial(
             lif_step, params, spike=self.spike, reset=self.reset, scale_input=self.scale_input
         )
@@ -182,14 +200,15 @@ class PLIF(nnx.Module):
         *,
         tau: float | np.ndarray = 2.0,
         shared: bool = False,
-        threshold: float = 1.0,
+        threshold: float | np.ndarray = 1.0,
         spike: Spike = atan,
         reset: Reset = subtract,
         scale_input: bool = True,
         checkpoint: bool | int = True,
     ):
-        self.features, self.threshold = _features(features), threshold
-        self.w = _variable(plif_weight(tau), 1 if shared else features, learn=True)
+        self.features = _features(features)
+        self.threshold = _threshold(threshold, features)
+        self.w = _variable("tau", plif_weight(tau), 1 if shared else features, learn=True)
         self.scale_input, self.checkpoint = scale_input, checkpoint
         self.spike, self.reset = _choice(spike), _choice(reset)
 
@@ -199,7 +218,9 @@ class PLIF(nnx.Module):
         """The resting state for input [T, *batch_shape, N]."""
         return plif_init((*batch_shape, self.features), dtype)
 
-    def __call__(self, state: PLIFState, current: Array, *, record: Sequence[str] = ()):
+    def __call__(
+        self, state: PLIFState, current: Array, *, record: Sequence[str] = ()
+    ) -> tuple[PLIFState, Any]:
         """`current` is [T, B, ..., N]; returns the last state and spikes of that shape.
 
         `record=("v",)` returns the membrane too: see `snnjax.unroll.unroll`.
@@ -207,7 +228,7 @@ class PLIF(nnx.Module):
         current = _check_input("PLIF", self.features, state.v, current)
         step = partial(
             plif_step,
-            PLIFParams(self.w[...], self.threshold),
+            PLIFParams(self.w[...], self.threshold[...]),
             spike=self.spike,
             reset=self.reset,
             scale_input=self.scale_input,
@@ -238,7 +259,7 @@ class LI(nnx.Module):
     ):
         decay(tau, dt)  # refuses bad constants now
         self.features, self.dt, self.decay = _features(features), dt, decay
-        self.log_tau = _variable(jnp.log(jnp.asarray(tau, jnp.float32)), features, learn)
+        self.log_tau = _variable("tau", jnp.log(jnp.asarray(tau, jnp.float32)), features, learn)
         self.scale_input, self.checkpoint = scale_input, checkpoint
 
     def init_state(
@@ -247,7 +268,7 @@ class LI(nnx.Module):
         """The resting state for input [T, *batch_shape, N]."""
         return li_init((*batch_shape, self.features), dtype)
 
-    def __call__(self, state: LIState, current: Array):
+    def __call__(self, state: LIState, current: Array) -> tuple[LIState, Any]:
         """`current` is [T, B, ..., N]; returns the last state and the membrane of every step."""
         current = _check_input("LI", self.features, state.v, current)
         params = LIParams(self.decay(jnp.exp(self.log_tau[...]), self.dt))
@@ -281,7 +302,8 @@ class ILIF(nnx.Module):
             bounds = "strictly between 0 and 1 to be learned" if learn else "in [0, 1]"
             raise ValueError(f"`beta` must lie {bounds}; got {beta}.")
         self.features, self.levels, self.learn = _features(features), levels, learn
-        self.beta = _variable(np.log(known / (1 - known)) if learn else known, features, learn)
+        value = np.log(known / (1 - known)) if learn else known
+        self.beta = _variable("beta", value, features, learn)
         self.spike, self.reset, self.checkpoint = _choice(spike), _choice(reset), checkpoint
 
     def init_state(
@@ -290,7 +312,9 @@ class ILIF(nnx.Module):
         """The resting state for input [T, *batch_shape, N]."""
         return ilif_init((*batch_shape, self.features), dtype)
 
-    def __call__(self, state: ILIFState, current: Array, *, record: Sequence[str] = ()):
+    def __call__(
+        self, state: ILIFState, current: Array, *, record: Sequence[str] = ()
+    ) -> tuple[ILIFState, Any]:
         """`current` is [T, B, ..., N]; returns the last state and integers of that shape.
 
         `record=("v",)` returns the membrane too: see `snnjax.unroll.unroll`.

@@ -114,22 +114,27 @@ def test_a_traced_width_is_data_of_the_layer():
 
     layer = IF(N, spike=jax.tree_util.Partial(rectangle, width=jnp.array(0.1)))
     graphdef, leaves = nnx.split(layer)
-    assert len(jax.tree.leaves(leaves)) == 1
+    assert len(jax.tree.leaves(leaves)) == 2  # and the threshold
     narrow = gradient(graphdef, leaves, x)
-    wide = gradient(graphdef, jax.tree.map(lambda w: 100 * w, leaves), x)
+    wide = gradient(graphdef, jax.tree.map(lambda w: 100 * w if w.ndim == 0 else w, leaves), x)
     assert len(traces) == 1
     assert wide != narrow
-    assert not jax.tree.leaves(nnx.split(IF(N, spike=functools.partial(atan, slope=3.0)))[1])
+    static = IF(N, spike=functools.partial(atan, slope=3.0))
+    assert len(jax.tree.leaves(nnx.split(static)[1])) == 1
 
 
 def test_a_small_net_composes():
     """Two layers and a readout; the state of each is an argument and a result."""
-    rngs = nnx.Rngs(0)
-    dense, hidden = nnx.Linear(N, 8, rngs=rngs), LIF(8, tau=4.0)
-    head, readout = nnx.Linear(8, 2, rngs=rngs), LI(2, tau=10.0)
-    x = jnp.asarray(x_of(2.0))
-    state, z = hidden(hidden.init_state((B,)), dense(x))
-    _, v = readout(readout.init_state((B,)), head(z))
+
+    @jax.jit
+    def run(x):
+        rngs = nnx.Rngs(0)
+        dense, hidden = nnx.Linear(N, 8, rngs=rngs), LIF(8, tau=4.0)
+        head, readout = nnx.Linear(8, 2, rngs=rngs), LI(2, tau=10.0)
+        state, z = hidden(hidden.init_state((B,)), dense(x))
+        return state, z, readout(readout.init_state((B,)), head(z))[1]
+
+    state, z, v = run(jnp.asarray(x_of(2.0)))
     assert v.shape == (T, B, 2)
     assert state.v.shape == (B, 8)
     assert 0 < float(z.mean()) < 1
@@ -159,6 +164,14 @@ def test_bad_constants_of_layers():
             layer(N, tau=0.0)
     with pytest.raises(ValueError, match="`tau` of a PLIF neuron must be above 1 step"):
         PLIF(N, tau=1.0)
+    for layer in (IF, LIF, PLIF):
+        assert layer(N, threshold=np.array([0.5, 1.0, 2.0])).threshold[...].shape == (N,)
+        with pytest.raises(ValueError, match="`threshold` must be finite and above 0"):
+            layer(N, threshold=0.0)
+        with pytest.raises(ValueError, match=r"one for each of the 3 features; got shape \(2,\)"):
+            layer(N, threshold=np.ones(2))
+    with pytest.raises(ValueError, match="`tau` must be a number or one for each"):
+        LIF(N, tau=np.ones(4))
     with pytest.raises(ValueError, match=r"`beta` must lie in \[0, 1\]"):
         ILIF(N, beta=1.5)
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
