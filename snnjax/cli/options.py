@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -35,7 +35,7 @@ def _flags(options: type, default: object | None) -> list[str]:
 def _tyro(
     options: type[T], arguments: Sequence[str], prog: str, description: str, default: T | None
 ) -> tuple[T, list[str]]:
-    start = {} if default is None else {"default": default}
+    start: dict[str, Any] = {} if default is None else {"default": default}
     return tyro.cli(
         options,
         args=list(arguments),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -95,13 +96,21 @@ class Pass:
         return out
 
     def convolve(
-        self, name: str, conv: SparseConv, norm: SparseBatchNorm, x: SparseTensor, kmap: KernelMap, spiking: bool
+        self,
+        name: str,
+        conv: SparseConv,
+        norm: SparseBatchNorm,
+        x: SparseTensor,
+        kmap: KernelMap,
+        spiking: bool,
     ) -> SparseTensor:
         """Convolution and norm, recording what the convolution received."""
         y = norm(conv(x, kmap), train=self.train, axis_name=self.axis_name)
         if self.record:
             degree, out = outdegree(kmap, x.n), y.feats.shape[-1]
-            self.activity.append(sparse_activity(name, x.feats, x.valid, degree, out, spiking=spiking))
+            self.activity.append(
+                sparse_activity(name, x.feats, x.valid, degree, out, spiking=spiking)
+            )
         return y
 
 
@@ -155,11 +164,15 @@ class Stem(nnx.Module):
 class Stage(nnx.Module):
     """Neuron, strided convolution k2 s2, norm, then `depth` blocks on one shared map."""
 
-    def __init__(self, in_channels: int, channels: int, depth: int, neuron, *, decay: float, rngs: nnx.Rngs):
+    def __init__(
+        self, in_channels: int, channels: int, depth: int, neuron, *, decay: float, rngs: nnx.Rngs
+    ):
         self.neuron = neuron
         self.down = SparseConv(in_channels, channels, 2, rngs=rngs)
         self.norm = SparseBatchNorm(channels, decay=decay)
-        self.blocks = nnx.List([Block(channels, neuron, decay=decay, rngs=rngs) for _ in range(depth)])
+        self.blocks = nnx.List(
+            [Block(channels, neuron, decay=decay, rngs=rngs) for _ in range(depth)]
+        )
 
     def __call__(
         self, run: Pass, name: str, x: SparseTensor, capacity: int | None, arithmetic: str | None
@@ -190,11 +203,14 @@ class E3DSNN(nnx.Module):
         self.stem = Stem(config.in_channels, config.stem, neuron, decay=decay, rngs=rngs)
         sizes = (config.stem, *config.channels)
         self.stages = nnx.List(
-            [Stage(a, b, config.depth, neuron, decay=decay, rngs=rngs) for a, b in zip(sizes, sizes[1:], strict=False)]
+            [Stage(a, b, config.depth, neuron, decay=decay, rngs=rngs) for a, b in pairwise(sizes)]
         )
         self.neuron = neuron
         self.head = nnx.Linear(
-            sizes[-1], config.num_classes, kernel_init=nnx.initializers.truncated_normal(0.02), rngs=rngs
+            sizes[-1],
+            config.num_classes,
+            kernel_init=nnx.initializers.truncated_normal(0.02),
+            rngs=rngs,
         )
 
     @property
@@ -244,12 +260,14 @@ class E3DSNN(nnx.Module):
         self._forward(run, x, capacities)
         return tuple(run.spikes)
 
-    def _forward(self, run: Pass, x: SparseTensor, capacities: Capacities | None) -> tuple[Array, Array]:
+    def _forward(
+        self, run: Pass, x: SparseTensor, capacities: Capacities | None
+    ) -> tuple[Array, Array]:
         config = self.config
         if x.feats.shape[-1] != config.in_channels:
             raise ValueError(
-                f"the model takes {config.in_channels} point features; got {x.feats.shape[-1]}. Build it with "
-                f"in_channels={x.feats.shape[-1]}."
+                f"the model takes {config.in_channels} point features; got "
+                f"{x.feats.shape[-1]}. Build it with in_channels={x.feats.shape[-1]}."
             )
         rows, arithmetic = _plan(capacities, self.depth)
         x = self.stem(run, x, submanifold_map(x, 3, arithmetic=arithmetic[0]), config.steps)
@@ -264,7 +282,7 @@ class E3DSNN(nnx.Module):
         return (logits.mean(axis=0) if logits.ndim == 3 else logits), x.overflow.sum()
 
     def _head_activity(self, x: SparseTensor, pooled: Array) -> LayerActivity:
-        """The head reads spikes at every site with `spike_head`, else one real vector per sample."""
+        """What the head reads: spikes at every site with `spike_head`, else one real vector."""
         classes = self.config.num_classes
         if self.config.spike_head and self.neuron.spiking:
             once = x.valid.astype(jnp.int32)
@@ -288,32 +306,49 @@ def _plan(capacities: Capacities | None, depth: int) -> tuple[tuple, tuple]:
         return empty, empty
     rows, arithmetic = capacities.rows, capacities.arithmetic or empty
     if len(rows) != depth + 1 or len(arithmetic) != depth + 1:
-        raise ValueError(f"capacities need {depth + 1} levels; got {len(rows)} rows and {len(arithmetic)} arithmetics.")
+        raise ValueError(
+            f"capacities need {depth + 1} levels; got {len(rows)} rows and "
+            f"{len(arithmetic)} arithmetics."
+        )
     return rows, arithmetic
 
 
-def e3dsnn_t(in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options) -> E3DSNN:
+def e3dsnn_t(
+    in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options
+) -> E3DSNN:
     """E-3DSNN-T, 1.87 M parameters; `options` are further fields of E3DSNNConfig."""
     return _build(16, (16, 32, 64, 128), 1, in_channels, num_classes, levels, rngs, options)
 
 
-def e3dsnn_s(in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options) -> E3DSNN:
+def e3dsnn_s(
+    in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options
+) -> E3DSNN:
     """E-3DSNN-S, 3.27 M parameters; `options` are further fields of E3DSNNConfig."""
     return _build(24, (24, 48, 96, 160), 1, in_channels, num_classes, levels, rngs, options)
 
 
-def e3dsnn_l(in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options) -> E3DSNN:
+def e3dsnn_l(
+    in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options
+) -> E3DSNN:
     """E-3DSNN-L, 17.3 M parameters; `options` are further fields of E3DSNNConfig."""
     return _build(64, (64, 128, 128, 256), 2, in_channels, num_classes, levels, rngs, options)
 
 
-def e3dsnn_h(in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options) -> E3DSNN:
+def e3dsnn_h(
+    in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options
+) -> E3DSNN:
     """E-3DSNN-H, 46.6 M parameters; `options` are further fields of E3DSNNConfig."""
     return _build(64, (96, 192, 288, 384), 2, in_channels, num_classes, levels, rngs, options)
 
 
 def _build(stem, channels, depth, in_channels, num_classes, levels, rngs, options) -> E3DSNN:
     config = E3DSNNConfig(
-        stem, channels, depth, in_channels=in_channels, num_classes=num_classes, levels=levels, **options
+        stem,
+        channels,
+        depth,
+        in_channels=in_channels,
+        num_classes=num_classes,
+        levels=levels,
+        **options,
     )
     return E3DSNN(config, rngs=rngs)

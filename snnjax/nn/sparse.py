@@ -71,16 +71,22 @@ class SparseBatchNorm(nnx.Module):
         self.mean = nnx.BatchStat(jnp.zeros((channels,)))
         self.var = nnx.BatchStat(jnp.ones((channels,)))
 
-    def __call__(self, x: SparseTensor, *, train: bool = False, axis_name: str | None = None) -> SparseTensor:
+    def __call__(
+        self, x: SparseTensor, *, train: bool = False, axis_name: str | None = None
+    ) -> SparseTensor:
         """Normalise; with `train`, by this batch, whose moments also move the running ones."""
         if train:
             mean, var = masked_moments(x.feats, x.n, axis_name=axis_name)
             for running, batch in ((self.mean, mean), (self.var, var)):
-                running[...] = self.decay * running[...] + (1 - self.decay) * jax.lax.stop_gradient(batch)
+                running[...] = self.decay * running[...] + (1 - self.decay) * jax.lax.stop_gradient(
+                    batch
+                )
         else:
             mean, var = self.mean[...], self.var[...]
         scale, shift = self.scale[...], self.shift[...]
-        return x.replace(feats=masked_normalise(x.feats, x.n, mean, var, scale, shift, eps=self.eps))
+        return x.replace(
+            feats=masked_normalise(x.feats, x.n, mean, var, scale, shift, eps=self.eps)
+        )
 
 
 class IntegerNeuron(nnx.Module):
@@ -103,7 +109,9 @@ class IntegerNeuron(nnx.Module):
             raise ValueError(f"beta must be in [0, 1]; got {beta}.")
         self.levels, self.beta, self.detach_reset = levels, beta, detach_reset
 
-    def __call__(self, state: ILIFState | None, x: SparseTensor) -> tuple[ILIFState | None, SparseTensor]:
+    def __call__(
+        self, state: ILIFState | None, x: SparseTensor
+    ) -> tuple[ILIFState | None, SparseTensor]:
         """`state` is None at rest; returns the last state (None without a time axis)."""
         if x.feats.ndim == 3:
             return None, x.replace(feats=multi_level(x.feats, self.levels))

@@ -24,6 +24,7 @@ from snnjax.sparse.pool import paper_bins as paper_bins
 from snnjax.sparse.pool import pyramid_pool as pyramid_pool
 from snnjax.sparse.pool import spatial_pyramid_pool as spatial_pyramid_pool
 from snnjax.sparse.tensor import SparseTensor as SparseTensor
+from snnjax.sparse.tensor import check_extent as check_extent
 from snnjax.sparse.tensor import linear_key as linear_key
 from snnjax.sparse.tensor import sparse_tensor as sparse_tensor
 from snnjax.sparse.voxelize import voxelize as voxelize

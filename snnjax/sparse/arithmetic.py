@@ -33,9 +33,18 @@ class ArithmeticTable:
     'pairs'
     """
 
-    rules: tuple[ArithmeticRule, ...] = (ArithmeticRule("cpu", 0, 0.0), ArithmeticRule("cpu", 128, 0.6))
+    rules: tuple[ArithmeticRule, ...] = (
+        ArithmeticRule("cpu", 0, 0.0),
+        ArithmeticRule("cpu", 128, 0.6),
+    )
 
-    def choose(self, rows: int, volume: int, occupancy: float = TYPICAL_OCCUPANCY, backend: str | None = None) -> str:
+    def choose(
+        self,
+        rows: int,
+        volume: int,
+        occupancy: float = TYPICAL_OCCUPANCY,
+        backend: str | None = None,
+    ) -> str:
         """The arithmetic for a map of `rows` flat rows and `volume` offsets.
 
         Args:

@@ -47,7 +47,9 @@ class Buckets:
         largest = self.choices[-1]
         rows = largest.rows
         while np.any(need > rows):
-            rows = tuple(min(math.ceil(1.5 * r / 8) * 8, c) for r, c in zip(rows, self.cells, strict=True))
+            rows = tuple(
+                min(math.ceil(1.5 * r / 8) * 8, c) for r, c in zip(rows, self.cells, strict=True)
+            )
         return Capacities(rows, largest.arithmetic)
 
     def padding(self, counts: np.ndarray) -> float:
@@ -63,7 +65,9 @@ class Buckets:
     def from_json(text: str) -> Buckets:
         """The inverse of `to_json`."""
         data = json.loads(text)
-        choices = tuple(Capacities(tuple(c["rows"]), tuple(c["arithmetic"])) for c in data["choices"])
+        choices = tuple(
+            Capacities(tuple(c["rows"]), tuple(c["arithmetic"])) for c in data["choices"]
+        )
         return Buckets(choices, tuple(data["cells"]))
 
 
@@ -100,16 +104,27 @@ def fit_buckets(
         raise ValueError(f"counts must be [S, levels] with S >= 1; got shape {counts.shape}.")
     levels = counts.shape[1]
     most = math.prod(extent) if limit is None else limit
-    cells = tuple(min(math.prod(max(e >> level, 1) for e in extent), most) for level in range(levels))
-    occupancy = occupancy or (TYPICAL_OCCUPANCY,) * levels
-    table = table or ArithmeticTable()
+    cells = tuple(
+        min(math.prod(max(e >> level, 1) for e in extent), most) for level in range(levels)
+    )
+    expected = occupancy or (TYPICAL_OCCUPANCY,) * levels
+    chooser = table or ArithmeticTable()
     peak = counts.max(axis=0)
     whole = len(counts) // batch_size * batch_size
-    typical = np.median(counts[:whole].reshape(-1, batch_size, levels).max(axis=1), axis=0) if whole else peak
+    typical = (
+        np.median(counts[:whole].reshape(-1, batch_size, levels).max(axis=1), axis=0)
+        if whole
+        else peak
+    )
     fitted = []
     for size in [typical, peak] if choices > 1 and typical[0] <= 0.8 * peak[0] else [peak]:
-        rows = tuple(min(max(math.ceil(s * margin / 8) * 8, 8), c) for s, c in zip(size, cells, strict=True))
-        arithmetic = tuple(table.choose(batch_size * r, 27, o, backend) for r, o in zip(rows, occupancy, strict=True))
+        rows = tuple(
+            min(max(math.ceil(s * margin / 8) * 8, 8), c) for s, c in zip(size, cells, strict=True)
+        )
+        arithmetic = tuple(
+            chooser.choose(batch_size * r, 27, o, backend)
+            for r, o in zip(rows, expected, strict=True)
+        )
         fitted.append(Capacities(rows, arithmetic))
     return Buckets(tuple(fitted), cells)
 
@@ -136,7 +151,8 @@ def level_counts(
       int64 [B, depth + 1].
 
     >>> cloud = np.array([[[0.1, 0.1, 0.1], [0.6, 0.5, 0.5], [3.5, 0.5, 0.5]]], np.float32)
-    >>> level_counts(cloud, np.array([3]), extent=(4, 4, 4), voxel_size=1.0, origin=(0, 0, 0), depth=2)
+    >>> grid = {"extent": (4, 4, 4), "voxel_size": 1.0, "origin": (0, 0, 0)}
+    >>> level_counts(cloud, np.array([3]), **grid, depth=2)
     array([[2, 2, 1]])
     """
     batch = len(points)
@@ -146,7 +162,9 @@ def level_counts(
     for level in range(depth + 1):
         inside = np.all(cell < size, axis=1)  # an odd extent loses its last plane
         sample, cell = sample[inside], cell[inside]
-        key = np.unique(((sample * size[0] + cell[:, 0]) * size[1] + cell[:, 1]) * size[2] + cell[:, 2])
+        key = np.unique(
+            ((sample * size[0] + cell[:, 0]) * size[1] + cell[:, 1]) * size[2] + cell[:, 2]
+        )
         rest, x = np.divmod(key, size[2])
         rest, y = np.divmod(rest, size[1])
         sample, z = np.divmod(rest, size[0])

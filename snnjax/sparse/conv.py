@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +115,6 @@ _convolve_fast.defvjp(_convolve_forward, _convolve_backward)
 
 def _gather_multiply(rows: Array, weight: Array, table: Array) -> Array:
     """y[u] = sum_k x[table[u, k]] @ W_k."""
-
     steps = rows.shape[1]
 
     def block(index):
@@ -162,7 +162,9 @@ def _by_blocks(function, table: Array, row_bytes: int) -> Array:
     if size >= total:
         return function(table)
     blocks = -(-total // size)
-    padded = jnp.pad(table, ((0, blocks * size - total), (0, 0)), constant_values=jnp.iinfo(table.dtype).max)
+    padded = jnp.pad(
+        table, ((0, blocks * size - total), (0, 0)), constant_values=jnp.iinfo(table.dtype).max
+    )
     out = jax.lax.map(function, padded.reshape(blocks, size, offsets))
     return out.reshape(-1, *out.shape[2:])[:total]
 
@@ -246,14 +248,14 @@ def _from_rows(rows: Array, like: tuple[int, ...], capacity: int) -> Array:
 
 def _flat_table(kmap: KernelMap) -> Array:
     """Table entries as flat rows; missing ones out of bounds."""
-    assert kmap.table is not None
-    return _flatten(kmap.table, kmap.out_rows if kmap.kind == "inverse" else kmap.in_rows)
+    table = cast(Array, kmap.table)  # the caller knows the kind
+    return _flatten(table, kmap.out_rows if kmap.kind == "inverse" else kmap.in_rows)
 
 
 def _flat_slots(kmap: KernelMap) -> Array:
     """Slots as flat places in [B * M * K]; missing ones out of bounds."""
-    assert kmap.slots is not None
-    return _flatten(kmap.slots, (kmap.in_rows if kmap.kind == "inverse" else kmap.out_rows) * kmap.volume)
+    rows = kmap.in_rows if kmap.kind == "inverse" else kmap.out_rows
+    return _flatten(cast(Array, kmap.slots), rows * kmap.volume)
 
 
 def _flatten(index: Array, rows: int) -> Array:
@@ -262,20 +264,26 @@ def _flatten(index: Array, rows: int) -> Array:
     return jnp.where(index < rows, index + base, batch * rows).reshape(-1, index.shape[-1])
 
 
-def _check_conv(x: SparseTensor, weight: Array, kmap: KernelMap, bias: Array | None, differentiate: str) -> None:
+def _check_conv(
+    x: SparseTensor, weight: Array, kmap: KernelMap, bias: Array | None, differentiate: str
+) -> None:
     if differentiate not in ("fast", "both"):
         raise ValueError(f'differentiate must be "fast" or "both"; got {differentiate!r}.')
     if weight.ndim != 3 or weight.shape[0] != kmap.volume or weight.shape[1] != x.feats.shape[-1]:
         raise ValueError(
-            f"weight must have shape [K, C, O] with K={kmap.volume} (the map's kernel_size {kmap.kernel_size}) and "
-            f"C={x.feats.shape[-1]} (the features); got {weight.shape}."
+            f"weight must have shape [K, C, O] with K={kmap.volume} (the map's kernel_size "
+            f"{kmap.kernel_size}) and C={x.feats.shape[-1]} (the features); got {weight.shape}."
         )
     if (x.extent, x.stride, x.capacity) != (kmap.in_extent, kmap.in_stride, kmap.in_rows):
         raise ValueError(
-            f"the {kmap.kind} map was built for extent {kmap.in_extent}, stride {kmap.in_stride}, {kmap.in_rows} rows; "
-            f"got a tensor of extent {x.extent}, stride {x.stride}, {x.capacity} rows. Build a map from this tensor."
+            f"the {kmap.kind} map was built for extent {kmap.in_extent}, stride "
+            f"{kmap.in_stride}, {kmap.in_rows} rows; got a tensor of extent {x.extent}, stride "
+            f"{x.stride}, {x.capacity} rows. Build a map from this tensor."
         )
     if bias is not None and bias.shape != weight.shape[2:]:
         raise ValueError(f"bias must have shape {weight.shape[2:]}; got {bias.shape}.")
     if not jnp.issubdtype(x.feats.dtype, jnp.floating):
-        raise TypeError(f"features must be floating point; got {x.feats.dtype}. Cast spikes with feats.astype(...).")
+        raise TypeError(
+            f"features must be floating point; got {x.feats.dtype}. Cast spikes with "
+            "feats.astype(...)."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from itertools import product
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,9 @@ class KernelMap:
         return self.coords.shape[1]
 
 
-def submanifold_map(x: SparseTensor, kernel_size: int = 3, *, stride: int = 1, arithmetic: str | None = None) -> KernelMap:
+def submanifold_map(
+    x: SparseTensor, kernel_size: int = 3, *, stride: int = 1, arithmetic: str | None = None
+) -> KernelMap:
     """The map of a convolution whose output sites are its input sites.
 
         y_u = sum_k W_k^T x[u + k - r],   r = kernel_size // 2,   u in the input sites
@@ -83,9 +86,14 @@ def submanifold_map(x: SparseTensor, kernel_size: int = 3, *, stride: int = 1, a
       arithmetic: "pairs" or "table"; None takes the recorded choice for these shapes.
     """
     if stride != 1:
-        raise ValueError(f"a submanifold convolution has stride 1; got {stride}. Use strided_map to go down a level.")
+        raise ValueError(
+            f"a submanifold convolution has stride 1; got {stride}. "
+            "Use strided_map to go down a level."
+        )
     if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"a submanifold kernel needs a centre: kernel_size must be odd; got {kernel_size}.")
+        raise ValueError(
+            f"a submanifold kernel needs a centre: kernel_size must be odd; got {kernel_size}."
+        )
     radius = kernel_size // 2
     check_extent(x.extent, radius)
     batch, rows, _ = x.coords.shape
@@ -117,7 +125,12 @@ def submanifold_map(x: SparseTensor, kernel_size: int = 3, *, stride: int = 1, a
 
 
 def strided_map(
-    x: SparseTensor, kernel_size: int = 2, stride: int = 2, padding: int = 0, *, capacity: int | None = None
+    x: SparseTensor,
+    kernel_size: int = 2,
+    stride: int = 2,
+    padding: int = 0,
+    *,
+    capacity: int | None = None,
 ) -> KernelMap:
     """The map of a regular convolution: every output site that some input site reaches.
 
@@ -150,7 +163,9 @@ def strided_map(
     slots = jnp.where(out_row < capacity, out_row * volume + offsets, places)
     source = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.int32)[:, None], (rows, reach))
     empty = jnp.full((places,), rows, jnp.int32)
-    fill = jax.vmap(lambda s: empty.at[s.reshape(-1)].set(source.reshape(-1), mode="drop", unique_indices=True))
+    fill = jax.vmap(
+        lambda s: empty.at[s.reshape(-1)].set(source.reshape(-1), mode="drop", unique_indices=True)
+    )
     n = jnp.minimum(found, capacity)
     _, y, x_size = out_extent
     coords = jnp.stack([sites // (y * x_size), sites // x_size % y, sites % x_size], axis=-1)
@@ -188,8 +203,8 @@ def inverse_map(kmap: KernelMap, x: SparseTensor) -> KernelMap:
         raise ValueError(f"only a strided map has an inverse; got a {kmap.kind} map.")
     if x.extent != kmap.in_extent or x.capacity != kmap.in_rows:
         raise ValueError(
-            f"x must be the tensor the map was built from, extent {kmap.in_extent} and {kmap.in_rows} rows; got extent "
-            f"{x.extent} and {x.capacity} rows."
+            f"x must be the tensor the map was built from, extent {kmap.in_extent} and "
+            f"{kmap.in_rows} rows; got extent {x.extent} and {x.capacity} rows."
         )
     return dataclasses.replace(
         kmap,
@@ -214,34 +229,36 @@ def outdegree(kmap: KernelMap, n: Int[Array, " B"]) -> Array:
     """
     batch = len(n)
     if kmap.kind == "strided":
-        assert kmap.slots is not None
-        return (kmap.slots < kmap.out_rows * kmap.volume).sum(axis=-1, dtype=jnp.int32)
+        return (cast(Array, kmap.slots) < kmap.out_rows * kmap.volume).sum(axis=-1, dtype=jnp.int32)
     if kmap.kind == "inverse":
-        assert kmap.table is not None
-        return (kmap.table < kmap.out_rows).sum(axis=-1, dtype=jnp.int32)
+        return (cast(Array, kmap.table) < kmap.out_rows).sum(axis=-1, dtype=jnp.int32)
     if kmap.table is not None:  # submanifold: a row is read as often as it reads
         return (kmap.table < kmap.in_rows).sum(axis=-1, dtype=jnp.int32)
-    assert kmap.pairs is not None
+    pairs = cast(Pairs, kmap.pairs)
     own = valid_rows(n, kmap.in_rows).astype(jnp.int32).reshape(-1)
-    read = own.at[kmap.pairs.rows_in.reshape(-1)].add(1, mode="drop")
-    return read.at[kmap.pairs.rows_out.reshape(-1)].add(1, mode="drop").reshape(batch, -1)
+    read = own.at[pairs.rows_in.reshape(-1)].add(1, mode="drop")
+    return read.at[pairs.rows_out.reshape(-1)].add(1, mode="drop").reshape(batch, -1)
 
 
-def strided_extent(extent: tuple[int, int, int], kernel_size: int, stride: int, padding: int) -> tuple[int, int, int]:
+def strided_extent(
+    extent: tuple[int, int, int], kernel_size: int, stride: int, padding: int
+) -> tuple[int, int, int]:
     """The output grid of a dense convolution of the same geometry."""
     if kernel_size < 1 or stride < 1 or padding < 0 or padding >= kernel_size:
         raise ValueError(
-            f"need kernel_size >= 1, stride >= 1 and 0 <= padding < kernel_size; got kernel_size={kernel_size}, "
-            f"stride={stride}, padding={padding}."
+            f"need kernel_size >= 1, stride >= 1 and 0 <= padding < kernel_size; got "
+            f"kernel_size={kernel_size}, stride={stride}, padding={padding}."
         )
     out = [(e + 2 * padding - kernel_size) // stride + 1 for e in extent]
     if min(out) < 1:
-        raise ValueError(f"a kernel of {kernel_size} with padding {padding} does not fit into extent {extent}.")
+        raise ValueError(
+            f"a kernel of {kernel_size} with padding {padding} does not fit into extent {extent}."
+        )
     return out[0], out[1], out[2]
 
 
 def _half_neighbours(x: SparseTensor, kernel_size: int) -> Array:
-    """Rows of the neighbours at the offsets after the centre, N where missing: int32 [B, N, K // 2]."""
+    """Rows of the neighbours after the centre, N where missing: int32 [B, N, K // 2]."""
     batch, rows, _ = x.coords.shape
     r = kernel_size // 2
     if r == 0:
@@ -253,7 +270,9 @@ def _half_neighbours(x: SparseTensor, kernel_size: int) -> Array:
     lines = [(dz, dy) for dz, dy in product(range(r + 1), range(-r, r + 1)) if (dz, dy) > (0, 0)]
     starts = jnp.array([(dz * y_size + dy) * x_size - r for dz, dy in lines], jnp.int32)
     # A site's key is at most the last padded cell, so no query of a valid row overflows.
-    query = jnp.where(valid[:, None], jnp.where(valid, keys, 0)[:, None] + starts[:, None], INT32_MAX)
+    query = jnp.where(
+        valid[:, None], jnp.where(valid, keys, 0)[:, None] + starts[:, None], INT32_MAX
+    )
     search = jax.vmap(lambda k, q: jnp.searchsorted(k, q, method="scan"))
     first = search(keys, query.reshape(batch, -1)).astype(jnp.int32)
 
@@ -265,7 +284,7 @@ def _half_neighbours(x: SparseTensor, kernel_size: int) -> Array:
 
 
 def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> Array:
-    """Rows whose keys are query, query + 1, ..., starting the comparison at `row`: [B, Q, steps]."""
+    """Rows whose keys are query, query + 1, ..., compared from `row` on: [B, Q, steps]."""
     columns = []
     usable = query != INT32_MAX
     for step in range(steps):
@@ -277,17 +296,21 @@ def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> Ar
 
 def _mirror(half: Array, valid: Array) -> Array:
     """The whole neighbour table [B, N, K] from the offsets after its centre."""
-    batch, rows, columns = half.shape
+    _, rows, columns = half.shape
     own = jnp.arange(rows, dtype=jnp.int32)
     empty = jnp.full((columns, rows), rows, jnp.int32)
     column = jnp.arange(columns)[:, None]
-    back = jax.vmap(lambda h: empty.at[column, h.T].set(own, mode="drop", unique_indices=True))(half)
+    back = jax.vmap(lambda h: empty.at[column, h.T].set(own, mode="drop", unique_indices=True))(
+        half
+    )
     before = jnp.moveaxis(back, 1, 2)[..., ::-1]
     centre = jnp.where(valid, own, rows)[..., None]
     return jnp.concatenate([before, centre, half], axis=-1)
 
 
-def _candidates(x: SparseTensor, extent: tuple[int, int, int], kernel: int, stride: int, padding: int) -> tuple[Array, Array]:
+def _candidates(
+    x: SparseTensor, extent: tuple[int, int, int], kernel: int, stride: int, padding: int
+) -> tuple[Array, Array]:
     """Keys of the output sites that each input row reaches, and the offsets under which it does.
 
     On one axis a site p reaches u = (p + padding - k) / s for the offsets k congruent to

@@ -52,7 +52,7 @@ def masked_normalise(
 ) -> Array:
     """Normalise each channel, and zero the rows beyond `n` again.
 
-        y = scale * (x - mean) / sqrt(var + eps) + shift        in occupied rows, else 0
+    y = scale * (x - mean) / sqrt(var + eps) + shift        in occupied rows, else 0
     """
     gain = scale * jax.lax.rsqrt(var + eps)
     mask = valid_rows(n, feats.shape[-2])[..., None]

@@ -18,7 +18,7 @@ from snnjax.sparse.tensor import SparseTensor, valid_rows
 def max_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
     """The largest value among the present sources of each output site.
 
-        y_u = max_k x[source(u, k)]        over the offsets k whose source site exists
+    y_u = max_k x[source(u, k)]        over the offsets k whose source site exists
     """
     gathered, present = _gather_sources(x, kmap)
     lowest = jnp.finfo(gathered.dtype).min
@@ -29,7 +29,7 @@ def max_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
 def mean_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
     """The mean of the present sources of each output site; absent ones do not count.
 
-        y_u = sum_k x[source(u, k)] / count_u
+    y_u = sum_k x[source(u, k)] / count_u
     """
     gathered, present = _gather_sources(x, kmap)
     count = jnp.maximum(present.sum(axis=-2), 1)
@@ -105,7 +105,9 @@ def paper_bins(size: int, parts: int) -> list[tuple[int, int]]:
     return [(i * stride, i * stride + window) for i in range(parts)]
 
 
-def pyramid_pool(x: Float[Array, "B A W C"], levels: Sequence[int] = (1, 2, 3, 6), *, bins=adaptive_bins) -> Array:
+def pyramid_pool(
+    x: Float[Array, "B A W C"], levels: Sequence[int] = (1, 2, 3, 6), *, bins=adaptive_bins
+) -> Array:
     """Spatial pyramid max pooling of dense maps: shape [B, C * sum(n^2)] for any A and W.
 
     Args:
@@ -129,10 +131,13 @@ def pyramid_pool(x: Float[Array, "B A W C"], levels: Sequence[int] = (1, 2, 3, 6
 def _gather_sources(x: SparseTensor, kmap: KernelMap) -> tuple[Array, Array]:
     """Features of the sources of each output site [T?, B, M, K, C], and whether they exist."""
     if kmap.table is None or kmap.kind == "inverse":
-        raise ValueError('pooling needs a table: a strided map, or submanifold_map(..., arithmetic="table").')
+        raise ValueError(
+            'pooling needs a table: a strided map, or submanifold_map(..., arithmetic="table").'
+        )
     if (x.extent, x.capacity) != (kmap.in_extent, kmap.in_rows):
         raise ValueError(
-            f"the map was built for extent {kmap.in_extent} and {kmap.in_rows} rows; got {x.extent} and {x.capacity}."
+            f"the map was built for extent {kmap.in_extent} and {kmap.in_rows} rows; got "
+            f"{x.extent} and {x.capacity}."
         )
     take = jax.vmap(lambda feats, table: feats.at[table].get(mode="fill", fill_value=0))
     take = jax.vmap(take, in_axes=(0, None)) if x.feats.ndim == 4 else take
@@ -156,7 +161,9 @@ def _bins(x: SparseTensor, level: int, reduce: str, occupancy: bool) -> Array:
     per_axis = x.coords * level // jnp.array(x.extent, jnp.int32)
     index = (per_axis[..., 0] * level + per_axis[..., 1]) * level + per_axis[..., 2]
     index = jnp.where(x.valid, index, count)  # out of bounds: dropped
-    held = jax.vmap(lambda i: jnp.zeros((count,), bool).at[i].set(True, mode="drop"))(index)[..., None]
+    held = jax.vmap(lambda i: jnp.zeros((count,), bool).at[i].set(True, mode="drop"))(index)[
+        ..., None
+    ]
 
     def pool(i: Array, feats: Array) -> Array:
         if reduce == "sum":

@@ -58,10 +58,16 @@ class SparseTensor:
         z, y, x = self.extent
         flat = linear_key(self.coords, self.extent)
         flat = jnp.where(self.valid, flat, z * y * x)  # out of bounds: dropped
-        put = lambda row, feats: jnp.zeros((z * y * x, feats.shape[-1]), feats.dtype).at[row].set(feats, mode="drop")
+
+        def put(row: Array, feats: Array) -> Array:
+            empty = jnp.zeros((z * y * x, feats.shape[-1]), feats.dtype)
+            return empty.at[row].set(feats, mode="drop")
+
         grids = jax.vmap(put)
         grids = jax.vmap(grids, in_axes=(None, 0)) if self.feats.ndim == 4 else grids
-        return grids(flat, self.feats).reshape(*self.feats.shape[:-2], z, y, x, self.feats.shape[-1])
+        return grids(flat, self.feats).reshape(
+            *self.feats.shape[:-2], z, y, x, self.feats.shape[-1]
+        )
 
 
 def sparse_tensor(
@@ -91,13 +97,19 @@ def sparse_tensor(
     if not jnp.issubdtype(coords.dtype, jnp.integer):
         raise TypeError(f"coords must be integers; got {coords.dtype}. Use voxelize for points.")
     if feats.shape[-3:-1] != coords.shape[:2] or feats.ndim not in (3, 4):
-        raise ValueError(f"feats must be [B, N, C] or [T, B, N, C] with B, N of coords {coords.shape[:2]}; got {feats.shape}.")
+        raise ValueError(
+            f"feats must be [B, N, C] or [T, B, N, C] with B, N of coords "
+            f"{coords.shape[:2]}; got {feats.shape}."
+        )
     coords = coords.astype(jnp.int32)
     inside = jnp.all((coords >= 0) & (coords < jnp.array(extent, jnp.int32)), axis=-1)
     keep = valid_rows(n, coords.shape[1]) & inside
     keys = jnp.where(keep, linear_key(coords, extent), INT32_MAX)
     order = jnp.argsort(keys, axis=1, stable=True)
-    take = lambda a: jnp.take_along_axis(a, order[..., None], axis=-2)
+
+    def take(a: Array) -> Array:
+        return jnp.take_along_axis(a, order[..., None], axis=-2)
+
     mask = jnp.take_along_axis(keep, order, axis=1)[..., None]
     kept = keep.sum(axis=1, dtype=jnp.int32)
     return SparseTensor(
@@ -141,7 +153,7 @@ def check_extent(extent: tuple[int, int, int], radius: int = 0) -> tuple[int, in
     cells = (z + 2 * radius) * (y + 2 * radius) * (x + 2 * radius)
     if cells >= INT32_MAX:
         raise ValueError(
-            f"extent {(z, y, x)} padded by {radius} has {cells} cells, but site keys are int32 and need fewer "
-            f"than {INT32_MAX}. Use larger voxels or crop the range."
+            f"extent {(z, y, x)} padded by {radius} has {cells} cells, but site keys are int32 "
+            f"and need fewer than {INT32_MAX}. Use larger voxels or crop the range."
         )
     return z, y, x

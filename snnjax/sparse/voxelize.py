@@ -7,7 +7,14 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
-from snnjax.sparse.tensor import INT32_MAX, SparseTensor, check_extent, key_coords, linear_key, valid_rows
+from snnjax.sparse.tensor import (
+    INT32_MAX,
+    SparseTensor,
+    check_extent,
+    key_coords,
+    linear_key,
+    valid_rows,
+)
 
 
 def voxelize(
@@ -44,7 +51,8 @@ def voxelize(
     >>> x.n.tolist(), x.coords[0, :2].tolist()
     ([2], [[0, 0, 0], [0, 0, 3]])
 
-    Source: Qiu et al., "Efficient 3D Recognition with Event-driven Spike Sparse Convolution", AAAI 2025.
+    Source: Qiu et al., "Efficient 3D Recognition with Event-driven Spike Sparse Convolution",
+    AAAI 2025.
     """
     extent = check_extent(extent)
     _check_points(points, count, voxel_size, capacity)
@@ -96,7 +104,9 @@ def unique_keys(keys: Int[Array, "B P"], capacity: int) -> tuple[Array, Array]:
 def search_rows(sites: Int[Array, "B N"], keys: Int[Array, "B P"]) -> Array:
     """The row of each key among the sorted sites; N where it is not there or is INT32_MAX."""
     capacity = sites.shape[1]
-    row = jax.vmap(lambda s, k: jnp.searchsorted(s, k, method="scan"))(sites, keys).astype(jnp.int32)
+    row = jax.vmap(lambda s, k: jnp.searchsorted(s, k, method="scan"))(sites, keys).astype(
+        jnp.int32
+    )
     found = jnp.take_along_axis(sites, jnp.minimum(row, capacity - 1), axis=1)
     return jnp.where((found == keys) & (keys != INT32_MAX) & (row < capacity), row, capacity)
 
@@ -110,7 +120,9 @@ def _nearest(row: Array, distance: Array, capacity: int) -> Array:
     return last.at[jnp.where(best, row, capacity)].min(index, mode="drop")
 
 
-def _to_grid(xyz: Array, usable: Array, origin: tuple[float, float, float] | None, voxel_size: float) -> Array:
+def _to_grid(
+    xyz: Array, usable: Array, origin: tuple[float, float, float] | None, voxel_size: float
+) -> Array:
     """Points in units of voxels from the origin of their grid, shape [B, P, 3]."""
     if origin is None:
         corner = jnp.min(jnp.where(usable[..., None], xyz, jnp.inf), axis=1, keepdims=True)
@@ -123,13 +135,17 @@ def _to_grid(xyz: Array, usable: Array, origin: tuple[float, float, float] | Non
 def _check_points(points: Array, count: Array, voxel_size: float, capacity: int | None) -> None:
     if points.ndim != 3 or points.shape[-1] < 3 or points.shape[1] < 1:
         raise ValueError(
-            f"points must have shape [B, P, C] with P >= 1 and C >= 3 (x, y, z first); got {points.shape}. Pad an "
-            "empty cloud with a row of zeros and give it count 0."
+            f"points must have shape [B, P, C] with P >= 1 and C >= 3 (x, y, z first); got "
+            f"{points.shape}. Pad an empty cloud with a row of zeros and give it count 0."
         )
     if not jnp.issubdtype(points.dtype, jnp.floating):
-        raise TypeError(f"points must be floating point; got {points.dtype}. Cast with .astype(jnp.float32).")
+        raise TypeError(
+            f"points must be floating point; got {points.dtype}. Cast with .astype(jnp.float32)."
+        )
     if count.shape != points.shape[:1] or not jnp.issubdtype(count.dtype, jnp.integer):
-        raise ValueError(f"count must be integers of shape {points.shape[:1]}; got {count.dtype} {count.shape}.")
+        raise ValueError(
+            f"count must be integers of shape {points.shape[:1]}; got {count.dtype} {count.shape}."
+        )
     if not voxel_size > 0:
         raise ValueError(f"voxel_size must be positive; got {voxel_size}.")
     if capacity is not None and capacity < 1:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +57,12 @@ class Checkpoints:
             best_fn=lambda metrics: metrics[BEST],
             preservation_policy=None if read_only else keep,
         )
+        handlers = {
+            "state": ocp.StandardCheckpointHandler(),
+            "progress": ocp.JsonCheckpointHandler(),
+        }
         self._manager = ocp.CheckpointManager(
-            folder.resolve(), options=options, item_names=("state", "progress")
+            folder.resolve(), options=options, item_handlers=handlers
         )
 
     def save(
@@ -74,11 +80,12 @@ class Checkpoints:
         arrays = _to_arrays(state)
         self._check_room(step, sum(leaf.nbytes for leaf in arrays.values()))
         copies = jax.tree.map(jnp.copy, arrays)  # the originals are donated to the next step
+        record = {"progress": progress, "checks": _checks(progress, arrays)}
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(copies), progress=ocp.args.JsonSave(progress)
+                    state=ocp.args.StandardSave(copies), progress=ocp.args.JsonSave(record)
                 ),
                 metrics=None if accuracy is None else {BEST: accuracy},
             )
@@ -142,12 +149,13 @@ class Checkpoints:
             )
         except Exception as error:
             raise self._damaged(step, error) from error
-        if found["progress"] is None or found["progress"].get("step") != step:
-            raise self._damaged(
-                step, ValueError("its progress record is missing or of another step")
-            )
-        state = _from_arrays(found["state"], template)
-        return jax.device_put(state, self._sharding), found["progress"]
+        arrays, record = found["state"], found["progress"]
+        if not isinstance(record, dict) or set(record) != {"progress", "checks"}:
+            raise self._damaged(step, ValueError("its progress record is not one of ours"))
+        ordered = {name: arrays[name] for name in expected}
+        if record["checks"] != _checks(record["progress"], ordered):
+            raise self._damaged(step, ValueError("its content is not what was saved"))
+        return jax.device_put(_from_arrays(arrays, template), self._sharding), record["progress"]
 
     def close(self) -> None:
         """Wait for saves in progress and stop the threads; an error of a save is raised."""
@@ -206,6 +214,40 @@ class Checkpoints:
             f"the checkpoint of step {step} in {self._folder} is damaged: {_cause(error)}. "
             f"{remedy}."
         )
+
+
+def _checks(progress: dict[str, Any], arrays: dict[str, Any]) -> list[int]:
+    text = json.dumps(progress, sort_keys=True)
+    return [zlib.crc32(text.encode()), int(fingerprint(list(arrays.values())))]
+
+
+@jax.jit
+def fingerprint(leaves: list[jax.Array]) -> jax.Array:
+    """A uint32 that changes with any bit of the leaves: sum_i (2 i + 1) * word_i mod 2^32.
+
+    The words of all leaves are numbered through. An odd factor maps no changed word to itself, so
+    damage inside one word is always seen, and any other with probability 1 - 2^-32.
+
+    >>> a = fingerprint([jnp.zeros(3), jnp.ones(2)])
+    >>> bool(a == fingerprint([jnp.zeros(3), jnp.ones(2)])), bool(a == fingerprint([jnp.ones(5)]))
+    (True, False)
+    """
+    total, first = jnp.uint32(0), 0
+    for leaf in leaves:
+        words = _words(leaf)
+        factor = 2 * (jnp.arange(words.size, dtype=jnp.uint32) + jnp.uint32(first % 2**31)) + 1
+        total += jnp.sum(words * factor, dtype=jnp.uint32)
+        first += words.size
+    return total
+
+
+def _words(leaf: jax.Array) -> jax.Array:
+    """The bits of an array as uint32 [n]; narrow types take one word each."""
+    if leaf.dtype == jnp.bool_:
+        return leaf.ravel().astype(jnp.uint32)
+    bits = leaf.dtype.itemsize * 8
+    word = jnp.uint32 if bits >= 32 else jnp.dtype(f"uint{bits}")
+    return jax.lax.bitcast_convert_type(leaf, word).ravel().astype(jnp.uint32)
 
 
 def quiet_orbax() -> None:

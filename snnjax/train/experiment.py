@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from snnjax.data import Augment
+from snnjax.sparse import check_extent
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class DataConfig:
         for name in ("train_size", "test_size"):
             if getattr(self, name) is not None:
                 _at_least_one(f"data.{name}", getattr(self, name))
+        check_extent((self.extent, self.extent, self.extent), radius=1)
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,9 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _build(cls: type, values: Any, path: str) -> Any:
     if not isinstance(values, dict):
-        raise ValueError(f"{path or 'the experiment'} must be an object of fields; got {values!r}.")
+        raise ValueError(
+            f"{path.rstrip('.') or 'the experiment'} must be an object of fields; got {values!r}."
+        )
     hints = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]
     built = {}

@@ -101,7 +101,7 @@ def _prepare(
     mesh: Mesh,
     position: dict[str, Any] | None,
 ) -> Prepared:
-    arrays = DeviceBatch(batch.points, batch.count, batch.label, batch.weight)
+    arrays = DeviceBatch._make((batch.points, batch.count, batch.label, batch.weight))
     rows = len(batch.label) * sum(capacities.rows)
     held = int(np.minimum(counts, np.asarray(capacities.rows)).sum())
     return Prepared(shard(arrays, mesh), batch, capacities, 1.0 - held / rows, position)

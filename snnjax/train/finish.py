@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
+from jax import Array
 
 from snnjax import viz
+from snnjax.data import PointBatch
 from snnjax.metrics import rate_alarms
 from snnjax.train.evaluate import Evaluation, evaluate_weights
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.loop import Loop
+from snnjax.train.plan import fitting_capacities, test_batches
 from snnjax.train.progress import Reporter
-from snnjax.train.state import TrainState, evaluated
+from snnjax.train.state import TrainState, Weights, evaluated, merge_model
+from snnjax.train.step import to_voxels
 from snnjax.train.writer import read_metrics, write_json
+from snnjax.viz import CloudLevel
 
 
 def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
@@ -35,8 +38,56 @@ def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
     rates = result.rates(loop.experiment.model.levels)
     for sentence in rate_alarms(rates):
         loop.reporter.warn(sentence)
-    report(loop.folder, summary, result, info, rates, loop.reporter)
+    if not _matplotlib(loop.reporter):
+        return summary
+    page = viz.write_report(
+        loop.folder,
+        summary,
+        read_metrics(loop.folder / "metrics.jsonl"),
+        result.confusion,
+        info.class_names,
+        rates,
+        spike_cloud(loop, evaluated(state)),
+    )
+    loop.reporter.say(f"pictures and report: {page}")
     return summary
+
+
+def spike_cloud(loop: Loop, weights: Weights) -> tuple[CloudLevel, ...] | None:
+    """The first test cloud, and its spikes where the network leaves each resolution.
+
+    None for a model that does not show its spikes, and for the ANN twin.
+    """
+    spec = loop.programs.spec
+    config = loop.experiment.data
+    if loop.experiment.model.twin or not hasattr(
+        merge_model(spec.graphdef, weights), "spike_levels"
+    ):
+        return None
+    batch = next(iter(test_batches(config, loop.test_set)))
+    one = PointBatch(*(column[:1] for column in batch))
+    capacities = fitting_capacities(one, config.extent)
+
+    def spikes(weights: Weights, points: Array, count: Array) -> Any:
+        x = to_voxels(points, count, config.extent, capacities)
+        model = merge_model(spec.graphdef, weights)
+        levels = dict(model.spike_levels(x, capacities=capacities))
+        return x, {name: s for name, s in levels.items() if name.endswith(".down")}
+
+    here = jax.device_put(weights, loop.mesh.devices.flat[0])
+    x, levels = jax.device_get(jax.jit(spikes)(here, one.points, one.count))
+    named = [(f"spikes entering {name.split('.')[0]}", s) for name, s in levels.items()]
+    return viz.cloud_levels(x, named[:3])
+
+
+def _matplotlib(reporter: Reporter) -> bool:
+    """Whether pictures can be drawn; if not, say how to get them."""
+    try:
+        viz.require_matplotlib()
+    except ImportError as error:
+        reporter.warn(f"no pictures were drawn: {error}")
+        return False
+    return True
 
 
 def summarise(
@@ -68,28 +119,3 @@ def summarise(
         "jax": jax.__version__,
         **numbers,
     }
-
-
-def report(
-    folder: Path,
-    summary: dict[str, Any],
-    result: Evaluation,
-    info: DatasetInfo,
-    rates: Any,
-    reporter: Reporter,
-) -> None:
-    """Draw the report; without matplotlib say how to get it."""
-    try:
-        page = viz.write_report(
-            folder,
-            summary,
-            read_metrics(folder / "metrics.jsonl"),
-            np.asarray(result.confusion),
-            info.class_names,
-            rates,
-            None,
-        )
-    except ImportError as error:
-        reporter.warn(f"no pictures were drawn: {error}")
-        return
-    reporter.say(f"pictures and report: {page}")

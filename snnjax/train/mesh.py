@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 AXIS = "data"
 
 
-def data_mesh(devices: int | Sequence[jax.Device] | None = None) -> Mesh:
+def data_mesh(devices: int | Sequence[Any] | None = None) -> Mesh:
     """A mesh with the one axis "data".
 
     Args:

@@ -80,11 +80,11 @@ def scan(
     )
     train_counts = _counts(itertools.islice(training, steps), config)
     test_counts = _counts(test_batches(config, test_set), config)
-    grid, local = (config.extent,) * 3, size // devices
+    local = size // devices
     return CapacityPlan(
         fit_buckets(
             np.concatenate([train_counts, test_counts]),
-            extent=grid,
+            extent=(config.extent, config.extent, config.extent),
             batch_size=local,
             limit=config.points,
         ),
@@ -104,7 +104,7 @@ def fit_evaluation(
         counts = _counts(test_batches(config, test_set), config)
     return fit_buckets(
         counts,
-        extent=(config.extent,) * 3,
+        extent=(config.extent, config.extent, config.extent),
         batch_size=config.batch_size // devices,
         limit=config.points,
         margin=1.0,

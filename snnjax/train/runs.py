@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from snnjax.data import PointBatch
+from snnjax.data import PointBatch, read_cloud
 from snnjax.sparse import Capacities
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
 from snnjax.train.errors import CheckpointError
@@ -20,7 +20,7 @@ from snnjax.train.evaluate import evaluate_weights
 from snnjax.train.experiment import Experiment
 from snnjax.train.folder import DatasetInfo, read_experiment, read_info
 from snnjax.train.mesh import data_mesh
-from snnjax.train.plan import fit_evaluation, read_plan, site_counts
+from snnjax.train.plan import fit_evaluation, fitting_capacities, read_plan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
 from snnjax.train.setup import build_spec, load_test_split
@@ -164,11 +164,9 @@ def predict(
     Raises:
       DataError, ValueError: the file is malformed, or has other channels than the run's data.
     """
-    from snnjax.data import read_cloud
-
     run = restore(run_folder, checkpoint=checkpoint)
     config = run.experiment.data
-    cloud = read_cloud(path, points=config.points)
+    cloud = read_cloud(path, points=config.points, normals=run.info.in_channels == 6)
     if cloud.shape[1] != run.info.in_channels:
         raise ValueError(
             f"{path} has {cloud.shape[1]} channels a point; the model was trained with "
@@ -182,9 +180,7 @@ def predict(
         one.astype(np.float32),
         np.zeros(1, np.int32),
     )
-    counts = site_counts(batch, config.extent)[0]
-    capacities = Capacities(tuple(max(int(n), 1) for n in counts))
-    logits = _logits(run, batch, capacities)
+    logits = _logits(run, batch, fitting_capacities(batch, config.extent))
     probabilities = np.asarray(jax.nn.softmax(logits.astype(jnp.float32)))[0]
     order = np.argsort(-probabilities, kind="stable")
     return [(run.info.class_names[k], float(probabilities[k])) for k in order]

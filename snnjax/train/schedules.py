@@ -44,7 +44,6 @@ def _steps(config: ScheduleConfig, peak: float, total_steps: int, warmup: int) -
     """
     scales: dict[int, float] = {}
     for boundary in config.boundaries:
-        # optax multiplies from the step after a boundary on
-        at = max(round(boundary * total_steps) - warmup, 0) - 1
+        at = max(round(boundary * total_steps) - warmup, 0)
         scales[at] = scales.get(at, 1.0) * config.factor
     return optax.piecewise_constant_schedule(peak, scales)

@@ -55,8 +55,9 @@ def build_model(config: ModelConfig, info: DatasetInfo, *, seed: int) -> Any:
     make = MODELS.get(config.name)
     if make is None:
         known = list(MODELS)
-        near = difflib.get_close_matches(config.name, known, n=1) or known
-        raise ValueError(f"no model is called {config.name!r}; did you mean {near[0]!r}?")
+        near = difflib.get_close_matches(config.name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+        raise ValueError(f"no model is called {config.name!r}; {hint}")
     return make(
         in_channels=info.in_channels,
         num_classes=len(info.class_names),

@@ -126,7 +126,7 @@ def eval_step(spec: StepSpec, capacities: Capacities) -> Callable[..., Any]:
         partial(_evaluate, spec, capacities),
         mesh=spec.mesh,
         in_specs=(P(), P(AXIS)),
-        out_specs=EvalOutput(P(AXIS), P(AXIS), P(), P(AXIS)),
+        out_specs=EvalOutput._make((P(AXIS), P(AXIS), P(), P(AXIS))),
         check_vma=False,
     )
     return jax.jit(sharded)
@@ -157,7 +157,7 @@ def _update(
         loss,
         correct / total,
         jnp.asarray(spec.schedule(state.step), jnp.float32),
-        optax.global_norm(gradient),
+        optax.tree.norm(gradient),
         overflow,
     )
     return _apply(spec, state, gradient, stats), metrics

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import gc
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from snnjax.train import CheckpointError, TrainState, Weights, data_mesh
+from snnjax.train.checkpoint import Checkpoints, quiet_orbax
+from snnjax.train.mesh import replicate
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def state_of(seed: int, width: int = 300) -> TrainState:
+    a, b, c = jax.random.split(jax.random.key(seed), 3)
+    weights = Weights(
+        {"layers": {0: jax.random.normal(a, (width, 100)), 1: jnp.float32(seed)}},
+        {"n": jnp.int32(seed)},
+    )
+    return TrainState(jnp.int32(seed), weights, (jax.random.normal(b, (7,)), ()), None, c)
+
+
+def same(a: Any, b: Any) -> bool:
+    def raw(leaf: Any) -> np.ndarray:
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(
+        x.dtype == y.dtype and raw(x).tobytes() == raw(y).tobytes() for x, y in pairs
+    ) and jax.tree.structure(a) == jax.tree.structure(b)
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Iterator[Checkpoints]:
+    quiet_orbax()
+    with closing(Checkpoints(tmp_path / "checkpoints", data_mesh(2))) as opened:
+        yield opened
+
+
+def test_a_state_comes_back_bit_for_bit_on_the_mesh(checkpoints: Checkpoints) -> None:
+    state = replicate(state_of(3), data_mesh(2))
+    checkpoints.save(3, state, {"step": 3, "position": {"next_index": 7}})
+    checkpoints.wait()
+    restored, progress = checkpoints.restore(3, state_of(9))
+    assert same(restored, state)
+    assert progress == {"step": 3, "position": {"next_index": 7}}
+    assert restored.weights.params["layers"][0].sharding.device_set == set(
+        data_mesh(2).devices.flat
+    )
+
+
+def test_a_saved_state_may_be_donated_at_once(checkpoints: Checkpoints) -> None:
+    state = state_of(1, width=3000)
+    before = jax.device_get(state.weights.params)
+    checkpoints.save(1, state, {"step": 1})
+    leaf = state.weights.params["layers"][0]
+    jax.jit(lambda x: x * 0, donate_argnums=0)(leaf).block_until_ready()
+    checkpoints.wait()
+    restored, _ = checkpoints.restore(1, state_of(2, width=3000))
+    np.testing.assert_array_equal(restored.weights.params["layers"][0], before["layers"][0])
+
+
+def test_the_last_two_and_the_best_are_kept(checkpoints: Checkpoints) -> None:
+    assert checkpoints.pick("last") is None
+    for step, accuracy in enumerate([0.1, 0.9, None, 0.5, None, 0.3], 1):
+        checkpoints.save(step, state_of(step), {"step": step}, accuracy=accuracy)
+        checkpoints.wait()
+    assert checkpoints.steps() == [2, 5, 6]
+    assert (checkpoints.pick("last"), checkpoints.pick("best"), checkpoints.pick(5)) == (6, 2, 5)
+    with pytest.raises(ValueError, match=r"'last', 'best' or one of \[2, 5, 6\]; got 4"):
+        checkpoints.pick(4)
+
+
+def test_a_saved_step_is_never_overwritten(checkpoints: Checkpoints) -> None:
+    checkpoints.save(1, state_of(1), {"step": 1})
+    checkpoints.wait()
+    checkpoints.save(1, state_of(5), {"step": 1})
+    checkpoints.wait()
+    assert same(checkpoints.restore(1, state_of(0))[0], state_of(1))
+
+
+def test_another_model_is_named_leaf_by_leaf(checkpoints: Checkpoints) -> None:
+    checkpoints.save(1, state_of(1), {"step": 1})
+    checkpoints.wait()
+    message = r"another model: .*layers.0: \(300, 100\), the model needs \(20, 100\)"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.restore(1, state_of(1, width=20))
+    with pytest.raises(CheckpointError, match=r"opt_state.0: unknown to the model"):
+        checkpoints.restore(1, state_of(1)._replace(opt_state=()))
+
+
+def test_a_full_disk_is_seen_before_anything_is_written(
+    checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save(1, state_of(1), {"step": 1})
+    checkpoints.wait()
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("snnjax.train.checkpoint.shutil.disk_usage", lambda _: usage)
+    message = "the checkpoint of step 2 .*disk full.*checkpoint of step 1 is intact; make room"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.save(2, state_of(2), {"step": 2})
+    monkeypatch.undo()
+    assert same(checkpoints.restore(1, state_of(0))[0], state_of(1))
+    checkpoints.save(2, state_of(2), {"step": 2})
+    checkpoints.wait()
+    assert checkpoints.steps() == [1, 2]
+
+
+REFUSED = """
+import resource, sys
+from pathlib import Path
+from snnjax.train import CheckpointError, data_mesh
+from snnjax.train.checkpoint import Checkpoints
+from tests.train.test_checkpoint import state_of
+
+checkpoints = Checkpoints(Path(sys.argv[1]), data_mesh(1))
+checkpoints.save(1, state_of(1), {"step": 1})
+checkpoints.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    checkpoints.save(2, state_of(2), {"step": 2})
+    checkpoints.wait()
+except CheckpointError as error:
+    sys.exit(f"said: {error}")
+"""
+
+
+def test_a_write_that_the_system_refuses_leaves_the_last_intact(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a disk that fills up while orbax writes."""
+    folder = tmp_path / "checkpoints"
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "The checkpoint of step 1 is intact; make room" in done.stderr
+    assert "File too large" in done.stderr
+    with closing(Checkpoints(folder, data_mesh(1))) as again:
+        assert again.steps() == [1]
+        assert same(again.restore(1, state_of(0))[0], state_of(1))
+        assert [p.name for p in folder.iterdir()] == ["1"]  # the debris is gone
+
+
+def damaged_files(folder: Path) -> list[Path]:
+    """Every file of a checkpoint that holds something."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_size > 0)
+
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0x10]) + content[middle + 1 :]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of tensorstore
+@pytest.mark.parametrize("damage", [half, flipped])
+def test_damage_is_reported_or_harmless(
+    checkpoints: Checkpoints, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    """Each file of a checkpoint in turn: never a wrong state, never another error."""
+    for step in (1, 2):
+        checkpoints.save(step, state_of(step), {"step": step})
+    checkpoints.wait()
+    reported: list[str] = []
+    for path in damaged_files(tmp_path / "checkpoints" / "2"):
+        whole = path.read_bytes()
+        path.write_bytes(damage(whole))
+        try:
+            state, _ = checkpoints.restore(2, state_of(0))
+        except CheckpointError as error:
+            reported.append(str(error))
+        else:
+            assert same(state, state_of(2)), path
+        path.write_bytes(whole)
+    assert len(reported) >= 4
+    assert all("the checkpoint of step 2" in text for text in reported)
+    assert all("to resume from step 1" in text for text in reported)
+    assert same(checkpoints.restore(2, state_of(0))[0], state_of(2))
+    time.sleep(0.1)  # late complaints of the reading threads belong to this test
+    gc.collect()

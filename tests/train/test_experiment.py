@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from snnjax.data import Augment
+from snnjax.train import (
+    DataConfig,
+    Experiment,
+    ModelConfig,
+    OptimiserConfig,
+    ScheduleConfig,
+    experiment_from_dict,
+    experiment_to_dict,
+)
+from snnjax.train.experiment import differences
+
+
+def test_an_experiment_survives_json() -> None:
+    experiment = Experiment(
+        name="x",
+        data=DataConfig(train_size=7, augment=Augment(rotate="so3", scale=(0.5, 1.0), flip=True)),
+        model=ModelConfig(levels=2, twin=True),
+        optimiser=OptimiserConfig(name="sgd", nesterov=True),
+        schedule=ScheduleConfig(name="step", boundaries=(0.25, 0.5)),
+        seed=5,
+    )
+    text = json.dumps(experiment_to_dict(experiment))
+    assert experiment_from_dict(json.loads(text)) == experiment
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epoch": 3}, "unknown field 'epoch'; did you mean 'epochs'"),
+        ({"data": {"batchsize": 3}}, "unknown field 'data.batchsize'; did you mean 'batch_size'"),
+        ({"epochs": "three"}, "epochs must be int; got 'three'"),
+        ({"data": 3}, "data must be an object of fields"),
+        ({"model": {"levels": 0}}, "model.levels must be an integer of at least 1; got 0"),
+        ({"model": {"steps": 0}}, "model.steps must be an integer of at least 1; got 0"),
+        ({"data": {"train_size": "all"}}, "data.train_size must be NoneType or int"),
+    ],
+)
+def test_a_wrong_field_is_named(values: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        experiment_from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: OptimiserConfig(name="adam"), "'adamw' or 'sgd'; got 'adam'"),  # pyright: ignore
+        (lambda: OptimiserConfig(learning_rate=0.0), "learning_rate must be a positive number"),
+        (lambda: OptimiserConfig(learning_rate=float("nan")), "positive number; got nan"),
+        (lambda: ScheduleConfig(name="linear"), "'cosine' or 'step'; got 'linear'"),  # pyright: ignore
+        (lambda: ScheduleConfig(boundaries=(0.8, 0.6)), "must rise strictly inside"),
+        (lambda: ScheduleConfig(warmup=1.0), r"schedule.warmup must be in \[0.0, 1.0\)"),
+        (lambda: Experiment(ema=1.0), r"ema must be in \[0.0, 1.0\)"),
+        (lambda: Experiment(label_smoothing=-0.1), "label_smoothing must be in"),
+        (lambda: Experiment(epochs=0), "epochs must be an integer of at least 1"),
+        (lambda: Experiment(name="a/b"), "name must be a plain folder name"),
+        (lambda: Experiment(seed=-1), "seed must be in"),
+        (lambda: DataConfig(batch_size=0), "data.batch_size must be an integer of at least 1"),
+    ],
+)
+def test_an_impossible_value_is_refused(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_differences_name_every_field_but_the_root() -> None:
+    old = Experiment()
+    new = dataclasses.replace(
+        old, epochs=99, run_root="elsewhere", model=ModelConfig(levels=2, name="e3dsnn_s")
+    )
+    assert differences(old, old) == ()
+    assert differences(old, new) == (
+        "model.name: the run has 'e3dsnn_t', now 'e3dsnn_s'",
+        "model.levels: the run has 4, now 2",
+        "epochs: the run has 10, now 99",
+    )

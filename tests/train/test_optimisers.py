@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from snnjax.train import OptimiserConfig, build_optimiser
+from snnjax.train.optimisers import decay_mask
+
+RATES = [0.1, 0.05, 0.2, 0.1]
+PARAMS = {
+    "kernel": np.array([[0.5, -1.0], [2.0, 0.3]], np.float32),
+    "scale": np.array([1.0, 2.0], np.float32),
+}
+
+
+def gradients(t: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(t)
+    return {name: 3 * rng.standard_normal(p.shape).astype(np.float32) for name, p in PARAMS.items()}
+
+
+def clipped(g: dict[str, np.ndarray], limit: float) -> dict[str, np.ndarray]:
+    norm = np.sqrt(sum((v**2).sum() for v in g.values()))
+    return {k: v * min(1.0, limit / norm) for k, v in g.items()} if limit else g
+
+
+def numpy_sgd(config: OptimiserConfig) -> dict[str, np.ndarray]:
+    """PyTorch's SGD: decay into the gradient, buf = m buf + g, Nesterov g + m buf."""
+    params = {k: v.astype(np.float64) for k, v in PARAMS.items()}
+    buffer = {k: np.zeros_like(v) for k, v in params.items()}
+    for t, rate in enumerate(RATES):
+        g = clipped(gradients(t), config.clip_norm)
+        for k in params:
+            decay = config.weight_decay if k == "kernel" else 0.0
+            d = g[k] + decay * params[k]
+            buffer[k] = config.momentum * buffer[k] + d
+            params[k] -= rate * (d + config.momentum * buffer[k] if config.nesterov else buffer[k])
+    return params
+
+
+def numpy_adamw(config: OptimiserConfig) -> dict[str, np.ndarray]:
+    params = {k: v.astype(np.float64) for k, v in PARAMS.items()}
+    m = {k: np.zeros_like(v) for k, v in params.items()}
+    v = {k: np.zeros_like(p) for k, p in params.items()}
+    for t, rate in enumerate(RATES, 1):
+        g = clipped(gradients(t - 1), config.clip_norm)
+        for k in params:
+            m[k] = config.momentum * m[k] + (1 - config.momentum) * g[k]
+            v[k] = 0.999 * v[k] + 0.001 * g[k] ** 2
+            mhat, vhat = m[k] / (1 - config.momentum**t), v[k] / (1 - 0.999**t)
+            decay = config.weight_decay if k == "kernel" else 0.0
+            params[k] -= rate * (mhat / (np.sqrt(vhat) + 1e-8) + decay * params[k])
+    return params
+
+
+@pytest.mark.parametrize(
+    ("config", "reference"),
+    [
+        (OptimiserConfig("sgd", 0.1, 1e-2, 0.9, nesterov=True, clip_norm=0.0), numpy_sgd),
+        (OptimiserConfig("sgd", 0.1, 1e-2, 0.9, nesterov=False, clip_norm=1.5), numpy_sgd),
+        (OptimiserConfig("sgd", 0.1, 0.0, 0.0, clip_norm=0.0), numpy_sgd),
+        (OptimiserConfig("adamw", 0.1, 0.1, 0.9, clip_norm=2.0), numpy_adamw),
+        (OptimiserConfig("adamw", 0.1, 0.0, 0.8, clip_norm=0.0), numpy_adamw),
+    ],
+)
+def test_updates_are_those_of_a_numpy_loop(config: OptimiserConfig, reference) -> None:
+    rates = jnp.array(RATES)
+    optimiser = build_optimiser(config, lambda t: rates[t])
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    state = optimiser.init(params)
+    for t in range(len(RATES)):
+        updates, state = optimiser.update(gradients(t), state, params)
+        params = optax.apply_updates(params, updates)
+    for name, want in reference(config).items():
+        np.testing.assert_allclose(params[name], want, rtol=2e-5, atol=1e-5)  # pyright: ignore
+
+
+def test_vectors_and_scalars_are_not_decayed() -> None:
+    shapes = {"k1": (4, 8), "k3": (27, 4, 8), "bias": (8,), "beta": ()}
+    mask = decay_mask({name: jnp.zeros(shape) for name, shape in shapes.items()})
+    assert mask == {"k1": True, "k3": True, "bias": False, "beta": False}

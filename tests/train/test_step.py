@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from snnjax.sparse import Capacities
+from snnjax.train import (
+    DeviceBatch,
+    OptimiserConfig,
+    ScheduleConfig,
+    build_spec,
+    cross_entropy,
+    data_mesh,
+    merge_model,
+    train_step,
+)
+from snnjax.train.folder import DatasetInfo
+from snnjax.train.mesh import check_divisible, shard
+from snnjax.train.programs import Programs
+from snnjax.train.step import to_voxels
+from tests.train.tiny import Tiny, tiny_experiment
+
+INFO = DatasetInfo(tuple("abcdefghij"), 3, 64, 24, 0)
+CAPACITIES = Capacities((64, 64, 40, 8, 1))
+
+
+def host_batch(seed: int = 0, size: int = 16) -> DeviceBatch:
+    rng = np.random.default_rng(seed)
+    count = rng.integers(20, 65, size).astype(np.int32)
+    points = rng.uniform(-1, 1, (size, 64, 3)).astype(np.float32)
+    points[np.arange(64) >= count[:, None]] = 0
+    weight = np.ones(size, np.float32)
+    weight[-3:] = 0
+    return DeviceBatch(points, count, rng.integers(0, 10, size).astype(np.int32), weight)  # pyright: ignore
+
+
+def plain_sgd() -> Any:
+    """With rate 1 and nothing else the update is minus the gradient."""
+    return tiny_experiment(
+        "runs",
+        optimiser=OptimiserConfig("sgd", 1.0, 0.0, 0.0, clip_norm=0.0),
+        schedule=ScheduleConfig("step", warmup=0.0, boundaries=()),
+        label_smoothing=0.1,
+    )
+
+
+@pytest.fixture(scope="module")
+def one_update() -> dict[int, Any]:
+    """Weights before, state after and metrics of one update, on 1 and on 8 devices."""
+    from snnjax.models import MODELS
+    from tests.train.tiny import tiny
+
+    results = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "tiny", tiny)
+        for devices in (1, 8):
+            mesh = data_mesh(devices)
+            spec, state = build_spec(plain_sgd(), INFO, mesh)
+            before = jax.device_get(state.weights)
+            step = train_step(spec, CAPACITIES)
+            state, metrics = step(state, shard(host_batch(), mesh))
+            results[devices] = (spec, before, jax.device_get(state.weights), metrics, state)
+    return results
+
+
+def test_eight_devices_compute_what_one_does(one_update: dict[int, Any]) -> None:
+    one, eight = one_update[1], one_update[8]
+    for name in ("loss", "accuracy", "learning_rate"):
+        np.testing.assert_allclose(getattr(one[3], name), getattr(eight[3], name), rtol=1e-6)
+    np.testing.assert_allclose(one[3].gradient_norm, eight[3].gradient_norm, rtol=1e-5)
+    assert int(one[3].overflow) == int(eight[3].overflow) == 0
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one[2], eight[2])
+    # the statistics of the norm are those of the whole batch, equal to rounding
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), one[2].stats, eight[2].stats
+    )
+
+
+def test_the_update_is_the_gradient_of_the_plain_mean_loss(one_update: dict[int, Any]) -> None:
+    """Against autodiff of a loss without shard_map, weights or axis names."""
+    spec, before, after, metrics, _ = one_update[8]
+    before = jax.tree.map(jnp.asarray, before)
+    batch = host_batch()
+
+    def loss_fn(params: Any) -> jax.Array:
+        model = merge_model(spec.graphdef, before._replace(params=params))
+        x = to_voxels(jnp.asarray(batch.points), jnp.asarray(batch.count), 16, CAPACITIES)
+        _, out = model((), x, train=True)
+        return cross_entropy(out.logits, jnp.asarray(batch.label), smoothing=0.1)[:-3].mean()
+
+    loss, gradient = jax.jit(jax.value_and_grad(loss_fn))(before.params)
+    np.testing.assert_allclose(metrics.loss, loss, rtol=1e-6)
+    jax.tree.map(
+        lambda old, new, g: np.testing.assert_allclose(old - new, g, atol=1e-5),
+        before.params,
+        after.params,
+        gradient,
+    )
+    norm = np.sqrt(sum(float((g**2).sum()) for g in jax.tree.leaves(gradient)))
+    np.testing.assert_allclose(metrics.gradient_norm, norm, rtol=1e-5)
+    assert norm > 0.01
+
+
+def test_statistics_and_counters_are_updated_once(one_update: dict[int, Any]) -> None:
+    _, before, after, _, state = one_update[8]
+    assert int(state.step) == 1
+    assert int(after.stats["seen"]) == 1
+    assert np.abs(after.stats["mean"] - before.stats["mean"]).max() > 1e-3
+
+
+def test_the_average_follows_the_update(one_update: dict[int, Any]) -> None:
+    """At t = 0 the decay is 1/10, whatever the final one."""
+    _, before, after, _, state = one_update[1]
+    want = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, before.params, after.params)
+    got = jax.device_get(state.ema).params
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), got, want)
+
+
+def test_a_bucket_compiles_once_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    traces = []
+    call = Tiny.__call__
+    monkeypatch.setattr(
+        Tiny, "__call__", lambda *a, **k: traces.append(k["capacities"]) or call(*a, **k)
+    )
+    mesh = data_mesh(1)
+    spec, state = build_spec(tiny_experiment("runs"), INFO, mesh)
+    said: list[str] = []
+    programs = Programs(spec, said.append)
+    small, large = Capacities((64, 1, 1, 1, 1)), Capacities((72, 1, 1, 1, 1))
+    for step, capacities in enumerate([small, large, small, small, large]):
+        state, _ = programs.train(capacities, state, shard(host_batch(step), mesh))
+    assert programs.compiles == len(said) == 2
+    assert traces == [small, large]
+    assert programs.seconds > 0
+    assert "train" in said[0]
+    assert "(64, 1, 1, 1, 1)" in said[0]
+
+
+def test_the_old_state_is_donated() -> None:
+    mesh = data_mesh(1)
+    spec, state = build_spec(tiny_experiment("runs"), INFO, mesh)
+    old = jax.tree.leaves(state.weights.params)[0]
+    Programs(spec, lambda _: None).train(CAPACITIES, state, shard(host_batch(), mesh))
+    assert old.is_deleted()
+
+
+def test_a_batch_must_divide() -> None:
+    with pytest.raises(ValueError, match=r"multiple of the 8 devices .* got 12. Take 16"):
+        check_divisible(12, data_mesh(8))
+    check_divisible(16, data_mesh(8))
+
+
+def test_too_many_devices_are_refused() -> None:
+    with pytest.raises(ValueError, match="from 1 to the 8 local ones; got 9"):
+        data_mesh(9)
