@@ -1,0 +1,17 @@
+"""Benchmarks: our layers beside their peers, measured in turn in one run.
+
+    make bench                                        every row
+    make bench ARGS="--rows sparse-conv --repeats 30"
+    make bench ARGS="--help"
+
+Each measurement is one JSON line in `results/<row>.jsonl`: row, library, version, what, median_ms,
+min_ms, max_ms, shapes, device; where they apply also compile_s, temp_bytes, correct, and `ratio`,
+the median over the rounds of this time divided by that of `ratio_to` in the same round.
+Absolute times hold for one quiet machine; ratios survive some noise, since the rounds interleave.
+
+The peer of the sparse convolution needs an environment of its own, outside of this one:
+
+    python3.11 -m venv /tmp/spconv-venv
+    /tmp/spconv-venv/bin/pip install spconv==2.3.8 torch
+    make bench ARGS="--spconv-python /tmp/spconv-venv/bin/python"
+"""

@@ -1,0 +1,62 @@
+"""`python -m experiments.bench`: measure the rows and write their results."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator
+
+import tyro
+
+from experiments.bench.options import Options
+from experiments.bench.peer import Peer, PeerError
+from experiments.bench.results import summary, write_results
+
+_NO_PEER = """\
+spconv is left out: there is no --spconv-python. To measure it in the same rounds:
+  python3.11 -m venv /tmp/spconv-venv
+  /tmp/spconv-venv/bin/pip install spconv==2.3.8 torch
+  make bench ARGS="--spconv-python /tmp/spconv-venv/bin/python\""""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, measure, write; returns the exit status."""
+    try:
+        options = tyro.cli(Options, args=arguments, prog="make bench", description=_description())
+        measure_rows(options)
+    except (ValueError, PeerError) as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def measure_rows(options: Options) -> None:
+    """Measure every row that is asked for; a row's file appears when the row is whole."""
+    for row in options.rows:
+        module = importlib.import_module(f"experiments.bench.{row.replace('-', '_')}")
+        with contextlib.ExitStack() as stack:
+            more = (list(_peers(options, stack)),) if row == "sparse-conv" else ()
+            records = []
+            for record in module.run(options, *more):
+                print(summary(record), flush=True)
+                records.append(record)
+        print(write_results(options.results, row, records))
+
+
+def _peers(options: Options, stack: contextlib.ExitStack) -> Iterator[Peer]:
+    if options.spconv_python is None:
+        print(_NO_PEER, file=sys.stderr)
+        return
+    for threads in options.peer_threads:
+        yield stack.enter_context(Peer(options.spconv_python, threads=threads))
+
+
+def _description() -> str:
+    import experiments.bench
+
+    return (experiments.bench.__doc__ or "").strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""The options of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Row = Literal["sparse-conv", "extents", "train-step", "dense"]
+ROWS: tuple[Row, ...] = ("sparse-conv", "extents", "train-step", "dense")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Measure our layers beside their peers; one JSON line for each measurement."""
+
+    rows: tuple[Row, ...] = ROWS
+    """Which rows to measure: sparse-conv (submanifold convolution, its map and its gradient beside
+    spconv), extents (the same voxels in larger grids), train-step (E-3DSNN-T on the embedded
+    shapes), dense (dense convolution beside ours by occupancy)."""
+    repeats: int = 15
+    """Rounds; in each, everything of a group is timed once, in turn."""
+    spconv_python: Path | None = None
+    """Interpreter that has spconv 2 and torch; without one the peer is left out."""
+    peer_threads: tuple[int, ...] = (1, 2)
+    """Thread counts that the peer is measured with. Only 1 is sure to give right results."""
+    results: Path = Path(__file__).parent / "results"
+    """Folder that receives <row>.jsonl; a file of an earlier run is replaced."""
+    voxels: int = 37_000
+    """Occupied voxels in the rows sparse-conv and extents."""
+    all_arithmetics: bool = False
+    """In sparse-conv, measure the arithmetic that is not chosen for these shapes as well."""
+    channels: tuple[int, ...] = (32, 64, 128)
+    """Channels, in and out, of sparse-conv; extents and dense take the first."""
+    dense_extent: int = 32
+    """Grid edge of the row dense."""
+    batch_size: int = 32
+    """Clouds of a training step."""
+    points: int = 1024
+    """Points of a cloud of a training step."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that measure nothing."""
+        for name, least in (
+            ("repeats", 1),
+            ("voxels", 64),
+            ("dense_extent", 4),
+            ("batch_size", 1),
+            ("points", 8),
+        ):
+            if getattr(self, name) < least:
+                option = name.replace("_", "-")
+                raise ValueError(f"--{option} must be at least {least}; got {getattr(self, name)}.")
+        for name in ("rows", "channels", "peer_threads"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name.replace('_', '-')} needs at least one value.")
+        for name in ("channels", "peer_threads"):
+            if min(getattr(self, name)) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be positive.")
+        if self.spconv_python is not None and not self.spconv_python.is_file():
+            raise ValueError(
+                f"--spconv-python must be a Python interpreter; there is no file "
+                f"{self.spconv_python}."
+            )

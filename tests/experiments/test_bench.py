@@ -1,0 +1,229 @@
+"""The benchmarks run, at sizes that measure nothing, and their records are whole."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.bench import dense, extents, sparse_conv, train_step
+from experiments.bench.__main__ import main
+from experiments.bench.measure import Case, interleave, measure
+from experiments.bench.options import Options
+from experiments.bench.peer import Peer, PeerError
+from experiments.bench.scene import (
+    Reference,
+    error,
+    kernel,
+    random_cells,
+    room,
+    room_side,
+    to_tensor,
+)
+
+KEYS = {"row", "library", "version", "median_ms", "min_ms", "max_ms", "shapes", "device"}
+TINY = {"voxels": 500, "channels": (8,), "repeats": 2, "dense_extent": 6}
+
+ENGINE = """
+import numpy as np
+
+class Engine:
+    library, version, thread_safe = "loop", "1", True
+
+    def load(self, coords, feats, weight, extent):
+        rows = {tuple(site): row for row, site in enumerate(coords.tolist())}
+        self.out = np.zeros((len(coords), weight.shape[2]), np.float32)
+        for (z, y, x), row in rows.items():
+            for k in range(27):
+                place = z + k // 9 - 1, y + k // 3 % 3 - 1, x + k % 3 - 1
+                if place in rows:
+                    self.out[row] += feats[rows[place]] @ weight[k]
+
+    def run(self, what):
+        print("noise that is no answer")
+        if what == "nonsense":
+            raise ValueError("no such work")
+        return self.out
+"""
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """A peer that is a loop over a dictionary, in an interpreter of its own."""
+    (tmp_path / "loop_engine.py").write_text(ENGINE)
+    with Peer(
+        sys.executable, engine="loop_engine", environment={"PYTHONPATH": str(tmp_path)}
+    ) as peer:
+        yield peer
+
+
+def check(records, row):
+    """All keys, plain JSON, ordered times, positive ratios."""
+    assert records
+    for record in records:
+        assert set(record) >= KEYS
+        assert record["row"] == row
+        assert json.loads(json.dumps(record, allow_nan=False)) == record
+        assert 0 < record["min_ms"] <= record["median_ms"] <= record["max_ms"]
+        assert record.get("ratio", 1) > 0
+        assert record.get("correct", True) is True
+
+
+def test_sparse_conv_beside_a_peer(fake):
+    records = list(sparse_conv.run(Options(**TINY, all_arithmetics=True), [fake]))
+    check(records, "sparse-conv")
+    ours = {r["what"]: r for r in records if r["library"] == "snnjax (pairs)"}
+    assert set(ours) == {*sparse_conv.WORK, "forward and backward"}
+    assert ours["forward"]["ratio_to"] == "loop: forward"
+    assert ours["forward and backward"]["ratio_to"] == "snnjax (pairs): forward"
+    assert all(r["correct"] and r["temp_bytes"] >= 0 and r["compile_s"] > 0 for r in ours.values())
+    assert {r["library"] for r in records} == {"loop", "snnjax (pairs)", "snnjax (table)", "jax"}
+    assert records[0]["shapes"]["neighbours_of_27"] == pytest.approx(5.2, abs=0.5)
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_wrong_results_are_marked(fake, sound):
+    coords = random_cells(4, 0.5)
+    x, weight = to_tensor([coords], 4, 2), kernel(2)
+    expected = Reference(coords).convolve(np.asarray(x.feats[0]), weight)
+    fake.sound = sound  # a race may give a right result, but cannot be trusted to
+    right = sparse_conv.peer_cases(fake, x, weight, expected, {})
+    wrong = sparse_conv.peer_cases(fake, x, weight, expected + 1, {})
+    assert {case.facts["correct"] for case in right} == {sound}
+    assert {case.facts["correct"] for case in wrong} == {False}
+
+
+def test_the_worker_answers_errors_and_its_end_is_told(fake):
+    with pytest.raises(PeerError, match="no such work"):
+        fake.time("nonsense")
+    fake.load(np.zeros((1, 3), np.int32), np.ones((1, 2), np.float32), kernel(2), (4, 4, 4))
+    assert fake.time("forward") > 0
+    np.testing.assert_allclose(fake.result("forward")[0], kernel(2)[13].sum(0), rtol=1e-6)
+    with pytest.raises(PeerError, match="interpreter have the peer"):
+        Peer(sys.executable, engine="no_such_engine")
+
+
+def test_spconv():
+    python = os.environ.get("SNNJAX_SPCONV_PYTHON")
+    if not python:
+        pytest.skip("set SNNJAX_SPCONV_PYTHON to an interpreter that has spconv and torch")
+    with Peer(python) as peer:
+        records = list(sparse_conv.run(Options(**TINY), [peer]))
+    check(records, "sparse-conv")
+
+
+def test_extents(monkeypatch):
+    monkeypatch.setattr(extents, "FACTORS", (1, 4))
+    records = list(extents.run(Options(**TINY)))
+    check(records, "extents")
+    assert sorted({r["shapes"]["extent"] for r in records}) == [8, 32]
+
+
+def test_dense(monkeypatch):
+    monkeypatch.setattr(dense, "OCCUPANCIES", (0.3,))
+    monkeypatch.setattr(dense, "ARITHMETICS", ("table",))
+    records = list(dense.run(Options(**TINY)))
+    check(records, "dense")
+    assert len(records) == 2 * (1 + 2)
+
+
+@pytest.mark.slow
+def test_train_step():
+    records = list(train_step.run(Options(repeats=1, batch_size=2, points=64)))
+    check(records, "train-step")
+    assert records[0]["samples_per_s"] > 0
+
+
+def test_command_writes_results_and_names_the_missing_peer(tmp_path, capsys):
+    arguments = "--rows sparse-conv --voxels 64 --channels 4 --repeats 1 --results"
+    assert main([*arguments.split(), str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert "--spconv-python" in captured.err
+    lines = (tmp_path / "out" / "sparse-conv.jsonl").read_text().splitlines()
+    check([json.loads(line) for line in lines], "sparse-conv")
+    assert "snnjax (table): forward" in captured.out or "snnjax (pairs): forward" in captured.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--repeats 0", "--voxels 3", "--channels 0", "--peer-threads", "--spconv-python /no/python"],
+)
+def test_bad_options_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments.split())
+    assert exit_info.value.code == 2
+    assert arguments.split()[0] in capsys.readouterr().err
+
+
+def test_help_documents_every_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for name in vars(Options()):
+        assert f"--{name.replace('_', '-')}" in text
+
+
+def test_calls_are_interleaved():
+    order = []
+
+    def call(name):
+        return lambda: float(order.append(name) is None)
+
+    assert interleave([call("a"), call("b")], 2, pause=0) == [[1.0, 1.0], [1.0, 1.0]]
+    assert "".join(order) == "ab" + "aabb" * 2
+
+
+def test_ratios_are_of_the_same_round():
+    times = {"a": iter([0, 0, 2, 0, 40]), "b": iter([0, 0, 1, 0, 10])}
+
+    def case(name, ratio_to=None):
+        return Case(name, "1", "x", lambda: float(next(times[name])), {}, {}, ratio_to)
+
+    records = measure("r", [case("a", "b: x"), case("b")], 2)
+    assert records[0]["ratio"] == 3.0
+    with pytest.raises(ValueError, match="no: x"):
+        measure("r", [case("a", "no: x")], 1)
+
+
+def test_rooms_are_sparse_surfaces():
+    coords = room(2312)
+    assert len(np.unique(coords, axis=0)) == 2312
+    assert coords.min() >= 0
+    assert coords.max() < room_side(2312)
+    assert Reference(coords).neighbours == pytest.approx(5.2, abs=0.3)
+
+
+def test_the_reference_is_a_dense_convolution():
+    rng = np.random.default_rng(0)
+    coords = random_cells(4, 0.5)
+    feats, weight = rng.normal(size=(32, 3)), kernel(3)
+    grid = np.zeros((6, 6, 6, 3))
+    grid[tuple(coords.T + 1)] = feats
+    expected = [
+        np.einsum(
+            "zyxc,zyxco->o", grid[z : z + 3, y : y + 3, x : x + 3], weight.reshape(3, 3, 3, 3, 3)
+        )
+        for z, y, x in coords
+    ]
+    assert error(Reference(coords).convolve(feats, weight), np.array(expected)) < 1e-6
+
+
+@pytest.mark.parametrize("module", ["measure", "results", "scene"])
+def test_examples_in_docstrings(module):
+    found = doctest.testmod(
+        importlib.import_module(f"experiments.bench.{module}"),
+        optionflags=doctest.NORMALIZE_WHITESPACE,
+    )
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_results_are_not_ignored():
+    ignored = Path(__file__).parents[2].joinpath(".gitignore").read_text().split()
+    assert not {"results", "results/", "*.jsonl", "experiments/"} & set(ignored)
