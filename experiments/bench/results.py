@@ -24,7 +24,7 @@ def summary(record: Mapping[str, Any]) -> str:
 
     >>> summary({"library": "a", "what": "b", "median_ms": 1.5, "min_ms": 1.0, "max_ms": 2.25,
     ...          "shapes": {"C": 8}, "ratio": 0.5, "ratio_to": "c"})
-    'a: b [C=8]  1.50 ms (1.00 to 2.25), 0.50x of c'
+    'a: b [C=8]  1.50 ms (1.00 to 2.25), 0.5x of c'
     """
     shapes = " ".join(f"{name}={value}" for name, value in record["shapes"].items())
     text = (
@@ -32,7 +32,7 @@ def summary(record: Mapping[str, Any]) -> str:
         f"({record['min_ms']:.2f} to {record['max_ms']:.2f})"
     )
     if "ratio" in record:
-        text += f", {record['ratio']:.2f}x of {record['ratio_to']}"
+        text += f", {record['ratio']:.3g}x of {record['ratio_to']}"
     if record.get("correct") is False:
         text += ", WRONG RESULT"
     return text

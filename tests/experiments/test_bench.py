@@ -130,7 +130,13 @@ def test_dense(monkeypatch):
     monkeypatch.setattr(dense, "ARITHMETICS", ("table",))
     records = list(dense.run(Options(**TINY)))
     check(records, "dense")
-    assert len(records) == 2 * (1 + 2)
+    assert len(records) == 2 * (2 + 2)
+
+
+def test_both_dense_forms_agree():
+    grid = np.random.default_rng(0).normal(size=(1, 5, 5, 5, 3)).astype(np.float32)
+    two = [np.asarray(f(grid, kernel(3))) for f in (dense._convolution, dense._products)]
+    np.testing.assert_allclose(*two, atol=1e-5)
 
 
 @pytest.mark.slow
