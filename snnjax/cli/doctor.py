@@ -11,10 +11,12 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from snnjax.cli.cores import core_count
 from snnjax.cli.options import Common, parse
 
 # Accelerator extras are read off the devices instead: their plugins are named per CUDA version.
@@ -76,21 +78,20 @@ def diagnose() -> dict[str, dict[str, str]]:
     import jax
 
     core, extras = requirements()
+    flags: Any = jax.config  # its attributes are made at run time
     return {
         "machine": {
             "python": f"{platform.python_version()} ({sys.executable})",
             "platform": platform.platform(),
-            "cores": str(
-                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            ),
+            "cores": str(core_count()),
             "disk": _disk(),
         },
         "jax": {
             "backend": jax.default_backend(),
             "devices": "; ".join(_devices()),
             "processes": str(jax.process_count()),
-            "x64": str(jax.config.read("jax_enable_x64")),
-            "matmul precision": str(jax.config.read("jax_default_matmul_precision") or "default"),
+            "x64": str(bool(flags.jax_enable_x64)),
+            "matmul precision": str(flags.jax_default_matmul_precision or "default"),
             "XLA_FLAGS": os.environ.get("XLA_FLAGS") or "not set",
             "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS") or "not set",
         },

@@ -59,7 +59,9 @@ def _parameters(model: Any, arrays: bool) -> Table:
 def _capacities(subject: Subject) -> Table:
     training, test = subject.plan.training.choices, subject.plan.evaluation.choices
     names = [*(f"bucket {i + 1}" for i in range(len(training))), "test"]
-    table = _table("Rows per sample at each level", "level", "mean sites", "most sites", *names)
+    samples = test[-1].samples
+    grids = "each sample" if samples == 1 else f"{samples} samples together"
+    table = _table(f"Rows of {grids}, by level", "level", "mean sites", "most sites", *names)
     for level, (mean, most) in enumerate(subject.sites):
         side = subject.experiment.data.extent >> level
         rows = [f"{choice.rows[level]:,}" for choice in (*training, test[-1])]

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from snnjax.cli.cores import use_cores
 from snnjax.cli.experiments import experiment_names, load_experiment, split_reference
 from snnjax.cli.options import Common, parse
 from snnjax.cli.output import quiet_stdout, summary_line
@@ -64,6 +65,7 @@ def run(arguments: list[str]) -> None:
     experiment = with_shortcuts(
         options.experiment, source=options.source, skip_bad=options.skip_bad
     )
+    use_cores(experiment.data.batch_size, experiment.devices)
     with quiet_stdout():
         summary = train(
             experiment,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -44,8 +44,19 @@ class LayerActivity:
     spiking: bool = field(metadata={"static": True})
 
 
+def _sum_rows(values: Array) -> Array:
+    return jnp.sum(values, axis=1, dtype=values.dtype)
+
+
 def sparse_activity(
-    name: str, feats: Array, valid: Array, outdegree: Array, out_channels: int, *, spiking: bool
+    name: str,
+    feats: Array,
+    valid: Array,
+    outdegree: Array,
+    out_channels: int,
+    *,
+    spiking: bool,
+    sum_rows: Callable[[Array], Array] = _sum_rows,
 ) -> LayerActivity:
     """Count what a sparse layer received.
 
@@ -56,6 +67,8 @@ def sparse_activity(
       outdegree: int [B, N], pairs of the kernel map that read each row (ignored on padding).
       out_channels: channels the layer writes.
       spiking: whether `feats` are spike counts.
+      sum_rows: from values of each row, [B, N], to sums of each sample; for packed samples
+        `SparseTensor.sum_rows`.
 
     Returns:
       The counts of every sample; traceable, so it can run inside a jitted step.
@@ -76,14 +89,18 @@ def sparse_activity(
     steps = feats.shape[0]
     degree = jnp.where(valid, outdegree, 0).astype(jnp.int32)
     counts = jnp.where(valid[None, ..., None], feats, 0)
-    nonzero = jnp.sum(counts != 0, axis=(0, 2, 3), dtype=jnp.int32)
-    row = jnp.sum(counts.astype(jnp.int32), axis=(0, 3)) if spiking else jnp.zeros_like(degree)
+    nonzero = jnp.sum(counts != 0, axis=(0, 3), dtype=jnp.int32)
+    row = (
+        jnp.sum(counts.astype(jnp.int32), axis=(0, 3), dtype=jnp.int32)
+        if spiking
+        else jnp.zeros_like(degree)
+    )
     return LayerActivity(
-        sites=steps * jnp.sum(valid, axis=1, dtype=jnp.int32),
-        spikes=jnp.sum(row, axis=1, dtype=jnp.int32),
-        nonzero=nonzero,
-        pairs=steps * jnp.sum(degree, axis=1, dtype=jnp.int32),
-        fanout=jnp.sum(row * degree, axis=1, dtype=jnp.int32),
+        sites=steps * sum_rows(valid.astype(jnp.int32)),
+        spikes=sum_rows(row),
+        nonzero=sum_rows(nonzero),
+        pairs=steps * sum_rows(degree),
+        fanout=sum_rows(row * degree),
         name=name,
         in_channels=feats.shape[-1],
         out_channels=out_channels,

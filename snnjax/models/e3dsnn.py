@@ -18,6 +18,7 @@ from snnjax.sparse import (
     SparseTensor,
     global_mean_pool,
     outdegree,
+    pack,
     strided_map,
     submanifold_map,
 )
@@ -59,6 +60,11 @@ class E3DSNNConfig:
         for name in ("stem", "depth", "in_channels", "num_classes", "levels", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(
+                f"channels must be at least 1 in each stage, with one stage or more; got "
+                f"{self.channels}."
+            )
 
 
 class ClassifierOutput(NamedTuple):
@@ -109,7 +115,9 @@ class Pass:
         if self.record:
             degree, out = outdegree(kmap, x.n), y.feats.shape[-1]
             self.activity.append(
-                sparse_activity(name, x.feats, x.valid, degree, out, spiking=spiking)
+                sparse_activity(
+                    name, x.feats, x.valid, degree, out, spiking=spiking, sum_rows=x.sum_rows
+                )
             )
         return y
 
@@ -270,6 +278,8 @@ class E3DSNN(nnx.Module):
                 f"{x.feats.shape[-1]}. Build it with in_channels={x.feats.shape[-1]}."
             )
         rows, arithmetic = _plan(capacities, self.depth)
+        if capacities is not None and capacities.samples > 1:
+            x = pack(x, capacities.samples, rows=rows[0], depth=self.depth)
         x = self.stem(run, x, submanifold_map(x, 3, arithmetic=arithmetic[0]), config.steps)
         for index, stage in enumerate(self.stages, 1):
             x = stage(run, f"stage{index}", x, rows[index], arithmetic[index])
@@ -286,7 +296,9 @@ class E3DSNN(nnx.Module):
         classes = self.config.num_classes
         if self.config.spike_head and self.neuron.spiking:
             once = x.valid.astype(jnp.int32)
-            return sparse_activity("head", x.feats, x.valid, once, classes, spiking=True)
+            return sparse_activity(
+                "head", x.feats, x.valid, once, classes, spiking=True, sum_rows=x.sum_rows
+            )
         pooled = pooled if pooled.ndim == 3 else pooled[None]
         return linear_activity("head", pooled, classes, spiking=False)
 

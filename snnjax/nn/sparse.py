@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from jax.typing import DTypeLike
 
 from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, subtract
 from snnjax.sparse import KernelMap, SparseTensor, masked_moments, masked_normalise, sparse_conv
@@ -77,16 +78,18 @@ class SparseBatchNorm(nnx.Module):
         """Normalise; with `train`, by this batch, whose moments also move the running ones."""
         if train:
             mean, var = masked_moments(x.feats, x.n, axis_name=axis_name)
-            for running, batch in ((self.mean, mean), (self.var, var)):
-                running[...] = self.decay * running[...] + (1 - self.decay) * jax.lax.stop_gradient(
-                    batch
-                )
+            self._move(mean, var * _bessel(x, var.dtype, axis_name))
         else:
             mean, var = self.mean[...], self.var[...]
         scale, shift = self.scale[...], self.shift[...]
         return x.replace(
             feats=masked_normalise(x.feats, x.n, mean, var, scale, shift, eps=self.eps)
         )
+
+    def _move(self, mean: Array, var: Array) -> None:
+        for running, batch in ((self.mean, mean), (self.var, var)):
+            fresh = (1 - self.decay) * jax.lax.stop_gradient(batch)
+            running[...] = self.decay * running[...] + fresh
 
 
 class IntegerNeuron(nnx.Module):
@@ -131,3 +134,12 @@ class Rectifier(nnx.Module):
     def __call__(self, state: None, x: SparseTensor) -> tuple[None, SparseTensor]:
         """Returns the state as given."""
         return state, x.replace(feats=jax.nn.relu(x.feats))
+
+
+def _bessel(x: SparseTensor, dtype: DTypeLike, axis_name: str | None) -> Array:
+    """What makes a variance over rows and steps unbiased: count / (count - 1), 1 for one row."""
+    steps = x.feats.shape[0] if x.feats.ndim == 4 else 1
+    count = (steps * x.n.sum()).astype(dtype)
+    if axis_name is not None:
+        count = jax.lax.psum(count, axis_name)
+    return count / jnp.maximum(count - 1, 1)

@@ -14,6 +14,8 @@ from snnjax.sparse.maps import strided_map as strided_map
 from snnjax.sparse.maps import submanifold_map as submanifold_map
 from snnjax.sparse.norm import masked_moments as masked_moments
 from snnjax.sparse.norm import masked_normalise as masked_normalise
+from snnjax.sparse.pack import pack as pack
+from snnjax.sparse.pack import packable as packable
 from snnjax.sparse.pairs import Pairs as Pairs
 from snnjax.sparse.pool import adaptive_bins as adaptive_bins
 from snnjax.sparse.pool import global_max_pool as global_max_pool

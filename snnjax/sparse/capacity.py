@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +14,27 @@ from snnjax.sparse.arithmetic import TYPICAL_OCCUPANCY, ArithmeticTable
 
 @dataclass(frozen=True)
 class Capacities:
-    """Rows per sample of every level, and the arithmetic of its submanifold maps. Hashable.
+    """Rows of every level, and the arithmetic of its submanifold maps. Hashable.
 
     Attributes:
-      rows: capacity of the input and of each strided level below it.
+      rows: capacity of the input and of each strided level below it, for each grid.
       arithmetic: "pairs" or "table" for each level; empty lets every map choose by its shapes.
+      samples: how many consecutive samples share a grid and its rows (see `pack`).
     """
 
     rows: tuple[int, ...]
     arithmetic: tuple[str, ...] = ()
+    samples: int = 1
+
+    def need(self, counts: np.ndarray) -> np.ndarray:
+        """Rows that samples of these site counts [B, levels] take, at each level: [levels]."""
+        return _grouped(np.asarray(counts), self.samples).max(axis=0)
+
+    def padding(self, counts: np.ndarray) -> float:
+        """Share of the rows of all levels that such a batch leaves empty."""
+        grids = _grouped(np.asarray(counts), self.samples)
+        held = np.minimum(grids, self.rows).sum()
+        return 1.0 - float(held) / (len(grids) * sum(self.rows))
 
 
 @dataclass(frozen=True)
@@ -40,25 +53,26 @@ class Buckets:
         Args:
           counts: occupied sites of each sample and level, [B, levels], from `level_counts`.
         """
-        need = np.asarray(counts).max(axis=0)
+        need = self.choices[-1].need(counts)
         for choice in self.choices:
             if np.all(need <= choice.rows):
                 return choice
+        if np.any(need > self.cells):
+            raise ValueError(
+                f"a batch has {need.tolist()} sites in its levels, but these buckets were fitted "
+                f"for at most {list(self.cells)}. Fit them with a larger `limit` or extent."
+            )
         largest = self.choices[-1]
         rows = largest.rows
         while np.any(need > rows):
             rows = tuple(
                 min(math.ceil(1.5 * r / 8) * 8, c) for r, c in zip(rows, self.cells, strict=True)
             )
-        return Capacities(rows, largest.arithmetic)
-
-    def padding(self, counts: np.ndarray) -> float:
-        """Share of the input rows of a batch that hold no site under the chosen capacities."""
-        return 1.0 - float(np.mean(np.asarray(counts)[:, 0])) / self.choose(counts).rows[0]
+        return Capacities(rows, largest.arithmetic, largest.samples)
 
     def to_json(self) -> str:
         """The buckets as JSON, for the run folder."""
-        choices = [{"rows": c.rows, "arithmetic": c.arithmetic} for c in self.choices]
+        choices = [vars(choice) for choice in self.choices]
         return json.dumps({"choices": choices, "cells": self.cells}, indent=1)
 
     @staticmethod
@@ -66,7 +80,8 @@ class Buckets:
         """The inverse of `to_json`."""
         data = json.loads(text)
         choices = tuple(
-            Capacities(tuple(c["rows"]), tuple(c["arithmetic"])) for c in data["choices"]
+            Capacities(tuple(c["rows"]), tuple(c["arithmetic"]), c["samples"])
+            for c in data["choices"]
         )
         return Buckets(choices, tuple(data["cells"]))
 
@@ -76,6 +91,7 @@ def fit_buckets(
     *,
     extent: tuple[int, int, int],
     batch_size: int,
+    packed: bool = False,
     limit: int | None = None,
     margin: float = 1.1,
     choices: int = 2,
@@ -85,14 +101,15 @@ def fit_buckets(
 ) -> Buckets:
     """Buckets for batches like those of a scan.
 
-    The last bucket holds the largest sample of the scan with a margin. A smaller one is added if
-    half of the batches would fit into four fifths of its rows. Rows are multiples of 8, at most
-    the cells of the level.
+    The last bucket holds the largest sample of the scan with a margin (the largest batch, if
+    samples are packed). A smaller one is added if half of the batches would fit into four fifths
+    of its rows. Rows are multiples of 8, at most the cells of the level.
 
     Args:
-      counts: occupied sites of each scanned sample and level, [S, levels].
+      counts: occupied sites of each scanned sample and level, [S, levels], batch after batch.
       extent: grid of the input; level l has extent // 2^l.
       batch_size: samples on one device.
+      packed: whether those samples share the rows of one grid (see `pack`).
       limit: most sites a sample can have, usually its number of points.
       margin: room above what the scan has seen.
       choices: 1 for a single bucket.
@@ -104,29 +121,36 @@ def fit_buckets(
         raise ValueError(f"counts must be [S, levels] with S >= 1; got shape {counts.shape}.")
     levels = counts.shape[1]
     most = math.prod(extent) if limit is None else limit
+    samples = batch_size if packed else 1
     cells = tuple(
-        min(math.prod(max(e >> level, 1) for e in extent), most) for level in range(levels)
+        samples * min(math.prod(max(e >> level, 1) for e in extent), most)
+        for level in range(levels)
     )
     expected = occupancy or (TYPICAL_OCCUPANCY,) * levels
     chooser = table or ArithmeticTable()
-    peak = counts.max(axis=0)
-    whole = len(counts) // batch_size * batch_size
-    typical = (
-        np.median(counts[:whole].reshape(-1, batch_size, levels).max(axis=1), axis=0)
-        if whole
-        else peak
-    )
+    grids = _grouped(counts, samples)
+    batches = grids if packed else _grouped(counts, batch_size, np.max)
+    peak, typical = grids.max(axis=0), np.median(batches, axis=0)
     fitted = []
     for size in [typical, peak] if choices > 1 and typical[0] <= 0.8 * peak[0] else [peak]:
         rows = tuple(
             min(max(math.ceil(s * margin / 8) * 8, 8), c) for s, c in zip(size, cells, strict=True)
         )
         arithmetic = tuple(
-            chooser.choose(batch_size * r, 27, o, backend)
+            chooser.choose(batch_size // samples * r, 27, o, backend)
             for r, o in zip(rows, expected, strict=True)
         )
-        fitted.append(Capacities(rows, arithmetic))
+        fitted.append(Capacities(rows, arithmetic, samples))
     return Buckets(tuple(fitted), cells)
+
+
+def _grouped(
+    counts: np.ndarray, size: int, reduce: Callable[..., np.ndarray] = np.sum
+) -> np.ndarray:
+    """Sums (or another reduction) over groups of `size` consecutive rows; the last may be short."""
+    short = -len(counts) % size
+    padded = np.concatenate([counts, np.zeros((short, counts.shape[1]), counts.dtype)])
+    return reduce(padded.reshape(-1, size, counts.shape[1]), axis=1)
 
 
 def level_counts(

@@ -7,12 +7,13 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
 from snnjax.sparse.maps import KernelMap
 from snnjax.sparse.pairs import Pairs
-from snnjax.sparse.tensor import SparseTensor
+from snnjax.sparse.tensor import SparseTensor, valid_rows
 
 BLOCK_BYTES = 2**28  # a gathered [M, K, C] array above this size is computed in blocks of rows
 
@@ -49,14 +50,14 @@ def sparse_conv(
     """
     _check_conv(x, weight, kmap, bias, differentiate)
     rows = _to_rows(x.feats)
-    dtype = jnp.promote_types(jnp.result_type(rows.dtype, weight.dtype), jnp.float32)
+    dtype = np.result_type(rows.dtype, weight.dtype, np.float32)
     convolve = _convolve_fast if differentiate == "fast" else partial(_convolve, bounded=True)
     out = convolve(rows, weight.astype(rows.dtype), kmap).astype(dtype)
     if bias is not None:
-        valid = (jnp.arange(kmap.out_rows) < kmap.n[:, None]).reshape(-1, 1, 1)
+        valid = valid_rows(kmap.n, kmap.out_rows).reshape(-1, 1, 1)
         out = jnp.where(valid, out + bias, 0)
     feats = _from_rows(out.astype(x.feats.dtype), x.feats.shape, kmap.out_rows)
-    return SparseTensor(
+    return x.replace(
         feats=feats,
         coords=kmap.coords,
         n=kmap.n,
@@ -224,7 +225,7 @@ def _multiply(rows: Array, weight: Array) -> Array:
 
 
 def _contract(pattern: str, a: Array, b: Array) -> Array:
-    dtype = jnp.promote_types(jnp.result_type(a.dtype, b.dtype), jnp.float32)
+    dtype = np.result_type(a.dtype, b.dtype, np.float32)
     return jnp.einsum(pattern, a, b, preferred_element_type=dtype)
 
 

@@ -290,7 +290,7 @@ def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> Ar
     for step in range(steps):
         hit = (jnp.take_along_axis(keys, row, axis=1, mode="clip") == query + step) & usable
         columns.append(jnp.where(hit, row, missing))
-        row = row + hit
+        row = row + hit.astype(row.dtype)
     return jnp.stack(columns, axis=-1)
 
 

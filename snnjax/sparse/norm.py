@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
@@ -17,18 +18,18 @@ def masked_moments(
 
         mean = sum(x) / count,   var = sum(x^2) / count - mean^2,   count = max(T * sum(n), 1)
 
-    Sums are taken in float32 at least. Rows beyond `n` are zero by the invariant of SparseTensor,
-    so the sums need no mask.
+    Sums are taken in float32 at least. Rows beyond `n` are left out, and get no gradient.
 
     Args:
-      feats: features [T?, B, N, C], zero in invalid rows.
+      feats: features [T?, B, N, C].
       n: occupied rows per sample, int32 [B].
       axis_name: mesh axis over which sums and counts are added, inside `shard_map` or `pmap`.
 
     Returns:
       mean [C] and var [C].
     """
-    wide = feats.astype(jnp.promote_types(feats.dtype, jnp.float32))
+    mask = valid_rows(n, feats.shape[-2])[..., None]
+    wide = jnp.where(mask, feats, 0).astype(np.promote_types(feats.dtype, np.float32))
     axes = tuple(range(feats.ndim - 1))
     steps = feats.shape[0] if feats.ndim == 4 else 1
     sums = wide.sum(axes), jnp.square(wide).sum(axes), (steps * n.sum()).astype(wide.dtype)
@@ -54,7 +55,9 @@ def masked_normalise(
 
     y = scale * (x - mean) / sqrt(var + eps) + shift        in occupied rows, else 0
     """
+    dtype = np.result_type(*(a.dtype for a in (feats, mean, var, scale, shift)))
+    wide, mean, var, scale, shift = (a.astype(dtype) for a in (feats, mean, var, scale, shift))
     gain = scale * jax.lax.rsqrt(var + eps)
     mask = valid_rows(n, feats.shape[-2])[..., None]
-    out = feats * gain + (shift - mean * gain)
+    out = wide * gain + (shift - mean * gain)
     return jnp.where(mask, out, 0).astype(feats.dtype)

@@ -39,13 +39,13 @@ class Pairs:
 
 
 def tile_size(rows: int) -> int:
-    """Pairs per tile: about an eighth of the rows, a power of two from 128 to 4096.
+    """Pairs per tile: about a thirty-second of the rows, a power of two from 64 to 2048.
 
     Larger tiles keep the matrix products efficient, smaller ones waste less padding: each offset
     wastes half a tile on average.
     """
-    eighth = max(rows // 8, 1)
-    return min(4096, max(128, 1 << (eighth - 1).bit_length()))
+    part = max(rows // 32, 1)
+    return min(2048, max(64, 1 << (part - 1).bit_length()))
 
 
 def compact_pairs(half: Int[Array, "B N H"]) -> Pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 
 import jax
@@ -32,20 +33,30 @@ def mean_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
     y_u = sum_k x[source(u, k)] / count_u
     """
     gathered, present = _gather_sources(x, kmap)
-    count = jnp.maximum(present.sum(axis=-2), 1)
+    count = jnp.maximum(present.sum(axis=-2), 1).astype(gathered.dtype)
     return _pooled(x, kmap, gathered.sum(axis=-2) / count)
 
 
 def global_mean_pool(x: SparseTensor) -> Float[Array, "*T B C"]:
-    """The mean over the sites of each sample; 0 for an empty one."""
-    return x.feats.sum(axis=-2) / jnp.maximum(x.n, 1)[:, None].astype(x.feats.dtype)
+    """The mean over the sites of each sample, packed ones too; 0 for an empty one."""
+    valid = x.valid
+    count = jnp.maximum(x.sum_rows(valid.astype(jnp.int32)), 1)[:, None].astype(x.feats.dtype)
+    feats = jnp.where(valid[..., None], x.feats, 0)
+    total = x.sum_rows(feats) if x.feats.ndim == 3 else jax.vmap(x.sum_rows)(feats)
+    return total / count
 
 
 def global_max_pool(x: SparseTensor) -> Float[Array, "*T B C"]:
-    """The maximum over the sites of each sample; 0 for an empty one."""
-    valid = x.valid[..., None]
-    top = jnp.where(valid, x.feats, jnp.finfo(x.feats.dtype).min).max(axis=-2)
-    return jnp.where(x.n[:, None] > 0, top, 0)
+    """The maximum over the sites of each sample, packed ones too; 0 for an empty one."""
+    highest = partial(jax.ops.segment_max, num_segments=x.samples, indices_are_sorted=True)
+
+    def pool(feats: Array) -> Array:
+        top = jax.vmap(highest)(feats, x.owner)
+        return top.reshape(-1, feats.shape[-1])
+
+    held = x.sum_rows(x.valid.astype(jnp.int32)) > 0
+    top = pool(x.feats) if x.feats.ndim == 3 else jax.vmap(pool)(x.feats)
+    return jnp.where(held[:, None], top, 0)
 
 
 def spatial_pyramid_pool(
@@ -72,6 +83,10 @@ def spatial_pyramid_pool(
         raise ValueError(f'reduce must be "max" or "sum"; got {reduce!r}.')
     if not levels or min(levels) < 1:
         raise ValueError(f"levels must be positive integers, at least one; got {tuple(levels)}.")
+    if x.samples != 1:
+        raise ValueError(
+            f"a pyramid divides the grid of one sample; got a tensor of {x.samples} packed ones."
+        )
     pooled = [_bins(x, level, reduce, occupancy) for level in levels]
     return jnp.concatenate(pooled, axis=-1)
 
@@ -146,7 +161,7 @@ def _gather_sources(x: SparseTensor, kmap: KernelMap) -> tuple[Array, Array]:
 
 def _pooled(x: SparseTensor, kmap: KernelMap, feats: Array) -> SparseTensor:
     valid = valid_rows(kmap.n, kmap.out_rows)[..., None]
-    return SparseTensor(
+    return x.replace(
         feats=jnp.where(valid, feats, 0).astype(x.feats.dtype),
         coords=kmap.coords,
         n=kmap.n,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,7 @@ class SparseTensor:
         to it, so that the last tensor of a network holds the total.
       extent: grid size (Z, Y, X), static.
       stride: edge of one site in voxels of the input grid, static.
+      samples: samples stacked along z in each of the B grids (see `pack`), static; usually 1.
     """
 
     feats: Float[Array, "*T B N C"]
@@ -38,6 +40,7 @@ class SparseTensor:
     overflow: Int[Array, " B"]
     extent: tuple[int, int, int] = dataclasses.field(metadata={"static": True})
     stride: int = dataclasses.field(default=1, metadata={"static": True})
+    samples: int = dataclasses.field(default=1, metadata={"static": True})
 
     @property
     def capacity(self) -> int:
@@ -48,6 +51,24 @@ class SparseTensor:
     def valid(self) -> Array:
         """Which rows hold a site, bool [B, N]."""
         return valid_rows(self.n, self.capacity)
+
+    @property
+    def owner(self) -> Array:
+        """Which of the samples of its grid each row belongs to, int32 [B, N]; `samples` if none."""
+        pitch = self.extent[0] // self.samples
+        return jnp.where(self.valid, self.coords[..., 0] // pitch, self.samples)
+
+    def sum_rows(self, values: Array) -> Array:
+        """Sums over the rows of each sample: [B, N, ...] to [B * samples, ...].
+
+        Rows that hold no site must be zero.
+        """
+        if self.samples == 1:
+            return values.sum(axis=1, dtype=values.dtype)
+        add = partial(
+            jax.ops.segment_sum, num_segments=self.samples, indices_are_sorted=True, mode="drop"
+        )
+        return jax.vmap(add)(values, self.owner).reshape(-1, *values.shape[2:])
 
     def replace(self, **changes) -> SparseTensor:
         """The same sites with other fields, usually `feats`."""

@@ -156,7 +156,8 @@ class Experiment:
     checkpoint_every: int = 200
     """Steps between checkpoints; the end and each best evaluation are always saved."""
     devices: int | None = None
-    """Devices that share a batch; None takes all local ones."""
+    """Devices that share a batch; None takes all local ones. On a CPU `snnjax train` makes one of
+    each core, as far as the batch divides."""
     run_root: str = "runs"
     """Folder of the run folders."""
 

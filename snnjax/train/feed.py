@@ -102,9 +102,7 @@ def _prepare(
     position: dict[str, Any] | None,
 ) -> Prepared:
     arrays = DeviceBatch._make((batch.points, batch.count, batch.label, batch.weight))
-    rows = len(batch.label) * sum(capacities.rows)
-    held = int(np.minimum(counts, np.asarray(capacities.rows)).sum())
-    return Prepared(shard(arrays, mesh), batch, capacities, 1.0 - held / rows, position)
+    return Prepared(shard(arrays, mesh), batch, capacities, capacities.padding(counts), position)
 
 
 def pipelined(

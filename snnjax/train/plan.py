@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from snnjax.data import PointBatch, PointDataset, batches, steps_per_epoch
-from snnjax.sparse import Buckets, Capacities, fit_buckets, level_counts
+from snnjax.sparse import Buckets, Capacities, fit_buckets, level_counts, packable
 from snnjax.train.errors import RunFolderError
 from snnjax.train.experiment import DataConfig
 from snnjax.train.writer import read_json, write_json
@@ -56,7 +56,7 @@ def scan(
     seed: int,
     devices: int = 1,
 ) -> CapacityPlan:
-    """Fit the buckets to one epoch of augmented training clouds and to all test clouds.
+    """Fit buckets to one epoch of augmented training clouds, and one to all test clouds.
 
     Later epochs are augmented otherwise, so a batch may still need more than was seen; the
     fitted buckets leave room, and a batch that still does not fit gets a larger one.
@@ -80,14 +80,8 @@ def scan(
     )
     train_counts = _counts(itertools.islice(training, steps), config)
     test_counts = _counts(test_batches(config, test_set), config)
-    local = size // devices
     return CapacityPlan(
-        fit_buckets(
-            np.concatenate([train_counts, test_counts]),
-            extent=(config.extent, config.extent, config.extent),
-            batch_size=local,
-            limit=config.points,
-        ),
+        _fit(config, train_counts, devices),
         fit_evaluation(config, test_set, devices=devices, counts=test_counts),
     )
 
@@ -102,13 +96,15 @@ def fit_evaluation(
     """One bucket that holds every test cloud exactly; `counts` saves the scan for them."""
     if counts is None:
         counts = _counts(test_batches(config, test_set), config)
+    return _fit(config, counts, devices, margin=1.0, choices=1)
+
+
+def _fit(config: DataConfig, counts: np.ndarray, devices: int, **options: Any) -> Buckets:
+    """Buckets for the samples of one device, packed into one grid if its keys allow that."""
+    grid, local = (config.extent, config.extent, config.extent), config.batch_size // devices
+    packed = packable(grid, local, DEPTH)
     return fit_buckets(
-        counts,
-        extent=(config.extent, config.extent, config.extent),
-        batch_size=config.batch_size // devices,
-        limit=config.points,
-        margin=1.0,
-        choices=1,
+        counts, extent=grid, batch_size=local, packed=packed, limit=config.points, **options
     )
 
 
@@ -138,8 +134,21 @@ def read_plan(path: Path) -> CapacityPlan:
     values: Any = read_json(path)
     try:
         read = {name: Buckets.from_json(json.dumps(value)) for name, value in values.items()}
-        return CapacityPlan(**read)
+        plan = CapacityPlan(**read)
+        for buckets in vars(plan).values():
+            _check_levels(buckets)
+        return plan
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
             f"{path} does not describe capacities ({error!r}). Restore it, or start a new run."
         ) from error
+
+
+def _check_levels(buckets: Buckets) -> None:
+    """Raise unless there is a choice, and each has a positive number of rows at every level."""
+    sizes = [choice.rows for choice in buckets.choices]
+    for rows in [*sizes, buckets.cells]:
+        if len(rows) != DEPTH + 1 or not all(type(n) is int and n > 0 for n in rows):
+            raise ValueError(f"needed are {DEPTH + 1} positive numbers; got {list(rows)}")
+    if not sizes:
+        raise ValueError("there are no choices")

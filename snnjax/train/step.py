@@ -93,14 +93,17 @@ class StepSpec(NamedTuple):
 
 
 def to_voxels(points: Array, count: Array, extent: int, capacities: Capacities) -> SparseTensor:
-    """The voxels of clouds in the cube [-1, 1]^3, on the device."""
+    """The voxels of clouds in the cube [-1, 1]^3, on the device.
+
+    Rows are those of the capacities, or, if samples are to be packed, one for each point.
+    """
     return voxelize(
         points,
         count,
         extent=(extent, extent, extent),
         voxel_size=2.0 / extent,
         origin=(-1.0, -1.0, -1.0),
-        capacity=capacities.rows[0],
+        capacity=capacities.rows[0] if capacities.samples == 1 else None,
     )
 
 

@@ -1,0 +1,93 @@
+"""Samples of a batch stacked in one grid, so that they share its rows."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from snnjax.sparse.tensor import INT32_MAX, SparseTensor, check_extent, valid_rows
+
+
+def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int = 0) -> SparseTensor:
+    """Stack groups of `samples` consecutive samples along z into one grid each.
+
+        z' = z + i * pitch        for the i-th sample of its group,   pitch = Z + 2^depth
+
+    The sites of one sample never meet those of the next: empty planes stand between them, at least
+    one after `depth` halvings. So maps, convolutions and norms give what they give without
+    packing, and a group needs rows for the sum of its sites, not `samples` times the largest:
+    clouds differ in size, and what is padding costs as much as what is not. Global pooling and
+    `SparseTensor.sum_rows` still tell the samples apart.
+
+    Args:
+      x: samples of their own, features [B, N, C] or [T, B, N, C].
+      samples: how many share a grid; divides B.
+      rows: capacity of a group; None means samples * N, which cannot overflow.
+      depth: strided convolutions (kernel 2, stride 2) that will follow; Z is a multiple of
+        2^depth. Kernels up to 3 are safe at every level.
+
+    Returns:
+      A SparseTensor of B / samples groups with features [T?, B / samples, rows, C]; sites beyond
+      the capacity are counted in `overflow`.
+    """
+    batch, capacity = x.coords.shape[:2]
+    pitch = packed_pitch(x.extent, samples, depth)
+    if x.samples != 1 or batch % samples:
+        raise ValueError(
+            f"samples must divide a batch that is not packed yet; got "
+            f"samples={samples} for {batch} grids of {x.samples}."
+        )
+    groups, rows = batch // samples, samples * capacity if rows is None else rows
+    n = x.n.reshape(groups, samples)
+    end = jnp.cumsum(n, axis=1, dtype=jnp.int32)
+    first = (end - n).reshape(batch, 1)
+    place = first + jnp.arange(capacity, dtype=jnp.int32)
+    place = jnp.where(x.valid & (place < rows), place, rows).reshape(groups, -1)
+
+    def put(values: Array) -> Array:
+        """[B, N, C] to [groups, rows, C]."""
+        flat = values.reshape(groups, samples * capacity, -1)
+        empty = jnp.zeros((rows, flat.shape[-1]), values.dtype)
+        return jax.vmap(lambda p, v: empty.at[p].set(v, mode="drop"))(place, flat)
+
+    shift = jnp.arange(batch, dtype=jnp.int32) % samples * pitch
+    coords = put(x.coords.at[..., 0].add(shift[:, None]))
+    held = jnp.minimum(end[:, -1], rows)
+    return SparseTensor(
+        feats=put(x.feats) if x.feats.ndim == 3 else jax.vmap(put)(x.feats),
+        coords=jnp.where(valid_rows(held, rows)[..., None], coords, 0),
+        n=held,
+        overflow=x.overflow.reshape(groups, samples).sum(axis=1) + end[:, -1] - held,
+        extent=(samples * pitch, *x.extent[1:]),
+        stride=x.stride,
+        samples=samples,
+    )
+
+
+def packed_pitch(extent: tuple[int, int, int], samples: int, depth: int) -> int:
+    """Planes from one sample of a packed grid to the next.
+
+    Raises:
+      ValueError: the extent is no multiple of 2^depth, or the grid has too many cells for its keys.
+    """
+    step = 2**depth
+    if samples < 1 or extent[0] % step:
+        raise ValueError(
+            f"packing needs samples >= 1 and a z extent that is a multiple of 2^depth = {step}; "
+            f"got samples={samples} and extent {extent}."
+        )
+    pitch = extent[0] + step
+    check_extent((samples * pitch, *extent[1:]), radius=1)
+    return pitch
+
+
+def packable(extent: tuple[int, int, int], samples: int, depth: int) -> bool:
+    """Whether `pack` takes these sizes.
+
+    >>> packable((32, 32, 32), 64, 4), packable((1408, 1408, 120), 24, 3), packable((20,) * 3, 2, 4)
+    (True, False, False)
+    """
+    _, y, x = (e + 2 for e in extent)
+    cells = (samples * (extent[0] + 2**depth) + 2) * y * x
+    return extent[0] % 2**depth == 0 and cells < INT32_MAX
