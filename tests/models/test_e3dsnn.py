@@ -1,0 +1,729 @@
+"""E-3DSNN against dense convolutions on the masked grid, in float64: spikes jump in float32.
+
+Compilation is most of the time here, so nets are tiny, programs are compiled without
+optimisation, and one batch holds all the odd samples: sparse, full, a single voxel, empty.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import PartitionSpec as P
+
+from snnjax.metrics import (
+    count_parameters,
+    energy_mj,
+    firing_rates,
+    layer_synops,
+    parameter_table,
+    synops,
+)
+from snnjax.models import E3DSNN, MODELS, E3DSNNConfig, e3dsnn_h, e3dsnn_l, e3dsnn_s, e3dsnn_t
+from snnjax.neurons import ILIFState, ilif_unroll_spikes
+from snnjax.sparse import Capacities, SparseTensor, voxelize
+from tests.reference.e3dsnn import Dense, at, coarser, integer_neuron, pairs_of
+
+quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+EXTENT = (5, 4, 7)  # odd: strided convolutions lose the last plane
+CELLS = 140
+CONFIG = E3DSNNConfig(3, (4,), 1, in_channels=3, num_classes=4, bn_decay=0.9)
+ROWS = Capacities((CELLS, 12), ("table",) * 2)
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+class Net(NamedTuple):
+    """A model cut into its graph and arrays: random, and of order 1 everywhere."""
+
+    graph: Any
+    params: Any
+    stats: Any
+
+    def model(self, params=None):
+        stats = jax.tree.map(jnp.asarray, self.stats)
+        return nnx.merge(self.graph, self.params if params is None else params, stats)
+
+
+def net_of(config, seed=0):
+    """The weights depend on the shapes alone: nets that differ in their neurons share them."""
+    graph, params, stats = nnx.split(
+        nnx.eval_shape(lambda: E3DSNN(config, rngs=nnx.Rngs(0))), nnx.Param, ...
+    )
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        name = getattr(path[-1], "key", None)
+        if name in ("scale", "var"):
+            return rng.uniform(0.5, 1.5, leaf.shape)
+        if name in ("shift", "mean", "bias"):
+            return rng.normal(0.2, 0.4, leaf.shape)
+        return rng.normal(0, 1, leaf.shape) / np.prod(leaf.shape[:-1]) ** 0.5
+
+    return Net(
+        graph,
+        jax.tree.map_with_path(draw, nnx.as_pure(params)),
+        jax.tree.map_with_path(draw, nnx.as_pure(stats)),
+    )
+
+
+def pack(grid, mask, rows=None):
+    """The SparseTensor of a grid [T?, B, Z, Y, X, C], made site by site on the host."""
+    batch, extent, channels = len(mask), mask.shape[1:], grid.shape[-1]
+    rows = mask[0].size if rows is None else rows
+    feats = np.zeros((*grid.shape[:-5], batch, rows, channels))
+    coords = np.zeros((batch, rows, 3), np.int32)
+    for b in range(batch):
+        sites = np.argwhere(mask[b])  # z-major, x fastest
+        coords[b, : len(sites)] = sites
+        feats[..., b, : len(sites), :] = grid[..., b, :, :, :, :][..., mask[b], :]
+    n = mask.sum((1, 2, 3)).astype(np.int32)
+    return SparseTensor(feats, coords, n, np.zeros(batch, np.int32), extent)
+
+
+def clouds(batch, extent=EXTENT, share=0.3, channels=3, steps=(), seed=0):
+    rng = np.random.default_rng(seed)
+    grid = rng.normal(0.5, 1, (*steps, batch, *extent, channels))
+    return grid, rng.random((batch, *extent)) < share
+
+
+BATCH = 8
+FULL, SINGLE, EMPTY = 1, 2, 5
+
+
+@pytest.fixture(scope="module")
+def batch():
+    grid, mask = clouds(BATCH)
+    mask[FULL], mask[SINGLE], mask[EMPTY] = True, False, False
+    mask[SINGLE, 1, 2, 3] = True
+    return grid, mask
+
+
+WEIGHTS = np.random.default_rng(9).normal(size=(BATCH, 4))
+
+
+def weighted(logits):
+    return (logits * WEIGHTS[: len(logits)]).sum() + (logits**2).sum()
+
+
+def train_program(net, *, record=False):
+    """(params, x) -> ((loss, (output, statistics after, state)), gradients)."""
+
+    @quick
+    @partial(jax.value_and_grad, has_aux=True)
+    def run(params, x):
+        model = net.model(params)
+        state, out = model((), x, train=True, capacities=ROWS, record=record)
+        stats = nnx.as_pure(nnx.state(model, nnx.BatchStat))
+        return weighted(out.logits), (out, stats, state)
+
+    return run
+
+
+def eval_program(net, change=lambda model: None, *, spikes=True):
+    """(state, x) -> (state, output with its record, (name, spikes) of every population)."""
+    names = []
+
+    @quick
+    def run(state, x):
+        model = net.model()
+        change(model)
+        state, out = model(state, x, capacities=ROWS, record=True)
+        levels = model.spike_levels(x, capacities=ROWS) if spikes else ()
+        names[:] = [name for name, _ in levels]
+        return state, out, [s for _, s in levels]
+
+    def named(state, x):
+        state, out, levels = run(state, x)
+        return state, out, tuple(zip(names, levels, strict=True))
+
+    return named
+
+
+class Reference(NamedTuple):
+    """What the dense net gave; `moments` as pairs of paths and statistics."""
+
+    logits: Any
+    gradient: Any
+    moments: dict
+    inputs: dict
+    masks: dict
+
+
+def dense_program(net, make_neuron, train, **options):
+    """(params, grid, mask, *neuron's arguments) -> Reference."""
+    paths = []
+
+    def run(params, grid, mask, *args):
+        dense = Dense(params, None if train else net.stats, make_neuron(*args), **options)
+        logits = dense(grid, mask)
+        paths[:] = dense.moments
+        moments = list(dense.moments.values())
+        return weighted(logits), (logits, moments, dense.inputs, dense.masks)
+
+    compiled = quick(jax.value_and_grad(run, has_aux=True) if train else run)
+
+    def call(*args):
+        out = compiled(*args)
+        (_, (logits, moments, inputs, masks)), gradient = out if train else (out, None)
+        return Reference(logits, gradient, dict(zip(paths, moments, strict=True)), inputs, masks)
+
+    return call
+
+
+def close(got, want, tolerance=1e-9):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), got, want
+    )
+
+
+def moved(net, moments):
+    """The statistics that `moments` leave behind: 0.9 r + 0.1 batch."""
+    want = jax.tree.map(np.copy, net.stats)
+    for path, (mean, var) in moments.items():
+        norm = at(want, path)
+        norm["mean"] = 0.9 * norm["mean"] + 0.1 * mean
+        norm["var"] = 0.9 * norm["var"] + 0.1 * var
+    return want
+
+
+@pytest.fixture(scope="module")
+def net():
+    return net_of(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def trained(net, batch):
+    with jax.enable_x64(True):
+        return train_program(net)(net.params, pack(*batch))
+
+
+@pytest.fixture(scope="module")
+def evaluate(net):
+    return eval_program(net)
+
+
+@pytest.fixture(scope="module")
+def evaluated(evaluate, batch):
+    with jax.enable_x64(True):
+        return evaluate((), pack(*batch))
+
+
+@pytest.fixture(scope="module")
+def dense(net, batch):
+    with jax.enable_x64(True):
+        return dense_program(net, integer_neuron, train=False)(net.params, *batch)
+
+
+# --- sizes and names ---
+
+# stem, down 1..4, blocks 1..4, head, total; 40 classes, 6 inputs
+TABLE_OF_SIZES = {
+    "t": (16512, (2080, 4160, 16512, 65792), (20832, 83136, 332160, 1327872), 5160, 1874216),
+    "s": (35136, (4656, 9312, 37056, 123200), (46800, 186912, 747072, 2074560), 6440, 3271144),
+    "l": (
+        231936,
+        (32896, 65792, 131328, 262656),
+        (664320, 2655744, 2655744, 10619904),
+        10280,
+        17330600,
+    ),
+    "h": (
+        231936,
+        (49344, 147840, 442944, 885504),
+        (1494144, 5974272, 13440384, 23892480),
+        15400,
+        46574248,
+    ),
+}
+
+
+@pytest.mark.parametrize("size", TABLE_OF_SIZES)
+def test_published_sizes_have_the_published_parameters(size):
+    make = MODELS[f"e3dsnn_{size}"]
+    model = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+    parts = {}
+    for path, *_, count in parameter_table(model):
+        head, *rest = path.split("/")
+        if head == "stages":
+            head = ("blocks" if rest[1] == "blocks" else "down") + str(int(rest[0]) + 1)
+        parts[head] = parts.get(head, 0) + count
+    stem, down, blocks, head, total = TABLE_OF_SIZES[size]
+    assert parts["stem"] == stem
+    assert tuple(parts[f"down{i}"] for i in (1, 2, 3, 4)) == down
+    assert tuple(parts[f"blocks{i}"] for i in (1, 2, 3, 4)) == blocks
+    assert parts["head"] == head
+    assert count_parameters(model) == sum(parts.values()) == total
+
+
+def test_parameters_of_other_inputs_and_of_the_small_net():
+    def count(make):
+        return count_parameters(nnx.eval_shape(make))
+
+    assert count(lambda: e3dsnn_t(3, rngs=nnx.Rngs(0))) == 1_872_920
+    small = E3DSNNConfig(8, (8, 16, 32, 64), 1, in_channels=3, num_classes=10)
+    assert count(lambda: E3DSNN(small, rngs=nnx.Rngs(0))) == 468_418
+    for change in ({"levels": 1}, {"twin": True}, {"spike_head": True}, {"steps": 4}):
+        other = dataclasses.replace(small, **change)
+        assert count(lambda other=other: E3DSNN(other, rngs=nnx.Rngs(0))) == 468_418
+
+
+def test_names_and_signatures_of_the_four_sizes():
+    assert {
+        "e3dsnn_t": e3dsnn_t,
+        "e3dsnn_s": e3dsnn_s,
+        "e3dsnn_l": e3dsnn_l,
+        "e3dsnn_h": e3dsnn_h,
+    } == MODELS
+    for make in MODELS.values():
+        signature = inspect.signature(make).parameters
+        names = [name for name, p in signature.items() if p.kind is not p.VAR_KEYWORD]
+        assert names == ["in_channels", "num_classes", "levels", "rngs"]
+        assert [signature[name].default for name in names[:3]] == [6, 40, 4]
+        assert signature["levels"].kind is signature["rngs"].kind is inspect.Parameter.KEYWORD_ONLY
+    made = nnx.eval_shape(
+        lambda: e3dsnn_t(4, 7, levels=2, rngs=nnx.Rngs(0), steps=3, beta=0.5, twin=False)
+    )
+    fields = "in_channels", "num_classes", "levels", "steps", "beta", "detach"
+    assert [getattr(made.config, name) for name in fields] == [4, 7, 2, 3, 0.5, True]
+    assert made.depth == 4
+    assert made.init_state(None) == ()
+
+
+def test_the_released_initialisation():
+    @quick
+    def make():
+        model = E3DSNN(dataclasses.replace(CONFIG, stem=16, channels=(16,)), rngs=nnx.Rngs(0))
+        return nnx.as_pure(nnx.state(model))
+
+    made = make()
+    for path, leaf in jax.tree.leaves_with_path(made):
+        keys, value = [key.key for key in path], np.asarray(leaf)
+        if keys[-1] in ("bias", "shift", "scale", "mean", "var"):
+            assert (value == (keys[-1] in ("scale", "var"))).all(), keys
+        elif "down" in keys:  # uniform in +-1 / sqrt(fan-in)
+            bound = (8 * 16) ** -0.5
+            assert 0.9 * bound < np.abs(value).max() <= bound, keys
+            assert abs(value.std() - bound / 3**0.5) < 0.05 * bound, keys
+        else:
+            assert 0.015 < value.std() < 0.021, keys
+            assert np.abs(value).max() <= 0.04 + 1e-6, keys
+    weight = made["stem"]["second"]["conv"]["weight"]
+    assert weight.dtype == jnp.float32
+    assert len(np.unique(weight)) > 6000
+
+
+# --- one batch with a sparse, a full, a single-voxel and an empty sample ---
+
+
+def test_training_equals_dense_convolutions_in_value_gradient_and_statistics(net, batch, trained):
+    (loss, (out, stats, state)), gradient = trained
+    want = dense_program(net, integer_neuron, train=True)(net.params, *batch)
+    close(loss, weighted(want.logits))
+    close(out.logits, want.logits)
+    close(gradient, want.gradient)
+    assert len(want.moments) == 3 + 4
+    close(stats, moved(net, want.moments))
+    assert state == out.activity == ()
+    assert int(out.overflow) == 0
+
+
+def test_gradients_are_finite_and_reach_every_parameter(trained):
+    _, gradient = trained
+    for path, leaf in jax.tree.leaves_with_path(gradient):
+        assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
+        assert np.any(leaf != 0), jax.tree_util.keystr(path)
+
+
+def test_evaluation_uses_the_running_statistics_and_equals_dense(dense, evaluated):
+    state, out, _ = evaluated
+    close(out.logits, dense.logits)
+    assert state == ()
+
+
+def test_an_empty_sample_has_the_logits_of_the_bias(net, evaluated, trained):
+    for logits in (evaluated[1].logits, trained[0][1][0].logits):
+        np.testing.assert_array_equal(logits[EMPTY], net.params["head"]["bias"])
+        assert np.isfinite(logits).all()
+        assert np.abs(logits[SINGLE] - logits[EMPTY]).max() > 0.01
+
+
+def test_a_batch_of_nothing_stays_finite(evaluate, batch):
+    grid, mask = batch
+    _, out, _ = evaluate((), pack(grid, np.zeros_like(mask)))
+    assert np.isfinite(out.logits).all()
+    assert [x.name for x in layer_synops(out.activity) if x.macs + x.acs] == ["head"]
+
+
+def test_padding_and_arithmetic_change_neither_logits_nor_statistics(net, batch, trained):
+    capacities = Capacities((2 * CELLS, 24), ("pairs",) * 2)
+
+    @quick
+    def run(x):
+        model = net.model()
+        _, out = model((), x, train=True, capacities=capacities)
+        return out.logits, nnx.as_pure(nnx.state(model, nnx.BatchStat))
+
+    _, (out, stats, _) = trained[0]
+    close(run(pack(*batch, rows=2 * CELLS)), (out.logits, stats), 1e-12)
+
+
+def test_the_order_of_points_changes_nothing(evaluate):
+    rng = np.random.default_rng(5)
+    points = rng.uniform(0, EXTENT[::-1], (BATCH, CELLS, 3))
+    count = np.array([CELLS, 90, 30, 1, 0, 70, 70, 70])
+    voxels = quick(
+        partial(voxelize, extent=EXTENT, voxel_size=1.0, origin=(0.0, 0.0, 0.0), capacity=CELLS)
+    )
+    shuffled = points.copy()
+    for b, size in enumerate(count):
+        shuffled[b, :size] = rng.permutation(points[b, :size])
+    one, other = voxels(points, count), voxels(shuffled, count)
+    assert 20 < int(one.n[0]) < CELLS  # some points share a voxel
+    jax.tree.map(np.testing.assert_array_equal, evaluate((), one)[1], evaluate((), other)[1])
+
+
+def test_the_order_of_the_batch_does_not_matter_in_evaluation(evaluate, batch, evaluated):
+    order = np.array([2, 0, 7, 5, 3, 1, 6, 4])
+    _, out, _ = evaluate((), pack(*(a[order] for a in batch)))
+    close(out.logits, evaluated[1].logits[order], 1e-12)
+    for got, want in zip(out.activity, evaluated[1].activity, strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[order]), got, want)
+
+
+class UnrolledConv(nnx.Module):
+    """A convolution that reads integers as D binary steps and sums what they give."""
+
+    def __init__(self, conv, levels):
+        self.conv, self.levels = conv, levels
+
+    def __call__(self, x, kmap):
+        bits = ilif_unroll_spikes(x.feats, self.levels)
+        y = self.conv(x.replace(feats=bits), kmap)
+        return y.replace(feats=y.feats.sum(axis=0))
+
+
+def test_unrolling_integers_to_binary_steps_keeps_logits_and_spikes(net, batch, evaluated):
+    def unrolled(model):
+        for stage in model.stages:
+            stage.down = UnrolledConv(stage.down, CONFIG.levels)
+            for block in stage.blocks:
+                for branch in (block.first, block.second, block.third):
+                    branch.conv = UnrolledConv(branch.conv, CONFIG.levels)
+        for branch in (model.stem.second, model.stem.third):
+            branch.conv = UnrolledConv(branch.conv, CONFIG.levels)
+
+    _, out, spikes = eval_program(net, unrolled)((), pack(*batch))
+    close(out.logits, evaluated[1].logits, 1e-11)
+    for (name, got), (_, want) in zip(spikes, evaluated[2], strict=True):
+        np.testing.assert_array_equal(got.feats, want.feats, err_msg=name)
+
+
+# --- what is recorded ---
+
+LAYERS = ["stem.first", "stem.second", "stem.third", "stage1.down"] + [
+    f"stage1.block0.{branch}" for branch in ("first", "second", "third")
+]
+
+
+def test_the_record_equals_a_loop_over_kernel_pairs(batch, dense, evaluated):
+    inputs, masks = dense.inputs, dense.masks
+    activity = evaluated[1].activity
+    assert [layer.name for layer in activity] == [*LAYERS, "head"]
+    assert [layer.spiking for layer in activity] == [False] + [True] * 6 + [False]
+    widths = [(3, 3)] * 3 + [(3, 4)] + [(4, 4)] * 4
+    assert [(layer.in_channels, layer.out_channels) for layer in activity] == widths
+    for layer in activity[:-1]:
+        x, mask = np.asarray(inputs[layer.name])[0], np.asarray(masks[layer.name])
+        for b in range(BATCH):
+            degree = pairs_of(mask[b], 2 if "down" in layer.name else 3)
+            s = x[b].sum(-1) if layer.spiking else 0 * degree
+            assert int(layer.sites[b]) == mask[b].sum(), layer.name
+            assert int(layer.pairs[b]) == degree.sum(), layer.name
+            assert int(layer.nonzero[b]) == (x[b][mask[b]] != 0).sum(), layer.name
+            assert int(layer.spikes[b]) == s.sum(), layer.name
+            assert int(layer.fanout[b]) == (s * degree).sum(), layer.name
+    head = activity[-1]  # the head of the mean: one product a sample
+    assert head.sites.tolist() == head.pairs.tolist() == [1] * BATCH
+
+
+def test_operations_are_sums_over_those_pairs(dense, evaluated):
+    inputs, masks = dense.inputs, dense.masks
+    activity = evaluated[1].activity
+    macs = acs = twin = 0
+    for layer in activity:
+        width = layer.out_channels
+        if layer.name == "head":
+            macs, twin = macs + BATCH * 4 * width, twin + BATCH * 4 * width
+            continue
+        for x, mask in zip(inputs[layer.name][0], masks[layer.name], strict=True):
+            degree = pairs_of(np.asarray(mask), 2 if "down" in layer.name else 3)
+            reads = degree.sum() * layer.in_channels * width
+            twin += reads
+            if layer.name == "stem.first":
+                macs += reads
+            else:
+                acs += (degree[..., None] * np.asarray(x)).sum() * width
+    got = synops(activity)
+    assert (got.macs, got.acs, got.dense_macs) == (macs / BATCH, acs / BATCH, twin / BATCH)
+    np.testing.assert_allclose(got.energy_mj, energy_mj(macs / BATCH, acs / BATCH))
+    real = [row.name for row in layer_synops(activity) if row.macs and not row.acs]
+    assert real == ["stem.first", "head"]
+
+
+def test_rates_and_spikes_of_every_population(dense, evaluated):
+    inputs, masks = dense.inputs, dense.masks
+    _, out, spikes = evaluated
+    assert [name for name, _ in spikes] == LAYERS[1:]
+    rates = firing_rates(out.activity, levels=4)
+    assert [row.name for row in rates] == LAYERS[1:]
+    for row, (name, s) in zip(rates, spikes, strict=True):
+        x = np.asarray(inputs[name])[0][np.asarray(masks[name])]
+        np.testing.assert_allclose(row.rate, (x != 0).mean())
+        np.testing.assert_allclose(row.mean_count, x.mean())
+        np.testing.assert_allclose(row.level_fraction, x.mean() / 4)
+        np.testing.assert_array_equal(np.asarray(s.feats)[np.asarray(s.valid)], x)
+        assert set(np.unique(s.feats)) <= {0, 1, 2, 3, 4}
+
+
+def test_overflow_is_everything_that_was_lost(batch):
+    """Sites of largest key find no row, and what is lost above is not missed below."""
+    grid, mask = batch
+    net = net_of(dataclasses.replace(CONFIG, channels=(4, 5)))
+    capacities = Capacities((CELLS, 5, 1), ("table",) * 3)
+    before = np.arange(BATCH, dtype=np.int32)
+
+    @quick
+    def run(x):  # the maps alone: the compiler drops the convolutions
+        _, out = net.model()((), x, capacities=capacities, record=True)
+        return out.overflow, [layer.sites for layer in out.activity]
+
+    overflow, sites = run(pack(grid, mask).replace(overflow=before))
+    lost = before.sum()
+    for rows in (5, 1):
+        mask = np.array(coarser(mask))
+        for one in mask:
+            gone = np.argwhere(one)[rows:]
+            lost += len(gone)
+            one[tuple(gone.T)] = False
+    assert lost > before.sum() + 10
+    assert int(overflow) == lost
+    assert sites[-2].tolist() == mask.sum((1, 2, 3)).tolist()
+
+
+# --- options ---
+
+
+def test_binary_spikes_deeper_stages_and_spikes_to_the_head_equal_dense(batch):
+    net = net_of(dataclasses.replace(CONFIG, depth=2, levels=1, spike_head=True))
+    _, out, spikes = eval_program(net)((), pack(*batch))
+    program = dense_program(net, integer_neuron, train=False, spike_head=True)
+    want = program(net.params, *batch, 1)
+    close(out.logits, want.logits)
+    assert sum("block1" in layer.name for layer in out.activity) == 3
+    assert {value for _, s in spikes for value in np.unique(s.feats).tolist()} == {0, 1}
+    head = out.activity[-1]
+    assert (head.name, head.spiking, spikes[-1][0]) == ("head", True, "head")
+    s, here = np.asarray(want.inputs["head"])[0], np.asarray(want.masks["head"])
+    assert head.fanout.tolist() == head.spikes.tolist() == s.sum((1, 2, 3, 4)).tolist()
+    assert head.sites.tolist() == here.sum((1, 2, 3)).tolist()
+    assert [row.name for row in layer_synops(out.activity) if row.macs] == ["stem.first"]
+
+
+def test_the_twin_of_four_stages_on_a_full_grid_equals_a_dense_net_in_float32():
+    config = E3DSNNConfig(2, (2, 3, 3, 4), 1, in_channels=3, num_classes=4, twin=True)
+    net = jax.tree.map(np.float32, net_of(config))
+    grid, mask = np.float32(clouds(1, (16, 16, 16))[0]), np.ones((1, 16, 16, 16), bool)
+    edges = (16, 8, 4, 2, 1)
+    capacities = Capacities(tuple(edge**3 for edge in edges), ("table",) * 5)
+    x = pack(grid, mask)
+
+    @quick
+    def run(x):
+        return net.model()((), x, capacities=capacities, record=True)[1]
+
+    out = run(x.replace(feats=np.float32(x.feats)))
+    want = dense_program(net, lambda: jax.nn.relu, train=False)(net.params, grid, mask)
+    assert out.logits.dtype == jnp.float32
+    np.testing.assert_allclose(out.logits, want.logits, rtol=1e-4, atol=1e-4)
+    assert max(float(x.max()) for x in want.inputs.values()) > 4  # no ceiling
+    total = synops(out.activity)
+    assert (total.acs, total.macs) == (0, total.dense_macs)
+    assert firing_rates(out.activity) == ()
+    full = [(3 * edge - 2) ** 3 for edge in edges]  # pairs of a kernel of 3 on a full grid
+    pairs = [full[0]] * 3
+    for above, here in zip(edges[:-1], full[1:], strict=True):
+        pairs += [above**3, here, here, here]
+    assert [int(layer.pairs[0]) for layer in out.activity] == [*pairs, 1]
+
+
+# --- time ---
+
+TIMED = dataclasses.replace(CONFIG, steps=2, beta=0.75)
+
+
+def test_steps_equal_the_loop_and_detach_changes_the_gradient_alone(batch):
+    """A static input in one, the same input at every step in the other: equal but for detach."""
+    grid, mask = batch
+    repeated = np.stack([grid] * TIMED.steps)
+    runs = []
+    for frames, detach in ((grid, True), (repeated, False)):
+        net = net_of(dataclasses.replace(TIMED, detach=detach))
+        program = train_program(net, record=True)
+        (_, (out, stats, state)), gradient = program(net.params, pack(frames, mask))
+        program = dense_program(net, integer_neuron, train=True, steps=TIMED.steps)
+        want = program(net.params, frames, mask, 4.0, TIMED.beta, detach)
+        close((out.logits, gradient), (want.logits, want.gradient))
+        close(stats, moved(net, want.moments))
+        assert len(state) == 6
+        runs.append((out, state, gradient))
+    (static, last, detached), (whole, after, through) = runs
+    close((static.logits, last), (whole.logits, after), 1e-12)
+    weights = (gradient["stem"]["conv"]["weight"] for gradient in (detached, through))
+    assert np.abs(np.subtract(*weights)).max() > 1e-3
+    assert static.activity[0].sites.tolist() == mask.sum((1, 2, 3)).tolist()  # encoded once
+    for one, other in zip(static.activity[1:], whole.activity[1:], strict=True):
+        assert one.fanout.tolist() == other.fanout.tolist()
+        assert one.sites.tolist() == other.sites.tolist()
+
+
+def test_chunks_with_a_carried_state_equal_the_whole_and_the_dense_loop(batch, evaluate):
+    _, mask = batch
+    grid, _ = clouds(BATCH, steps=(2,), seed=3)
+    net = net_of(TIMED)
+    run = eval_program(net, spikes=False)
+    after, whole, _ = run((), pack(grid, mask))
+    assert isinstance(after[0], ILIFState)
+    assert after[0].v.shape == (BATCH, CELLS, 3)
+    state = jax.tree.map(np.zeros_like, after)  # at rest
+    parts = []
+    for t in (0, 1):
+        state, out, _ = run(state, pack(grid[t : t + 1], mask))
+        parts.append(out)
+    close(np.mean([part.logits for part in parts], axis=0), whole.logits, 1e-12)
+    close(state, after, 1e-12)
+    for layer, *pieces in zip(whole.activity, *(part.activity for part in parts), strict=True):
+        assert layer.spikes.tolist() == sum(np.asarray(p.spikes) for p in pieces).tolist()
+    close(parts[0].logits, evaluate((), pack(grid[0], mask))[1].logits, 1e-12)  # stateless
+
+    program = dense_program(net, integer_neuron, train=False)
+    want = program(net.params, grid, mask, 4.0, TIMED.beta)
+    close(whole.logits, want.logits)
+    leakier = program(net.params, grid, mask, 4.0, 0.1)
+    assert np.abs(leakier.logits - want.logits).max() > 1e-3  # beta matters
+    for layer in whole.activity[:-1]:
+        x, here = np.asarray(want.inputs[layer.name]), np.asarray(want.masks[layer.name])
+        assert layer.sites.tolist() == (2 * here.sum((1, 2, 3))).tolist()
+        if layer.spiking:
+            assert layer.spikes.tolist() == x.sum((0, 2, 3, 4, 5)).tolist(), layer.name
+
+
+def test_beta_and_detach_are_nothing_at_one_step(batch):
+    def text(**options):
+        net = net_of(dataclasses.replace(CONFIG, **options))
+        return train_program(net).lower(net.params, pack(*batch)).as_text()
+
+    assert text(beta=0.1, detach=True) == text(beta=1.0, detach=False)
+
+
+# --- many devices ---
+
+
+def sharded_program(net, devices):
+    mesh = jax.make_mesh(
+        (devices,), ("data",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
+    )
+
+    def run(params, x, weights):
+        def loss(params):
+            model = net.model(params)
+            _, out = model((), x, train=True, axis_name="data", capacities=ROWS)
+            value = (out.logits * weights).sum() + (out.logits**2).sum()
+            return value, (out.logits, nnx.as_pure(nnx.state(model, nnx.BatchStat)))
+
+        (value, (logits, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        return *jax.lax.psum((value, gradient), "data"), stats, logits
+
+    return quick(
+        jax.shard_map(
+            run,
+            mesh=mesh,
+            in_specs=(P(), P("data"), P("data")),
+            out_specs=(P(), P(), P(), P("data")),
+            check_vma=False,
+        )
+    )
+
+
+@pytest.mark.parametrize("devices", [2, 8])
+def test_devices_equal_one(devices, net, batch, trained):
+    """On eight devices one holds the empty sample alone, another the single voxel."""
+    (loss, (out, stats, _)), gradient = trained
+    got = sharded_program(net, devices)(net.params, pack(*batch), WEIGHTS)
+    close(got, (loss, gradient, stats, out.logits), 1e-10)
+
+
+# --- mistakes ---
+
+
+def trace(config=CONFIG, *, channels=3, capacities=None, state=()):
+    """Build and trace, run nothing."""
+    x = pack(*clouds(2, (3, 4, 2), channels=channels))
+    return nnx.eval_shape(
+        lambda x: E3DSNN(config, rngs=nnx.Rngs(0))(state, x, capacities=capacities), x
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"levels": 0}, "levels must be at least 1; got 0"),
+        ({"steps": 0}, "steps must be at least 1; got 0"),
+        ({"stem": 0}, "stem must be at least 1; got 0"),
+        ({"depth": 0}, "depth must be at least 1; got 0"),
+        ({"in_channels": 0}, "in_channels must be at least 1; got 0"),
+        ({"num_classes": -1}, "num_classes must be at least 1; got -1"),
+        ({"channels": (4, 0)}, r"channels must be at least 1 in each stage.* got \(4, 0\)"),
+        ({"channels": ()}, "with one stage or more"),
+        ({"beta": 1.5}, r"beta must be in \[0, 1\]; got 1.5"),
+        ({"beta": -0.1}, r"beta must be in \[0, 1\]; got -0.1"),
+        ({"bn_decay": 1.0}, r"decay must be in \[0, 1\); got 1.0"),
+    ],
+)
+def test_bad_options_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        trace(dataclasses.replace(CONFIG, **options))
+
+
+def test_wrong_inputs_are_refused_with_the_fix():
+    with pytest.raises(ValueError, match=r"takes 3 point features; got 6. Build .* in_channels=6"):
+        trace(channels=6)
+    for rows, arithmetic in [((24,), ()), ((24, 2, 1), ()), ((24, 2), ("table",))]:
+        with pytest.raises(ValueError, match="capacities need 2 levels; got"):
+            trace(capacities=Capacities(rows, arithmetic))
+    with pytest.raises(ValueError, match="arithmetic must be one of pairs, table"):
+        trace(capacities=Capacities((24, 2), ("table", "dense")))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tau'"):
+        e3dsnn_t(tau=2.0, rngs=nnx.Rngs(0))
+    x = pack(*clouds(2, (3, 4, 2)))
+    integers = x.replace(feats=x.feats.astype(np.int32))
+    with pytest.raises(TypeError, match="features must be floating point; got int32"):
+        nnx.eval_shape(lambda x: E3DSNN(CONFIG, rngs=nnx.Rngs(0))((), x), integers)
+
+
+def test_without_capacities_no_site_can_be_lost():
+    _, out = trace()
+    assert out.logits.shape == (2, 4)
+    assert out.overflow.shape == ()
