@@ -37,6 +37,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, mesh: Mesh, *, read_only: bool = False):
+        if not read_only:
+            _make(folder)
         self._folder = folder
         self._sharding = NamedSharding(mesh, P())
         policies = ocp.checkpoint_managers
@@ -51,7 +53,7 @@ class Checkpoints:
             ]
         )
         options = ocp.CheckpointManagerOptions(
-            create=not read_only,
+            create=False,
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
             best_fn=lambda metrics: metrics[BEST],
@@ -177,11 +179,7 @@ class Checkpoints:
         ] + [f"{name}: unknown to the model" for name in found if name not in expected]
         if wrong:
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-            raise CheckpointError(
-                f"the checkpoint of step {step} in {self._folder} belongs to another model: "
-                + "; ".join(wrong[:5])
-                + more
-            )
+            raise self.unusable(step, f"belongs to another model: {'; '.join(wrong[:5])}{more}")
 
     def _check_room(self, step: int, size: int) -> None:
         free = shutil.disk_usage(self._folder).free
@@ -204,6 +202,10 @@ class Checkpoints:
         )
 
     def _damaged(self, step: int, error: Exception) -> CheckpointError:
+        return self.unusable(step, f"is damaged: {_cause(error)}")
+
+    def unusable(self, step: int, why: str) -> CheckpointError:
+        """The error about a checkpoint that `why`, with what to do about it."""
         older = [s for s in self.steps() if s < step]
         remedy = (
             f"Delete {self._folder / str(step)} to resume from step {older[-1]}"
@@ -211,9 +213,16 @@ class Checkpoints:
             else "There is no older one; start a new run"
         )
         return CheckpointError(
-            f"the checkpoint of step {step} in {self._folder} is damaged: {_cause(error)}. "
-            f"{remedy}."
+            f"the checkpoint of step {step} in {self._folder} {why.rstrip('.')}. {remedy}."
         )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise CheckpointError(f"cannot keep checkpoints in {folder}: {why}.") from error
 
 
 def _checks(progress: dict[str, Any], arrays: dict[str, Any]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Diverged(FloatingPointError):
-    """The loss or the gradient norm is no longer finite."""
+    """The loss, the gradient norm or the weights are no longer finite."""
 
 
 class CheckpointError(OSError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from snnjax.data import PointDataset
 from snnjax.train.errors import RunFolderError
@@ -123,10 +125,26 @@ def read_info(folder: Path) -> DatasetInfo:
     """Read `dataset.json`."""
     path = folder / "dataset.json"
     values = read_json(path)
-    try:
+    fields = [field.name for field in dataclasses.fields(DatasetInfo)]
+    if not isinstance(values, dict) or set(values) != set(fields):
+        wrong = f"its fields must be {', '.join(fields)}"
+    elif not _is_names(values["class_names"]):
+        wrong = "class_names must be a list of names"
+    elif bad := [name for name in fields[1:] if not _is_count(values[name])]:
+        wrong = f"{bad[0]} must be a whole number; got {values[bad[0]]!r}"
+    else:
         return DatasetInfo(**{**values, "class_names": tuple(values["class_names"])})
-    except (KeyError, TypeError) as error:
-        raise RunFolderError(f"{path} does not describe a data set: {error}.") from error
+    raise RunFolderError(
+        f"{path} does not describe a data set: {wrong}. Restore it, or start a new run."
+    )
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(n, str) for n in value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def check_info(folder: Path, info: DatasetInfo) -> None:

@@ -17,14 +17,19 @@ from snnjax.data import PointDataset
 from snnjax.train.checkpoint import Checkpoints
 from snnjax.train.errors import Diverged, Interrupted
 from snnjax.train.evaluate import Evaluation, evaluate_weights
-from snnjax.train.experiment import Experiment
+from snnjax.train.experiment import (
+    Experiment,
+    differences,
+    experiment_from_dict,
+    experiment_to_dict,
+)
 from snnjax.train.feed import Prepared, train_feed
 from snnjax.train.folder import resume_command
 from snnjax.train.interrupt import StopRequest
 from snnjax.train.plan import CapacityPlan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
-from snnjax.train.state import TrainState, evaluated
+from snnjax.train.state import TrainState, all_finite, evaluated
 from snnjax.train.step import StepMetrics
 from snnjax.train.writer import MetricsWriter
 
@@ -57,6 +62,30 @@ class Book:
     seconds: float = 0.0
     compiles: int = 0
     compile_seconds: float = 0.0
+
+
+def progress_of(book: Book, experiment: Experiment) -> dict[str, Any]:
+    """What a checkpoint records beside the state: the book, and whose it is."""
+    return {**dataclasses.asdict(book), "experiment": experiment_to_dict(experiment)}
+
+
+def book_of(progress: dict[str, Any], experiment: Experiment) -> Book:
+    """The book in a checkpoint's record.
+
+    Raises:
+      ValueError: the checkpoint was saved by another run than `experiment`, or is damaged; the
+        message completes "the checkpoint ...".
+    """
+    values = dict(progress)
+    owner = values.pop("experiment", None)
+    try:
+        book = Book(**values)
+        saved_by = experiment if owner is None else experiment_from_dict(owner)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"has a damaged progress record: {error}") from error
+    if lines := differences(saved_by, experiment):
+        raise ValueError(f"belongs to another run: {'; '.join(lines)}")
+    return book
 
 
 class _Pending(NamedTuple):
@@ -97,7 +126,8 @@ class Loop:
         """Train from `state` to the end of the run.
 
         Raises:
-          Diverged: loss or gradient norm are not finite; no checkpoint after that step exists.
+          Diverged: loss, gradient norm or weights are not finite; nothing of that step or a later
+            one is saved.
           Interrupted: a signal asked to stop; the step is saved.
           CheckpointError, RunFolderError: the disk refuses; the last checkpoint is intact.
         """
@@ -161,9 +191,13 @@ class Loop:
                 "and were left out (see `overflow` in metrics.jsonl)."
             )
         if not (math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])):
-            self._diverged(row)
+            self._diverged(
+                row["step"],
+                f"loss {row['loss']}, gradient norm {row['gradient_norm']}, learning rate "
+                f"{row['learning_rate']:.3g}",
+            )
 
-    def _diverged(self, row: dict[str, Any]) -> None:
+    def _diverged(self, step: int, what: str) -> None:
         self.writer.flush()
         self.checkpoints.wait()
         steps = self.checkpoints.steps()
@@ -171,10 +205,9 @@ class Loop:
             f"The checkpoint of step {steps[-1]} is kept" if steps else "No checkpoint was due yet"
         )
         raise Diverged(
-            f"training diverged at step {row['step']}: loss {row['loss']}, gradient norm "
-            f"{row['gradient_norm']}, learning rate {row['learning_rate']:.3g}. {kept} in "
-            f"{self.folder}. Lower optimiser.learning_rate, lengthen schedule.warmup or lower "
-            "optimiser.clip_norm, and start a new run."
+            f"training diverged at step {step}: {what}. {kept} in {self.folder}. Lower "
+            "optimiser.learning_rate, lengthen schedule.warmup or lower optimiser.clip_norm, and "
+            "start a new run."
         )
 
     def _evaluation_due(self) -> bool:
@@ -224,15 +257,17 @@ class Loop:
         return improved
 
     def _save(self, state: TrainState, carried: Book) -> None:
-        """Save this step; all metrics up to it are on disk and finite before."""
+        """Save this step; its weights, and all metrics up to it on disk, are finite before."""
         self._drain(0)
+        if not all_finite(state):  # a finite loss may come before the update that breaks them
+            self._diverged(self.book.step, "weights or norm statistics are not finite")
         self.writer.flush()
         self._account(carried)
         fresh = self.book.evaluated == self.book.step
         self.checkpoints.save(
             self.book.step,
             state,
-            dataclasses.asdict(self.book),
+            progress_of(self.book, self.experiment),
             accuracy=self.book.test_accuracy if fresh else None,
         )
         self._last_row = time.perf_counter()

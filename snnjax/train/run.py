@@ -11,7 +11,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
-from snnjax.train.errors import CheckpointError, RunFolderError
+from snnjax.train.errors import RunFolderError
 from snnjax.train.experiment import Experiment
 from snnjax.train.finish import finish
 from snnjax.train.folder import (
@@ -22,7 +22,7 @@ from snnjax.train.folder import (
     reopen_folder,
     write_info,
 )
-from snnjax.train.loop import Book, Loop
+from snnjax.train.loop import Book, Loop, book_of
 from snnjax.train.mesh import check_divisible, data_mesh
 from snnjax.train.plan import read_plan, scan, write_plan
 from snnjax.train.programs import Programs
@@ -60,7 +60,7 @@ def train(
     Raises:
       ValueError, TypeError: the configuration, the data or their combination is impossible.
       RunFolderError, CheckpointError: the folder cannot be used, or the disk is full.
-      Diverged: loss or gradients are not finite; the last good checkpoint is kept.
+      Diverged: loss, gradients or weights are not finite; the last good checkpoint is kept.
       Interrupted: Ctrl-C or SIGTERM; the last step is saved.
     """
     quiet_orbax()
@@ -89,7 +89,7 @@ def train(
         plan = read_plan(folder / "buckets.json")
         reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")
         with contextlib.closing(Checkpoints(folder / "checkpoints", mesh)) as checkpoints:
-            state, book = _restore(checkpoints, state)
+            state, book = _restore(checkpoints, state, experiment)
             cut_metrics(folder / "metrics.jsonl", book.step)
             if resume:
                 reporter.say(f"resuming after step {book.step}")
@@ -113,15 +113,17 @@ def train(
         return finish(loop, state, info)
 
 
-def _restore(checkpoints: Checkpoints, state: TrainState) -> tuple[TrainState, Book]:
+def _restore(
+    checkpoints: Checkpoints, state: TrainState, experiment: Experiment
+) -> tuple[TrainState, Book]:
     step = checkpoints.pick("last")
     if step is None:
         return state, Book()
-    state, book = checkpoints.restore(step, state)
+    state, progress = checkpoints.restore(step, state)
     try:
-        return state, Book(**book)
-    except TypeError as error:
-        raise CheckpointError(f"the progress record of step {step} is damaged: {error}.") from error
+        return state, book_of(progress, experiment)
+    except ValueError as error:
+        raise checkpoints.unusable(step, str(error)) from error
 
 
 @contextlib.contextmanager
@@ -132,7 +134,11 @@ def _locked(folder: Path) -> Iterator[None]:
     except ImportError:  # no such lock on Windows
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    try:
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise RunFolderError(f"cannot write in {folder}: {error.strerror}.") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -19,6 +19,7 @@ from snnjax.train.errors import CheckpointError
 from snnjax.train.evaluate import evaluate_weights
 from snnjax.train.experiment import Experiment
 from snnjax.train.folder import DatasetInfo, read_experiment, read_info
+from snnjax.train.loop import book_of
 from snnjax.train.mesh import data_mesh
 from snnjax.train.plan import fit_evaluation, fitting_capacities, read_plan
 from snnjax.train.programs import Programs
@@ -104,7 +105,11 @@ def restore(
         step = checkpoints.pick(checkpoint)
         if step is None:
             raise CheckpointError(f"{folder} has no checkpoint yet; resume its training.")
-        state, _ = checkpoints.restore(step, template)
+        state, progress = checkpoints.restore(step, template)
+        try:
+            book_of(progress, experiment)
+        except ValueError as error:
+            raise checkpoints.unusable(step, str(error)) from error
     return Restored(experiment, info, spec, evaluated(state), step)
 
 

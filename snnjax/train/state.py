@@ -67,6 +67,14 @@ def evaluated(state: TrainState) -> Weights:
     return state.weights if state.ema is None else state.ema
 
 
+@jax.jit
+def all_finite(state: TrainState) -> Array:
+    """Whether weights, norm statistics and their running average hold numbers only, bool []."""
+    leaves = jax.tree.leaves((state.weights, state.ema))
+    kept = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in kept]))
+
+
 def update_average(average: Weights, weights: Weights, step: Array, decay: float) -> Weights:
     """One step of the running average, with the usual warm-up of the decay.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -22,13 +23,15 @@ def read_json(path: Path) -> Any:
     """Read a JSON file of a run folder.
 
     Raises:
-      RunFolderError: it is missing or not JSON; the message names the file and the line.
+      RunFolderError: it is missing, unreadable or not JSON; the message names file and line.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunFolderError(f"{path} is missing, so {path.parent} is not a run folder.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise RunFolderError(f"cannot read {path}: {error.strerror or error}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise RunFolderError(
             f"{path}{line}: not JSON ({error}). Restore the file, or start a new run."
@@ -57,13 +60,19 @@ class MetricsWriter:
 
     def __init__(self, path: Path, *, flush_seconds: float = 1.0):
         self._path = path
-        self._file = path.open("a", encoding="utf-8")
+        try:
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise self._refused(error) from error
         self._flush_seconds = flush_seconds
         self._flushed = time.monotonic()
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row."""
-        self._file.write(json.dumps(plain(row)) + "\n")
+        try:
+            self._file.write(json.dumps(plain(row)) + "\n")
+        except OSError as error:
+            raise self._refused(error) from error
         if time.monotonic() - self._flushed > self._flush_seconds:
             self.flush()
 
@@ -73,9 +82,7 @@ class MetricsWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise RunFolderError(
-                f"cannot write {self._path}: {error.strerror}. Make room, then resume the run."
-            ) from error
+            raise self._refused(error) from error
         self._flushed = time.monotonic()
 
     def close(self) -> None:
@@ -84,7 +91,12 @@ class MetricsWriter:
             try:
                 self.flush()
             finally:
-                self._file.close()
+                with contextlib.suppress(OSError):  # told by `flush`
+                    self._file.close()
+
+    def _refused(self, error: OSError) -> RunFolderError:
+        why = error.strerror or error
+        return RunFolderError(f"cannot write {self._path}: {why}. Make room, then resume the run.")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -97,7 +109,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             break
-        if not isinstance(row, dict):
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
             break
         rows.append(row)
     return rows
@@ -109,7 +121,7 @@ def cut_metrics(path: Path, step: int) -> int:
     Returns:
       How many rows stay.
     """
-    rows = [row for row in read_metrics(path) if row.get("step", 0) <= step]
+    rows = [row for row in read_metrics(path) if row["step"] <= step]
     _replace(path, "".join(json.dumps(row) + "\n" for row in rows))
     return len(rows)
 

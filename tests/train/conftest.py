@@ -36,6 +36,12 @@ def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "tiny", tiny)
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than the tiny run; fixtures of a wider scope draw."""
+    monkeypatch.setattr("snnjax.viz.write_report", lambda folder, *_: Path(folder) / "report.html")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The folder and the summary of a tiny run that nothing disturbed. Do not write into it."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gc
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from snnjax.train import CheckpointError, TrainState, Weights, data_mesh
-from snnjax.train.checkpoint import Checkpoints, quiet_orbax
+from snnjax.train.checkpoint import Checkpoints, fingerprint, quiet_orbax
 from snnjax.train.mesh import replicate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,6 +158,60 @@ def test_a_write_that_the_system_refuses_leaves_the_last_intact(tmp_path: Path) 
         assert [p.name for p in folder.iterdir()] == ["1"]  # the debris is gone
 
 
+def test_a_step_that_fails_in_the_writing_thread_is_told_once_it_is_known(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when orbax commits, after `save` returned."""
+    import orbax.checkpoint as ocp
+
+    checkpoints.save(1, state_of(1), {"step": 1})
+    checkpoints.wait()
+
+    async def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.StandardCheckpointHandler, "async_save", full)
+        message = r"cannot write .*No space left on device.*step 1 is intact; make room"
+        with pytest.raises(CheckpointError, match=message):  # noqa: PT012 - whichever comes first
+            checkpoints.save(2, state_of(2), {"step": 2})
+            checkpoints.wait()
+    assert same(checkpoints.restore(1, state_of(0))[0], state_of(1))
+
+
+def test_strangers_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    quiet_orbax()
+    folder = tmp_path / "checkpoints"
+    with closing(Checkpoints(folder, data_mesh(1))) as first:
+        first.save(4, state_of(4), {"step": 4})
+    (folder / "notes.txt").write_text("mine")
+    (folder / "old").mkdir()
+    with closing(Checkpoints(folder, data_mesh(1))) as second:
+        assert second.steps() == [4]
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("not a folder")
+    with pytest.raises(CheckpointError, match=r"cannot keep .*checkpoints: it is a file"):
+        Checkpoints(tmp_path / "checkpoints", data_mesh(1))
+
+
+def test_a_reader_creates_and_deletes_nothing(tmp_path: Path) -> None:
+    quiet_orbax()
+    folder = tmp_path / "checkpoints"
+    with closing(Checkpoints(folder, data_mesh(1))) as writer:
+        writer.save(1, state_of(1), {"step": 1})
+        writer.save(2, state_of(2), {"step": 2})
+    debris = folder / "3.orbax-checkpoint-tmp"
+    debris.mkdir()
+    before = sorted(path for path in folder.rglob("*"))
+    with closing(Checkpoints(folder, data_mesh(1), read_only=True)) as reader:
+        assert reader.steps() == [1, 2]
+        assert same(reader.restore(1, state_of(0))[0], state_of(1))
+    assert sorted(path for path in folder.rglob("*")) == before
+
+
 def damaged_files(folder: Path) -> list[Path]:
     """Every file of a checkpoint that holds something."""
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_size > 0)
@@ -171,29 +226,73 @@ def flipped(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 0x10]) + content[middle + 1 :]
 
 
+def emptied(content: bytes) -> bytes:
+    return content[:0]
+
+
+def deleted(content: bytes) -> None:
+    del content
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of tensorstore
-@pytest.mark.parametrize("damage", [half, flipped])
+@pytest.mark.parametrize("damage", [half, flipped, emptied, deleted])
 def test_damage_is_reported_or_harmless(
-    checkpoints: Checkpoints, tmp_path: Path, damage: Callable[[bytes], bytes]
+    tmp_path: Path, damage: Callable[[bytes], bytes | None]
 ) -> None:
     """Each file of a checkpoint in turn: never a wrong state, never another error."""
-    for step in (1, 2):
-        checkpoints.save(step, state_of(step), {"step": step})
-    checkpoints.wait()
+    quiet_orbax()
+    folder = tmp_path / "checkpoints"
+    with closing(Checkpoints(folder, data_mesh(1))) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, state_of(step), {"step": step})
     reported: list[str] = []
-    for path in damaged_files(tmp_path / "checkpoints" / "2"):
+    for path in damaged_files(folder / "2"):
         whole = path.read_bytes()
-        path.write_bytes(damage(whole))
-        try:
-            state, _ = checkpoints.restore(2, state_of(0))
-        except CheckpointError as error:
-            reported.append(str(error))
-        else:
-            assert same(state, state_of(2)), path
+        content = damage(whole)
+        path.unlink() if content is None else path.write_bytes(content)
+        with closing(Checkpoints(folder, data_mesh(1), read_only=True)) as reader:
+            try:
+                state, progress = reader.restore(2, state_of(0))
+            except CheckpointError as error:
+                reported.append(str(error))
+            else:
+                assert same(state, state_of(2)), path
+                assert progress == {"step": 2}
+            assert same(reader.restore(1, state_of(0))[0], state_of(1))
         path.write_bytes(whole)
     assert len(reported) >= 4
     assert all("the checkpoint of step 2" in text for text in reported)
-    assert all("to resume from step 1" in text for text in reported)
-    assert same(checkpoints.restore(2, state_of(0))[0], state_of(2))
+    assert all(f"Delete {folder / '2'} to resume from step 1" in text for text in reported)
+    with closing(Checkpoints(folder, data_mesh(1), read_only=True)) as reader:
+        assert same(reader.restore(2, state_of(0))[0], state_of(2))
     time.sleep(0.1)  # late complaints of the reading threads belong to this test
     gc.collect()
+
+
+def test_the_only_checkpoint_has_no_older_one(checkpoints: Checkpoints) -> None:
+    checkpoints.save(5, state_of(5), {"step": 5})
+    checkpoints.wait()
+    with pytest.raises(CheckpointError, match="There is no older one; start a new run"):
+        checkpoints.restore(5, state_of(5, width=20))
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        jnp.arange(6.0),
+        jnp.arange(6, dtype=jnp.int32),
+        jnp.arange(6, dtype=jnp.bfloat16),
+        jnp.array([True, False, True, True, False, True]),
+        jnp.arange(6, dtype=jnp.uint8),
+    ],
+)
+def test_any_changed_bit_changes_the_fingerprint(leaf: jax.Array) -> None:
+    other = jnp.ones(3)
+    before = int(fingerprint([other, leaf]))
+    raw = np.asarray(leaf)
+    for byte in range(raw.nbytes):
+        for bit in range(1 if raw.dtype == bool else 8):
+            changed = raw.copy()
+            changed.view(np.uint8)[byte] ^= 1 << bit
+            assert int(fingerprint([other, jnp.asarray(changed)])) != before
+    assert int(fingerprint([leaf, other])) != before

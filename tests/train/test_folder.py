@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import json
 import os
 import sys
 from pathlib import Path
@@ -29,6 +31,15 @@ def test_taken_names_get_a_number(tmp_path: Path) -> None:
     assert names == ["tiny-3", "tiny-3-2", "tiny-3-3"]
     assert read_experiment(tmp_path / "tiny-3") == experiment
     assert reopen_folder(experiment, None).name == "tiny-3-3"
+
+
+def test_the_newest_of_equal_names_is_resumed(tmp_path: Path) -> None:
+    """Newest by its configuration, which a resume touches; folders without one do not count."""
+    experiment = tiny_experiment(tmp_path)
+    folders = [create_folder(experiment, None) for _ in range(3)]
+    os.utime(folders[0] / "config.json", (2e9, 2e9))
+    (folders[2] / "config.json").unlink()
+    assert reopen_folder(experiment, None) == folders[0]
 
 
 def test_a_given_folder_may_exist_but_hold_no_run(tmp_path: Path) -> None:
@@ -60,6 +71,21 @@ def test_a_read_only_root_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(Path, "touch", refuse)
     with pytest.raises(RunFolderError, match=r"cannot write in .*Permission denied"):
         create_folder(tiny_experiment(root), None)
+
+
+def test_a_run_on_a_disk_that_became_read_only_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = create_folder(tiny_experiment(tmp_path), None)
+    before = (folder / "config.json").read_bytes()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("snnjax.train.writer.os.replace", refuse)
+    with pytest.raises(RunFolderError, match=r"cannot write .*config\.json: Read-only file system"):
+        reopen_folder(None, folder)
+    assert (folder / "config.json").read_bytes() == before
 
 
 def test_another_configuration_is_named_field_by_field(tmp_path: Path) -> None:
@@ -99,6 +125,41 @@ def test_a_config_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"lr": 3}')
     with pytest.raises(RunFolderError, match="does not describe an experiment: unknown field 'lr'"):
         read_experiment(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "null", '{"epochs": NaN}', "{" * 5000, "\xff"])
+def test_a_damaged_config_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(RunFolderError, match=r"config\.json"):
+        reopen_folder(None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_names": "abc"}, "class_names must be a list of names"),
+        ({"class_names": []}, "class_names must be a list of names"),
+        ({"class_names": [1, 2]}, "class_names must be a list of names"),
+        ({"in_channels": "3"}, "in_channels must be a whole number; got '3'"),
+        ({"train_size": -1}, "train_size must be a whole number; got -1"),
+        ({"colour": 1}, "its fields must be class_names, in_channels"),
+    ],
+)
+def test_a_damaged_description_of_the_data_is_named(
+    tmp_path: Path, changes: dict, message: str
+) -> None:
+    write_info(tmp_path, DatasetInfo(("a", "b"), 3, 10, 4, 0))
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(RunFolderError, match=f"{message}.*Restore it, or start a new run"):
+        read_info(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{}"])
+def test_json_of_something_else_describes_no_data(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(RunFolderError, match="does not describe a data set: its fields must be"):
+        read_info(tmp_path)
 
 
 def test_changed_data_are_named(tmp_path: Path) -> None:

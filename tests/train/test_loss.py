@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,3 +21,36 @@ def test_against_numpy(smoothing: float) -> None:
 def test_wrong_shapes_are_named() -> None:
     with pytest.raises(ValueError, match=r"got \(2, 3\) and \(3,\)"):
         cross_entropy(jnp.zeros((2, 3)), jnp.zeros(3, jnp.int32))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_smoothing_has_the_closed_form(smoothing: float) -> None:
+    """With one logit a and K - 1 zeros: log(e^a + K - 1) - a (1 - s + s / K)."""
+    a, classes = 2.0, 5
+    logits = jnp.zeros((1, classes)).at[0, 3].set(a)
+    got = float(cross_entropy(logits, jnp.array([3]), smoothing=smoothing)[0])
+    want = np.log(np.exp(a) + classes - 1) - a * (1 - smoothing + smoothing / classes)
+    assert got == pytest.approx(want, rel=1e-6)
+
+
+def test_the_least_loss_under_smoothing_is_the_entropy_of_the_target() -> None:
+    q = np.full(4, 0.05)
+    q[1] += 0.8
+    loss = cross_entropy(jnp.log(jnp.asarray(q))[None], jnp.array([1]), smoothing=0.2)
+    assert float(loss[0]) == pytest.approx(-(q * np.log(q)).sum(), rel=1e-6)
+
+
+def test_double_logits_stay_double_and_half_ones_are_raised() -> None:
+    with jax.enable_x64(True):
+        logits = jnp.array([[1e-9, 0.0, 0.0]], jnp.float64)
+        loss = cross_entropy(logits, jnp.array([0]))
+        assert loss.dtype == jnp.float64
+        want = np.log(np.exp(1e-9) + 2) - 1e-9
+        np.testing.assert_allclose(loss, [want], rtol=1e-14)
+    half = cross_entropy(jnp.zeros((1, 3), jnp.bfloat16), jnp.array([0]))
+    assert half.dtype == jnp.float32
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    loss = cross_entropy(jnp.array([[1e4, -1e4], [1e4, -1e4]]), jnp.array([0, 1]))
+    np.testing.assert_allclose(loss, [0.0, 2e4])

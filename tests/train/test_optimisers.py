@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
+from snnjax.models import e3dsnn_t
 from snnjax.train import OptimiserConfig, build_optimiser
 from snnjax.train.optimisers import decay_mask
 
@@ -81,3 +85,58 @@ def test_vectors_and_scalars_are_not_decayed() -> None:
     shapes = {"k1": (4, 8), "k3": (27, 4, 8), "bias": (8,), "beta": ()}
     mask = decay_mask({name: jnp.zeros(shape) for name, shape in shapes.items()})
     assert mask == {"k1": True, "k3": True, "bias": False, "beta": False}
+
+
+def test_decay_touches_the_kernels_of_the_real_network_only() -> None:
+    model = nnx.eval_shape(lambda: e3dsnn_t(3, 10, rngs=nnx.Rngs(0)))
+    params = nnx.as_pure(nnx.split(model, nnx.Param, ...)[1])
+    decayed, kept = set(), set()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(decay_mask(params)):
+        (decayed if leaf else kept).add(jax.tree_util.keystr(path[-1:], simple=True))
+    assert decayed == {"kernel", "weight"}
+    assert kept == {"bias", "scale", "shift"}
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_decay_without_gradient_shrinks_kernels_and_nothing_else(name: Literal["adamw", "sgd"]):
+    config = OptimiserConfig(name, 0.1, 0.5, 0.0, clip_norm=0.0)
+    optimiser = build_optimiser(config, lambda _: jnp.float32(0.1))
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimiser.update(nothing, optimiser.init(params), params)
+    np.testing.assert_allclose(updates["kernel"], -0.1 * 0.5 * PARAMS["kernel"], rtol=1e-6)  # pyright: ignore
+    np.testing.assert_array_equal(updates["scale"], np.zeros(2))  # pyright: ignore
+
+
+def test_coupled_decay_is_scaled_by_momentum_and_decoupled_is_not() -> None:
+    """Ten updates without gradient: sgd accumulates the decay, adamw takes w (1 - rate wd)^t."""
+    final = {}
+    names: tuple[Literal["sgd", "adamw"], ...] = ("sgd", "adamw")
+    for name in names:
+        optimiser = build_optimiser(
+            OptimiserConfig(name, 0.1, 0.1, 0.9, clip_norm=0.0), lambda _: jnp.float32(0.1)
+        )
+        params = {"kernel": jnp.ones((1, 1))}
+        state = optimiser.init(params)
+        for _ in range(10):
+            updates, state = optimiser.update({"kernel": jnp.zeros((1, 1))}, state, params)
+            params = optax.apply_updates(params, updates)
+        final[name] = float(params["kernel"][0, 0])  # pyright: ignore
+    w, buffer = 1.0, 0.0
+    for _ in range(10):
+        buffer = 0.9 * buffer + 0.1 * w
+        w -= 0.1 * buffer
+    assert final["adamw"] == pytest.approx(0.99**10, rel=1e-5)
+    assert final["sgd"] == pytest.approx(w, rel=1e-5)
+    assert final["sgd"] < final["adamw"]
+
+
+@pytest.mark.parametrize(("norm", "factor"), [(0.5, 1.0), (2.0, 1.0), (8.0, 0.25)])
+def test_clipping_shortens_long_gradients_only(norm: float, factor: float) -> None:
+    """The norm is that of all leaves together."""
+    config = OptimiserConfig("sgd", 1.0, 0.0, 0.0, clip_norm=2.0)
+    optimiser = build_optimiser(config, lambda _: jnp.float32(1.0))
+    g = {"a": jnp.full((2, 2), norm * 0.3), "b": jnp.array([norm * 0.8])}  # 4 * 0.09 + 0.64 = 1
+    updates, _ = optimiser.update(g, optimiser.init(g), g)
+    for key, value in g.items():
+        np.testing.assert_allclose(updates[key], -factor * value, rtol=1e-5)  # pyright: ignore

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,15 +22,14 @@ from snnjax.train import (
     Diverged,
     Interrupted,
     ModelConfig,
+    OptimiserConfig,
     RunFolderError,
-    evaluate,
-    load,
-    predict,
     read_run,
     restore,
     train,
 )
 from snnjax.train.checkpoint import Checkpoints
+from snnjax.train.plan import CapacityPlan, read_plan
 from snnjax.train.writer import MetricsWriter
 from tests.train.tiny import Tiny, tiny_experiment
 
@@ -158,6 +160,45 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(
     assert (last["step"], last["loss"]) == (6, None)
 
 
+def test_a_rate_far_too_high_ends_in_a_remedy(tmp_path: Path) -> None:
+    """The loss grows for some steps before it leaves the numbers: what is kept is finite."""
+    optimiser = OptimiserConfig(learning_rate=1e9)
+    experiment = tiny_experiment(tmp_path, optimiser=optimiser, checkpoint_every=1)
+    message = "Lower optimiser.learning_rate, lengthen schedule.warmup .*start a new run"
+    with pytest.raises(Diverged, match=message) as caught:
+        train(experiment, progress=False)
+    step = int(re.findall(r"diverged at step (\d+)", str(caught.value))[0])
+    kept = [int(p.name) for p in (tmp_path / "tiny-0" / "checkpoints").iterdir()]
+    assert max(kept, default=0) < step
+    for number in kept:
+        weights = restore(tmp_path / "tiny-0", checkpoint=number).weights
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))
+
+
+def test_an_update_that_breaks_the_weights_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own loss is finite, and statistics of norms are not read in training at all."""
+
+    class Breaking(Tiny):
+        def _moments(self, h, valid, axis_name):
+            moments = super()._moments(h, valid, axis_name)
+            self.mean[...] = jax.numpy.where(self.seen[...] >= 4, np.nan, self.mean[...])
+            return moments
+
+    def breaking(in_channels, num_classes, *, levels, rngs, **_):
+        return Breaking(in_channels, num_classes, levels=levels, rngs=rngs)
+
+    monkeypatch.setitem(MODELS, "breaking", breaking)
+    experiment = tiny_experiment(tmp_path, model=ModelConfig(name="breaking"), ema=0.0)
+    message = (
+        r"step 4: weights or norm statistics are not finite\. The checkpoint of step 3 is kept"
+    )
+    with pytest.raises(Diverged, match=message):
+        train(experiment, progress=False)
+    assert restore(tmp_path / "tiny-0").step == 3
+
+
 def test_a_full_disk_stops_the_run_and_loses_nothing(
     finished: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +216,144 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
 
 
+def test_a_write_that_fails_in_the_background_stops_the_run_and_loses_nothing(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import orbax.checkpoint as ocp
+
+    begin, calls = ocp.StandardCheckpointHandler.async_save, []
+
+    async def filling(self: Any, *args: Any, **options: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return await begin(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.StandardCheckpointHandler, "async_save", filling)
+        message = r"No space left on device.*checkpoint of step 4 is intact; make room, then resume"
+        with pytest.raises(CheckpointError, match=message):
+            train(tiny_experiment(tmp_path), progress=False)
+    assert restore(tmp_path / "tiny-0").step == 4
+    train(tiny_experiment(tmp_path), resume=True, progress=False)
+    assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
+    assert rows(tmp_path / "tiny-0") == rows(finished[0])
+
+
+def copy_of(folder: Path, root: Path) -> Path:
+    return Path(shutil.copytree(folder, root / "tiny-0"))
+
+
+def last_array_file(folder: Path, step: int) -> Path:
+    files = [p for p in (folder / "checkpoints" / str(step) / "state").rglob("*") if p.is_file()]
+    return max(files, key=lambda path: path.stat().st_size)
+
+
+def test_following_the_advice_about_a_damaged_checkpoint_ends_as_the_run_did(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = copy_of(finished[0], tmp_path)
+    damaged = last_array_file(folder, 12)
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"the checkpoint of step 12 .* is damaged") as caught:
+        train(None, run_folder=folder, resume=True, progress=False)
+    advice = re.findall(r"Delete (\S+) to resume from step (\d+)", str(caught.value))[0]
+    shutil.rmtree(advice[0])
+    assert restore(folder).step == int(advice[1]) < 12
+    train(None, run_folder=folder, resume=True, progress=False)
+    assert arrays(folder) == arrays(finished[0])
+    assert rows(folder) == rows(finished[0])
+
+
+def test_a_checkpoint_of_another_run_is_refused(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Its arrays fit and its checksums agree, but it was saved under another configuration."""
+    folder = copy_of(finished[0], tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"seed": 7, "epochs": 4}))
+    message = (
+        r"the checkpoint of step 12 .* belongs to another run: epochs: the run has 3, now 4; "
+        r"seed: the run has 0, now 7\. Delete .*12 to resume from step"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        train(None, run_folder=folder, resume=True, progress=False)
+    with pytest.raises(CheckpointError, match=message):
+        restore(folder)
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wider(in_channels, num_classes, *, levels, rngs, **_):
+        return Tiny(in_channels + 0, num_classes + 1, levels=levels, rngs=rngs)
+
+    monkeypatch.setitem(MODELS, "tiny", wider)
+    folder = copy_of(finished[0], tmp_path)
+    message = r"step 12 .*another model: .*bias: \(12,\), the model needs \(13,\).*Delete .*12 to"
+    with pytest.raises(CheckpointError, match=message):
+        train(None, run_folder=folder, resume=True, progress=False)
+
+
+@pytest.mark.parametrize("name", ["config.json", "dataset.json", "buckets.json"])
+def test_a_damaged_file_of_a_run_is_named_before_anything_is_lost(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, name: str
+) -> None:
+    folder = copy_of(finished[0], tmp_path)
+    whole = (folder / name).read_bytes()
+    metrics = (folder / "metrics.jsonl").read_bytes()
+    for content in (whole[: len(whole) // 2], b"[]", b""):
+        (folder / name).write_bytes(content)
+        with pytest.raises(RunFolderError, match=name.replace(".", r"\.")):
+            train(None, run_folder=folder, resume=True, progress=False)
+    assert (folder / "metrics.jsonl").read_bytes() == metrics
+    (folder / name).write_bytes(whole)
+    assert restore(folder).step == 12
+
+
+def test_an_unknown_field_of_a_run_is_named_with_the_nearest(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = copy_of(finished[0], tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"epoch": 3}))
+    with pytest.raises(RunFolderError, match="unknown field 'epoch'; did you mean 'epochs'"):
+        train(None, run_folder=folder, resume=True, progress=False)
+
+
+def test_a_lock_that_cannot_be_made_is_told(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = copy_of(finished[0], tmp_path)
+    (folder / ".lock").unlink()
+    (folder / ".lock").mkdir()
+    with pytest.raises(RunFolderError, match=r"cannot write in .*: Is a directory"):
+        train(None, run_folder=folder, resume=True, progress=False)
+
+
+def test_a_stop_before_the_first_step_can_be_resumed(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes while the first batch is prepared."""
+    from snnjax.train import loop
+
+    feed = loop.train_feed
+
+    def interrupted(*args: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return feed(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_feed", interrupted)
+        with pytest.raises(Interrupted, match="stopped after step 0, which is saved"):
+            train(tiny_experiment(tmp_path), progress=False)
+    train(tiny_experiment(tmp_path), resume=True, progress=False)
+    assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
+    assert rows(tmp_path / "tiny-0") == rows(finished[0])
+
+
 def test_overflow_is_counted_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -190,16 +369,21 @@ def test_each_bucket_is_compiled_once_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Training batches alternate between two buckets; all test batches share one."""
-    choose, calls = Buckets.choose, []
+    calls = []
 
-    def alternate(self: Buckets, counts: np.ndarray) -> Capacities:
-        chosen = choose(self, counts)
-        if len(self.choices) == 1:
-            return chosen
-        calls.append(counts)
-        return dataclasses.replace(chosen, rows=(80 + 8 * (len(calls) % 2), *chosen.rows[1:]))
+    class Alternating(Buckets):
+        def choose(self, counts: np.ndarray) -> Capacities:
+            chosen = super().choose(counts)
+            calls.append(counts)
+            return dataclasses.replace(chosen, rows=(80 + 8 * (len(calls) % 2), *chosen.rows[1:]))
 
-    monkeypatch.setattr("snnjax.train.feed.Buckets.choose", alternate)
+    def read(path: Path) -> CapacityPlan:
+        plan = read_plan(path)
+        return dataclasses.replace(
+            plan, training=Alternating(plan.training.choices, plan.training.cells)
+        )
+
+    monkeypatch.setattr("snnjax.train.run.read_plan", read)
     experiment = tiny_experiment(tmp_path, epochs=1, evaluate_every=5)
     summary = train(experiment, progress=True)
     said = capsys.readouterr().err
@@ -244,6 +428,28 @@ def test_a_batch_larger_than_the_split_is_refused(tmp_path: Path) -> None:
         train(dataclasses.replace(base, data=data), progress=False)
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("absent/folder", r"the data folder .*absent/folder does not exist"),
+        ("shapes3", "did you mean 'shapes3d'"),
+    ],
+)
+def test_missing_data_are_told_and_leave_no_folder(
+    tmp_path: Path, source: str, message: str
+) -> None:
+    base = tiny_experiment(tmp_path / "runs")
+    data = dataclasses.replace(base.data, source=source)
+    with pytest.raises(ValueError, match=message):
+        train(dataclasses.replace(base, data=data), progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_experiment_is_refused() -> None:
+    with pytest.raises(TypeError, match="only with resume=True"):
+        train(None)
+
+
 def test_labels_out_of_range_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = BatchSource.__getitem__
 
@@ -263,74 +469,3 @@ def test_a_folder_serves_one_process(finished: tuple[Path, dict[str, Any]], tmp_
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(RunFolderError, match="in use by another process"):
             train(None, run_folder=folder, resume=True, progress=False)
-
-
-def test_evaluate_repeats_the_summary(finished: tuple[Path, dict[str, Any]]) -> None:
-    folder, summary = finished
-    result = evaluate(folder)
-    for name in ("test_accuracy", "test_loss", "synops", "energy_mj", "firing_rate", "parameters"):
-        assert result[name] == pytest.approx(summary[name], rel=1e-6), name
-    assert result["checkpoint"] == 12
-    best = evaluate(folder, checkpoint="best")
-    assert best["test_accuracy"] == summary["best_test_accuracy"]
-    assert best["checkpoint"] == summary["best_step"]
-
-
-def test_the_average_is_what_is_loaded(finished: tuple[Path, dict[str, Any]]) -> None:
-    """Its accuracy by hand, batch by batch, is that of the summary."""
-    from snnjax.data import load_dataset
-    from snnjax.train.plan import fitting_capacities, test_batches
-    from snnjax.train.step import to_voxels
-
-    folder, summary = finished
-    experiment, model = load(folder)
-    assert isinstance(model, Tiny)
-    dataset = load_dataset("shapes3d", "test", points=64, size=24)
-    right = 0
-    for batch in test_batches(experiment.data, dataset):
-        x = to_voxels(batch.points, batch.count, 16, fitting_capacities(batch, 16))  # pyright: ignore
-        _, out = model(model.init_state(x), x)
-        keep = batch.weight > 0
-        right += int((np.asarray(out.logits).argmax(-1) == batch.label)[keep].sum())
-    assert right / 24 == summary["test_accuracy"]
-
-
-def test_predict_one_file(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    np.save(tmp_path / "cloud.npy", rng.standard_normal((100, 3)).astype(np.float32))
-    ranked = predict(finished[0], tmp_path / "cloud.npy")
-    probabilities = [p for _, p in ranked]
-    assert sorted(probabilities, reverse=True) == probabilities
-    assert sum(probabilities) == pytest.approx(1.0, abs=1e-5)
-    assert {name for name, _ in ranked} >= {"sphere", "box", "torus"}
-    with pytest.raises(ValueError, match="absent"):
-        predict(finished[0], tmp_path / "absent.npy")
-
-
-def test_data_with_other_classes_are_refused(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    for name in ("apple", "pear"):
-        for split in ("train", "test"):
-            (tmp_path / name / split).mkdir(parents=True)
-            np.save(tmp_path / name / split / "a.npy", np.random.rand(20, 3).astype(np.float32))  # noqa: NPY002
-    with pytest.raises(ValueError, match="apple, pear; the run was trained on sphere"):
-        evaluate(finished[0], data=str(tmp_path))
-
-
-def test_a_run_without_checkpoint_says_so(tmp_path: Path) -> None:
-    from snnjax.train.folder import DatasetInfo, create_folder, write_info
-
-    folder = create_folder(tiny_experiment(tmp_path), None)
-    write_info(folder, DatasetInfo(tuple("abcdefghij"), 3, 64, 24, 0))
-    with pytest.raises(CheckpointError, match="no checkpoint yet"):
-        load(folder)
-    with pytest.raises(RunFolderError, match=r"config\.json is missing"):
-        evaluate(tmp_path)
-
-
-def test_read_run_gathers_a_folder(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    record = read_run(finished[0])
-    assert record.experiment == tiny_experiment(record.experiment.run_root)
-    assert record.summary == finished[1]
-    assert len(record.metrics) == 15

@@ -46,3 +46,22 @@ def test_a_run_of_one_step_has_the_peak() -> None:
 def test_no_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="total_steps must be at least 1; got 0"):
         build_schedule(ScheduleConfig(), 0.1, 0)
+
+
+def test_the_ends_of_warm_up_and_cosine_are_exact() -> None:
+    rate = build_schedule(ScheduleConfig(warmup=0.25, start=0.1, end=0.01), 2.0, 100)
+    assert float(rate(0)) == pytest.approx(0.2)
+    assert float(rate(24)) < float(rate(25)) == pytest.approx(2.0)  # the peak, at t = W
+    assert float(rate(26)) < 2.0
+    assert float(rate(100)) == pytest.approx(0.02)  # past the last update
+
+
+def test_a_step_falls_at_its_boundary_and_not_before() -> None:
+    rate = build_schedule(ScheduleConfig("step", warmup=0.1, boundaries=(0.5, 0.8)), 1.0, 10)
+    got = [round(float(rate(t)), 6) for t in range(10)]
+    assert got == [0.04, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01]
+
+
+def test_boundaries_inside_the_warm_up_count_from_its_end() -> None:
+    rate = build_schedule(ScheduleConfig("step", warmup=0.5, boundaries=(0.2, 0.4)), 1.0, 10)
+    assert float(rate(5)) == pytest.approx(0.01)

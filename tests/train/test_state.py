@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import nnx
 
 from snnjax.train import Weights, create_state, merge_model, split_model
-from snnjax.train.state import evaluated, update_average
+from snnjax.train.state import all_finite, evaluated, update_average
 from tests.train.tiny import tiny
 
 
@@ -45,3 +46,19 @@ def test_the_average_is_evaluated_if_there_is_one() -> None:
     # copies, so that donating one cannot invalidate the other
     pairs = zip(jax.tree.leaves(averaged.ema), jax.tree.leaves(averaged.weights), strict=True)
     assert all(a is not b for a, b in pairs)
+
+
+@pytest.mark.parametrize("where", ["params", "stats", "ema"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_number_lost_is_seen(where: str, value: float) -> None:
+    weights = Weights({"w": jnp.ones((3, 2))}, {"mean": jnp.zeros(2), "n": jnp.array(3)})
+    state = create_state(weights, optax.sgd(0.1), ema=True, key=jax.random.key(0))
+    assert all_finite(state)
+    assert all_finite(state._replace(ema=None))
+    broken = {"w": jnp.ones((3, 2)).at[1, 1].set(value)}
+    lost = {
+        "params": state._replace(weights=weights._replace(params=broken)),
+        "stats": state._replace(weights=weights._replace(stats=broken)),
+        "ema": state._replace(ema=weights._replace(params=broken)),
+    }
+    assert not all_finite(lost[where])

@@ -79,3 +79,52 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path: Path) -> None:
         read_json(path)
     with pytest.raises(RunFolderError, match=r"is missing, so .* is not a run folder"):
         read_json(tmp_path / "other.json")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(RunFolderError, match=r"cannot read .*config\.json: Is a directory"):
+        read_json(tmp_path / "config.json")
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    with pytest.raises(RunFolderError, match=r"deep\.json: not JSON"):
+        read_json(tmp_path / "deep.json")
+
+
+def test_a_metrics_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"cannot write .*: Is a directory"):
+        MetricsWriter(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("rows", [1, 2000])
+def test_a_really_full_disk_stops_the_metrics_with_a_remedy(rows: int) -> None:
+    """Few rows fail when they are flushed, many when the buffer of Python runs over."""
+    writer = MetricsWriter(Path("/dev/full"), flush_seconds=1e9)
+    with pytest.raises(RunFolderError, match=r"No space left on device\. Make room"):  # noqa: PT012
+        for step in range(rows):
+            writer.write({"step": step, "loss": 0.123456789})
+        writer.flush()
+    with pytest.raises(RunFolderError, match=r"cannot write /dev/full: .*Make room"):
+        writer.close()
+    writer.close()  # it is closed, whatever was lost
+
+
+def test_rows_reach_the_disk_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill loses the rows of about a second, no more."""
+    now = [100.0]
+    monkeypatch.setattr("snnjax.train.writer.time.monotonic", lambda: now[0])
+    writer = MetricsWriter(tmp_path / "metrics.jsonl")
+    writer.write({"step": 1})
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
+    now[0] += 1.1
+    writer.write({"step": 2})
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    writer.close()
+
+
+@pytest.mark.parametrize("line", ["3", "null", "[]", '{"loss": 1}', '{"step": "x"}', "{"])
+def test_a_line_that_is_no_row_ends_the_rows(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    assert cut_metrics(path, 5) == 1
+    assert path.read_text() == '{"step": 1}\n'

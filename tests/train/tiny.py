@@ -22,15 +22,23 @@ class TinyOutput(NamedTuple):
 class Tiny(nnx.Module):
     """Per-voxel linear -> batch norm -> integer spikes (straight-through) -> mean -> linear."""
 
-    def __init__(self, in_channels: int, num_classes: int, *, levels: int, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        levels: int,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
         self.levels = levels
-        self.first = nnx.Linear(in_channels, 24, rngs=rngs)
-        self.scale = nnx.Param(jnp.ones(24))
-        self.shift = nnx.Param(jnp.ones(24))
-        self.mean = nnx.BatchStat(jnp.zeros(24))
-        self.var = nnx.BatchStat(jnp.ones(24))
+        self.first = nnx.Linear(in_channels, 24, param_dtype=dtype, rngs=rngs)
+        self.scale = nnx.Param(jnp.ones(24, dtype))
+        self.shift = nnx.Param(jnp.ones(24, dtype))
+        self.mean = nnx.BatchStat(jnp.zeros(24, dtype))
+        self.var = nnx.BatchStat(jnp.ones(24, dtype))
         self.seen = nnx.BatchStat(jnp.zeros((), jnp.int32))
-        self.second = nnx.Linear(24, num_classes, rngs=rngs)
+        self.second = nnx.Linear(24, num_classes, param_dtype=dtype, rngs=rngs)
 
     def init_state(self, x: Any) -> tuple:
         return ()
@@ -82,6 +90,11 @@ class Tiny(nnx.Module):
 def tiny(in_channels: int, num_classes: int, *, levels: int, rngs: nnx.Rngs, **_: Any) -> Tiny:
     """As the constructors of `snnjax.models.MODELS`."""
     return Tiny(in_channels, num_classes, levels=levels, rngs=rngs)
+
+
+def tiny_double(in_channels: int, num_classes: int, *, levels: int, rngs: nnx.Rngs, **_: Any):
+    """The tiny model with float64 weights; needs `jax.enable_x64`."""
+    return Tiny(in_channels, num_classes, levels=levels, rngs=rngs, dtype=jnp.float64)
 
 
 def tiny_experiment(root: Any, **changes: Any) -> Experiment:

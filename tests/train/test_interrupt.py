@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from snnjax.train.interrupt import StopRequest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_the_old_handlers_return(number: int) -> None:
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    said: list[str] = []
+    with StopRequest(said.append) as stop:
+        assert not stop.asked
+        signal.raise_signal(number)
+        assert stop.asked
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    assert said == [
+        f"{signal.Signals(number).name}: saving after this step; once more stops at once without "
+        "saving."
+    ]
+
+
+def test_the_second_ctrl_c_stops_at_once() -> None:
+    with StopRequest(lambda _: None) as stop:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert stop.asked
+
+
+def test_another_thread_leaves_the_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[object] = []
+
+    def work() -> None:
+        with StopRequest(lambda _: None) as stop:
+            seen.extend([signal.getsignal(signal.SIGINT), stop.asked])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before, False]
