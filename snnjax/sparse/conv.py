@@ -54,8 +54,8 @@ def sparse_conv(
     convolve = _convolve_fast if differentiate == "fast" else partial(_convolve, bounded=True)
     out = convolve(rows, weight.astype(rows.dtype), kmap).astype(dtype)
     if bias is not None:
-        valid = valid_rows(kmap.n, kmap.out_rows).reshape(-1, 1, 1)
-        out = jnp.where(valid, out + bias, 0)
+        out = out + jnp.tile(bias, out.shape[1] // len(bias))
+    out = jnp.where(valid_rows(kmap.n, kmap.out_rows).reshape(-1, 1), out, 0)
     feats = _from_rows(out.astype(x.feats.dtype), x.feats.shape, kmap.out_rows)
     return x.replace(
         feats=feats,
@@ -68,7 +68,7 @@ def sparse_conv(
 
 
 def _convolve(rows: Array, weight: Array, kmap: KernelMap, bounded: bool = False) -> Array:
-    """Flat input rows [B*N, T, C] to flat output rows [B*M, T, O], in float32 at least.
+    """Flat input rows [B*N, T*C] to flat output rows [B*M, T*O], in float32 at least.
 
     `bounded` visits every tile of compacted pairs, so that the loop has a static length and can be
     differentiated by JAX itself.
@@ -98,13 +98,14 @@ def _convolve_backward(residuals, grad):
         # The pairs of offset k are those of K - 1 - k with their sides exchanged.
         table = _flat_table(kmap)
         d_rows = _gather_multiply(grad, weight[::-1].swapaxes(1, 2), table)
-        d_weight = _weight_gradient(rows, grad, table)
+        d_weight = _weight_gradient(rows, grad, table, weight)
     elif kmap.kind == "strided":
         d_rows = _spread(grad, weight.swapaxes(1, 2), _flat_slots(kmap))
-        d_weight = _weight_gradient(rows, grad, _flat_table(kmap))
+        d_weight = _weight_gradient(rows, grad, _flat_table(kmap), weight)
     else:
-        d_rows = _gather_multiply(grad, weight.swapaxes(1, 2), _flat_table(kmap))
-        d_weight = _weight_gradient(grad, rows, _flat_table(kmap)).swapaxes(1, 2)
+        transposed = weight.swapaxes(1, 2)
+        d_rows = _gather_multiply(grad, transposed, _flat_table(kmap))
+        d_weight = _weight_gradient(grad, rows, _flat_table(kmap), transposed).swapaxes(1, 2)
     return d_rows.astype(rows.dtype), d_weight.astype(weight.dtype), None
 
 
@@ -116,38 +117,37 @@ _convolve_fast.defvjp(_convolve_forward, _convolve_backward)
 
 def _gather_multiply(rows: Array, weight: Array, table: Array) -> Array:
     """y[u] = sum_k x[table[u, k]] @ W_k."""
-    steps = rows.shape[1]
+    volume, channels, out = weight.shape
 
     def block(index):
-        if steps > 1:
-            return _contract("mktc,kco->mto", _gather(rows, index), weight)
-        wide = _gather(rows, index).reshape(len(index), -1)
-        return _contract("mc,co->mo", wide, weight.reshape(-1, weight.shape[-1]))[:, None]
+        gathered = _gather(rows, index)
+        if rows.shape[1] == channels:  # T = 1
+            return _contract("mc,co->mo", gathered.reshape(len(index), -1), weight.reshape(-1, out))
+        gathered = gathered.reshape(len(index), volume, -1, channels)
+        return _contract("mktc,kco->mto", gathered, weight).reshape(len(index), -1)
 
-    return _by_blocks(block, table, rows.shape[1] * rows.shape[2] * rows.dtype.itemsize)
+    return _by_blocks(block, table, rows.shape[1] * rows.dtype.itemsize)
 
 
-def _weight_gradient(rows: Array, grad: Array, table: Array) -> Array:
-    """dW_k = sum_u x[table[u, k]]^T dy[u], one offset after the other."""
+def _weight_gradient(rows: Array, grad: Array, table: Array, weight: Array) -> Array:
+    """dW_k = sum_u x[table[u, k]]^T dy[u], shaped like `weight`: all at once, or one by one."""
+    _, channels, out = weight.shape
 
     def offset(_, column):
-        return None, _contract("mtc,mto->co", _gather(rows, column), grad)
+        return None, _outer(_gather(rows, column), grad, channels, out)
 
-    size, offsets = table.shape
-    _, steps, channels = rows.shape
-    if steps > 1 or table.size * channels * rows.dtype.itemsize > BLOCK_BYTES:
+    if rows.shape[1] > channels or table.size * channels * rows.dtype.itemsize > BLOCK_BYTES:
         return jax.lax.scan(offset, None, table.T)[1]
-    wide = _gather(rows, table).reshape(size, -1)
-    return _contract("mc,mo->co", wide, grad[:, 0]).reshape(offsets, channels, -1)
+    wide = _gather(rows, table).reshape(len(table), -1)
+    return _contract("mc,mo->co", wide, grad).reshape(weight.shape)
 
 
 def _spread(rows: Array, weight: Array, slots: Array) -> Array:
     """z[i] = sum_j (x W)[slots[i, j]]: every product once, then gathered where it belongs."""
     volume, channels, out = weight.shape
-    size, steps, _ = rows.shape
     wide = weight.swapaxes(0, 1).reshape(channels, -1)
-    products = _contract("mtc,cd->mtd", rows, wide).reshape(size, steps, volume, out)
-    products = products.swapaxes(1, 2).reshape(-1, steps, out)
+    products = _multiply(rows, wide).reshape(len(rows), -1, volume, out)
+    products = products.swapaxes(1, 2).reshape(len(rows) * volume, -1)
     return _gather(products, slots).sum(axis=1)
 
 
@@ -190,7 +190,7 @@ def _pairs_forward(rows: Array, weight: Array, pairs: Pairs, bounded: bool) -> A
 
 def _pairs_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tuple[Array, Array]:
     """Both gradients in one pass over the tiles; the transposed map is the map itself."""
-    volume = weight.shape[0]
+    volume, channels, out = weight.shape
     transposed = weight.swapaxes(1, 2)
 
     def tile(t, carry):
@@ -199,11 +199,11 @@ def _pairs_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tu
         grad_i, grad_o = _gather(grad, i), _gather(grad, o)
         d_rows = _add(d_rows, i, _multiply(grad_o, transposed[k]))
         d_rows = _add(d_rows, o, _multiply(grad_i, transposed[volume - 1 - k]))
-        d_weight = d_weight.at[k].add(_contract("mtc,mto->co", _read(rows, i), grad_o))
-        d_weight = d_weight.at[volume - 1 - k].add(_contract("mtc,mto->co", _read(rows, o), grad_i))
-        return d_rows, d_weight
+        d_weight = d_weight.at[k].add(_outer(_read(rows, i), grad_o, channels, out))
+        own = _outer(_read(rows, o), grad_i, channels, out)
+        return d_rows, d_weight.at[volume - 1 - k].add(own)
 
-    own = _contract("mtc,mto->co", rows, grad)
+    own = _outer(rows, grad, channels, out)
     # Zeros that vary over the same mesh axes as the data, as a loop carry in shard_map must.
     zeros = jnp.where(False, own, jnp.zeros(weight.shape, own.dtype))
     d_weight = zeros.at[volume // 2].set(own)
@@ -221,7 +221,14 @@ def _add(out: Array, index: Array, values: Array) -> Array:
 
 
 def _multiply(rows: Array, weight: Array) -> Array:
-    return _contract("mtc,co->mto", rows, weight)
+    """[M, T*C] and [C, O] to [M, T*O]."""
+    steps = rows.reshape(-1, weight.shape[0])
+    return _contract("mc,co->mo", steps, weight).reshape(len(rows), -1)
+
+
+def _outer(rows: Array, grad: Array, channels: int, out: int) -> Array:
+    """[M, T*C] and [M, T*O] to the [C, O] that sums over M and T."""
+    return _contract("mc,mo->co", rows.reshape(-1, channels), grad.reshape(-1, out))
 
 
 def _contract(pattern: str, a: Array, b: Array) -> Array:
@@ -233,11 +240,11 @@ def _contract(pattern: str, a: Array, b: Array) -> Array:
 
 
 def _to_rows(feats: Array) -> Array:
-    """[B, N, C] or [T, B, N, C] to [B * N, T, C]."""
+    """[B, N, C] or [T, B, N, C] to [B * N, T * C]: a row stays one stretch of memory."""
     if feats.ndim == 3:
-        return feats.reshape(-1, 1, feats.shape[-1])
+        return feats.reshape(-1, feats.shape[-1])
     steps, _, _, channels = feats.shape
-    return jnp.moveaxis(feats, 0, 2).reshape(-1, steps, channels)
+    return jnp.moveaxis(feats, 0, 2).reshape(-1, steps * channels)
 
 
 def _from_rows(rows: Array, like: tuple[int, ...], capacity: int) -> Array:

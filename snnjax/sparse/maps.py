@@ -258,11 +258,11 @@ def strided_extent(
 
 
 def _half_neighbours(x: SparseTensor, kernel_size: int) -> Array:
-    """Rows of the neighbours after the centre, N where missing: int32 [B, N, K // 2]."""
+    """Rows of the neighbours at each offset after the centre, N where missing: [K // 2, B, N]."""
     batch, rows, _ = x.coords.shape
     r = kernel_size // 2
     if r == 0:
-        return jnp.zeros((batch, rows, 0), jnp.int32)
+        return jnp.zeros((0, batch, rows), jnp.int32)
     _, y_size, x_size = (e + 2 * r for e in x.extent)
     valid = x.valid
     keys = jnp.where(valid, linear_key(x.coords, x.extent, r), INT32_MAX)
@@ -277,35 +277,37 @@ def _half_neighbours(x: SparseTensor, kernel_size: int) -> Array:
     first = search(keys, query.reshape(batch, -1)).astype(jnp.int32)
 
     own = jnp.broadcast_to(jnp.arange(1, rows + 1, dtype=jnp.int32), (batch, rows))
-    along_x = _walk(padded, own, jnp.where(valid, keys, INT32_MAX - 1) + 1, r, rows)
+    columns = _walk(padded, own, jnp.where(valid, keys, INT32_MAX - 1) + 1, r, rows)
     others = _walk(padded, first, query.reshape(batch, -1), kernel_size, rows)
-    others = jnp.moveaxis(others.reshape(batch, len(lines), rows, kernel_size), 2, 1)
-    return jnp.concatenate([along_x, others.reshape(batch, rows, -1)], axis=-1)
+    others = [step.reshape(batch, len(lines), rows) for step in others]
+    columns += [step[:, line] for line in range(len(lines)) for step in others]
+    return jnp.stack(columns)
 
 
-def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> Array:
-    """Rows whose keys are query, query + 1, ..., compared from `row` on: [B, Q, steps]."""
+def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> list[Array]:
+    """Rows whose keys are query, query + 1, ..., compared from `row` on: `steps` of [B, Q]."""
     columns = []
     usable = query != INT32_MAX
     for step in range(steps):
         hit = (jnp.take_along_axis(keys, row, axis=1, mode="clip") == query + step) & usable
         columns.append(jnp.where(hit, row, missing))
         row = row + hit.astype(row.dtype)
-    return jnp.stack(columns, axis=-1)
+    return columns
 
 
 def _mirror(half: Array, valid: Array) -> Array:
-    """The whole neighbour table [B, N, K] from the offsets after its centre."""
-    _, rows, columns = half.shape
+    """The whole neighbour table [B, N, K] from the offsets after its centre, [K // 2, B, N]."""
+    columns, _, rows = half.shape
     own = jnp.arange(rows, dtype=jnp.int32)
     empty = jnp.full((columns, rows), rows, jnp.int32)
     column = jnp.arange(columns)[:, None]
-    back = jax.vmap(lambda h: empty.at[column, h.T].set(own, mode="drop", unique_indices=True))(
-        half
-    )
-    before = jnp.moveaxis(back, 1, 2)[..., ::-1]
-    centre = jnp.where(valid, own, rows)[..., None]
-    return jnp.concatenate([before, centre, half], axis=-1)
+
+    def reverse(h: Array) -> Array:
+        return empty.at[column, h].set(own, mode="drop", unique_indices=True)
+
+    before = jax.vmap(reverse, in_axes=1, out_axes=1)(half)[::-1]
+    centre = jnp.where(valid, own, rows)[None]
+    return jnp.moveaxis(jnp.concatenate([before, centre, half]), 0, -1)
 
 
 def _candidates(

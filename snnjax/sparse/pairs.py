@@ -48,18 +48,18 @@ def tile_size(rows: int) -> int:
     return min(2048, max(64, 1 << (part - 1).bit_length()))
 
 
-def compact_pairs(half: Int[Array, "B N H"]) -> Pairs:
+def compact_pairs(half: Int[Array, "H B N"]) -> Pairs:
     """Compact the neighbours at the H offsets after the centre.
 
     Args:
-      half: row of the neighbour of each row and offset, N where missing; int32 [B, N, H].
+      half: row of the neighbour at each offset of each row, N where missing; int32 [H, B, N].
     """
-    batch, rows_each, columns = half.shape
+    columns, batch, rows_each = half.shape
     rows = batch * rows_each
     tile = tile_size(rows)
     per_offset = -(-rows // tile)
     slots = columns * per_offset * tile
-    hit = jnp.moveaxis(half < rows_each, -1, 0).reshape(columns, rows)
+    hit = (half < rows_each).reshape(columns, rows)
     running = jax.lax.associative_scan(jnp.add, hit.astype(jnp.int32), axis=1)
     tiles = -(-running[:, -1] // tile)
     last = jnp.cumsum(tiles, dtype=jnp.int32)
@@ -68,8 +68,8 @@ def compact_pairs(half: Int[Array, "B N H"]) -> Pairs:
     source = jnp.full((slots,), columns * rows, jnp.int32)
     source = source.at[slot.reshape(-1)].set(flat, mode="drop", unique_indices=True)
 
-    base = jnp.arange(batch, dtype=jnp.int32)[:, None, None] * rows_each
-    neighbour = jnp.moveaxis(half + base, -1, 0).reshape(-1).at[source].get(mode="clip")
+    base = jnp.arange(batch, dtype=jnp.int32)[:, None] * rows_each
+    neighbour = (half + base).reshape(-1).at[source].get(mode="clip")
     present = source < columns * rows
     # Padding is out of bounds, and distinct within a tile so that indices stay unique and sorted.
     beyond = rows + jnp.arange(slots, dtype=jnp.int32) % tile
