@@ -22,7 +22,7 @@ experiment = Experiment(
     model=ModelConfig(name="e3dsnn_t", levels=4),
     optimiser=OptimiserConfig(name="adamw", learning_rate=4e-3, weight_decay=0.05, clip_norm=5.0),
     schedule=ScheduleConfig(name="cosine", warmup=0.1),
-    epochs=15,
+    epochs=12,
     label_smoothing=0.1,
     ema=0.995,
     checkpoint_every=200,
