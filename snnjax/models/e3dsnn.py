@@ -257,10 +257,25 @@ class E3DSNN(nnx.Module):
           The populations' states (empty without a time axis) and a ClassifierOutput.
         """
         del key
+        self._check_state(state, x)
         run = Pass(train, axis_name, record, state)
         logits, overflow = self._forward(run, x, capacities)
         after = () if all(s is None for s in run.after) else tuple(run.after)
         return after, ClassifierOutput(logits, overflow, tuple(run.activity))
+
+    def _check_state(self, state: tuple, x: SparseTensor) -> None:
+        config = self.config
+        populations = 2 + len(self.stages) * (1 + 3 * config.depth) + config.spike_head
+        if state and len(state) != populations:
+            raise ValueError(
+                f"the state must hold the {populations} populations of this network, as an earlier "
+                f"call returned it, or be () at rest; got {len(state)}."
+            )
+        if state and config.steps == 1 and x.feats.ndim == 3:
+            raise ValueError(
+                "features [B, N, C] are one step from rest, which a state cannot continue; got a "
+                "state. Give the step a time axis, feats[None]."
+            )
 
     def spike_levels(self, x: SparseTensor, *, capacities: Capacities | None = None) -> tuple:
         """The spikes of every population at inference, as pairs (name, SparseTensor)."""

@@ -52,9 +52,17 @@ def sparse_conv(
     rows = _to_rows(x.feats)
     dtype = np.result_type(rows.dtype, weight.dtype, np.float32)
     convolve = _convolve_fast if differentiate == "fast" else partial(_convolve, bounded=True)
-    out = convolve(rows, weight.astype(rows.dtype), kmap).astype(dtype)
+    try:
+        out = convolve(rows, jnp.asarray(weight, rows.dtype), kmap).astype(dtype)
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise TypeError(
+            'forward-mode differentiation of sparse_conv needs differentiate="both"; the default '
+            '"fast" has a reverse rule only.'
+        ) from error
     if bias is not None:
-        out = out + jnp.tile(bias, out.shape[1] // len(bias))
+        out = out + jnp.tile(bias.astype(dtype), out.shape[1] // len(bias))
     out = jnp.where(valid_rows(kmap.n, kmap.out_rows).reshape(-1, 1), out, 0)
     feats = _from_rows(out.astype(x.feats.dtype), x.feats.shape, kmap.out_rows)
     return x.replace(

@@ -727,3 +727,11 @@ def test_without_capacities_no_site_can_be_lost():
     _, out = trace()
     assert out.logits.shape == (2, 4)
     assert out.overflow.shape == ()
+
+
+def test_a_state_that_cannot_be_continued_is_refused():
+    with pytest.raises(ValueError, match=r"must hold the \d+ populations .* got 1"):
+        trace(state=(None,))
+    populations = 2 + len(CONFIG.channels) * (1 + 3 * CONFIG.depth)
+    with pytest.raises(ValueError, match="one step from rest"):
+        trace(state=(None,) * populations)

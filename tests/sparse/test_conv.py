@@ -561,7 +561,6 @@ def test_forward_mode_through_the_fast_rule_is_an_error(kind):
             jax.jvp(transformed, (case.x.feats,), (case.x.feats,))
 
 
-@pytest.mark.xfail(strict=False, reason="JAX's own message says custom_vjp, not the switch")
 def test_the_error_in_forward_mode_names_the_switch():
     case = get_case("table")
 
