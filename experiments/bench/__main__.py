@@ -12,6 +12,7 @@ import tyro
 from experiments.bench.options import Options
 from experiments.bench.peer import Peer, PeerError
 from experiments.bench.results import summary, write_results
+from snnjax.cli.cores import use_cores
 
 _NO_PEER = """\
 spconv is left out: there is no --spconv-python. To measure it in the same rounds:
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, measure, write; returns the exit status."""
     try:
         options = tyro.cli(Options, args=arguments, prog="make bench", description=_description())
+        use_cores(options.batch_size)
         measure_rows(options)
     except (ValueError, PeerError) as problem:
         print(f"error: {problem}", file=sys.stderr)

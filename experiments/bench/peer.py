@@ -60,7 +60,7 @@ class Peer:
     def load(
         self, coords: np.ndarray, feats: np.ndarray, weight: np.ndarray, extent: Sequence[int]
     ) -> None:
-        """Hand over a problem: coords [N, 3], feats [N, C], weight [K, C, O]."""
+        """Hand over a problem: coords (b, z, y, x) [N, 4], feats [N, C], weight [K, C, O]."""
         path = Path(self._folder.name) / "problem.npz"
         np.savez(path, coords=coords, feats=feats, weight=weight)
         self._ask(op="load", file=str(path), extent=[int(e) for e in extent])

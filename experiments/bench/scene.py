@@ -88,6 +88,12 @@ def kernel(channels: int, *, seed: int = 1) -> np.ndarray:
     return rng.normal(scale=scale, size=(27, channels, channels)).astype(np.float32)
 
 
+def indices(x: SparseTensor) -> np.ndarray:
+    """(b, z, y, x) of every row of a tensor without padding, int32 [B * N, 4]."""
+    batch = np.repeat(np.arange(x.coords.shape[0], dtype=np.int32), x.capacity)
+    return np.concatenate([batch[:, None], np.asarray(x.coords).reshape(-1, 3)], axis=1)
+
+
 class Reference:
     """Submanifold convolution of one cloud by looking up neighbours in a dictionary.
 

@@ -1,5 +1,7 @@
-"""Row `sparse-conv`: a 3x3x3 submanifold convolution of a scanned room, beside spconv.
+"""Row `sparse-conv`: a 3x3x3 submanifold convolution of scanned rooms, beside spconv.
 
+Once for a single cloud, which one device takes whole, and once for as many voxels in a batch of
+four, which the devices (the cores of a CPU) share as they do in a training step.
 Each peer and each of our arithmetics is checked against a loop over a dictionary in float64.
 The floor is the product of as many rows as there are pairs, in tiles that stay in the cache: no
 gather, no scatter, no map.
@@ -14,44 +16,71 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from experiments.bench.measure import Case, compile_program, measure, our_case
 from experiments.bench.options import Options
 from experiments.bench.peer import Peer
-from experiments.bench.scene import Reference, error, kernel, room, room_side, to_tensor
+from experiments.bench.scene import (
+    Reference,
+    error,
+    indices,
+    kernel,
+    room,
+    room_side,
+    to_tensor,
+)
+from snnjax.cli.cores import SHARE, device_count
 from snnjax.sparse import ArithmeticTable, SparseTensor, sparse_conv, submanifold_map
 from snnjax.sparse.arithmetic import ARITHMETICS
+from snnjax.train.mesh import AXIS, data_mesh, replicate, shard
 
 ROW = "sparse-conv"
 TOLERANCE = 1e-5
 WORK = ("forward with map", "forward", "map")
+BATCH = 4
 _CHECKS = 3  # a race does not lose every time
 _TILE = 4096
 
 
 def run(options: Options, peers: Sequence[Peer] = ()) -> Iterator[dict[str, Any]]:
-    """Records for each number of channels, the peers in the same rounds as ours."""
-    side = room_side(options.voxels)
-    sites = to_tensor([room(options.voxels)], side, 1)
-    coords = np.asarray(sites.coords[0])
-    reference = Reference(coords)
+    """Records for one cloud and for a batch, for each number of channels."""
+    yield from _group(options, peers, 1)
+    yield from _group(options, peers, BATCH)
+
+
+def _group(options: Options, peers: Sequence[Peer], batch: int) -> Iterator[dict[str, Any]]:
+    """As many voxels in `batch` clouds, which the devices share as in a training step."""
+    each = options.voxels // batch
+    side, clouds = room_side(each), [room(each, seed=seed) for seed in range(batch)]
+    sites = to_tensor(clouds, side, 1)
+    references = [Reference(np.asarray(coords)) for coords in sites.coords]
+    neighbours = float(np.mean([reference.neighbours for reference in references]))
+    mesh = data_mesh(device_count(batch * SHARE, jax.local_device_count()))
     for channels in options.channels:
-        x = to_tensor([coords], side, channels)
+        x = to_tensor(clouds, side, channels)
         weight = kernel(channels)
-        expected = reference.convolve(np.asarray(x.feats[0]), weight)
+        expected = np.concatenate(
+            [
+                reference.convolve(np.asarray(feats), weight)
+                for reference, feats in zip(references, x.feats, strict=True)
+            ]
+        )
         shapes = {
-            "voxels": options.voxels,
+            "B": batch,
+            "voxels": batch * each,
             "extent": side,
             "C": channels,
-            "neighbours_of_27": round(reference.neighbours, 2),
+            "neighbours_of_27": round(neighbours, 2),
         }
         cases = [case for p in peers for case in peer_cases(p, x, weight, expected, shapes)]
         against = cases[0].library if cases else None
-        chosen = ArithmeticTable().choose(options.voxels, 27)
+        chosen = ArithmeticTable().choose(batch * each // mesh.size, 27)
         others = ARITHMETICS if options.all_arithmetics else ()
         for arithmetic in dict.fromkeys((chosen, *others)):
-            cases += _our_cases(x, weight, expected, arithmetic, chosen, shapes, against)
-        cases.append(_floor(channels, round(reference.neighbours * options.voxels), shapes))
+            cases += _our_cases(x, weight, expected, arithmetic, chosen, shapes, against, mesh)
+        cases.append(_floor(channels, round(neighbours * batch * each), shapes))
         yield from measure(ROW, cases, options.repeats)
 
 
@@ -59,7 +88,8 @@ def peer_cases(
     peer: Peer, x: SparseTensor, weight: np.ndarray, expected: np.ndarray, shapes: dict[str, Any]
 ) -> list[Case]:
     """The peer's work on this problem, its result compared with what is expected."""
-    peer.load(np.asarray(x.coords[0]), np.asarray(x.feats[0]), weight, x.extent)
+    rows = np.asarray(x.feats).reshape(-1, x.feats.shape[-1])
+    peer.load(indices(x), rows, weight, x.extent)
     errors = [error(peer.result(what), expected) for what in WORK[:2] for _ in range(_CHECKS)]
     library = peer.library if peer.threads == 1 else f"{peer.library} ({peer.threads} threads)"
     facts = {
@@ -82,32 +112,44 @@ def _our_cases(
     chosen: str,
     shapes: dict[str, Any],
     peer: str | None,
+    mesh: Mesh,
 ) -> list[Case]:
     def build(x):
-        return submanifold_map(x, arithmetic=arithmetic)
+        """The map of each device, with a leading axis for the devices."""
+        return jax.tree.map(lambda a: a[None], submanifold_map(x, arithmetic=arithmetic))
 
     def forward(x, weight, kmap):
-        return sparse_conv(x, weight, kmap).feats
+        return sparse_conv(x, weight, jax.tree.map(lambda a: a[0], kmap)).feats
 
     def gradient(x, weight, kmap):
         def inner(feats, weight):
             return forward(x.replace(feats=feats), weight, kmap)
 
         out, pull = jax.vjp(inner, x.feats, weight)
-        return pull(out)
+        d_feats, d_weight = pull(out)
+        return d_feats, jax.lax.psum(d_weight, AXIS)
 
-    w = jnp.asarray(weight)
-    kmap = jax.jit(build)(x)
+    def share(function, specs, out: Any):
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
+
+    by_cloud, whole = P(AXIS), P()
+    x, w = shard(x, mesh), replicate(jnp.asarray(weight), mesh)
+    maps = share(build, (by_cloud,), by_cloud)
+    convolve = share(forward, (by_cloud, whole, by_cloud), by_cloud)
+    kmap = jax.jit(maps)(x)
+    pull = share(gradient, (by_cloud, whole, by_cloud), (by_cloud, whole))
     programs = {
-        "forward with map": compile_program(lambda x, w: forward(x, w, build(x)), x, w),
-        "forward": compile_program(forward, x, w, kmap),
-        "map": compile_program(build, x),
-        "forward and backward": compile_program(gradient, x, w, kmap),
+        "forward with map": compile_program(lambda x, w: convolve(x, w, maps(x)), x, w),
+        "forward": compile_program(convolve, x, w, kmap),
+        "map": compile_program(maps, x),
+        "forward and backward": compile_program(pull, x, w, kmap),
     }
-    worst = max(error(np.asarray(programs[what].run()[0]), expected) for what in WORK[:2])
+    found = [np.asarray(programs[what].run()).reshape(expected.shape) for what in WORK[:2]]
+    worst = max(error(out, expected) for out in found)
     facts = {
         "arithmetic": arithmetic,
         "default": arithmetic == chosen,
+        "devices": mesh.size,
         "correct": worst < TOLERANCE,
         "error": worst,
     }

@@ -25,11 +25,11 @@ class Engine:
     def load(
         self, coords: np.ndarray, feats: np.ndarray, weight: np.ndarray, extent: list[int]
     ) -> None:
-        """Take coords [N, 3], feats [N, C] and weight [27, C, O], and build the map."""
+        """Take coords (b, z, y, x) [N, 4], feats [N, C], weight [27, C, O], and build the map."""
         torch, spconv = self._torch, self._spconv
         _, channels, out = weight.shape
-        batch = np.zeros((len(coords), 1), np.int32)
-        self._indices = torch.from_numpy(np.concatenate([batch, coords.astype(np.int32)], axis=1))
+        self._indices = torch.from_numpy(np.ascontiguousarray(coords, np.int32))
+        self._batch = int(coords[:, 0].max()) + 1
         self._feats = torch.from_numpy(feats)
         self._extent = extent
         self._layer = spconv.SubMConv3d(
@@ -53,7 +53,7 @@ class Engine:
         if what == "map":
             self._spconv.ops.get_indice_pairs(
                 self._indices,
-                1,
+                self._batch,
                 self._extent,
                 self._spconv.ConvAlgo.Native,
                 [3, 3, 3],
@@ -67,4 +67,4 @@ class Engine:
         raise ValueError(f"no such work: {what!r}")
 
     def _fresh(self):
-        return self._spconv.SparseConvTensor(self._feats, self._indices, self._extent, 1)
+        return self._spconv.SparseConvTensor(self._feats, self._indices, self._extent, self._batch)

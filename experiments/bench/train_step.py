@@ -13,6 +13,7 @@ import jax
 from experiments.bench.measure import Case, clocked, measure, our_version, temp_bytes
 from experiments.bench.options import Options
 from experiments.configs.e3dsnn_t_shapes3d import experiment as published
+from snnjax.cli.cores import device_count
 from snnjax.train import Experiment
 from snnjax.train.feed import Prepared, train_feed
 from snnjax.train.folder import describe_data
@@ -26,11 +27,17 @@ _BATCHES = 8
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """One record: the step on batches of the bucket that most of them take, on one device."""
+    """The step on batches of the bucket that most of them take, on one device and on all."""
+    everyone = device_count(options.batch_size, jax.local_device_count())
+    for devices in sorted({1, everyone}):
+        yield _measure(options, devices)
+
+
+def _measure(options: Options, devices: int) -> dict[str, Any]:
     experiment = _experiment(options)
-    mesh = data_mesh(1)
+    mesh = data_mesh(devices)
     train_set, test_set = load_splits(experiment)
-    plan = scan(experiment.data, train_set, test_set, seed=experiment.seed)
+    plan = scan(experiment.data, train_set, test_set, seed=experiment.seed, devices=devices)
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
     with train_feed(experiment, train_set, plan, mesh, None) as feed:
         items = [item for item, _ in zip(feed, range(_BATCHES), strict=False)]
@@ -58,6 +65,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
             "B": size,
             "points": experiment.data.points,
             "extent": experiment.data.extent,
+            "devices": devices,
             "rows": list(capacities.rows),
         },
         {
@@ -67,8 +75,8 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
             "waste": round(sum(item.waste for item in items) / len(items), 3),
         },
     )
-    for record in measure(ROW, [case], options.repeats):
-        yield {**record, "samples_per_s": round(1e3 * size / record["median_ms"], 2)}
+    record = measure(ROW, [case], options.repeats)[0]
+    return {**record, "samples_per_s": round(1e3 * size / record["median_ms"], 2)}
 
 
 def _experiment(options: Options) -> Experiment:
@@ -81,7 +89,7 @@ def _experiment(options: Options) -> Experiment:
         train_size=_BATCHES * size,
         test_size=size,
     )
-    return dataclasses.replace(published, data=data, devices=1)
+    return dataclasses.replace(published, data=data)
 
 
 def _one_bucket(items: list[Prepared]) -> list[Prepared]:

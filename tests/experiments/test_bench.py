@@ -39,9 +39,9 @@ class Engine:
     def load(self, coords, feats, weight, extent):
         rows = {tuple(site): row for row, site in enumerate(coords.tolist())}
         self.out = np.zeros((len(coords), weight.shape[2]), np.float32)
-        for (z, y, x), row in rows.items():
+        for (b, z, y, x), row in rows.items():
             for k in range(27):
-                place = z + k // 9 - 1, y + k // 3 % 3 - 1, x + k % 3 - 1
+                place = b, z + k // 9 - 1, y + k // 3 % 3 - 1, x + k % 3 - 1
                 if place in rows:
                     self.out[row] += feats[rows[place]] @ weight[k]
 
@@ -102,7 +102,7 @@ def test_wrong_results_are_marked(fake, sound):
 def test_the_worker_answers_errors_and_its_end_is_told(fake):
     with pytest.raises(PeerError, match="no such work"):
         fake.time("nonsense")
-    fake.load(np.zeros((1, 3), np.int32), np.ones((1, 2), np.float32), kernel(2), (4, 4, 4))
+    fake.load(np.zeros((1, 4), np.int32), np.ones((1, 2), np.float32), kernel(2), (4, 4, 4))
     assert fake.time("forward") > 0
     np.testing.assert_allclose(fake.result("forward")[0], kernel(2)[13].sum(0), rtol=1e-6)
     with pytest.raises(PeerError, match="interpreter have the peer"):
