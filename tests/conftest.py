@@ -19,6 +19,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers each file stays on one; the command line too: one run serves it all."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        whole = item.path.parent == ROOT / "tests" / "cli"
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if whole else item.path)))
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of real data sets: $SNNJAX_DATA, or ../shared/data beside the repository."""

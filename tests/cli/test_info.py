@@ -30,11 +30,12 @@ def test_parameters_add_up_to_the_summary(text, tiny_run):
 
 
 def test_capacities_hold_the_sites_of_every_level(text):
+    assert "Rows of 8 samples together" in text
     for level, side in enumerate((16, 8, 4, 2, 1)):
         row = cells(text, f"{level}: {side}^3")
         mean, most, *buckets = (float(c.replace(",", "")) for c in row[1:])
         assert mean <= most <= side**3
-        assert most <= max(buckets) <= max(side**3, 8)
+        assert 8 * mean <= max(buckets) <= 8 * max(side**3, 8)
 
 
 def test_operations_are_those_of_trained_weights(text):

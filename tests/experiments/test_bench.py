@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import importlib
 import json
@@ -26,6 +27,9 @@ from experiments.bench.scene import (
     room_side,
     to_tensor,
 )
+from snnjax.models import MODELS
+from snnjax.train import ModelConfig
+from tests.train.tiny import tiny
 
 KEYS = {"row", "library", "version", "median_ms", "min_ms", "max_ms", "shapes", "device"}
 TINY = {"voxels": 500, "channels": (8,), "repeats": 2, "dense_extent": 6}
@@ -139,8 +143,11 @@ def test_both_dense_forms_agree():
     np.testing.assert_allclose(*two, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_train_step():
+def test_train_step(monkeypatch):
+    """With a model that compiles at once: what is tested is the benchmark."""
+    small = dataclasses.replace(train_step.published, model=ModelConfig(name="tiny"))
+    monkeypatch.setattr(train_step, "published", small)
+    monkeypatch.setitem(MODELS, "tiny", tiny)
     records = list(train_step.run(Options(repeats=1, batch_size=2, points=64)))
     check(records, "train-step")
     assert records[0]["samples_per_s"] > 0
