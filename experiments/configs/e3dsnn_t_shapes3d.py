@@ -20,8 +20,8 @@ experiment = Experiment(
     model=ModelConfig(name="e3dsnn_t", levels=4),
     optimiser=OptimiserConfig(name="adamw", learning_rate=5e-3, weight_decay=0.01, clip_norm=5.0),
     schedule=ScheduleConfig(name="cosine", warmup=0.1),
-    epochs=8,
+    epochs=6,
     label_smoothing=0.1,
     ema=0.99,
-    checkpoint_every=100,
+    checkpoint_every=250,
 )

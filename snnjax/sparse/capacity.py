@@ -11,6 +11,8 @@ import numpy as np
 
 from snnjax.sparse.arithmetic import TYPICAL_OCCUPANCY, ArithmeticTable
 
+MARKS = 1 << 24  # up to so many cells of a batch are marked in bytes to count its sites
+
 
 @dataclass(frozen=True)
 class Capacities:
@@ -181,32 +183,43 @@ def level_counts(
     """
     batch = len(points)
     sample, cell = _cells(points, count, extent, voxel_size, origin)
-    counts = np.empty((batch, depth + 1), np.int64)
+    counts = np.zeros((batch, depth + 1), np.int64)
     size = np.array(extent, np.int64)
     for level in range(depth + 1):
-        inside = np.all(cell < size, axis=1)  # an odd extent loses its last plane
-        sample, cell = sample[inside], cell[inside]
-        key = np.unique(
-            ((sample * size[0] + cell[:, 0]) * size[1] + cell[:, 1]) * size[2] + cell[:, 2]
-        )
-        rest, x = np.divmod(key, size[2])
-        rest, y = np.divmod(rest, size[1])
-        sample, z = np.divmod(rest, size[0])
+        if not size.all():
+            break  # no cell is left
+        inside = (cell < size[:, None]).all(axis=0)  # an odd extent loses its last plane
+        sample, (z, y, x) = sample[inside], cell[:, inside]
+        key = ((sample * size[0] + z) * size[1] + y) * size[2] + x
+        key = _distinct(key, batch * int(size.prod()))
+        sample, z, y, x = np.unravel_index(key, (batch, *size))
         counts[:, level] = np.bincount(sample, minlength=batch)
-        cell, size = np.stack([z, y, x], axis=1) >> 1, size // 2
+        cell, size = np.stack([z, y, x]) >> 1, size // 2
     return counts
 
 
+def _distinct(keys: np.ndarray, bound: int) -> np.ndarray:
+    """The different ones of keys in [0, bound), ascending; marks in a small range, else sorts."""
+    if bound > MARKS:
+        return np.unique(keys)
+    seen = np.zeros(bound, bool)
+    seen[keys] = True
+    return np.flatnonzero(seen)
+
+
 def _cells(points, count, extent, voxel_size, origin) -> tuple[np.ndarray, np.ndarray]:
-    """Sample index [M] and cell z, y, x [M, 3] of every usable point."""
-    xyz = np.asarray(points)[..., :3]
-    usable = (np.arange(xyz.shape[1]) < np.asarray(count)[:, None]) & np.isfinite(xyz).all(axis=-1)
+    """Sample index [M] and cell z, y, x [3, M] of every usable point."""
+    xyz = np.moveaxis(np.asarray(points)[..., :3], -1, 0).copy()  # [3, B, P]: fast to reduce
+    usable = np.arange(xyz.shape[2]) < np.asarray(count)[:, None]
+    usable = usable & np.isfinite(xyz).all(axis=0)
     if origin is None:
-        corner = np.where(usable[..., None], xyz, np.inf).min(axis=1, keepdims=True)
+        corner = np.where(usable, xyz, np.inf).min(axis=2, keepdims=True)
         corner = np.where(np.isfinite(corner), corner, 0).astype(xyz.dtype)
     else:
-        corner = np.asarray(origin, xyz.dtype)
-    grid = (np.where(usable[..., None], xyz, corner) - corner) / xyz.dtype.type(voxel_size)
-    usable &= ((grid >= 0) & (grid < np.array(extent[::-1], grid.dtype))).all(axis=-1)
+        corner = np.asarray(origin, xyz.dtype)[:, None, None]
+    grid = (np.where(usable, xyz, corner) - corner) / xyz.dtype.type(voxel_size)
+    limits = np.array(extent[::-1], grid.dtype)[:, None, None]
+    usable &= ((grid >= 0) & (grid < limits)).all(axis=0)
     sample = np.nonzero(usable)[0].astype(np.int64)
-    return sample, np.floor(grid[usable]).astype(np.int64)[:, ::-1]
+    x, y, z = (np.floor(axis[usable]).astype(np.int64) for axis in grid)
+    return sample, np.stack([z, y, x])

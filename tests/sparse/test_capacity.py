@@ -165,3 +165,15 @@ def test_no_clouds_and_no_depth_are_counted_too():
     points = np.zeros((2, 3, 3), np.float32)
     counts = level_counts(points, np.array([0, 3]), extent=(2, 2, 2), voxel_size=1.0, depth=0)
     assert counts.tolist() == [[0], [1]]
+
+
+def test_counts_by_marks_equal_those_by_sorting(monkeypatch):
+    rng = np.random.default_rng(2)
+    points = rng.random((3, 50, 3)).astype(np.float32)
+    count = np.array([50, 0, 20])
+    grid = {"extent": (8, 4, 6), "voxel_size": 0.15, "origin": (0, 0, 0)}
+    marked = level_counts(points, count, **grid, depth=3)
+    monkeypatch.setattr("snnjax.sparse.capacity.MARKS", 0)
+    np.testing.assert_array_equal(marked, level_counts(points, count, **grid, depth=3))
+    assert not marked[:, 3].any()  # the middle axis has no cell left
+    assert marked[0, 2] > 0
