@@ -127,7 +127,7 @@ def prepare(experiment: Experiment, folder: Path | None) -> Subject:
     from snnjax.train.folder import describe_data
     from snnjax.train.mesh import data_mesh
     from snnjax.train.plan import read_plan, scan, site_counts
-    from snnjax.train.setup import build_spec, load_splits
+    from snnjax.train.setup import build_spec, load_splits, read_table
     from snnjax.train.state import merge_model, split_model
 
     experiment = _sampled(experiment)
@@ -135,7 +135,8 @@ def prepare(experiment: Experiment, folder: Path | None) -> Subject:
     if folder is not None and (folder / "buckets.json").is_file():
         plan = read_plan(folder / "buckets.json")
     else:
-        plan = scan(experiment.data, train_set, test_set, seed=experiment.seed)
+        table = read_table(experiment)
+        plan = scan(experiment.data, train_set, test_set, seed=experiment.seed, table=table)
     mesh = data_mesh(1)
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
     if folder is None:

@@ -6,6 +6,7 @@ from snnjax.sparse.capacity import Buckets as Buckets
 from snnjax.sparse.capacity import Capacities as Capacities
 from snnjax.sparse.capacity import fit_buckets as fit_buckets
 from snnjax.sparse.capacity import level_counts as level_counts
+from snnjax.sparse.capacity import level_occupancy as level_occupancy
 from snnjax.sparse.conv import sparse_conv as sparse_conv
 from snnjax.sparse.maps import KernelMap as KernelMap
 from snnjax.sparse.maps import inverse_map as inverse_map

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -181,21 +183,76 @@ def level_counts(
     >>> level_counts(cloud, np.array([3]), **grid, depth=2)
     array([[2, 2, 1]])
     """
+    grid = (extent, voxel_size, origin)
+    sites = [
+        np.bincount(level.sample, minlength=len(points))
+        for level in _levels(points, count, *grid, depth)
+    ]
+    return np.stack(sites, axis=1)
+
+
+def level_occupancy(
+    points: np.ndarray,
+    count: np.ndarray,
+    *,
+    extent: tuple[int, int, int],
+    voxel_size: float,
+    origin: tuple[float, float, float] | None = None,
+    depth: int,
+) -> tuple[float, ...]:
+    """Mean share of the 27 neighbours (a site is its own) that are present, at each level.
+
+    Args: as in `level_counts`.
+
+    Returns:
+      depth + 1 numbers between 1/27 and 1; 1 for a level without a site.
+
+    >>> line = np.array([[[0.5, 0.5, 0.5], [1.5, 0.5, 0.5], [2.5, 0.5, 0.5]]], np.float32)
+    >>> grid = {"extent": (4, 4, 4), "voxel_size": 1.0, "origin": (0, 0, 0)}
+    >>> share, _ = level_occupancy(line, np.array([3]), **grid, depth=1)
+    >>> round(27 * share * 3)  # two ends of 2, a middle of 3
+    7
+    """
+    shares = []
+    for level in _levels(points, count, extent, voxel_size, origin, depth):
+        z_size, y_size, x_size = (int(e) + 2 for e in level.size)  # padded by the radius
+        plane = np.array([y_size * x_size, x_size, 1])
+        key = level.sample * z_size * plane[0] + plane @ (level.cell + 1)  # ascending
+        steps = [plane @ step for step in product((-1, 0, 1), repeat=3)]
+        pairs = 2 * sum(_present(key + step, key) for step in steps if step > 0) + len(key)
+        shares.append(pairs / (27 * len(key)) if len(key) else 1.0)
+    return tuple(shares)
+
+
+def _present(wanted: np.ndarray, keys: np.ndarray) -> int:
+    """How many of `wanted` are among the ascending `keys`."""
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return int((keys[place] == wanted).sum()) if len(keys) else 0
+
+
+class _Level(NamedTuple):
+    """The occupied sites of a batch at one level: sample [M], cell z, y, x [3, M], grid size."""
+
+    sample: np.ndarray
+    cell: np.ndarray
+    size: np.ndarray
+
+
+def _levels(points, count, extent, voxel_size, origin, depth: int) -> Iterator[_Level]:
+    """The input level and `depth` halvings, sites in ascending order of sample and key."""
     batch = len(points)
     sample, cell = _cells(points, count, extent, voxel_size, origin)
-    counts = np.zeros((batch, depth + 1), np.int64)
     size = np.array(extent, np.int64)
-    for level in range(depth + 1):
-        if not size.all():
-            break  # no cell is left
+    for _ in range(depth + 1):
         inside = (cell < size[:, None]).all(axis=0)  # an odd extent loses its last plane
         sample, (z, y, x) = sample[inside], cell[:, inside]
-        key = ((sample * size[0] + z) * size[1] + y) * size[2] + x
-        key = _distinct(key, batch * int(size.prod()))
-        sample, z, y, x = np.unravel_index(key, (batch, *size))
-        counts[:, level] = np.bincount(sample, minlength=batch)
-        cell, size = np.stack([z, y, x]) >> 1, size // 2
-    return counts
+        if size.all():
+            key = ((sample * size[0] + z) * size[1] + y) * size[2] + x
+            key = _distinct(key, batch * int(size.prod()))
+            sample, z, y, x = np.unravel_index(key, (batch, *size))
+        cell = np.stack([z, y, x])
+        yield _Level(sample, cell, size)
+        cell, size = cell >> 1, size // 2
 
 
 def _distinct(keys: np.ndarray, bound: int) -> np.ndarray:

@@ -155,6 +155,9 @@ class Experiment:
     """Epochs between evaluations on the test split; the end is always evaluated."""
     checkpoint_every: int = 200
     """Steps between checkpoints; the end and each best evaluation are always saved."""
+    arithmetic: str | None = None
+    """File of `snnjax profile --write-table` that chooses how sparse convolutions are computed;
+    None takes the table that comes with the library."""
     devices: int | None = None
     """Devices that share a batch; None takes all local ones. On a CPU `snnjax train` makes one of
     each core, as far as the batch divides."""

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from snnjax.data import PointBatch, PointDataset, batches, steps_per_epoch
-from snnjax.sparse import Buckets, Capacities, fit_buckets, level_counts, packable
+from snnjax.sparse import (
+    ArithmeticTable,
+    Buckets,
+    Capacities,
+    fit_buckets,
+    level_counts,
+    level_occupancy,
+    packable,
+)
 from snnjax.train.errors import RunFolderError
 from snnjax.train.experiment import DataConfig
 from snnjax.train.writer import read_json, write_json
@@ -35,17 +43,21 @@ class CapacityPlan:
     training: Buckets
     evaluation: Buckets
 
+    def serves(self, local: int) -> bool:
+        """Whether a device that gets `local` samples of a batch can pack them as planned."""
+        kinds = (*self.training.choices, *self.evaluation.choices)
+        return all(local % choice.samples == 0 for choice in kinds)
+
 
 def site_counts(batch: PointBatch, extent: int) -> np.ndarray:
     """Occupied sites of each cloud at each level, int32 [B, DEPTH + 1], counted on the host."""
-    return level_counts(
-        batch.points,
-        batch.count,
-        extent=(extent, extent, extent),
-        voxel_size=2.0 / extent,
-        origin=(-1.0, -1.0, -1.0),
-        depth=DEPTH,
-    )
+    return level_counts(batch.points, batch.count, **_grid(extent))
+
+
+def _grid(extent: int) -> dict[str, Any]:
+    """The cube [-1, 1]^3 and its levels, as `snnjax.sparse` takes them."""
+    cube = {"extent": (extent,) * 3, "voxel_size": 2.0 / extent, "origin": (-1.0, -1.0, -1.0)}
+    return {**cube, "depth": DEPTH}
 
 
 def scan(
@@ -55,6 +67,7 @@ def scan(
     *,
     seed: int,
     devices: int = 1,
+    table: ArithmeticTable | None = None,
 ) -> CapacityPlan:
     """Fit buckets to one epoch of augmented training clouds, and one to all test clouds.
 
@@ -66,6 +79,7 @@ def scan(
       train_set: the training split. test_set: the test split.
       seed: of the training order.
       devices: how many share a batch.
+      table: of measured choices between the arithmetics; None takes the recorded one.
     """
     size = config.batch_size
     steps = min(steps_per_epoch(train_set, size, train=True), max(_SCANNED // size, 1))
@@ -78,11 +92,14 @@ def scan(
         augment=config.augment,
         epochs=1,
     )
+    start = training.get_state()
+    occupancy = _occupancy(next(training), config)
+    training.set_state(start)
     train_counts = _counts(itertools.islice(training, steps), config)
     test_counts = _counts(test_batches(config, test_set), config)
     return CapacityPlan(
-        _fit(config, train_counts, devices),
-        fit_evaluation(config, test_set, devices=devices, counts=test_counts),
+        _fit(config, train_counts, devices, occupancy=occupancy, table=table),
+        fit_evaluation(config, test_set, devices=devices, counts=test_counts, table=table),
     )
 
 
@@ -92,11 +109,18 @@ def fit_evaluation(
     *,
     devices: int = 1,
     counts: np.ndarray | None = None,
+    table: ArithmeticTable | None = None,
 ) -> Buckets:
     """One bucket that holds every test cloud exactly; `counts` saves the scan for them."""
     if counts is None:
         counts = _counts(test_batches(config, test_set), config)
-    return _fit(config, counts, devices, margin=1.0, choices=1)
+    occupancy = _occupancy(next(iter(test_batches(config, test_set))), config)
+    return _fit(config, counts, devices, occupancy=occupancy, table=table, margin=1.0, choices=1)
+
+
+def _occupancy(batch: PointBatch, config: DataConfig) -> tuple[float, ...]:
+    """Share of the neighbours that are present at each level, in one batch."""
+    return level_occupancy(batch.points, batch.count, **_grid(config.extent))
 
 
 def _fit(config: DataConfig, counts: np.ndarray, devices: int, **options: Any) -> Buckets:

@@ -10,6 +10,8 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from snnjax.data import PointDataset
+from snnjax.sparse import ArithmeticTable
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
 from snnjax.train.errors import RunFolderError
 from snnjax.train.experiment import Experiment
@@ -24,10 +26,10 @@ from snnjax.train.folder import (
 )
 from snnjax.train.loop import Book, Loop, book_of
 from snnjax.train.mesh import check_divisible, data_mesh
-from snnjax.train.plan import read_plan, scan, write_plan
+from snnjax.train.plan import CapacityPlan, read_plan, scan, write_plan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
-from snnjax.train.setup import build_spec, load_splits, steps_of
+from snnjax.train.setup import build_spec, load_splits, read_table, steps_of
 from snnjax.train.state import TrainState
 from snnjax.train.writer import MetricsWriter, cut_metrics
 
@@ -75,18 +77,14 @@ def train(
     info = describe_data(train_set, test_set)
     epoch_steps, total = steps_of(experiment, info)
     spec, state = build_spec(experiment, info, mesh)
+    table = read_table(experiment)
     folder = create_folder(experiment, run_folder) if folder is None else folder
     with _locked(folder), Reporter(shown=progress, total=total) as reporter:
         if (folder / "dataset.json").exists():
             check_info(folder, info)
         else:
             write_info(folder, info)
-        if not (folder / "buckets.json").exists():
-            plan = scan(
-                experiment.data, train_set, test_set, seed=experiment.seed, devices=mesh.size
-            )
-            write_plan(folder / "buckets.json", plan)
-        plan = read_plan(folder / "buckets.json")
+        plan = _plan(folder, experiment, train_set, test_set, mesh.size, table)
         reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")
         with contextlib.closing(Checkpoints(folder / "checkpoints", mesh)) as checkpoints:
             state, book = _restore(checkpoints, state, experiment)
@@ -111,6 +109,27 @@ def train(
                 state = loop.fit(state)
             checkpoints.wait()
         return finish(loop, state, info)
+
+
+def _plan(
+    folder: Path,
+    experiment: Experiment,
+    train_set: PointDataset,
+    test_set: PointDataset,
+    devices: int,
+    table: ArithmeticTable | None,
+) -> CapacityPlan:
+    """The recorded capacities; fitted now in a new run, or where the devices are others."""
+    path = folder / "buckets.json"
+    local = experiment.data.batch_size // devices
+    if path.exists():
+        plan = read_plan(path)
+        if plan.serves(local):
+            return plan
+    seed = experiment.seed
+    plan = scan(experiment.data, train_set, test_set, seed=seed, devices=devices, table=table)
+    write_plan(path, plan)
+    return read_plan(path)  # what a resumed run will read
 
 
 def _restore(

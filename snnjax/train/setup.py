@@ -10,6 +10,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from snnjax.data import PointDataset, load_dataset
+from snnjax.sparse import ArithmeticTable
 from snnjax.train.experiment import Experiment, ModelConfig
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.mesh import replicate
@@ -42,6 +43,23 @@ def load_test_split(experiment: Experiment, source: str | None = None) -> PointD
         skip_bad=config.skip_bad,
         size=config.test_size,
     )
+
+
+def read_table(experiment: Experiment) -> ArithmeticTable | None:
+    """The table of arithmetics that the experiment names.
+
+    Raises:
+      ValueError: the file is not one of `snnjax profile --write-table`.
+    """
+    if experiment.arithmetic is None:
+        return None
+    try:
+        return ArithmeticTable.read(experiment.arithmetic)
+    except (TypeError, ValueError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{experiment.arithmetic} is no table of arithmetics ({error}). "
+            "Write one with: snnjax profile --write-table FILE"
+        ) from error
 
 
 def build_model(config: ModelConfig, info: DatasetInfo, *, seed: int) -> Any:

@@ -17,7 +17,10 @@ from snnjax.sparse import (
     Capacities,
     fit_buckets,
     level_counts,
+    level_occupancy,
+    sparse_conv,
     strided_map,
+    submanifold_map,
     voxelize,
 )
 
@@ -177,3 +180,25 @@ def test_counts_by_marks_equal_those_by_sorting(monkeypatch):
     np.testing.assert_array_equal(marked, level_counts(points, count, **grid, depth=3))
     assert not marked[:, 3].any()  # the middle axis has no cell left
     assert marked[0, 2] > 0
+
+
+@pytest.mark.parametrize("extent", [(8, 8, 8), (9, 6, 5)])
+def test_occupancy_is_the_share_of_neighbours_that_a_map_finds(extent):
+    rng = np.random.default_rng(3)
+    points = rng.random((2, 60, 3)).astype(np.float32) * 4
+    count = np.array([60, 25], np.int32)
+    grid = {"extent": extent, "voxel_size": 0.5, "origin": (0.0, 0.0, 0.0)}
+    x = voxelize(points, count, **grid)
+    shares = []
+    for level in range(3):
+        table = np.asarray(submanifold_map(x, arithmetic="table").table)
+        shares.append((table < x.capacity).sum() / (27 * int(x.n.sum())))
+        if level < 2:
+            x = sparse_conv(x, jax.numpy.ones((8, 3, 3)), strided_map(x))
+    assert level_occupancy(points, count, **grid, depth=2) == pytest.approx(shares)
+
+
+def test_a_level_without_a_site_counts_as_full():
+    grid = {"extent": (2, 2, 2), "voxel_size": 1.0, "origin": (0, 0, 0)}
+    nothing = np.zeros((1, 1, 3), np.float32)
+    assert level_occupancy(nothing, np.array([0]), **grid, depth=1) == (1.0, 1.0)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from snnjax.data import Augment, load_dataset
-from snnjax.sparse import Capacities
+from snnjax.sparse import ArithmeticRule, ArithmeticTable, Capacities
 from snnjax.train import DataConfig, RunFolderError
 from snnjax.train.plan import (
     DEPTH,
+    _occupancy,
     fitting_capacities,
     read_plan,
     scan,
@@ -124,3 +125,29 @@ def test_json_of_something_else_is_no_plan(tmp_path: Path, text: str) -> None:
     (tmp_path / "buckets.json").write_text(text)
     with pytest.raises(RunFolderError, match="does not describe capacities"):
         read_plan(tmp_path / "buckets.json")
+
+
+def test_the_arithmetic_follows_the_occupancy_and_a_measured_table() -> None:
+    train_set, test_set = splits()
+    below = ArithmeticTable((ArithmeticRule("cpu", 0, 0.0),))  # pairs never
+    above = ArithmeticTable((ArithmeticRule("cpu", 0, 1.1),))  # pairs always
+    for table, name in ((below, "table"), (above, "pairs")):
+        plan = scan(CONFIG, train_set, test_set, seed=0, table=table)
+        for buckets in (plan.training, plan.evaluation):
+            assert set(buckets.choices[0].arithmetic) == {name}
+    batch = next(iter(split_batches(CONFIG, test_set)))
+    shares = _occupancy(batch, CONFIG)
+    assert shares[-1] == 1 / 27  # one site is left, its own neighbour
+    middle = ArithmeticTable((ArithmeticRule("cpu", 0, sorted(shares)[2]),))
+    arithmetic = scan(CONFIG, train_set, test_set, seed=0, table=middle).evaluation.choices[0]
+    assert arithmetic.arithmetic == tuple(
+        "pairs" if share < sorted(shares)[2] else "table" for share in shares
+    )
+
+
+def test_a_plan_serves_devices_whose_share_its_groups_divide() -> None:
+    plan = scan(CONFIG, *splits(), seed=0, devices=2)
+    assert {c.samples for c in (*plan.training.choices, *plan.evaluation.choices)} == {8}
+    assert plan.serves(8)
+    assert plan.serves(16)
+    assert not plan.serves(4)

@@ -24,6 +24,7 @@ from snnjax.train import (
     ModelConfig,
     OptimiserConfig,
     RunFolderError,
+    data_mesh,
     read_run,
     restore,
     train,
@@ -419,6 +420,27 @@ def test_an_impossible_experiment_leaves_no_folder(
     with pytest.raises(ValueError, match=message):
         train(tiny_experiment(tmp_path, **changes), progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_table_of_arithmetics_leaves_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    path.write_text('[{"rows": 1}]')
+    experiment = tiny_experiment(tmp_path / "runs", arithmetic=str(path))
+    with pytest.raises(ValueError, match=r"no table of arithmetics .* --write-table FILE"):
+        train(experiment, progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_goes_on_with_more_devices(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Clouds are packed for the share of a device; other devices need other capacities."""
+    folder = copy_of(finished[0], tmp_path)
+    samples = read_plan(folder / "buckets.json").training.choices[0].samples
+    experiment = tiny_experiment(finished[0].parent)
+    summary = train(experiment, run_folder=folder, resume=True, progress=False, mesh=data_mesh(4))
+    assert summary["steps"] == finished[1]["steps"]
+    assert read_plan(folder / "buckets.json").training.choices[0].samples == samples // 4
 
 
 def test_a_batch_larger_than_the_split_is_refused(tmp_path: Path) -> None:
