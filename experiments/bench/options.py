@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Row = Literal["sparse-conv", "extents", "train-step", "dense"]
-ROWS: tuple[Row, ...] = ("sparse-conv", "extents", "train-step", "dense")
+Row = Literal["sparse-conv", "sparse-conv-batch", "extents", "train-step", "dense"]
+ROWS: tuple[Row, ...] = ("sparse-conv", "sparse-conv-batch", "extents", "train-step", "dense")
+SHARED: tuple[Row, ...] = ("sparse-conv-batch", "train-step")
+"""Rows whose work the cores share as devices; each row has a process of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +17,10 @@ class Options:
     """Measure our layers beside their peers; one JSON line for each measurement."""
 
     rows: tuple[Row, ...] = ROWS
-    """Which rows to measure: sparse-conv (submanifold convolution, its map and its gradient beside
-    spconv), extents (the same voxels in larger grids), train-step (E-3DSNN-T on the embedded
-    shapes), dense (dense convolution beside ours by occupancy)."""
+    """Which rows to measure: sparse-conv (submanifold convolution of one cloud, its map and its
+    gradient beside spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
+    same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dense (dense
+    convolution beside ours by occupancy)."""
     repeats: int = 15
     """Rounds; in each, everything of a group is timed once, in turn."""
     spconv_python: Path | None = None

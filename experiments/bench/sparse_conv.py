@@ -1,7 +1,5 @@
-"""Row `sparse-conv`: a 3x3x3 submanifold convolution of scanned rooms, beside spconv.
+"""Row `sparse-conv`: a 3x3x3 submanifold convolution of a scanned room, beside spconv.
 
-Once for a single cloud, which one device takes whole, and once for as many voxels in a batch of
-four, which the devices (the cores of a CPU) share as they do in a training step.
 Each peer and each of our arithmetics is checked against a loop over a dictionary in float64.
 The floor is the product of as many rows as there are pairs, in tiles that stay in the cache: no
 gather, no scatter, no map.
@@ -39,18 +37,18 @@ from snnjax.train.mesh import AXIS, data_mesh, replicate, shard
 ROW = "sparse-conv"
 TOLERANCE = 1e-5
 WORK = ("forward with map", "forward", "map")
-BATCH = 4
 _CHECKS = 3  # a race does not lose every time
 _TILE = 4096
 
 
 def run(options: Options, peers: Sequence[Peer] = ()) -> Iterator[dict[str, Any]]:
-    """Records for one cloud and for a batch, for each number of channels."""
-    yield from _group(options, peers, 1)
-    yield from _group(options, peers, BATCH)
+    """Records for one cloud, for each number of channels."""
+    yield from measure_clouds(options, peers, 1, ROW)
 
 
-def _group(options: Options, peers: Sequence[Peer], batch: int) -> Iterator[dict[str, Any]]:
+def measure_clouds(
+    options: Options, peers: Sequence[Peer], batch: int, row: str
+) -> Iterator[dict[str, Any]]:
     """As many voxels in `batch` clouds, which the devices share as in a training step."""
     each = options.voxels // batch
     side, clouds = room_side(each), [room(each, seed=seed) for seed in range(batch)]
@@ -81,7 +79,7 @@ def _group(options: Options, peers: Sequence[Peer], batch: int) -> Iterator[dict
         for arithmetic in dict.fromkeys((chosen, *others)):
             cases += _our_cases(x, weight, expected, arithmetic, chosen, shapes, against, mesh)
         cases.append(_floor(channels, round(neighbours * batch * each), shapes))
-        yield from measure(ROW, cases, options.repeats)
+        yield from measure(row, cases, options.repeats)
 
 
 def peer_cases(

@@ -2,7 +2,7 @@
 
     snnjax train e3dsnn_t_modelnet10 --data ../shared/data/modelnet10_voxels
 
-Expected: to be measured. Run time: to be measured (two CPU cores).
+No result has been recorded yet.
 """
 
 from snnjax.data import Augment

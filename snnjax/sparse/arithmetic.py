@@ -26,8 +26,9 @@ class ArithmeticTable:
     """Chooses "pairs" or "table" from static shapes alone, so that a resumed run chooses alike.
 
     The rule with the largest `min_rows` not above the rows of the batch decides. The defaults are
-    measurements of `experiments/bench/sparse_conv.py`; `snnjax profile --write-table` replaces
-    them for one machine. Accelerators take the gather-only table, which is deterministic there.
+    measurements of `experiments/bench/dense.py`, where pairs win up to a full grid; those of one
+    machine come from `snnjax profile --write-table`. Accelerators take the gather-only table,
+    which is deterministic there.
 
     >>> ArithmeticTable().choose(rows=30_000, volume=27, occupancy=0.2, backend="cpu")
     'pairs'
@@ -35,7 +36,7 @@ class ArithmeticTable:
 
     rules: tuple[ArithmeticRule, ...] = (
         ArithmeticRule("cpu", 0, 0.0),
-        ArithmeticRule("cpu", 128, 0.6),
+        ArithmeticRule("cpu", 128, 1.01),
     )
 
     def choose(

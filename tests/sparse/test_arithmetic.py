@@ -39,7 +39,7 @@ def test_a_pointwise_kernel_has_no_pairs():
 def test_the_defaults_compact_surfaces_on_a_cpu_only():
     table = ArithmeticTable()
     assert table.choose(30_000, 27, backend="cpu") == "pairs"
-    assert table.choose(30_000, 27, 1.0, "cpu") == "table"
+    assert table.choose(30_000, 27, 1.0, "cpu") == "pairs"
     assert table.choose(16, 27, backend="cpu") == "table"
     assert table.choose(30_000, 27, backend="gpu") == "table"
     assert table.choose(30_000, 27) == table.choose(30_000, 27, backend="cpu")  # the backend here
