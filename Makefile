@@ -36,7 +36,7 @@ train: $(VENV)/stamp-train
 	$(BIN)/snnjax train $(ARGS)
 
 test: $(VENV)/stamp-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/stamp-dev
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before jax is imported anywhere: the number of host devices is fixed when the backend starts.
 _DEVICES = "--xla_force_host_platform_device_count=8"
@@ -19,14 +20,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers each file stays on one; the command line too: one run serves it all."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        whole = item.path.parent == ROOT / "tests" / "cli"
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if whole else item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each file stays on one worker, as its fixtures do; the command line's share one run."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/cli" if file.startswith("tests/cli/") else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ INSIDE = 0.999  # the largest coordinate after augmentation
 class Augment:
     """What is done to a training cloud, in this order.
 
-        p = p * (mirror * stretch * scale);  p = p R;  p = p + jitter;  drop points
+        p = p * (mirror * stretch * scale);  p = p R;  p = p + jitter;  drop and cut points
         p = p * min(1, 0.999 / max|p|);      p = p + shift, as far as [-1, 1]^3 leaves room
 
     So a cloud is never cut by the grid's border, and never clamped onto it. Normals (columns 3..5
@@ -25,7 +25,7 @@ class Augment:
     """
 
     rotate: Rotation = "none"
-    """rotation: "none", by any angle about one axis ("x", "y", "z"), or any of SO(3) ("so3")"""
+    """rotation: "none", about one axis ("x", "y", "z"), or any of SO(3) ("so3")"""
     scale: tuple[float, float] = (1.0, 1.0)
     """range of one factor for all axes; above 1 only where the cloud leaves room"""
     stretch: tuple[float, float] = (1.0, 1.0)
@@ -35,9 +35,13 @@ class Augment:
     jitter: float = 0.0
     """standard deviation of the noise on each coordinate, clipped at three of them"""
     drop: float = 0.0
-    """largest fraction of the points left out"""
+    """largest fraction of the points left out, wherever they are"""
     flip: bool = False
     """mirror x, and y, each in half of the clouds"""
+    angle: float = 180.0
+    """largest turn about the axis to either side, in degrees"""
+    cut: float = 0.0
+    """largest fraction of the points left out on one side of a random plane: occlusion"""
 
     def __post_init__(self):
         if self.rotate not in ("none", "x", "y", "z", "so3"):
@@ -53,8 +57,14 @@ class Augment:
         for name in ("shift", "jitter"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be in [0, 1); got {getattr(self, name)}")
-        if not 0 <= self.drop < 1:
-            raise ValueError(f"`drop` must be in [0, 1); got {self.drop}. 0.2 drops up to a fifth")
+        for name in ("drop", "cut"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` must be in [0, 1); got {getattr(self, name)}. "
+                    "0.2 leaves out up to a fifth"
+                )
+        if not 0 <= self.angle <= 180:
+            raise ValueError(f"`angle` must be in [0, 180] degrees; got {self.angle}")
 
     def __call__(
         self, points: np.ndarray, count: np.ndarray, rngs: list[np.random.Generator]
@@ -67,7 +77,7 @@ class Augment:
         Returns:
           new points float32 [B, P, C] and counts int32 [B].
         """
-        q = np.stack([rng.random(13, dtype=np.float32) for rng in rngs])
+        q = np.stack([rng.random(17, dtype=np.float32) for rng in rngs])
         valid = np.arange(points.shape[1]) < count[:, None]
         matrix = self._matrices(q)
         xyz = points[..., :3] @ matrix
@@ -80,8 +90,14 @@ class Augment:
             noise *= np.float32(self.jitter)
             xyz += noise * valid[..., None]
         out = xyz if features.shape[-1] == 0 else np.concatenate([xyz, features], axis=-1)
-        if self.drop:
-            out, count = self._thin(out, valid, q[:, 9], rngs)
+        if self.drop or self.cut:
+            keep = valid.copy()
+            if self.drop:
+                chance = np.stack([r.random(valid.shape[1], dtype=np.float32) for r in rngs])
+                keep &= chance >= self.drop * q[:, 9:10]
+            if self.cut:
+                keep &= _this_side(xyz, keep, self.cut * q[:, 13], q[:, 14:17])
+            out, count = _compact(out, _never_empty(keep, valid))
             valid = np.arange(points.shape[1]) < count[:, None]
         self._place(out[..., :3], valid, q[:, 10:13])
         return out, count.astype(np.int32)
@@ -96,18 +112,9 @@ class Augment:
         if self.rotate == "so3":
             turn = uniform_rotations(q[:, 6:9])
         else:
-            turn = about_axis(2 * np.pi * q[:, 6], "xyz".index(self.rotate))
+            angle = np.pi / 180 * self.angle * (2 * q[:, 6] - 1)
+            turn = about_axis(angle, "xyz".index(self.rotate))
         return factor[:, :, None] * turn
-
-    def _thin(self, points, valid, fraction, rngs):
-        """Leave out a random part of each cloud, but never all of it."""
-        chance = np.stack([rng.random(valid.shape[1], dtype=np.float32) for rng in rngs])
-        keep = valid & (chance >= self.drop * fraction[:, None])
-        keep[:, 0] = valid[:, 0]
-        count = keep.sum(1)
-        out = np.zeros_like(points)
-        out[np.arange(valid.shape[1]) < count[:, None]] = points[keep]  # both in row-major order
-        return out, count
 
     def _place(self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray) -> None:
         """Shrink what sticks out of the cube, then shift within it; in place."""
@@ -120,6 +127,34 @@ class Augment:
             shift = np.float32(self.shift) * (2 * q - 1)
             shift = np.clip(shift, -INSIDE - low * shrink, INSIDE - high * shrink)
             xyz += shift[:, None] * valid[..., None]
+
+
+def _this_side(
+    xyz: np.ndarray, keep: np.ndarray, fraction: np.ndarray, q: np.ndarray
+) -> np.ndarray:
+    """Mark all but the given fraction of each cloud, the part that lies furthest along a direction.
+
+    The third row of a uniform rotation is a uniform direction.
+    """
+    along = np.einsum("bpc,bc->bp", xyz, uniform_rotations(q)[:, 2])
+    along[~keep] = np.inf
+    left = np.ceil((1 - fraction) * keep.sum(1)).astype(np.int64)
+    last = np.take_along_axis(np.sort(along, axis=1), np.maximum(left - 1, 0)[:, None], axis=1)
+    return along <= last
+
+
+def _never_empty(keep: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Give a cloud of which nothing is kept its first point back."""
+    keep[:, 0] |= valid[:, 0] & ~keep.any(1)
+    return keep
+
+
+def _compact(points: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Move the kept points of each cloud to its front, in order; zeros follow."""
+    count = keep.sum(1)
+    out = np.zeros_like(points)
+    out[np.arange(keep.shape[1]) < count[:, None]] = points[keep]  # both in row-major order
+    return out, count
 
 
 def _between(q: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

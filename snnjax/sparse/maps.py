@@ -14,7 +14,14 @@ from jaxtyping import Int
 
 from snnjax.sparse.arithmetic import ArithmeticTable, check_arithmetic
 from snnjax.sparse.pairs import Pairs, compact_pairs
-from snnjax.sparse.tensor import INT32_MAX, SparseTensor, check_extent, linear_key, valid_rows
+from snnjax.sparse.tensor import (
+    INT32_MAX,
+    SparseTensor,
+    check_extent,
+    key_coords,
+    linear_key,
+    valid_rows,
+)
 from snnjax.sparse.voxelize import search_rows, unique_keys
 
 
@@ -167,13 +174,11 @@ def strided_map(
         lambda s: empty.at[s.reshape(-1)].set(source.reshape(-1), mode="drop", unique_indices=True)
     )
     n = jnp.minimum(found, capacity)
-    _, y, x_size = out_extent
-    coords = jnp.stack([sites // (y * x_size), sites // x_size % y, sites % x_size], axis=-1)
     return KernelMap(
         table=fill(slots).reshape(batch, capacity, volume),
         slots=slots,
         pairs=None,
-        coords=jnp.where(valid_rows(n, capacity)[..., None], coords, 0),
+        coords=jnp.where(valid_rows(n, capacity)[..., None], key_coords(sites, out_extent), 0),
         n=n,
         overflow=jnp.maximum(found - capacity, 0),
         kind="strided",

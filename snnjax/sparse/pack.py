@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from snnjax.sparse.tensor import INT32_MAX, SparseTensor, check_extent, valid_rows
+from snnjax.sparse.tensor import SparseTensor, check_extent, valid_rows
 
 
 def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int = 0) -> SparseTensor:
@@ -88,6 +88,8 @@ def packable(extent: tuple[int, int, int], samples: int, depth: int) -> bool:
     >>> packable((32, 32, 32), 64, 4), packable((1408, 1408, 120), 24, 3), packable((20,) * 3, 2, 4)
     (True, False, False)
     """
-    _, y, x = (e + 2 for e in extent)
-    cells = (samples * (extent[0] + 2**depth) + 2) * y * x
-    return extent[0] % 2**depth == 0 and cells < INT32_MAX
+    try:
+        packed_pitch(extent, samples, depth)
+    except ValueError:
+        return False
+    return True

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from snnjax.data import Augment
 from snnjax.data.rotations import uniform_rotations
 
-FULL = Augment("so3", (0.8, 1.3), (0.7, 1.3), shift=0.2, jitter=0.02, drop=0.3, flip=True)
+FULL = Augment("so3", (0.8, 1.3), (0.7, 1.3), shift=0.2, jitter=0.02, drop=0.3, cut=0.2, flip=True)
 
 
 def _rngs(n: int, seed: int = 0) -> list[np.random.Generator]:
@@ -38,6 +39,15 @@ def test_a_turn_about_an_axis_keeps_it_and_all_distances(axis):
     norms = [np.linalg.norm(a[..., other], axis=-1) for a in (out, points)]
     np.testing.assert_allclose(*norms, atol=1e-6)
     assert np.abs(out - points).max() > 0.1
+
+
+def test_a_turn_stays_within_its_angle():
+    points, count = _batch(300)
+    out, _ = Augment(rotate="z", angle=20)(points, count, _rngs(300))
+    before, after = (np.arctan2(a[:, 0, 1], a[:, 0, 0]) for a in (points, out))
+    turned = np.degrees((after - before + np.pi) % (2 * np.pi) - np.pi)
+    assert -20 <= turned.min() < -19
+    assert 19 < turned.max() <= 20
 
 
 def test_rotations_are_proper_and_uniform():
@@ -90,6 +100,27 @@ def test_drop_leaves_a_random_subset_in_order_and_never_nothing():
         assert rows == sorted(set(rows))
     one = np.ones((4, 1, 3), np.float32) * 0.1
     _, left = Augment(drop=0.99)(one, np.ones(4, np.int32), _rngs(4))
+    assert left.tolist() == [1] * 4
+
+
+def test_a_cut_takes_one_side_of_a_plane():
+    points, count = _batch(64)
+    out, left = Augment(cut=0.5)(points, count, _rngs(64))
+    assert 0.15 < 1 - (left / count).mean() < 0.35
+    for b in range(64):
+        kept = out[b, : left[b]]
+        whole = {tuple(p) for p in points[b, : count[b]].tolist()}
+        gone = np.array(sorted(whole - {tuple(p) for p in kept.tolist()}))
+        assert len(gone) == count[b] - left[b]
+        if len(gone):  # a plane parts both sets: w p < d and w p > d
+            sides = np.c_[np.r_[kept, -gone], np.r_[-np.ones(len(kept)), np.ones(len(gone))]]
+            found = linprog(np.zeros(4), sides, np.full(len(sides), -1e-3), bounds=(None, None))
+            assert found.success
+
+
+def test_a_cut_leaves_a_single_point():
+    one = np.full((4, 1, 3), 0.1, np.float32)
+    _, left = Augment(cut=0.99)(one, np.ones(4, np.int32), _rngs(4))
     assert left.tolist() == [1] * 4
 
 
@@ -149,6 +180,8 @@ def test_other_features_are_left_alone():
         ({"shift": -0.1}, "`shift` must be"),
         ({"jitter": 2.0}, "`jitter` must be"),
         ({"drop": 1.0}, "`drop` must be"),
+        ({"cut": -0.1}, "`cut` must be"),
+        ({"angle": 200.0}, "`angle` must be"),
     ],
 )
 def test_impossible_settings_are_refused(arguments, message):
