@@ -75,6 +75,7 @@ def sparse_conv(
     )
 
 
+@partial(jax.jit, static_argnames="bounded")
 def _convolve(rows: Array, weight: Array, kmap: KernelMap, bounded: bool = False) -> Array:
     """Flat input rows [B*N, T*C] to flat output rows [B*M, T*O], in float32 at least.
 
@@ -97,6 +98,7 @@ def _convolve_forward(rows, weight, kmap):
     return _convolve(rows, weight, kmap), (rows, weight, kmap)
 
 
+@jax.jit
 def _convolve_backward(residuals, grad):
     rows, weight, kmap = residuals
     grad = grad.astype(rows.dtype)

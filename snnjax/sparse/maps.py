@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import cast
 
@@ -157,12 +158,26 @@ def strided_map(
       The map; sites beyond the capacity (those of largest key) are counted in `overflow`.
     """
     out_extent = strided_extent(x.extent, kernel_size, stride, padding)
-    candidates, offsets = _candidates(x, out_extent, kernel_size, stride, padding)
-    batch, rows, reach = candidates.shape
+    reach = (-(-kernel_size // stride)) ** 3
     cells = out_extent[0] * out_extent[1] * out_extent[2]
-    capacity = min(rows * reach, cells) if capacity is None else capacity
+    capacity = min(x.capacity * reach, cells) if capacity is None else capacity
     if capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}.")
+    return _strided_map(x, out_extent, kernel_size, stride, padding, capacity)
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4, 5))
+def _strided_map(
+    x: SparseTensor,
+    out_extent: tuple[int, int, int],
+    kernel_size: int,
+    stride: int,
+    padding: int,
+    capacity: int,
+) -> KernelMap:
+    """`strided_map` after its checks."""
+    candidates, offsets = _candidates(x, out_extent, kernel_size, stride, padding)
+    batch, rows, reach = candidates.shape
     sites, found = unique_keys(candidates.reshape(batch, -1), capacity)
     out_row = search_rows(sites, candidates.reshape(batch, -1)).reshape(candidates.shape)
     volume = kernel_size**3
@@ -262,6 +277,7 @@ def strided_extent(
     return out[0], out[1], out[2]
 
 
+@partial(jax.jit, static_argnums=1)
 def _half_neighbours(x: SparseTensor, kernel_size: int) -> Array:
     """Rows of the neighbours at each offset after the centre, N where missing: [K // 2, B, N]."""
     batch, rows, _ = x.coords.shape
@@ -300,6 +316,7 @@ def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> li
     return columns
 
 
+@jax.jit
 def _mirror(half: Array, valid: Array) -> Array:
     """The whole neighbour table [B, N, K] from the offsets after its centre, [K // 2, B, N]."""
     columns, _, rows = half.shape

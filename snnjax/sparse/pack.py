@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -38,7 +40,14 @@ def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int =
             f"samples must divide a batch that is not packed yet; got "
             f"samples={samples} for {batch} grids of {x.samples}."
         )
-    groups, rows = batch // samples, samples * capacity if rows is None else rows
+    return _pack(x, samples, samples * capacity if rows is None else rows, pitch)
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _pack(x: SparseTensor, samples: int, rows: int, pitch: int) -> SparseTensor:
+    """`pack` after its checks."""
+    batch, capacity = x.coords.shape[:2]
+    groups = batch // samples
     n = x.n.reshape(groups, samples)
     end = jnp.cumsum(n, axis=1, dtype=jnp.int32)
     first = (end - n).reshape(batch, 1)

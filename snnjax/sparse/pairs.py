@@ -48,6 +48,7 @@ def tile_size(rows: int) -> int:
     return min(2048, max(64, 1 << (part - 1).bit_length()))
 
 
+@jax.jit
 def compact_pairs(half: Int[Array, "H B N"]) -> Pairs:
     """Compact the neighbours at the H offsets after the centre.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -56,8 +58,22 @@ def voxelize(
     """
     extent = check_extent(extent)
     _check_points(points, count, voxel_size, capacity)
+    capacity = points.shape[1] if capacity is None else capacity
+    corner = None if origin is None else (float(origin[0]), float(origin[1]), float(origin[2]))
+    return _voxelize(points, count, extent, float(voxel_size), corner, capacity)
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _voxelize(
+    points: Array,
+    count: Array,
+    extent: tuple[int, int, int],
+    voxel_size: float,
+    origin: tuple[float, float, float] | None,
+    capacity: int,
+) -> SparseTensor:
+    """`voxelize` after its checks: one program, also when it is not called from another."""
     size = points.shape[1]
-    capacity = size if capacity is None else capacity
     given = valid_rows(count, size)
     xyz = points[..., :3]
     finite = jnp.all(jnp.isfinite(xyz), axis=-1)

@@ -13,7 +13,7 @@ from snnjax.models import MODELS
 from snnjax.train import ModelConfig, read_run, train
 from tests.train.tiny import tiny_double, tiny_experiment
 
-DEVICES = (1, 2, 8)
+DEVICES = (1, 8)
 
 
 @pytest.fixture(scope="module")
