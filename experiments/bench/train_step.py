@@ -37,8 +37,15 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
     experiment = _experiment(options)
     mesh = data_mesh(devices)
     train_set, test_set = load_splits(experiment)
-    plan = scan(experiment.data, train_set, test_set, seed=experiment.seed, devices=devices)
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
+    plan = scan(
+        experiment.data,
+        train_set,
+        test_set,
+        depth=spec.depth,
+        seed=experiment.seed,
+        devices=devices,
+    )
     with train_feed(experiment, train_set, plan, mesh, None) as feed:
         items = [item for item, _ in zip(feed, range(_BATCHES), strict=False)]
     items = _one_bucket(items)

@@ -132,13 +132,14 @@ def prepare(experiment: Experiment, folder: Path | None) -> Subject:
 
     experiment = _sampled(experiment)
     train_set, test_set = load_splits(experiment)
-    if folder is not None and (folder / "buckets.json").is_file():
-        plan = read_plan(folder / "buckets.json")
-    else:
-        table = read_table(experiment)
-        plan = scan(experiment.data, train_set, test_set, seed=experiment.seed, table=table)
     mesh = data_mesh(1)
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
+    depth = spec.depth
+    if folder is not None and (folder / "buckets.json").is_file():
+        plan = read_plan(folder / "buckets.json", depth=depth)
+    else:
+        config, table = experiment.data, read_table(experiment)
+        plan = scan(config, train_set, test_set, depth=depth, seed=experiment.seed, table=table)
     if folder is None:
         model = merge_model(spec.graphdef, state.weights)
     else:
@@ -146,6 +147,6 @@ def prepare(experiment: Experiment, folder: Path | None) -> Subject:
         spec = spec._replace(graphdef=split_model(model)[0])
     with train_feed(experiment, train_set, plan, mesh, None) as feed:
         item = next(iter(feed))
-    counts = site_counts(item.host, experiment.data.extent)
+    counts = site_counts(item.host, experiment.data.extent, depth)
     sites = tuple((float(c.mean()), int(c.max())) for c in counts.T)
     return Subject(experiment, model, spec, state, plan, item, sites, folder is not None)

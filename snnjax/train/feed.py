@@ -60,7 +60,7 @@ def train_feed(
         batch = next(iterator)
         position = iterator.get_state()
         check_labels(batch, len(dataset.class_names))
-        counts = site_counts(batch, config.extent)
+        counts = site_counts(batch, config.extent, plan.depth)
         return _prepare(batch, plan.training.choose(counts), counts, mesh, position)
 
     return Prefetch(produce)
@@ -76,7 +76,7 @@ def test_feed(
     def produce() -> Prepared:
         batch = next(iterator)
         check_labels(batch, len(dataset.class_names))
-        counts = site_counts(batch, config.extent)
+        counts = site_counts(batch, config.extent, len(evaluation.cells) - 1)
         capacities = evaluation.choose(counts)
         return _prepare(batch, capacities, counts, mesh, None)
 

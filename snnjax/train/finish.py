@@ -66,7 +66,7 @@ def spike_cloud(loop: Loop, weights: Weights) -> tuple[CloudLevel, ...] | None:
         return None
     batch = next(iter(test_batches(config, loop.test_set)))
     one = PointBatch(*(column[:1] for column in batch))
-    capacities = fitting_capacities(one, config.extent)
+    capacities = fitting_capacities(one, config.extent, spec.depth)
 
     def spikes(weights: Weights, points: Array, count: Array) -> Any:
         x = to_voxels(points, count, config.extent, capacities)

@@ -25,9 +25,6 @@ from snnjax.train.errors import RunFolderError
 from snnjax.train.experiment import DataConfig
 from snnjax.train.writer import read_json, write_json
 
-DEPTH = 4
-"""Strided stages of the classifiers: site counts are needed for DEPTH + 1 levels."""
-
 _SCANNED = 20_000  # training clouds that a scan looks at
 
 
@@ -43,21 +40,26 @@ class CapacityPlan:
     training: Buckets
     evaluation: Buckets
 
+    @property
+    def depth(self) -> int:
+        """Levels below the input grid."""
+        return len(self.training.cells) - 1
+
     def serves(self, local: int) -> bool:
         """Whether a device that gets `local` samples of a batch can pack them as planned."""
         kinds = (*self.training.choices, *self.evaluation.choices)
         return all(local % choice.samples == 0 for choice in kinds)
 
 
-def site_counts(batch: PointBatch, extent: int) -> np.ndarray:
-    """Occupied sites of each cloud at each level, int32 [B, DEPTH + 1], counted on the host."""
-    return level_counts(batch.points, batch.count, **_grid(extent))
+def site_counts(batch: PointBatch, extent: int, depth: int) -> np.ndarray:
+    """Occupied sites of each cloud at each level, int32 [B, depth + 1], counted on the host."""
+    return level_counts(batch.points, batch.count, **_grid(extent, depth))
 
 
-def _grid(extent: int) -> dict[str, Any]:
+def _grid(extent: int, depth: int) -> dict[str, Any]:
     """The cube [-1, 1]^3 and its levels, as `snnjax.sparse` takes them."""
     cube = {"extent": (extent,) * 3, "voxel_size": 2.0 / extent, "origin": (-1.0, -1.0, -1.0)}
-    return {**cube, "depth": DEPTH}
+    return {**cube, "depth": depth}
 
 
 def scan(
@@ -65,6 +67,7 @@ def scan(
     train_set: PointDataset,
     test_set: PointDataset,
     *,
+    depth: int,
     seed: int,
     devices: int = 1,
     table: ArithmeticTable | None = None,
@@ -77,6 +80,7 @@ def scan(
     Args:
       config: grid, batch and augmentation.
       train_set: the training split. test_set: the test split.
+      depth: levels below the input grid.
       seed: of the training order.
       devices: how many share a batch.
       table: of measured choices between the arithmetics; None takes the recorded one.
@@ -93,13 +97,12 @@ def scan(
         epochs=1,
     )
     start = training.get_state()
-    occupancy = _occupancy(next(training), config)
+    occupancy = _occupancy(next(training), config, depth)
     training.set_state(start)
-    train_counts = _counts(itertools.islice(training, steps), config)
-    test_counts = _counts(test_batches(config, test_set), config)
+    counts = _counts(itertools.islice(training, steps), config, depth)
     return CapacityPlan(
-        _fit(config, train_counts, devices, occupancy=occupancy, table=table),
-        fit_evaluation(config, test_set, devices=devices, counts=test_counts, table=table),
+        _fit(config, counts, devices, occupancy=occupancy, table=table),
+        fit_evaluation(config, test_set, depth=depth, devices=devices, table=table),
     )
 
 
@@ -107,34 +110,33 @@ def fit_evaluation(
     config: DataConfig,
     test_set: PointDataset,
     *,
+    depth: int,
     devices: int = 1,
-    counts: np.ndarray | None = None,
     table: ArithmeticTable | None = None,
 ) -> Buckets:
-    """One bucket that holds every test cloud exactly; `counts` saves the scan for them."""
-    if counts is None:
-        counts = _counts(test_batches(config, test_set), config)
-    occupancy = _occupancy(next(iter(test_batches(config, test_set))), config)
+    """One bucket that holds every test cloud exactly."""
+    counts = _counts(test_batches(config, test_set), config, depth)
+    occupancy = _occupancy(next(iter(test_batches(config, test_set))), config, depth)
     return _fit(config, counts, devices, occupancy=occupancy, table=table, margin=1.0, choices=1)
 
 
-def _occupancy(batch: PointBatch, config: DataConfig) -> tuple[float, ...]:
+def _occupancy(batch: PointBatch, config: DataConfig, depth: int) -> tuple[float, ...]:
     """Share of the neighbours that are present at each level, in one batch."""
-    return level_occupancy(batch.points, batch.count, **_grid(config.extent))
+    return level_occupancy(batch.points, batch.count, **_grid(config.extent, depth))
 
 
 def _fit(config: DataConfig, counts: np.ndarray, devices: int, **options: Any) -> Buckets:
     """Buckets for the samples of one device, packed into one grid if its keys allow that."""
     grid, local = (config.extent, config.extent, config.extent), config.batch_size // devices
-    packed = packable(grid, local, DEPTH)
+    packed = packable(grid, local, counts.shape[1] - 1)
     return fit_buckets(
         counts, extent=grid, batch_size=local, packed=packed, limit=config.points, **options
     )
 
 
-def fitting_capacities(batch: PointBatch, extent: int) -> Capacities:
+def fitting_capacities(batch: PointBatch, extent: int, depth: int) -> Capacities:
     """The fewest rows that hold this very batch."""
-    counts = site_counts(batch, extent).max(axis=0)
+    counts = site_counts(batch, extent, depth).max(axis=0)
     return Capacities(tuple(max(int(n), 1) for n in counts))
 
 
@@ -143,8 +145,8 @@ def test_batches(config: DataConfig, test_set: PointDataset) -> Iterable[PointBa
     return batches(test_set, config.batch_size, points=config.points, seed=0, train=False)
 
 
-def _counts(items: Iterable[PointBatch], config: DataConfig) -> np.ndarray:
-    rows = [site_counts(batch, config.extent)[batch.weight > 0] for batch in items]
+def _counts(items: Iterable[PointBatch], config: DataConfig, depth: int) -> np.ndarray:
+    rows = [site_counts(batch, config.extent, depth)[batch.weight > 0] for batch in items]
     return np.concatenate(rows)
 
 
@@ -153,14 +155,18 @@ def write_plan(path: Path, plan: CapacityPlan) -> None:
     write_json(path, {name: json.loads(value.to_json()) for name, value in vars(plan).items()})
 
 
-def read_plan(path: Path) -> CapacityPlan:
-    """Read `buckets.json`."""
+def read_plan(path: Path, *, depth: int) -> CapacityPlan:
+    """Read `buckets.json`, written for a model of this depth.
+
+    Raises:
+      RunFolderError: it is damaged, or its capacities are those of another depth.
+    """
     values: Any = read_json(path)
     try:
         read = {name: Buckets.from_json(json.dumps(value)) for name, value in values.items()}
         plan = CapacityPlan(**read)
         for buckets in vars(plan).values():
-            _check_levels(buckets)
+            _check_levels(buckets, depth + 1)
         return plan
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
@@ -168,11 +174,11 @@ def read_plan(path: Path) -> CapacityPlan:
         ) from error
 
 
-def _check_levels(buckets: Buckets) -> None:
+def _check_levels(buckets: Buckets, levels: int) -> None:
     """Raise unless there is a choice, and each has a positive number of rows at every level."""
     sizes = [choice.rows for choice in buckets.choices]
     for rows in [*sizes, buckets.cells]:
-        if len(rows) != DEPTH + 1 or not all(type(n) is int and n > 0 for n in rows):
-            raise ValueError(f"needed are {DEPTH + 1} positive numbers; got {list(rows)}")
+        if len(rows) != levels or not all(type(n) is int and n > 0 for n in rows):
+            raise ValueError(f"needed are {levels} positive numbers; got {list(rows)}")
     if not sizes:
         raise ValueError("there are no choices")

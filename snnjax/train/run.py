@@ -84,7 +84,7 @@ def train(
             check_info(folder, info)
         else:
             write_info(folder, info)
-        plan = _plan(folder, experiment, train_set, test_set, mesh.size, table)
+        plan = _plan(folder, experiment, train_set, test_set, spec, table)
         reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")
         with contextlib.closing(Checkpoints(folder / "checkpoints", mesh)) as checkpoints:
             state, book = _restore(checkpoints, state, experiment)
@@ -116,20 +116,28 @@ def _plan(
     experiment: Experiment,
     train_set: PointDataset,
     test_set: PointDataset,
-    devices: int,
+    spec: StepSpec,
     table: ArithmeticTable | None,
 ) -> CapacityPlan:
     """The recorded capacities; fitted now in a new run, or where the devices are others."""
     path = folder / "buckets.json"
+    devices = spec.mesh.size
     local = experiment.data.batch_size // devices
     if path.exists():
-        plan = read_plan(path)
+        plan = read_plan(path, depth=spec.depth)
         if plan.serves(local):
             return plan
-    seed = experiment.seed
-    plan = scan(experiment.data, train_set, test_set, seed=seed, devices=devices, table=table)
+    plan = scan(
+        experiment.data,
+        train_set,
+        test_set,
+        depth=spec.depth,
+        seed=experiment.seed,
+        devices=devices,
+        table=table,
+    )
     write_plan(path, plan)
-    return read_plan(path)  # what a resumed run will read
+    return read_plan(path, depth=spec.depth)  # what a resumed run will read
 
 
 def _restore(

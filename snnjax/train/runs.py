@@ -140,9 +140,9 @@ def evaluate(
     dataset = load_test_split(experiment, data)
     _check_source(run.info, dataset)
     if data is None:
-        buckets = read_plan(folder / "buckets.json").evaluation
+        buckets = read_plan(folder / "buckets.json", depth=run.spec.depth).evaluation
     else:
-        buckets = fit_evaluation(experiment.data, dataset)
+        buckets = fit_evaluation(experiment.data, dataset, depth=run.spec.depth)
     programs = Programs(run.spec, Reporter(shown=False).say)
     result = evaluate_weights(programs, run.weights, experiment, dataset, buckets, run.spec.mesh)
     numbers = result.numbers(experiment.model.levels)
@@ -185,7 +185,7 @@ def predict(
         one.astype(np.float32),
         np.zeros(1, np.int32),
     )
-    logits = _logits(run, batch, fitting_capacities(batch, config.extent))
+    logits = _logits(run, batch, fitting_capacities(batch, config.extent, run.spec.depth))
     probabilities = np.asarray(jax.nn.softmax(logits.astype(jnp.float32)))[0]
     order = np.argsort(-probabilities, kind="stable")
     return [(run.info.class_names[k], float(probabilities[k])) for k in order]

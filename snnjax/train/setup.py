@@ -112,7 +112,8 @@ def build_spec(
     _, total = steps_of(experiment, info)
     schedule = build_schedule(experiment.schedule, experiment.optimiser.learning_rate, total)
     optimiser = build_optimiser(experiment.optimiser, schedule)
-    graphdef, weights = split_model(build_model(experiment.model, info, seed=experiment.seed))
+    model = build_model(experiment.model, info, seed=experiment.seed)
+    graphdef, weights = split_model(model)
     state = create_state(
         weights, optimiser, ema=experiment.ema > 0, key=jax.random.key(experiment.seed)
     )
@@ -120,6 +121,7 @@ def build_spec(
         graphdef,
         optimiser,
         schedule,
+        model.depth,
         experiment.data.extent,
         experiment.label_smoothing,
         experiment.ema,

@@ -77,6 +77,7 @@ class StepSpec(NamedTuple):
       graphdef: the model's graph.
       optimiser: the update rule.
       schedule: the learning rate, for the metrics.
+      depth: levels below the grid, at which the model halves it.
       extent: voxels along a side of the cube [-1, 1]^3.
       label_smoothing: of the training loss.
       ema: decay of the running average, 0 for none.
@@ -86,6 +87,7 @@ class StepSpec(NamedTuple):
     graphdef: nnx.GraphDef
     optimiser: optax.GradientTransformation
     schedule: optax.Schedule
+    depth: int
     extent: int
     label_smoothing: float
     ema: float

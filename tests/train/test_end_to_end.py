@@ -37,7 +37,6 @@ def narrow(**options: Any) -> E3DSNN:
 def two_stages() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "narrow", narrow)
-        patch.setattr("snnjax.train.plan.DEPTH", 2)
         yield
 
 

@@ -31,7 +31,7 @@ def evaluated_in(folder: Path, batch_size: int, devices: int) -> Evaluation:
     data = dataclasses.replace(run.experiment.data, batch_size=batch_size)
     experiment = dataclasses.replace(run.experiment, data=data)
     dataset = load_dataset("shapes3d", "test", points=64, size=24)
-    buckets = fit_evaluation(data, dataset, devices=devices)
+    buckets = fit_evaluation(data, dataset, depth=run.spec.depth, devices=devices)
     programs = Programs(run.spec, lambda _: None)
     return evaluate_weights(programs, run.weights, experiment, dataset, buckets, mesh)
 

@@ -20,7 +20,8 @@ EXPERIMENT = tiny_experiment("runs")
 def parts() -> tuple[Any, Any, Any]:
     train_set = load_dataset("shapes3d", "train", points=64, size=64)
     test_set = load_dataset("shapes3d", "test", points=64, size=24)
-    return train_set, test_set, scan(EXPERIMENT.data, train_set, test_set, seed=0, devices=2)
+    plan = scan(EXPERIMENT.data, train_set, test_set, depth=2, seed=0, devices=2)
+    return train_set, test_set, plan
 
 
 def test_training_batches_are_those_of_the_pipeline(parts: tuple[Any, Any, Any]) -> None:

@@ -22,6 +22,8 @@ class TinyOutput(NamedTuple):
 class Tiny(nnx.Module):
     """Per-voxel linear -> batch norm -> integer spikes (straight-through) -> mean -> linear."""
 
+    depth = 2  # as if it halved its grid twice
+
     def __init__(
         self,
         in_channels: int,
