@@ -63,8 +63,13 @@ class Augment:
                     f"`{name}` must be in [0, 1); got {getattr(self, name)}. "
                     "0.2 leaves out up to a fifth"
                 )
-        if not 0 <= self.angle <= 180:
-            raise ValueError(f"`angle` must be in [0, 180] degrees; got {self.angle}")
+        if not 0 < self.angle <= 180:
+            raise ValueError(f"`angle` must be in (0, 180] degrees; got {self.angle}")
+        if self.angle != 180 and self.rotate not in ("x", "y", "z"):
+            raise ValueError(
+                f"`angle` limits turns about one axis; got {self.angle} with rotate="
+                f'{self.rotate!r}. Set rotate="z", or leave `angle` out'
+            )
 
     def __call__(
         self, points: np.ndarray, count: np.ndarray, rngs: list[np.random.Generator]
@@ -77,7 +82,7 @@ class Augment:
         Returns:
           new points float32 [B, P, C] and counts int32 [B].
         """
-        q = np.stack([rng.random(17, dtype=np.float32) for rng in rngs])
+        q = np.stack([rng.random(13, dtype=np.float32) for rng in rngs])
         valid = np.arange(points.shape[1]) < count[:, None]
         matrix = self._matrices(q)
         xyz = points[..., :3] @ matrix
@@ -96,7 +101,8 @@ class Augment:
                 chance = np.stack([r.random(valid.shape[1], dtype=np.float32) for r in rngs])
                 keep &= chance >= self.drop * q[:, 9:10]
             if self.cut:
-                keep &= _this_side(xyz, keep, self.cut * q[:, 13], q[:, 14:17])
+                r = np.stack([rng.random(4, dtype=np.float32) for rng in rngs])
+                keep &= _this_side(xyz, keep, self.cut * r[:, 0], r[:, 1:])
             out, count = _compact(out, _never_empty(keep, valid))
             valid = np.arange(points.shape[1]) < count[:, None]
         self._place(out[..., :3], valid, q[:, 10:13])
@@ -112,7 +118,7 @@ class Augment:
         if self.rotate == "so3":
             turn = uniform_rotations(q[:, 6:9])
         else:
-            angle = np.pi / 180 * self.angle * (2 * q[:, 6] - 1)
+            angle = np.pi / 180 * self.angle * (2 * ((q[:, 6] + 0.5) % 1) - 1)
             turn = about_axis(angle, "xyz".index(self.rotate))
         return factor[:, :, None] * turn
 

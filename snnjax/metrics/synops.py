@@ -23,7 +23,8 @@ class SynOps:
     Attributes:
       macs: multiply-adds, in the layers that receive real values.
       acs: additions, in the layers that receive spikes.
-      dense_macs: multiply-adds of the ANN twin: the same layers on the same maps, real values.
+      dense_macs: multiply-adds of the ANN twin: the same layers on the same maps, run as often
+        (at each of the T steps), on real values.
       energy_mj: 4.6 pJ a MAC and 0.9 pJ an AC, in mJ.
       ann_energy_mj: 4.6 pJ a `dense_macs`, in mJ.
     """

@@ -71,7 +71,7 @@ RESETS: dict[str, Reset] = {
 
 
 def get_reset(name: str) -> Reset:
-    """The reset of that name, for the command line; a ValueError gives the nearest valid name.
+    """The reset of that name, for what reads settings; a ValueError gives the nearest valid name.
 
     >>> get_reset("zero") is zero
     True

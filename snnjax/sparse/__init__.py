@@ -30,4 +30,5 @@ from snnjax.sparse.tensor import SparseTensor as SparseTensor
 from snnjax.sparse.tensor import check_extent as check_extent
 from snnjax.sparse.tensor import linear_key as linear_key
 from snnjax.sparse.tensor import sparse_tensor as sparse_tensor
+from snnjax.sparse.voxelize import point_rows as point_rows
 from snnjax.sparse.voxelize import voxelize as voxelize

@@ -107,7 +107,7 @@ def submanifold_map(
     batch, rows, _ = x.coords.shape
     volume = kernel_size**3
     chosen = check_arithmetic(arithmetic) or ArithmeticTable().choose(batch * rows, volume)
-    half = _half_neighbours(x, kernel_size)
+    half = _half_neighbours(x.coords, x.n, x.extent, kernel_size)
     pairs = table = None
     if volume == 1 or chosen == "table":
         table = _mirror(half, x.valid)
@@ -163,7 +163,8 @@ def strided_map(
     capacity = min(x.capacity * reach, cells) if capacity is None else capacity
     if capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}.")
-    return _strided_map(x, out_extent, kernel_size, stride, padding, capacity)
+    sites = x.replace(feats=x.feats[..., :0])  # the map does not depend on what lies there
+    return _strided_map(sites, out_extent, kernel_size, stride, padding, capacity)
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3, 4, 5))
@@ -277,16 +278,18 @@ def strided_extent(
     return out[0], out[1], out[2]
 
 
-@partial(jax.jit, static_argnums=1)
-def _half_neighbours(x: SparseTensor, kernel_size: int) -> Array:
+@partial(jax.jit, static_argnums=(2, 3))
+def _half_neighbours(
+    coords: Array, n: Array, extent: tuple[int, int, int], kernel_size: int
+) -> Array:
     """Rows of the neighbours at each offset after the centre, N where missing: [K // 2, B, N]."""
-    batch, rows, _ = x.coords.shape
+    batch, rows, _ = coords.shape
     r = kernel_size // 2
     if r == 0:
         return jnp.zeros((0, batch, rows), jnp.int32)
-    _, y_size, x_size = (e + 2 * r for e in x.extent)
-    valid = x.valid
-    keys = jnp.where(valid, linear_key(x.coords, x.extent, r), INT32_MAX)
+    _, y_size, x_size = (e + 2 * r for e in extent)
+    valid = valid_rows(n, rows)
+    keys = jnp.where(valid, linear_key(coords, extent, r), INT32_MAX)
     padded = jnp.pad(keys, ((0, 0), (0, kernel_size)), constant_values=INT32_MAX)
     lines = [(dz, dy) for dz, dy in product(range(r + 1), range(-r, r + 1)) if (dz, dy) > (0, 0)]
     starts = jnp.array([(dz * y_size + dy) * x_size - r for dz, dy in lines], jnp.int32)

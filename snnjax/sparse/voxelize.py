@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from snnjax.sparse.tensor import (
@@ -25,7 +29,7 @@ def voxelize(
     *,
     extent: tuple[int, int, int],
     voxel_size: float,
-    origin: tuple[float, float, float] | None = None,
+    origin: ArrayLike | Sequence[float] | None = None,
     capacity: int | None = None,
 ) -> SparseTensor:
     """Sort a batch of point clouds into voxels and keep one point for each.
@@ -59,31 +63,22 @@ def voxelize(
     extent = check_extent(extent)
     _check_points(points, count, voxel_size, capacity)
     capacity = points.shape[1] if capacity is None else capacity
-    corner = None if origin is None else (float(origin[0]), float(origin[1]), float(origin[2]))
-    return _voxelize(points, count, extent, float(voxel_size), corner, capacity)
+    corner = None if origin is None else _corner(origin, points.dtype)
+    return _voxelize(points, count, float(voxel_size), corner, extent, capacity)
 
 
-@partial(jax.jit, static_argnums=(2, 3, 4, 5))
+@partial(jax.jit, static_argnums=(4, 5))
 def _voxelize(
     points: Array,
     count: Array,
-    extent: tuple[int, int, int],
     voxel_size: float,
-    origin: tuple[float, float, float] | None,
+    origin: Array | None,
+    extent: tuple[int, int, int],
     capacity: int,
 ) -> SparseTensor:
     """`voxelize` after its checks: one program, also when it is not called from another."""
     size = points.shape[1]
-    given = valid_rows(count, size)
-    xyz = points[..., :3]
-    finite = jnp.all(jnp.isfinite(xyz), axis=-1)
-    grid = _to_grid(xyz, given & finite, origin, voxel_size)
-    # Compared as floats: a far point must not wrap round when cast to int32.
-    limits = jnp.array(extent[::-1], grid.dtype)
-    inside = jnp.all((grid >= 0) & (grid < limits), axis=-1)
-    usable = given & finite & inside
-    cell = jnp.where(usable[..., None], jnp.floor(grid), 0).astype(jnp.int32)[..., ::-1]
-    key = jnp.where(usable, linear_key(cell, extent), INT32_MAX)
+    key, grid = _point_keys(points, count, voxel_size, origin, extent)
     sites, n = unique_keys(key, capacity)
 
     row = search_rows(sites, key)  # capacity where the point has no row
@@ -91,7 +86,7 @@ def _voxelize(
     chosen = jax.vmap(_nearest, in_axes=(0, 0, None))(row, distance, capacity)
     occupied = valid_rows(n, capacity)
     feats = jnp.take_along_axis(points, jnp.minimum(chosen, size - 1)[..., None], axis=1)
-    lost = (given & ~usable).sum(axis=1, dtype=jnp.int32)
+    lost = (valid_rows(count, size) & (key == INT32_MAX)).sum(axis=1, dtype=jnp.int32)
     return SparseTensor(
         feats=jnp.where(occupied[..., None], feats, 0),
         coords=jnp.where(occupied[..., None], key_coords(sites, extent), 0),
@@ -99,6 +94,47 @@ def _voxelize(
         overflow=lost + jnp.maximum(n - capacity, 0),
         extent=extent,
     )
+
+
+def point_rows(
+    points: Float[Array, "B P C"],
+    count: Int[Array, " B"],
+    x: SparseTensor,
+    *,
+    voxel_size: float,
+    origin: ArrayLike | Sequence[float] | None = None,
+) -> Int[Array, "B P"]:
+    """The row of `x` in which each point lies, for labels or outputs by point.
+
+    Args:
+      points, count, voxel_size, origin: as given to `voxelize`.
+      x: what `voxelize` made of them, or any tensor on sites of the same grid.
+
+    Returns:
+      int32 [B, P]; the capacity of `x` where a point has no row. `x.feats[b].at[rows[b]].get(
+      mode="fill", fill_value=0)` brings the features back to the points.
+
+    >>> cloud = jnp.array([[[0.6, 0.5, 0.5], [3.5, 0.5, 0.5], [0.1, 0.1, 0.1]]])
+    >>> grid = {"voxel_size": 1.0, "origin": (0, 0, 0)}
+    >>> x = voxelize(cloud, jnp.array([3]), extent=(4, 4, 4), **grid)
+    >>> point_rows(cloud, jnp.array([3]), x, **grid).tolist()
+    [[0, 1, 0]]
+    """
+    _check_points(points, count, voxel_size, None)
+    if x.samples != 1 or x.coords.shape[0] != points.shape[0]:
+        raise ValueError(
+            f"x must hold one sample for each of the {points.shape[0]} clouds; got "
+            f"{x.coords.shape[0]} grids of {x.samples}. Take the tensor before it is packed."
+        )
+    corner = None if origin is None else _corner(origin, points.dtype)
+    return _point_rows(points, count, float(voxel_size), corner, x.coords, x.n, x.extent)
+
+
+@partial(jax.jit, static_argnums=6)
+def _point_rows(points, count, voxel_size, origin, coords, n, extent):
+    key, _ = _point_keys(points, count, voxel_size, origin, extent)
+    occupied = valid_rows(n, coords.shape[1])
+    return search_rows(jnp.where(occupied, linear_key(coords, extent), INT32_MAX), key)
 
 
 def unique_keys(keys: Int[Array, "B P"], capacity: int) -> tuple[Array, Array]:
@@ -127,6 +163,24 @@ def search_rows(sites: Int[Array, "B N"], keys: Int[Array, "B P"]) -> Array:
     return jnp.where((found == keys) & (keys != INT32_MAX) & (row < capacity), row, capacity)
 
 
+def _point_keys(
+    points: Array,
+    count: Array,
+    voxel_size: float,
+    origin: Array | None,
+    extent: tuple[int, int, int],
+) -> tuple[Array, Array]:
+    """The key of the cell of each point, INT32_MAX where it has none; and points in voxels."""
+    xyz = points[..., :3]
+    real = valid_rows(count, points.shape[1]) & jnp.all(jnp.isfinite(xyz), axis=-1)
+    grid = _to_grid(xyz, real, origin, voxel_size)
+    # Compared as floats: a far point must not wrap round when cast to int32.
+    limits = jnp.array(extent[::-1], grid.dtype)
+    usable = real & jnp.all((grid >= 0) & (grid < limits), axis=-1)
+    cell = jnp.where(usable[..., None], jnp.floor(grid), 0).astype(jnp.int32)[..., ::-1]
+    return jnp.where(usable, linear_key(cell, extent), INT32_MAX), grid
+
+
 def _nearest(row: Array, distance: Array, capacity: int) -> Array:
     """For every row the index of its point with the smallest distance, the lowest on a tie."""
     least = jnp.full((capacity,), jnp.inf, distance.dtype).at[row].min(distance, mode="drop")
@@ -136,15 +190,26 @@ def _nearest(row: Array, distance: Array, capacity: int) -> Array:
     return last.at[jnp.where(best, row, capacity)].min(index, mode="drop")
 
 
-def _to_grid(
-    xyz: Array, usable: Array, origin: tuple[float, float, float] | None, voxel_size: float
-) -> Array:
+def _corner(origin: ArrayLike | Sequence[float], dtype: Any) -> Array:
+    """The origin as an array of three finite numbers; the values of a traced one are not seen."""
+    corner = jnp.asarray(origin, dtype)
+    if corner.shape != (3,):
+        raise ValueError(f"origin must be three numbers x, y, z; got shape {corner.shape}.")
+    if not isinstance(corner, jax.core.Tracer) and not np.all(np.isfinite(corner)):
+        raise ValueError(
+            f"origin must be finite; got {tuple(map(float, corner))}. Without an origin each "
+            "cloud starts at its smallest coordinates."
+        )
+    return corner
+
+
+def _to_grid(xyz: Array, usable: Array, origin: Array | None, voxel_size: float) -> Array:
     """Points in units of voxels from the origin of their grid, shape [B, P, 3]."""
     if origin is None:
         corner = jnp.min(jnp.where(usable[..., None], xyz, jnp.inf), axis=1, keepdims=True)
         corner = jnp.where(jnp.isfinite(corner), corner, 0)
     else:
-        corner = jnp.array(origin, xyz.dtype)
+        corner = origin
     return jnp.where(usable[..., None], (xyz - corner) / voxel_size, -1)
 
 

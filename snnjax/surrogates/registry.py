@@ -1,4 +1,4 @@
-"""Names to functions, for the command line alone: the rest of the package passes functions."""
+"""Names to functions, for what reads settings: the rest of the package passes functions."""
 
 from __future__ import annotations
 

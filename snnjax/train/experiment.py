@@ -32,6 +32,8 @@ class DataConfig:
     """Clouds of the test split; None takes what the source has."""
     skip_bad: bool = False
     """Skip files that cannot be read and count them, instead of stopping at the first."""
+    normals: bool = False
+    """Three more channels: columns 3..5 of a cloud, or the normals of a mesh."""
     augment: Augment = field(default_factory=Augment)
     """Random changes of the training clouds."""
 

@@ -31,6 +31,7 @@ from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
 from snnjax.train.setup import build_spec, load_splits, read_table, steps_of
 from snnjax.train.state import TrainState
+from snnjax.train.step import StepSpec
 from snnjax.train.writer import MetricsWriter, cut_metrics
 
 

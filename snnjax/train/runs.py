@@ -24,7 +24,7 @@ from snnjax.train.mesh import data_mesh
 from snnjax.train.plan import fit_evaluation, fitting_capacities, read_plan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
-from snnjax.train.setup import build_spec, load_test_split
+from snnjax.train.setup import build_spec, load_test_split, read_table
 from snnjax.train.state import Weights, evaluated, merge_model
 from snnjax.train.step import StepSpec, to_voxels
 from snnjax.train.writer import read_json, read_metrics
@@ -142,7 +142,8 @@ def evaluate(
     if data is None:
         buckets = read_plan(folder / "buckets.json", depth=run.spec.depth).evaluation
     else:
-        buckets = fit_evaluation(experiment.data, dataset, depth=run.spec.depth)
+        table = read_table(experiment)
+        buckets = fit_evaluation(experiment.data, dataset, depth=run.spec.depth, table=table)
     programs = Programs(run.spec, Reporter(shown=False).say)
     result = evaluate_weights(programs, run.weights, experiment, dataset, buckets, run.spec.mesh)
     numbers = result.numbers(experiment.model.levels)
@@ -171,7 +172,7 @@ def predict(
     """
     run = restore(run_folder, checkpoint=checkpoint)
     config = run.experiment.data
-    cloud = read_cloud(path, points=config.points, normals=run.info.in_channels == 6)
+    cloud = read_cloud(path, points=config.points, normals=config.normals)
     if cloud.shape[1] != run.info.in_channels:
         raise ValueError(
             f"{path} has {cloud.shape[1]} channels a point; the model was trained with "

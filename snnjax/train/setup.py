@@ -29,6 +29,7 @@ def load_splits(experiment: Experiment) -> tuple[PointDataset, PointDataset]:
         points=config.points,
         skip_bad=config.skip_bad,
         size=config.train_size,
+        normals=config.normals,
     )
     return train_set, load_test_split(experiment)
 
@@ -42,6 +43,7 @@ def load_test_split(experiment: Experiment, source: str | None = None) -> PointD
         points=config.points,
         skip_bad=config.skip_bad,
         size=config.test_size,
+        normals=config.normals,
     )
 
 
@@ -108,11 +110,16 @@ def steps_of(experiment: Experiment, info: DatasetInfo) -> tuple[int, int]:
 def build_spec(
     experiment: Experiment, info: DatasetInfo, mesh: Mesh
 ) -> tuple[StepSpec, TrainState]:
-    """The static part of the step, and the state before the first update, on the mesh."""
+    """The static part of the step, and the state before the first update, on the mesh.
+
+    Raises:
+      ValueError: the model cannot halve the grid as often as it would.
+    """
     _, total = steps_of(experiment, info)
     schedule = build_schedule(experiment.schedule, experiment.optimiser.learning_rate, total)
     optimiser = build_optimiser(experiment.optimiser, schedule)
     model = build_model(experiment.model, info, seed=experiment.seed)
+    _check_grid(experiment.data.extent, model.depth)
     graphdef, weights = split_model(model)
     state = create_state(
         weights, optimiser, ema=experiment.ema > 0, key=jax.random.key(experiment.seed)
@@ -128,3 +135,15 @@ def build_spec(
         mesh,
     )
     return spec, replicate(state, mesh)
+
+
+def _check_grid(extent: int, depth: int) -> None:
+    """Raise where a halving would leave out the last plane of the grid, and what lies in it."""
+    step = 2**depth
+    if extent % step:
+        below = extent // step * step
+        near = f"{below} or {below + step}" if below else str(step)
+        raise ValueError(
+            f"data.extent must be a multiple of {step}, since the model halves the grid {depth} "
+            f"times; got {extent}. Use {near}."
+        )

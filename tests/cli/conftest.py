@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from snnjax.cli import main
+from snnjax.models import MODELS
+from tests.models.narrow import narrow
 
 TINY = '''"""A run of seconds, for tests."""
 
-from snnjax.train import DataConfig, Experiment
+from snnjax.train import DataConfig, Experiment, ModelConfig
 
 experiment = Experiment(
     name="tiny",
     data=DataConfig(points=64, extent=16, batch_size=8, train_size=16, test_size=12),
+    model=ModelConfig(name="narrow"),
     epochs=1,
     devices=1,
 )
@@ -38,10 +42,12 @@ class TinyRun(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def tiny_config(tmp_path_factory) -> Path:
+def tiny_config(tmp_path_factory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("experiments") / "tiny.py"
     path.write_text(TINY)
-    return path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "narrow", narrow)
+        yield path
 
 
 @pytest.fixture(scope="session")

@@ -181,7 +181,8 @@ def test_other_features_are_left_alone():
         ({"jitter": 2.0}, "`jitter` must be"),
         ({"drop": 1.0}, "`drop` must be"),
         ({"cut": -0.1}, "`cut` must be"),
-        ({"angle": 200.0}, "`angle` must be"),
+        ({"rotate": "z", "angle": 200.0}, "`angle` must be"),
+        ({"rotate": "so3", "angle": 20.0}, "turns about one axis"),
     ],
 )
 def test_impossible_settings_are_refused(arguments, message):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from snnjax.sparse import voxelize
+from snnjax.sparse import pack, point_rows, voxelize
 from snnjax.sparse.tensor import INT32_MAX
 from snnjax.sparse.voxelize import search_rows, unique_keys
 from tests.reference.sparse import voxel_loop
@@ -51,6 +51,49 @@ def check(x, points, count, origin):
 def test_equals_the_loop_over_points(seed, origin):
     points, count = clouds(seed), np.array([POINTS, 7, 0], np.int32)
     check((run if origin else run_shifted)(points, count), points, count, origin)
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, None], ids=["fixed", "shifted"])
+def test_every_point_finds_the_row_of_its_voxel(origin):
+    points, count = clouds(1), np.array([POINTS, 7, 0], np.int32)
+    points[0, 0] = np.nan
+    x = run_small(points, count) if origin else run_shifted(points, count)
+    rows = np.asarray(point_rows(points, count, x, voxel_size=SIZE, origin=origin))
+    for b, cloud in enumerate(points):
+        kept = {tuple(c): i for i, c in enumerate(x.coords[b, : int(x.n[b])].tolist())}
+        seen = cloud[: count[b]][np.isfinite(cloud[: count[b], :3]).all(axis=1)]
+        corner = np.array(origin, np.float32) if origin else seen[:, :3].min(0, initial=np.inf)
+        for p in range(POINTS):
+            cell = None
+            if p < count[b] and np.isfinite(cloud[p, :3]).all():
+                cell = tuple(np.floor((cloud[p, :3] - corner) / SIZE).astype(int)[::-1].tolist())
+            assert rows[b, p] == kept.get(cell, x.capacity)
+
+
+def test_rows_of_points_need_the_tensor_of_their_clouds():
+    points, count = clouds(0, batch=2), np.array([4, 4], np.int32)
+    x = voxelize(points, count, extent=(4, 4, 4), voxel_size=1.0)
+    with pytest.raises(ValueError, match="before it is packed"):
+        point_rows(points, count, pack(x, 2), voxel_size=1.0)
+
+
+@pytest.mark.parametrize(
+    ("origin", "match"),
+    [((0, 0), "three numbers"), ((0, 0, 0, 1), "three numbers"), ((0, np.nan, 0), "finite")],
+)
+def test_an_origin_is_a_place(origin, match):
+    with pytest.raises(ValueError, match=match):
+        voxelize(clouds(0), np.ones(3, np.int32), extent=EXTENT, voxel_size=SIZE, origin=origin)
+
+
+def test_an_origin_may_be_traced_and_is_no_reason_to_compile():
+    points, count = clouds(0), np.array([POINTS, 7, 0], np.int32)
+    moved = jax.jit(lambda o: voxelize(points, count, extent=EXTENT, voxel_size=SIZE, origin=o))
+    chex.assert_trees_all_equal(moved(jnp.array(ORIGIN)), run(points, count))
+    for shift in (0.0, 0.1):
+        origin = np.array(ORIGIN) + shift
+        x = voxelize(points, count, extent=EXTENT, voxel_size=SIZE, origin=origin)
+        check(x, points, count, tuple(origin.astype(np.float32)))
 
 
 coordinate = st.one_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from snnjax.data import Augment
-from snnjax.models import E3DSNN, MODELS, E3DSNNConfig
+from snnjax.models import MODELS
 from snnjax.train import (
     DataConfig,
     Experiment,
@@ -22,19 +23,14 @@ from snnjax.train import (
     read_run,
     train,
 )
+from tests.models.narrow import narrow
 
 CLASSES = 12
 EPOCHS, STEPS = 6, 24
 
 
-def narrow(**options: Any) -> E3DSNN:
-    """E-3DSNN with two stages instead of four, and few channels: it compiles in seconds."""
-    rngs = options.pop("rngs")
-    return E3DSNN(E3DSNNConfig(stem=8, channels=(16, 32), depth=1, **options), rngs=rngs)
-
-
 @pytest.fixture(scope="module")
-def two_stages() -> Any:
+def two_stages() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "narrow", narrow)
         yield
