@@ -65,7 +65,7 @@ def condense(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def row(variant: str, result: dict[str, Any]) -> str:
     """One line of a Markdown table."""
-    rate = "" if result["firing_rate"] is None else f"{result['firing_rate']:.3f}"
+    rate = "" if variant == "ANN" else f"{result['firing_rate']:.3f}"
     spread = f"{100 * result['lowest']:.1f} to {100 * result['highest']:.1f}"
     cells = [
         "ANN twin" if variant == "ANN" else f"D = {variant[1:]}",

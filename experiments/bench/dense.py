@@ -3,8 +3,8 @@
 Occupied cells are drawn at random, which leaves them the fewest neighbours for their number and is
 kind to ours; the dense forms read a grid that is dense already and leave their result unmasked,
 which is kind to them. Two forms stand for dense: XLA's own convolution, and one matrix product for
-each offset of the kernel on the shifted grid, which XLA runs faster on a CPU. Ratios are to the
-latter: where they exceed 1 ours loses.
+each offset of the kernel on the shifted grid, which has the faster gradient on a CPU. Ratios are to
+the latter: where they exceed 1 ours loses.
 """
 
 from __future__ import annotations
