@@ -31,7 +31,7 @@ def truncated_normal(key: Array, shape: tuple[int, ...]) -> Array:
 
 
 class SparseConv(nnx.Module):
-    """The weight [K, C, O] of a sparse convolution; the kernel map comes with each call."""
+    """The float32 weight [K, C, O] of a sparse convolution; the map comes with each call."""
 
     def __init__(
         self,
@@ -43,9 +43,10 @@ class SparseConv(nnx.Module):
         init: Initializer = kaiming_uniform,
         rngs: nnx.Rngs,
     ):
+        _at_least_1(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
         shape = (kernel_size**3, in_channels, out_channels)
         self.weight = nnx.Param(init(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
+        self.bias = nnx.Param(jnp.zeros((out_channels,), jnp.float32)) if use_bias else None
 
     def __call__(self, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
         """See `snnjax.sparse.sparse_conv`."""
@@ -64,6 +65,7 @@ class SparseBatchNorm(nnx.Module):
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-3, decay: float = 0.99):
+        _at_least_1(channels=channels)
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in [0, 1); got {decay}.")
         self.eps, self.decay = eps, decay
@@ -76,6 +78,12 @@ class SparseBatchNorm(nnx.Module):
         self, x: SparseTensor, *, train: bool = False, axis_name: str | None = None
     ) -> SparseTensor:
         """Normalise; with `train`, by this batch, whose moments also move the running ones."""
+        channels = len(self.scale[...])
+        if x.feats.shape[-1] != channels:
+            raise ValueError(
+                f"SparseBatchNorm({channels}) takes features of {channels} channels; got "
+                f"{x.feats.shape}. Build it with SparseBatchNorm({x.feats.shape[-1]})."
+            )
         if train:
             mean, var = masked_moments(x.feats, x.n, axis_name=axis_name)
             self._move(mean, var * _bessel(x, var.dtype, axis_name))
@@ -100,14 +108,13 @@ class IntegerNeuron(nnx.Module):
 
     Args:
       levels: D. beta: leak between steps, in [0, 1]. detach_reset: no gradient through the spikes
-        in the reset.
+        in the reset; off as in `ilif_step`, on in E-3DSNN as published.
     """
 
     spiking = True
 
-    def __init__(self, levels: int = 4, *, beta: float = 0.25, detach_reset: bool = True):
-        if levels < 1:
-            raise ValueError(f"levels must be at least 1; got {levels}.")
+    def __init__(self, levels: int = 4, *, beta: float = 0.25, detach_reset: bool = False):
+        _at_least_1(levels=levels)
         if not 0 <= beta <= 1:
             raise ValueError(f"beta must be in [0, 1]; got {beta}.")
         self.levels, self.beta, self.detach_reset = levels, beta, detach_reset
@@ -134,6 +141,12 @@ class Rectifier(nnx.Module):
     def __call__(self, state: None, x: SparseTensor) -> tuple[None, SparseTensor]:
         """Returns the state as given."""
         return state, x.replace(feats=jax.nn.relu(x.feats))
+
+
+def _at_least_1(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1; got {size}.")
 
 
 def _bessel(x: SparseTensor, dtype: DTypeLike, axis_name: str | None) -> Array:

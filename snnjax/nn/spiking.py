@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -65,10 +65,20 @@ def _threshold(threshold: ArrayLike, features: int) -> nnx.Variable:
     return _variable("threshold", threshold, features, learn=False)
 
 
-def _features(features: int) -> int:
-    if isinstance(features, bool) or not isinstance(features, int) or features < 1:
-        raise ValueError(f"`features` must be a Python int of at least 1; got {features!r}.")
-    return features
+def _count(name: str, count: int) -> int:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"`{name}` must be a Python int of at least 1; got {count!r}.")
+    return count
+
+
+def _shape(batch_shape: tuple[int, ...], features: int) -> tuple[int, ...]:
+    """The shape of one step; jax itself checks that its entries are integers."""
+    if not isinstance(batch_shape, (tuple, list)):
+        raise TypeError(
+            f"`batch_shape` must be a tuple of ints, such as x.shape[1:-1]; got "
+            f"{type(batch_shape).__name__}."
+        )
+    return (*batch_shape, features)
 
 
 def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -104,7 +114,7 @@ class IF(nnx.Module):
         reset: Reset = subtract,
         checkpoint: bool | int = True,
     ):
-        self.features = _features(features)
+        self.features = _count("features", features)
         self.threshold = _threshold(threshold, features)
         self.spike, self.reset, self.checkpoint = _choice(spike), _choice(reset), checkpoint
 
@@ -112,7 +122,7 @@ class IF(nnx.Module):
         self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike = jnp.float32
     ) -> IFState:
         """The resting state for input [T, *batch_shape, N]."""
-        return if_init((*batch_shape, self.features), dtype)
+        return if_init(_shape(batch_shape, self.features), dtype)
 
     def __call__(
         self, state: IFState, current: Array, *, record: Sequence[str] = ()
@@ -157,7 +167,7 @@ class LIF(nnx.Module):
         checkpoint: bool | int = True,
     ):
         decay(tau, dt)  # refuses bad constants now
-        self.features, self.dt = _features(features), dt
+        self.features, self.dt = _count("features", features), dt
         self.threshold = _threshold(threshold, features)
         self.log_tau = _variable("tau", jnp.log(jnp.asarray(tau, jnp.float32)), features, learn)
         self.decay, self.scale_input, self.checkpoint = decay, scale_input, checkpoint
@@ -167,7 +177,7 @@ class LIF(nnx.Module):
         self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike = jnp.float32
     ) -> LIFState:
         """The resting state for input [T, *batch_shape, N]."""
-        return lif_init((*batch_shape, self.features), dtype)
+        return lif_init(_shape(batch_shape, self.features), dtype)
 
     def __call__(
         self, state: LIFState, current: Array, *, record: Sequence[str] = ()
@@ -206,7 +216,7 @@ class PLIF(nnx.Module):
         scale_input: bool = True,
         checkpoint: bool | int = True,
     ):
-        self.features = _features(features)
+        self.features = _count("features", features)
         self.threshold = _threshold(threshold, features)
         self.w = _variable("tau", plif_weight(tau), 1 if shared else features, learn=True)
         self.scale_input, self.checkpoint = scale_input, checkpoint
@@ -216,7 +226,7 @@ class PLIF(nnx.Module):
         self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike = jnp.float32
     ) -> PLIFState:
         """The resting state for input [T, *batch_shape, N]."""
-        return plif_init((*batch_shape, self.features), dtype)
+        return plif_init(_shape(batch_shape, self.features), dtype)
 
     def __call__(
         self, state: PLIFState, current: Array, *, record: Sequence[str] = ()
@@ -258,7 +268,7 @@ class LI(nnx.Module):
         checkpoint: bool | int = True,
     ):
         decay(tau, dt)  # refuses bad constants now
-        self.features, self.dt, self.decay = _features(features), dt, decay
+        self.features, self.dt, self.decay = _count("features", features), dt, decay
         self.log_tau = _variable("tau", jnp.log(jnp.asarray(tau, jnp.float32)), features, learn)
         self.scale_input, self.checkpoint = scale_input, checkpoint
 
@@ -266,14 +276,19 @@ class LI(nnx.Module):
         self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike = jnp.float32
     ) -> LIState:
         """The resting state for input [T, *batch_shape, N]."""
-        return li_init((*batch_shape, self.features), dtype)
+        return li_init(_shape(batch_shape, self.features), dtype)
 
-    def __call__(self, state: LIState, current: Array) -> tuple[LIState, Any]:
-        """`current` is [T, B, ..., N]; returns the last state and the membrane of every step."""
+    def __call__(
+        self, state: LIState, current: Array, *, record: Sequence[str] = ()
+    ) -> tuple[LIState, Any]:
+        """`current` is [T, B, ..., N]; returns the last state and the membrane of every step.
+
+        `record=("v",)` returns the membrane a second time: see `snnjax.unroll.unroll`.
+        """
         current = _check_input("LI", self.features, state.v, current)
         params = LIParams(self.decay(jnp.exp(self.log_tau[...]), self.dt))
         step = partial(li_step, params, scale_input=self.scale_input)
-        return unroll(step, state, current, checkpoint=self.checkpoint)
+        return unroll(step, state, current, checkpoint=self.checkpoint, record=record)
 
 
 class ILIF(nnx.Module):
@@ -281,7 +296,8 @@ class ILIF(nnx.Module):
 
     Args:
       features: N. levels: D. beta: decay in [0, 1], a number or [N]; in (0, 1) if learned.
-      learn: whether beta is learned (its logit an `nnx.Param`) or fixed, as published.
+      learn: whether beta is learned (`logit_beta` an `nnx.Param`, `beta` None) or fixed, as
+        published (`beta` a constant, `logit_beta` None).
       spike, reset: see `snnjax.neurons.ilif_step`. checkpoint: see `snnjax.unroll.unroll`.
     """
 
@@ -301,16 +317,16 @@ class ILIF(nnx.Module):
         if not np.all(inside):
             bounds = "strictly between 0 and 1 to be learned" if learn else "in [0, 1]"
             raise ValueError(f"`beta` must lie {bounds}; got {beta}.")
-        self.features, self.levels, self.learn = _features(features), levels, learn
-        value = np.log(known / (1 - known)) if learn else known
-        self.beta = _variable("beta", value, features, learn)
+        self.features, self.levels = _count("features", features), _count("levels", levels)
+        value = _variable("beta", np.log(known / (1 - known)) if learn else known, features, learn)
+        self.beta, self.logit_beta = (None, value) if learn else (value, None)
         self.spike, self.reset, self.checkpoint = _choice(spike), _choice(reset), checkpoint
 
     def init_state(
         self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike = jnp.float32
     ) -> ILIFState:
         """The resting state for input [T, *batch_shape, N]."""
-        return ilif_init((*batch_shape, self.features), dtype)
+        return ilif_init(_shape(batch_shape, self.features), dtype)
 
     def __call__(
         self, state: ILIFState, current: Array, *, record: Sequence[str] = ()
@@ -320,7 +336,10 @@ class ILIF(nnx.Module):
         `record=("v",)` returns the membrane too: see `snnjax.unroll.unroll`.
         """
         current = _check_input("ILIF", self.features, state.v, current)
-        beta = jax.nn.sigmoid(self.beta[...]) if self.learn else self.beta[...]
+        if self.logit_beta is not None:
+            beta = jax.nn.sigmoid(self.logit_beta[...])
+        else:
+            beta = cast(nnx.Variable, self.beta)[...]
         step = partial(
             ilif_step, ILIFParams(beta), levels=self.levels, spike=self.spike, reset=self.reset
         )

@@ -30,9 +30,9 @@ def sparse_conv(
 
         y_u = b + sum_k W_k^T x[source(u, k)]        over the offsets k whose source site exists
 
-    Products accumulate in float32 at least; the result has the dtype of the features. The gradient
-    is made of gathers and products (and, for compacted pairs, of scatters in which no index
-    repeats), so that two runs agree bit for bit.
+    The weight is cast to the dtype of the features, products accumulate in float32 at least, and
+    the result has the dtype of the features. The gradient is made of gathers and products (and, for
+    compacted pairs, of scatters in which no index repeats), so that two runs agree bit for bit.
 
     Args:
       x: input; features [B, N, C], or [T, B, N, C] for T steps that share the map.
@@ -40,17 +40,23 @@ def sparse_conv(
       kmap: a map built from the sites of `x`.
       bias: added at output sites, [O].
       differentiate: "fast" has a custom reverse rule and no forward mode; "both" is plain
-        autodiff, for `jax.jvp`, `jax.hessian` and the like.
+        autodiff, for `jax.jvp`, `jax.hessian` and the like. Under `jax.jit` forward mode through
+        "fast" fails in JAX's own words, "can't apply forward-mode autodiff (jvp) to a custom_vjp
+        function", which means that "both" is needed.
 
     Returns:
       Features at the output sites, [T?, B, M, O], with the overflow of `x` plus that of the map.
+
+    Raises:
+      TypeError: features not floating, or float64 weights or bias with narrower features.
+      ValueError: shapes that do not fit, or a map of another tensor.
 
     Source: Graham et al., "3D Semantic Segmentation with Submanifold Sparse Convolutional
     Networks", CVPR 2018.
     """
     _check_conv(x, weight, kmap, bias, differentiate)
     rows = _to_rows(x.feats)
-    dtype = np.result_type(rows.dtype, weight.dtype, np.float32)
+    dtype = np.promote_types(rows.dtype, np.float32)
     convolve = _convolve_fast if differentiate == "fast" else partial(_convolve, bounded=True)
     try:
         out = convolve(rows, jnp.asarray(weight, rows.dtype), kmap).astype(dtype)
@@ -298,10 +304,39 @@ def _check_conv(
             f"{kmap.in_stride}, {kmap.in_rows} rows; got a tensor of extent {x.extent}, stride "
             f"{x.stride}, {x.capacity} rows. Build a map from this tensor."
         )
+    check_batch(x, kmap)
     if bias is not None and bias.shape != weight.shape[2:]:
         raise ValueError(f"bias must have shape {weight.shape[2:]}; got {bias.shape}.")
+    check_floating(x)
+    for name, array in (("weight", weight), ("bias", bias)):
+        if array is not None:
+            _check_width(name, jnp.asarray(array).dtype, x.feats.dtype)
+
+
+def _check_width(name: str, dtype: np.dtype, feats: np.dtype) -> None:
+    """float32 may meet narrower features, in whose dtype products are taken; float64 may not."""
+    if jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits > max(
+        jnp.finfo(feats).bits, 32
+    ):
+        raise TypeError(
+            f"`{name}` is {dtype} but the features {feats}: the convolution would narrow it. "
+            f"Make the features {dtype} with feats.astype(...), or cast `{name}`."
+        )
+
+
+def check_floating(x: SparseTensor) -> None:
+    """Refuse features that are no floating-point numbers."""
     if not jnp.issubdtype(x.feats.dtype, jnp.floating):
         raise TypeError(
             f"features must be floating point; got {x.feats.dtype}. Cast spikes with "
             "feats.astype(...)."
+        )
+
+
+def check_batch(x: SparseTensor, kmap: KernelMap) -> None:
+    """Refuse a map of another number of samples."""
+    if x.feats.shape[-3] != len(kmap.coords):
+        raise ValueError(
+            f"the {kmap.kind} map was built for a batch of {len(kmap.coords)}; got features of a "
+            f"batch of {x.feats.shape[-3]}. Build a map from this tensor."
         )

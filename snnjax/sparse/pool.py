@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from snnjax.sparse.conv import check_batch, check_floating
 from snnjax.sparse.maps import KernelMap
 from snnjax.sparse.tensor import SparseTensor, valid_rows
 
@@ -39,6 +40,7 @@ def mean_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
 
 def global_mean_pool(x: SparseTensor) -> Float[Array, "*T B C"]:
     """The mean over the sites of each sample, packed ones too; 0 for an empty one."""
+    check_floating(x)  # int8 would wrap in the sum and in the count
     valid = x.valid
     count = jnp.maximum(x.sum_rows(valid.astype(jnp.int32)), 1)[:, None].astype(x.feats.dtype)
     feats = jnp.where(valid[..., None], x.feats, 0)
@@ -71,7 +73,8 @@ def spatial_pyramid_pool(
     Args:
       x: features [T?, B, N, C].
       levels: divisions n of each level.
-      reduce: "max" or "sum"; the sum is linear, so additions of spikes suffice.
+      reduce: "max" or "sum" (of floating-point features); the sum is linear, so additions of
+        spikes suffice.
       occupancy: append one channel that is 1 where a bin holds a site.
 
     Returns:
@@ -83,6 +86,8 @@ def spatial_pyramid_pool(
         raise ValueError(f'reduce must be "max" or "sum"; got {reduce!r}.')
     if not levels or min(levels) < 1:
         raise ValueError(f"levels must be positive integers, at least one; got {tuple(levels)}.")
+    if reduce == "sum":
+        check_floating(x)  # int8 would wrap
     if x.samples != 1:
         raise ValueError(
             f"a pyramid divides the grid of one sample; got a tensor of {x.samples} packed ones."
@@ -154,6 +159,8 @@ def _gather_sources(x: SparseTensor, kmap: KernelMap) -> tuple[Array, Array]:
             f"the map was built for extent {kmap.in_extent} and {kmap.in_rows} rows; got "
             f"{x.extent} and {x.capacity}."
         )
+    check_batch(x, kmap)
+    check_floating(x)
     take = jax.vmap(lambda feats, table: feats.at[table].get(mode="fill", fill_value=0))
     take = jax.vmap(take, in_axes=(0, None)) if x.feats.ndim == 4 else take
     return take(x.feats, kmap.table), (kmap.table < kmap.in_rows)[..., None]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
@@ -195,7 +196,7 @@ def _corner(origin: ArrayLike | Sequence[float], dtype: Any) -> Array:
     corner = jnp.asarray(origin, dtype)
     if corner.shape != (3,):
         raise ValueError(f"origin must be three numbers x, y, z; got shape {corner.shape}.")
-    if not isinstance(corner, jax.core.Tracer) and not np.all(np.isfinite(corner)):
+    if not isinstance(corner, Tracer) and not np.all(np.isfinite(corner)):
         raise ValueError(
             f"origin must be finite; got {tuple(map(float, corner))}. Without an origin each "
             "cloud starts at its smallest coordinates."

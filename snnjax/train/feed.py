@@ -84,7 +84,7 @@ def test_feed(
 
 
 def check_labels(batch: PointBatch, classes: int) -> None:
-    """Raise if a label is no class: inside a step it would select nothing, silently."""
+    """Raise if a label is no class: inside a step its loss would be NaN, and not say where."""
     wrong = (batch.label < 0) | (batch.label >= classes)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
 
-def cross_entropy(logits: Array, label: Array, *, smoothing: float = 0.0) -> Array:
+def cross_entropy(
+    logits: Array, label: Array, *, weight: Array | None = None, smoothing: float = 0.0
+) -> Array:
     """Cross-entropy per sample against smoothed targets.
 
-        q = (1 - smoothing) * onehot(label) + smoothing / K,    loss = -sum_k q_k log softmax(z)_k
+        q = (1 - smoothing) * onehot(label) + smoothing / K,    loss = -w sum_k q_k log softmax(z)_k
 
     Args:
       logits: z, [B, K].
-      label: int [B] in 0 .. K - 1. The caller checks the range: a traced value cannot be.
+      label: int [B] in 0 .. K - 1. Any other gives NaN, in the loss and in its gradient: a traced
+        value cannot be checked.
+      weight: w, [B], 1 where not given. Weight 0 gives loss 0 and no gradient for any label.
       smoothing: share of the target spread over all K classes.
 
     Returns:
@@ -28,8 +33,16 @@ def cross_entropy(logits: Array, label: Array, *, smoothing: float = 0.0) -> Arr
         raise ValueError(
             f"logits must be [B, K] and label [B]; got {logits.shape} and {label.shape}."
         )
+    if weight is not None and weight.shape != label.shape:
+        raise ValueError(f"weight must be [B] = {label.shape}; got {weight.shape}.")
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
-    targets = jnp.eye(logits.shape[-1], dtype=dtype)[label]
+    classes = logits.shape[-1]
+    targets = jax.nn.one_hot(label, classes, dtype=dtype)
     if smoothing:
         targets = optax.smooth_labels(targets, smoothing)
-    return optax.softmax_cross_entropy(logits.astype(dtype), targets)
+    known = (label >= 0) & (label < classes)
+    targets = jnp.where(known[:, None], targets, jnp.nan)
+    if weight is None:
+        return optax.softmax_cross_entropy(logits.astype(dtype), targets)
+    targets = jnp.where((weight != 0)[:, None], targets, 0)  # 0 * NaN would be NaN
+    return weight.astype(dtype) * optax.softmax_cross_entropy(logits.astype(dtype), targets)

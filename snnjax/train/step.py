@@ -150,8 +150,10 @@ def _update(
         _, out = model(
             model.init_state(x), x, key=key, train=True, axis_name=AXIS, capacities=capacities
         )
-        losses = cross_entropy(out.logits, batch.label, smoothing=spec.label_smoothing)
-        return jnp.sum(batch.weight * losses) / total, (split_model(model)[1].stats, out)
+        losses = cross_entropy(
+            out.logits, batch.label, weight=batch.weight, smoothing=spec.label_smoothing
+        )
+        return jnp.sum(losses) / total, (split_model(model)[1].stats, out)
 
     (loss, (stats, out)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.weights.params)
     correct = jnp.sum(batch.weight * (out.logits.argmax(-1) == batch.label))

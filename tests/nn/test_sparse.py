@@ -102,6 +102,20 @@ def test_convolution_has_no_bias_unless_asked():
     assert count_parameters(layer) == 27 * 3 * 2
 
 
+@pytest.mark.parametrize(
+    ("sizes", "name"), [((1, 1, 0), "kernel_size"), ((0, 1, 1), "in"), ((1, 0, 1), "out")]
+)
+def test_sizes_of_a_convolution_below_1_are_refused(sizes, name):
+    with pytest.raises(ValueError, match=rf"{name}.* must be at least 1; got 0"):
+        SparseConv(*sizes, rngs=nnx.Rngs(0))
+
+
+def test_parameters_are_float32_under_x64_so_that_they_meet_float32_features():
+    with jax.enable_x64(True):
+        layer = SparseConv(1, 2, 1, use_bias=True, rngs=nnx.Rngs(0))
+        assert layer.weight.dtype == layer.bias.dtype == jnp.float32
+
+
 def test_initial_weights_have_the_stated_distributions():
     uniform = np.asarray(kaiming_uniform(jax.random.key(0), (8, 25, 50)))
     assert np.abs(uniform).max() <= 1 / 200**0.5
@@ -261,6 +275,14 @@ def test_a_decay_that_never_learns_is_refused(decay):
         SparseBatchNorm(C, decay=decay)
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_features_of_another_width_are_refused(x, train):
+    with pytest.raises(ValueError, match=r"SparseBatchNorm\(3\) takes features of 3 channels; got"):
+        SparseBatchNorm(3)(x, train=train)  # x has one
+    with pytest.raises(ValueError, match="channels must be at least 1; got 0"):
+        SparseBatchNorm(0)
+
+
 # --- neurons ---
 
 
@@ -343,7 +365,7 @@ def test_neurons_have_no_parameters_and_say_what_they_are():
     assert count_parameters(IntegerNeuron()) == count_parameters(Rectifier()) == 0
     assert (IntegerNeuron().spiking, Rectifier().spiking) == (True, False)
     made = IntegerNeuron()
-    assert (made.levels, made.beta, made.detach_reset) == (4, 0.25, True)
+    assert (made.levels, made.beta, made.detach_reset) == (4, 0.25, False)  # as ilif_step
 
 
 @pytest.mark.parametrize(

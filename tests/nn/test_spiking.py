@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.neurons import ILIFParams, ilif_step, li_init, zero
+from snnjax.neurons import ILIFParams, ilif_step, zero
 from snnjax.nn import IF, ILIF, LI, LIF, PLIF
 from snnjax.surrogates import atan, rectangle
 from snnjax.unroll import unroll
@@ -75,11 +75,12 @@ def test_layer_equals_the_loop_and_learns_what_it_should(name):
         assert (np.asarray(leaf) != 0).any()
 
 
-def test_record_returns_the_membrane():
-    layer, x = LIF(N, tau=2.0), jnp.asarray(x_of(1.0))
-    _, (spikes, records) = layer(layer.init_state((B,)), x, record=("v",))
+@pytest.mark.parametrize("kind", [LIF, LI])
+def test_record_returns_the_membrane(kind):
+    layer, x = kind(N, tau=2.0), jnp.asarray(x_of(1.0))
+    _, (out, records) = layer(layer.init_state((B,)), x, record=("v",))
     state, plain = layer(layer.init_state((B,)), x)
-    np.testing.assert_array_equal(spikes, plain)
+    np.testing.assert_array_equal(out, plain)
     assert records["v"].shape == (T, B, N)
     np.testing.assert_array_equal(records["v"][-1], state.v)
 
@@ -179,5 +180,21 @@ def test_bad_constants_of_layers():
     with pytest.raises(TypeError, match="`spike` and `reset` are functions"):
         LIF(N, spike="atan")
     with pytest.raises(ValueError, match="must be a Python int of at least 1; got 0"):
-        ILIF(N, levels=0)(li_init((B, N)), jnp.zeros((T, B, N)))
+        ILIF(N, levels=0)
     assert ILIF(N, beta=1.0).beta[...].tolist() == [1.0] * N
+
+
+def test_the_name_of_a_learned_decay_says_that_it_is_a_logit():
+    fixed, learned = ILIF(N, beta=0.25), ILIF(N, beta=0.25, learn=True)
+    assert (fixed.logit_beta, learned.beta) == (None, None)
+    assert isinstance(learned.logit_beta, nnx.Param)
+    np.testing.assert_allclose(jax.nn.sigmoid(learned.logit_beta[...]), 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [IF, LIF, PLIF, LI, ILIF])
+def test_a_state_is_made_from_a_shape_not_from_an_array(layer):
+    made = layer(2)
+    assert made.init_state([B]).v.shape == (B, 2)
+    for wrong in (jnp.zeros((T, B, 2)), np.zeros(2, int), B):
+        with pytest.raises(TypeError, match=r"a tuple of ints, such as x\.shape\[1:-1\]; got"):
+            made.init_state(wrong)

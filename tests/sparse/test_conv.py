@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -559,6 +560,10 @@ def test_forward_mode_through_the_fast_rule_is_an_error(kind):
     for transformed in (function, jax.jit(function)):
         with pytest.raises(TypeError, match="forward-mode"):
             jax.jvp(transformed, (case.x.feats,), (case.x.feats,))
+    quoted = "(jvp) to a custom_vjp function"  # JAX's own words, as the docstring has them
+    assert quoted in " ".join(sparse_conv.__doc__.split())
+    with pytest.raises(TypeError, match=re.escape(quoted)):
+        jax.jvp(jax.jit(function), (case.x.feats,), (case.x.feats,))
 
 
 def test_the_error_in_forward_mode_names_the_switch():
@@ -681,3 +686,30 @@ def test_integer_features_are_refused():
     spikes = case.x.replace(feats=case.x.feats.astype(jnp.int8))
     with pytest.raises(TypeError, match=r"floating point; got int8.*astype"):
         sparse_conv(spikes, case.weight, case.kmap)
+
+
+@pytest.mark.parametrize("kind", FEW)
+def test_a_map_of_another_batch_is_refused(kind):
+    case = get_case(kind)
+    fewer = jax.tree.map(lambda leaf: leaf[:-1], case.x)
+    with pytest.raises(ValueError, match=r"map was built for a batch of 3; .* batch of 2\. Build"):
+        sparse_conv(fewer, case.weight, case.kmap)
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_double_weights_are_not_narrowed_in_silence(name, dtype):
+    case = get_case("table k1")
+    narrow = case.x.replace(feats=case.x.feats.astype(dtype))
+    with jax.enable_x64(True):
+        arguments = {"weight": case.weight, "bias": case.bias}
+        arguments[name] = arguments[name].astype(jnp.float64)
+        wanted = f"`{name}` is float64 but the features {jnp.dtype(dtype)}: .* or cast `{name}`"
+        with pytest.raises(TypeError, match=wanted):
+            sparse_conv(narrow, kmap=case.kmap, **arguments)
+
+
+def test_without_x64_a_numpy_array_of_doubles_is_a_float32_weight():
+    case = get_case("table k1")
+    out = sparse_conv(case.x, np.asarray(case.weight, np.float64), case.kmap)
+    assert np.array_equal(out.feats, sparse_conv(case.x, case.weight, case.kmap).feats)

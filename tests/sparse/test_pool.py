@@ -131,6 +131,33 @@ def test_pooling_refuses_a_map_it_cannot_read(x, down):
         mean_pool(other, down)
 
 
+def test_pooling_refuses_the_map_of_another_batch(x, down):
+    fewer = jax.tree.map(lambda leaf: leaf[:-1], down)
+    for pool in (max_pool, mean_pool):
+        with pytest.raises(ValueError, match=r"strided map was built for a batch of 2; .* of 3\."):
+            pool(x, fewer)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [max_pool, mean_pool, global_mean_pool, partial(spatial_pyramid_pool, reduce="sum")],
+    ids=["max", "mean", "global mean", "pyramid sum"],
+)
+def test_what_would_wrap_or_truncate_integers_refuses_them(x, down, pool):
+    spikes = x.replace(feats=x.feats.astype(jnp.int8))
+    with pytest.raises(TypeError, match=r"floating point; got int8\. Cast spikes .*astype"):
+        pool(spikes, down) if pool in (max_pool, mean_pool) else pool(spikes)
+
+
+def test_the_maximum_over_samples_and_bins_takes_integers(x):
+    spikes = step(x).replace(feats=x.feats[0].astype(jnp.int8))
+    wide = spikes.replace(feats=spikes.feats.astype(jnp.float32))
+    for pool in (global_max_pool, partial(pyramid, levels=(2,))):
+        got = pool(spikes)
+        assert got.dtype == jnp.int8
+        assert np.array_equal(got, pool(wide))
+
+
 # --- over samples ---
 
 

@@ -54,3 +54,27 @@ def test_double_logits_stay_double_and_half_ones_are_raised() -> None:
 def test_huge_logits_do_not_overflow() -> None:
     loss = cross_entropy(jnp.array([[1e4, -1e4], [1e4, -1e4]]), jnp.array([0, 1]))
     np.testing.assert_allclose(loss, [0.0, 2e4])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_label_that_is_no_class_gives_nan_in_the_loss_and_in_its_gradient(smoothing) -> None:
+    logits = jnp.asarray(np.random.default_rng(0).standard_normal((4, 4)), jnp.float32)
+    label = jnp.array([1, 9, -1, 4])
+
+    def total(logits, weight=None):
+        losses = cross_entropy(logits, label, weight=weight, smoothing=smoothing)
+        return losses.sum(), losses
+
+    gradient, losses = jax.grad(total, has_aux=True)(logits)
+    assert np.isnan(losses).tolist() == [False, True, True, True]
+    assert np.isnan(gradient).all(axis=1).tolist() == [False, True, True, True]
+
+    weighted, kept = jax.grad(total, has_aux=True)(logits, jnp.array([2.0, 0.0, 0.0, 0.0]))
+    np.testing.assert_allclose(kept, [2 * losses[0], 0, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(weighted[0], 2 * gradient[0], rtol=1e-6)
+    assert not weighted[1:].any()
+
+
+def test_a_weight_of_another_shape_is_named() -> None:
+    with pytest.raises(ValueError, match=r"weight must be \[B\] = \(2,\); got \(3,\)"):
+        cross_entropy(jnp.zeros((2, 3)), jnp.zeros(2, jnp.int32), weight=jnp.ones(3))
