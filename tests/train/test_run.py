@@ -358,7 +358,7 @@ def test_a_stop_before_the_first_step_can_be_resumed(
 def test_overflow_is_counted_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Buckets, "choose", lambda *_: Capacities((8, 8, 8, 8, 1)))
+    monkeypatch.setattr(Buckets, "choose", lambda *_: Capacities((8, 8, 8)))
     summary = train(tiny_experiment(tmp_path, epochs=1), progress=False)
     assert summary["train_overflow"] > 0
     assert summary["test_overflow"] > 0
