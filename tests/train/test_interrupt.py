@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,7 +24,15 @@ def test_the_first_signal_asks_and_the_old_handlers_return(number: int) -> None:
     ]
 
 
-def test_the_second_ctrl_c_stops_at_once() -> None:
+@pytest.fixture
+def usual_handler() -> Iterator[None]:
+    """Python's own, which a process in the background of a shell does not start with."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_ctrl_c_stops_at_once(usual_handler: None) -> None:
     with StopRequest(lambda _: None) as stop:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
