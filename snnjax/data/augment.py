@@ -96,14 +96,7 @@ class Augment:
             xyz += noise * valid[..., None]
         out = xyz if features.shape[-1] == 0 else np.concatenate([xyz, features], axis=-1)
         if self.drop or self.cut:
-            keep = valid.copy()
-            if self.drop:
-                chance = np.stack([r.random(valid.shape[1], dtype=np.float32) for r in rngs])
-                keep &= chance >= self.drop * q[:, 9:10]
-            if self.cut:
-                r = np.stack([rng.random(4, dtype=np.float32) for rng in rngs])
-                keep &= _this_side(xyz, keep, self.cut * r[:, 0], r[:, 1:])
-            out, count = _compact(out, _never_empty(keep, valid))
+            out, count = _compact(out, self._kept(xyz, valid, q[:, 9:10], rngs))
             valid = np.arange(points.shape[1]) < count[:, None]
         self._place(out[..., :3], valid, q[:, 10:13])
         return out, count.astype(np.int32)
@@ -121,6 +114,20 @@ class Augment:
             angle = np.pi / 180 * self.angle * (2 * ((q[:, 6] + 0.5) % 1) - 1)
             turn = about_axis(angle, "xyz".index(self.rotate))
         return factor[:, :, None] * turn
+
+    def _kept(
+        self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray, rngs: list[np.random.Generator]
+    ) -> np.ndarray:
+        """Mark the points that are neither dropped nor cut; of a cloud at least the first stays."""
+        keep = valid.copy()
+        if self.drop:
+            chance = np.stack([rng.random(valid.shape[1], dtype=np.float32) for rng in rngs])
+            keep &= chance >= self.drop * q
+        if self.cut:
+            plane = np.stack([rng.random(4, dtype=np.float32) for rng in rngs])
+            keep &= _this_side(xyz, keep, self.cut * plane[:, 0], plane[:, 1:])
+        keep[:, 0] |= valid[:, 0] & ~keep.any(1)
+        return keep
 
     def _place(self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray) -> None:
         """Shrink what sticks out of the cube, then shift within it; in place."""
@@ -147,12 +154,6 @@ def _this_side(
     left = np.ceil((1 - fraction) * keep.sum(1)).astype(np.int64)
     last = np.take_along_axis(np.sort(along, axis=1), np.maximum(left - 1, 0)[:, None], axis=1)
     return along <= last
-
-
-def _never_empty(keep: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Give a cloud of which nothing is kept its first point back."""
-    keep[:, 0] |= valid[:, 0] & ~keep.any(1)
-    return keep
 
 
 def _compact(points: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,6 +48,11 @@ class Buckets:
     choices: tuple[Capacities, ...]
     cells: tuple[int, ...]  # sites a level can have at most
 
+    @property
+    def depth(self) -> int:
+        """Levels below the input."""
+        return len(self.cells) - 1
+
     def choose(self, counts: np.ndarray) -> Capacities:
         """The smallest capacities that hold a batch.
 

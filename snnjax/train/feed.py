@@ -76,7 +76,7 @@ def test_feed(
     def produce() -> Prepared:
         batch = next(iterator)
         check_labels(batch, len(dataset.class_names))
-        counts = site_counts(batch, config.extent, len(evaluation.cells) - 1)
+        counts = site_counts(batch, config.extent, evaluation.depth)
         capacities = evaluation.choose(counts)
         return _prepare(batch, capacities, counts, mesh, None)
 

@@ -43,7 +43,7 @@ class CapacityPlan:
     @property
     def depth(self) -> int:
         """Levels below the input grid."""
-        return len(self.training.cells) - 1
+        return self.training.depth
 
     def serves(self, local: int) -> bool:
         """Whether a device that gets `local` samples of a batch can pack them as planned."""
@@ -96,10 +96,7 @@ def scan(
         augment=config.augment,
         epochs=1,
     )
-    start = training.get_state()
-    occupancy = _occupancy(next(training), config, depth)
-    training.set_state(start)
-    counts = _counts(itertools.islice(training, steps), config, depth)
+    counts, occupancy = _survey(itertools.islice(training, steps), config, depth)
     return CapacityPlan(
         _fit(config, counts, devices, occupancy=occupancy, table=table),
         fit_evaluation(config, test_set, depth=depth, devices=devices, table=table),
@@ -115,8 +112,7 @@ def fit_evaluation(
     table: ArithmeticTable | None = None,
 ) -> Buckets:
     """One bucket that holds every test cloud exactly."""
-    counts = _counts(test_batches(config, test_set), config, depth)
-    occupancy = _occupancy(next(iter(test_batches(config, test_set))), config, depth)
+    counts, occupancy = _survey(test_batches(config, test_set), config, depth)
     return _fit(config, counts, devices, occupancy=occupancy, table=table, margin=1.0, choices=1)
 
 
@@ -145,9 +141,17 @@ def test_batches(config: DataConfig, test_set: PointDataset) -> Iterable[PointBa
     return batches(test_set, config.batch_size, points=config.points, seed=0, train=False)
 
 
-def _counts(items: Iterable[PointBatch], config: DataConfig, depth: int) -> np.ndarray:
-    rows = [site_counts(batch, config.extent, depth)[batch.weight > 0] for batch in items]
-    return np.concatenate(rows)
+def _survey(
+    items: Iterable[PointBatch], config: DataConfig, depth: int
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Sites of all clouds at each level, and the occupancy of the first batch."""
+    rest = iter(items)
+    first = next(rest)
+    rows = [
+        site_counts(batch, config.extent, depth)[batch.weight > 0]
+        for batch in itertools.chain([first], rest)
+    ]
+    return np.concatenate(rows), _occupancy(first, config, depth)
 
 
 def write_plan(path: Path, plan: CapacityPlan) -> None:

@@ -30,8 +30,7 @@ from snnjax.models import E3DSNN, MODELS, E3DSNNConfig, e3dsnn_h, e3dsnn_l, e3ds
 from snnjax.neurons import ILIFState, ilif_unroll_spikes
 from snnjax.sparse import Capacities, SparseTensor, voxelize
 from tests.reference.e3dsnn import Dense, at, coarser, integer_neuron, pairs_of
-
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+from tests.reference.quick import quick
 
 EXTENT = (5, 4, 7)  # odd: strided convolutions lose the last plane
 CELLS = 140

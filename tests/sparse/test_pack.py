@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +20,7 @@ from snnjax.sparse import (
     strided_map,
     submanifold_map,
 )
+from tests.reference.quick import quick
 
 EXTENT, CHANNELS = (4, 4, 4), 3
 COUNTS = (5, 0, 64, 1, 17, 2)  # an empty one, a full one, single sites
@@ -81,7 +80,6 @@ def network(x: SparseTensor, weights: tuple[jax.Array, ...]) -> tuple[SparseTens
 
 
 Alone = tuple[tuple[jax.Array, ...], tuple[SparseTensor, ...]]
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture(scope="module")
