@@ -1,4 +1,4 @@
-"""``snnjax evaluate RUN_FOLDER [--data FOLDER]``."""
+"""``snnjax evaluate RUN_FOLDER [--data FOLDER] [--votes N]``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class EvaluateOptions(Common):
     """Test on this folder instead of the run's own data."""
     checkpoint: Literal["last", "best"] = "last"
     """Which weights."""
+    votes: int = 0
+    """Also average the probabilities over so many augmented copies of each cloud."""
 
 
 def run(arguments: list[str]) -> None:
@@ -35,5 +37,10 @@ def run(arguments: list[str]) -> None:
     from snnjax.train import evaluate
 
     with quiet_stdout():
-        summary = evaluate(options.run_folder, data=options.data, checkpoint=options.checkpoint)
+        summary = evaluate(
+            options.run_folder,
+            data=options.data,
+            checkpoint=options.checkpoint,
+            votes=options.votes,
+        )
     print(summary_line(summary))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -70,6 +70,11 @@ class Augment:
                 f"`angle` limits turns about one axis; got {self.angle} with rotate="
                 f'{self.rotate!r}. Set rotate="z", or leave `angle` out'
             )
+
+    @property
+    def whole(self) -> Augment:
+        """The same, with no point left out."""
+        return replace(self, drop=0.0, cut=0.0)
 
     def __call__(
         self, points: np.ndarray, count: np.ndarray, rngs: list[np.random.Generator]

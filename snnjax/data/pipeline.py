@@ -33,14 +33,16 @@ def batches(
     """Iterate over a split in batches, deterministically.
 
     Training shuffles every epoch anew and drops its last partial batch; evaluation keeps the order
-    and fills the last batch with empty clouds of weight 0 and index -1. The order depends on
-    (seed, epoch) only, and the draws for one sample on (seed, epoch, its position) only, so the
-    batch of a step is the same however the iterator got there. `get_state()` gives a JSON-able
-    dict for `set_state()`.
+    and fills the last batch with empty clouds of weight 0 and index -1. `augment` changes every
+    cloud anew in every epoch, of an evaluation too, which gives the copies that vote. The order
+    depends on (seed, epoch) only, and the draws for one sample on (seed, epoch, its position) only,
+    so the batch of a step is the same however the iterator got there. `get_state()` gives a
+    JSON-able dict for `set_state()`.
 
     Args:
       dataset: the split. batch_size: B. points: P, at most so many points are kept of a cloud.
-      seed: of the run. train: shuffle and augment. augment: refused in evaluation.
+      seed: of the run. train: shuffle, and leave the rest out. augment: None leaves clouds as
+        they are.
       start_step: the first batch to produce. epochs: how many; None is endless in training, one in
         evaluation. prefetch: batches made ahead by one thread; 0 makes them when asked.
 
@@ -61,10 +63,6 @@ def batches(
         value = given[name]
         if value < low:
             raise ValueError(f"`{name}` must be at least {low}; got {value}")
-    if augment is not None and not train:
-        raise ValueError(
-            "`augment` is for training only; pass augment=None to evaluate clean clouds"
-        )
     source = BatchSource(dataset, batch_size, points, seed, train, augment, epochs)
     if not 0 <= start_step <= len(source):
         raise ValueError(f"`start_step` must be in 0..{len(source)}; got {start_step}")

@@ -13,7 +13,7 @@ from snnjax.data import PointBatch, PointDataset, batches
 from snnjax.sparse import Buckets, Capacities
 from snnjax.train.experiment import Experiment
 from snnjax.train.mesh import shard
-from snnjax.train.plan import CapacityPlan, site_counts, test_batches
+from snnjax.train.plan import CapacityPlan, evaluation_batches, site_counts
 from snnjax.train.prefetch import Prefetch
 from snnjax.train.step import DeviceBatch
 
@@ -66,12 +66,17 @@ def train_feed(
     return Prefetch(produce)
 
 
-def test_feed(
-    experiment: Experiment, dataset: PointDataset, evaluation: Buckets, mesh: Mesh
+def evaluation_feed(
+    experiment: Experiment,
+    dataset: PointDataset,
+    evaluation: Buckets,
+    mesh: Mesh,
+    *,
+    votes: int = 0,
 ) -> Prefetch[Prepared]:
-    """The test split once, in order."""
+    """The test split once, in order; or `votes` augmented copies of it."""
     config = experiment.data
-    iterator = iter(test_batches(config, dataset))
+    iterator = iter(evaluation_batches(config, dataset, votes))
 
     def produce() -> Prepared:
         batch = next(iterator)

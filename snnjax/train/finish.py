@@ -13,7 +13,7 @@ from snnjax.metrics import rate_alarms
 from snnjax.train.evaluate import Evaluation, evaluate_weights
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.loop import Loop
-from snnjax.train.plan import fitting_capacities, test_batches
+from snnjax.train.plan import evaluation_batches, fitting_capacities
 from snnjax.train.progress import Reporter
 from snnjax.train.state import TrainState, Weights, evaluated, merge_model
 from snnjax.train.step import to_voxels
@@ -64,7 +64,7 @@ def spike_cloud(loop: Loop, weights: Weights) -> tuple[CloudLevel, ...] | None:
         merge_model(spec.graphdef, weights), "spike_levels"
     ):
         return None
-    batch = next(iter(test_batches(config, loop.test_set)))
+    batch = next(iter(evaluation_batches(config, loop.test_set)))
     one = PointBatch(*(column[:1] for column in batch))
     capacities = fitting_capacities(one, config.extent, spec.depth)
 

@@ -112,7 +112,7 @@ def fit_evaluation(
     table: ArithmeticTable | None = None,
 ) -> Buckets:
     """One bucket that holds every test cloud exactly."""
-    counts, occupancy = _survey(test_batches(config, test_set), config, depth)
+    counts, occupancy = _survey(evaluation_batches(config, test_set), config, depth)
     return _fit(config, counts, devices, occupancy=occupancy, table=table, margin=1.0, choices=1)
 
 
@@ -136,9 +136,22 @@ def fitting_capacities(batch: PointBatch, extent: int, depth: int) -> Capacities
     return Capacities(tuple(max(int(n), 1) for n in counts))
 
 
-def test_batches(config: DataConfig, test_set: PointDataset) -> Iterable[PointBatch]:
-    """The test split in order; the last batch is filled with rows of weight 0."""
-    return batches(test_set, config.batch_size, points=config.points, seed=0, train=False)
+def evaluation_batches(
+    config: DataConfig, test_set: PointDataset, votes: int = 0
+) -> Iterable[PointBatch]:
+    """The test split in order; the last batch is filled with rows of weight 0.
+
+    With `votes` the split comes so many times, its clouds augmented anew each time but whole.
+    """
+    return batches(
+        test_set,
+        config.batch_size,
+        points=config.points,
+        seed=0,
+        train=False,
+        augment=config.augment.whole if votes else None,
+        epochs=max(votes, 1),
+    )
 
 
 def _survey(

@@ -35,6 +35,13 @@ def test_a_damaged_config_is_named(tiny_run, capsys, tmp_path):
     assert "config.json" in capsys.readouterr().err
 
 
+def test_votes_need_an_augmentation(tiny_run, capsys):
+    assert main(["evaluate", str(tiny_run.folder), "--votes", "2"]) == 2
+    assert "data.augment changes nothing" in capsys.readouterr().err
+    assert main(["evaluate", str(tiny_run.folder), "--votes", "-1"]) == 2
+    assert "`votes` must be at least 1; got -1" in capsys.readouterr().err
+
+
 def test_an_unknown_checkpoint_is_refused(tiny_run, capsys):
     assert main(["evaluate", str(tiny_run.folder), "--checkpoint", "first"]) == 2
     assert "last" in capsys.readouterr().err

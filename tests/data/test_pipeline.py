@@ -137,7 +137,6 @@ def test_a_batch_of_32_clouds_costs_a_few_milliseconds():
         ({"batch_size": 0}, "`batch_size` must be at least 1"),
         ({"points": 0}, "`points` must be at least 1"),
         ({"prefetch": -1}, "`prefetch` must be at least 0"),
-        ({"train": False, "augment": AUGMENT}, "training only"),
         ({"batch_size": 64}, "fills no batch of 64"),
         ({"epochs": 1, "start_step": 99}, "`start_step` must be in 0..6"),
         ({"epochs": 0}, "`epochs` must be at least 1"),

@@ -53,7 +53,7 @@ def test_a_feed_goes_on_from_the_position_of_any_batch(parts: tuple[Any, Any, An
 
 def test_the_test_split_comes_once_in_order(parts: tuple[Any, Any, Any]) -> None:
     _, test_set, plan = parts
-    with feed.test_feed(EXPERIMENT, test_set, plan.evaluation, data_mesh(2)) as items:
+    with feed.evaluation_feed(EXPERIMENT, test_set, plan.evaluation, data_mesh(2)) as items:
         got = list(items)
     index = np.concatenate([item.host.index for item in got])
     weight = np.concatenate([item.host.weight for item in got])

@@ -18,7 +18,7 @@ from snnjax.train.plan import (
     site_counts,
     write_plan,
 )
-from snnjax.train.plan import test_batches as split_batches
+from snnjax.train.plan import evaluation_batches as split_batches
 
 DEPTH = 4
 CONFIG = DataConfig(points=64, extent=16, batch_size=16, train_size=64, test_size=24)

@@ -29,7 +29,7 @@ def test_the_average_is_what_is_loaded(finished: tuple[Path, dict[str, Any]]) ->
     """Its accuracy by hand, batch by batch, is that of the summary."""
     from snnjax.data import load_dataset
     from snnjax.sparse import Capacities
-    from snnjax.train.plan import test_batches
+    from snnjax.train.plan import evaluation_batches
     from snnjax.train.step import to_voxels
 
     folder, summary = finished
@@ -44,7 +44,7 @@ def test_the_average_is_what_is_loaded(finished: tuple[Path, dict[str, Any]]) ->
         return nnx.merge(graphdef, weights)((), x)[1].logits
 
     right = 0
-    for batch in test_batches(experiment.data, dataset):
+    for batch in evaluation_batches(experiment.data, dataset):
         keep = batch.weight > 0
         out = np.asarray(logits(batch.points, batch.count))  # pyright: ignore
         right += int((out.argmax(-1) == batch.label)[keep].sum())
