@@ -41,7 +41,6 @@ class E3DSNNConfig:
       spike_head: a neuron before the head, so that the head receives spikes too.
       twin: the ANN twin, ReLU in place of the neurons.
       bn_decay: decay of the running statistics of the norms.
-      dropout: share of the pooled features that training zeroes before the head.
     """
 
     stem: int
@@ -56,7 +55,6 @@ class E3DSNNConfig:
     spike_head: bool = False
     twin: bool = False
     bn_decay: float = 0.99
-    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("stem", "depth", "in_channels", "num_classes", "levels", "steps"):
@@ -67,8 +65,6 @@ class E3DSNNConfig:
                 f"channels must be at least 1 in each stage, with one stage or more; got "
                 f"{self.channels}."
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1); got {self.dropout}.")
 
 
 class ClassifierOutput(NamedTuple):
@@ -93,7 +89,6 @@ class Pass:
     axis_name: str | None
     record: bool
     states: tuple
-    key: Array | None = None
     after: list = field(default_factory=list)
     activity: list[LayerActivity] = field(default_factory=list)
     spikes: list[tuple[str, SparseTensor]] = field(default_factory=list)
@@ -219,7 +214,6 @@ class E3DSNN(nnx.Module):
             [Stage(a, b, config.depth, neuron, decay=decay, rngs=rngs) for a, b in pairwise(sizes)]
         )
         self.neuron = neuron
-        self.dropout = nnx.Dropout(config.dropout)
         self.head = nnx.Linear(
             sizes[-1],
             config.num_classes,
@@ -253,7 +247,7 @@ class E3DSNN(nnx.Module):
         Args:
           state: membranes of all populations from an earlier call on the same sites, or () at rest.
           x: voxels with features [B, N, C], or [T, B, N, C] for inputs that change over time.
-          key: of the dropout; needed in training only, and only with it.
+          key: unused: the network draws nothing.
           train: normalise by the statistics of this batch, and update the running ones.
           axis_name: mesh axis over which the statistics are summed.
           capacities: rows of every level; None takes rows that cannot overflow.
@@ -262,10 +256,9 @@ class E3DSNN(nnx.Module):
         Returns:
           The populations' states (empty without a time axis) and a ClassifierOutput.
         """
+        del key
         self._check_state(state, x)
-        if train and key is None and self.config.dropout:
-            raise TypeError("training with dropout draws numbers; pass `key`, a jax.random.key.")
-        run = Pass(train, axis_name, record, state, key)
+        run = Pass(train, axis_name, record, state)
         logits, overflow = self._forward(run, x, capacities)
         after = () if all(s is None for s in run.after) else tuple(run.after)
         return after, ClassifierOutput(logits, overflow, tuple(run.activity))
@@ -308,11 +301,10 @@ class E3DSNN(nnx.Module):
         if config.spike_head:
             x = run.fire("head", self.neuron, x)
         pooled = global_mean_pool(x)
-        mean = pooled.mean(axis=0) if pooled.ndim == 3 else pooled  # the head is linear
-        kept = self.dropout(mean, deterministic=not run.train, rngs=run.key)
+        logits = self.head(pooled)
         if run.record:
             run.activity.append(self._head_activity(x, pooled))
-        return self.head(kept), x.overflow.sum()
+        return (logits.mean(axis=0) if logits.ndim == 3 else logits), x.overflow.sum()
 
     def _head_activity(self, x: SparseTensor, pooled: Array) -> LayerActivity:
         """What the head reads: spikes at every site with `spike_head`, else one real vector."""

@@ -66,15 +66,12 @@ class ModelConfig:
     """Put a neuron before the head, so that the head receives spikes too."""
     twin: bool = False
     """Build the ANN twin: the same graph with ReLU in place of the neurons."""
-    dropout: float = 0.0
-    """Share of the pooled features that training zeroes before the head."""
 
     def __post_init__(self) -> None:
         _at_least_one("model.levels", self.levels)
         _at_least_one("model.steps", self.steps)
         _within("model.beta", self.beta, 0.0, 1.0)
         _within("model.bn_decay", self.bn_decay, 0.0, 1.0, open_above=True)
-        _within("model.dropout", self.dropout, 0.0, 1.0, open_above=True)
 
 
 @dataclass(frozen=True)

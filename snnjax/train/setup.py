@@ -88,7 +88,6 @@ def build_model(config: ModelConfig, info: DatasetInfo, *, seed: int) -> Any:
         bn_decay=config.bn_decay,
         spike_head=config.spike_head,
         twin=config.twin,
-        dropout=config.dropout,
         rngs=nnx.Rngs(seed),
     )
 

@@ -568,44 +568,6 @@ def test_the_twin_of_four_stages_on_a_full_grid_equals_a_dense_net_in_float32():
     assert [int(layer.pairs[0]) for layer in out.activity] == [*pairs, 1]
 
 
-# --- dropout ---
-
-
-def test_dropout_zeroes_pooled_features_in_training_alone():
-    """With the identity as head the logits are the pooled features."""
-    config = dataclasses.replace(CONFIG, dropout=0.25)
-    net = net_of(config)
-    net.params["head"]["kernel"], net.params["head"]["bias"] = np.eye(4), np.zeros(4)
-    grid, mask = clouds(6)
-    x = pack(grid, mask)
-
-    @quick
-    def logits(x, key):
-        runs = net.model()((), x, train=True, key=key), net.model()((), x)
-        return [out.logits for _, out in runs]
-
-    kept, plain = [], dataclasses.replace(CONFIG, dropout=0.0)
-    full = nnx.merge(net_of(plain).graph, net.params, net.stats)((), x, train=True)[1].logits
-    clean = logits(x, jax.random.key(0))[1]
-    for seed in range(8):
-        trained, evaluated = logits(x, jax.random.key(seed))
-        here = np.asarray(trained) != 0
-        close(trained, np.where(here, full / 0.75, 0))
-        assert (evaluated == clean).all()
-        kept.append(here)
-    share = np.mean(kept)  # of 192 draws
-    assert 0.75 - 4 * 0.031 < share < 0.75 + 4 * 0.031
-    assert len({here.tobytes() for here in kept}) == 8
-
-
-def test_dropout_needs_a_key_and_a_share_below_one():
-    model = E3DSNN(dataclasses.replace(CONFIG, dropout=0.5), rngs=nnx.Rngs(0))
-    with pytest.raises(TypeError, match="pass `key`"):
-        model((), pack(*clouds(1)), train=True)
-    with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\)"):
-        dataclasses.replace(CONFIG, dropout=1.0)
-
-
 # --- time ---
 
 TIMED = dataclasses.replace(CONFIG, steps=2, beta=0.75)
