@@ -1,4 +1,4 @@
-"""``snnjax evaluate RUN_FOLDER [--data FOLDER] [--votes N]``."""
+"""``snnjax evaluate RUN_FOLDER [--data FOLDER] [--skip-bad] [--votes N]``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class EvaluateOptions(Common):
     """Folder that `snnjax train` wrote."""
     data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Test on this folder instead of the run's own data."""
+    skip_bad: bool = False
+    """Skip malformed files and count them, even if the run did not."""
     checkpoint: Literal["last", "best"] = "last"
     """Which weights."""
     votes: int = 0
@@ -41,6 +43,7 @@ def run(arguments: list[str]) -> None:
             options.run_folder,
             data=options.data,
             checkpoint=options.checkpoint,
+            skip_bad=options.skip_bad,
             votes=options.votes,
         )
     print(summary_line(summary))

@@ -76,6 +76,10 @@ def load_packed(
     index, clouds = zip(*kept, strict=True)
     flat, offset = stack_clouds(list(clouds))
     names = arrays.get("name")
+    if names is not None and (names.shape != labels.shape or names.dtype.kind not in "US"):
+        found = f"{names.dtype} {names.shape}"
+        problem = f"`name` must be strings of shape [{len(labels)}]; got {found}"
+        raise DataError.at(path, problem, fix="save one name for each sample, or none at all")
     return CloudSet(
         flat,
         offset,
@@ -110,7 +114,16 @@ def _class_names(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...]:
         found = "it is missing" if names is None else f"got {names.dtype} {names.shape}"
         problem = f"`class_names` must be strings of shape [K]; {found}"
         raise DataError.at(path, problem, fix="save one string for each class")
-    return tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names.tolist())
+    try:
+        known = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names.tolist())
+    except UnicodeDecodeError as error:
+        problem = f"`class_names` is not UTF-8 ({error})"
+        raise DataError.at(path, problem, fix="save the names as text") from error
+    if len(set(known)) < len(known):
+        twice = sorted({n for n in known if known.count(n) > 1})
+        problem = f"`class_names` holds {', '.join(map(repr, twice))} more than once"
+        raise DataError.at(path, problem, fix="give every class a name of its own")
+    return known
 
 
 def _check_label(label: int, class_names: tuple[str, ...], path: Path, sample: int) -> None:

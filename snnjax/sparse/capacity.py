@@ -279,7 +279,8 @@ def _cells(points, count, extent, voxel_size, origin) -> tuple[np.ndarray, np.nd
         corner = np.where(np.isfinite(corner), corner, 0).astype(xyz.dtype)
     else:
         corner = np.asarray(origin, xyz.dtype)[:, None, None]
-    grid = (np.where(usable, xyz, corner) - corner) / xyz.dtype.type(voxel_size)
+    inverse = xyz.dtype.type(1) / xyz.dtype.type(voxel_size)  # as `voxelize` does
+    grid = (np.where(usable, xyz, corner) - corner) * inverse
     limits = np.array(extent[::-1], grid.dtype)[:, None, None]
     usable &= ((grid >= 0) & (grid < limits)).all(axis=0)
     sample = np.nonzero(usable)[0].astype(np.int64)

@@ -49,7 +49,8 @@ def sparse_conv(
 
     Raises:
       TypeError: features not floating, or float64 weights or bias with narrower features.
-      ValueError: shapes that do not fit, or a map of another tensor.
+      ValueError: shapes that do not fit: those of the features, or of the tensor that the map was
+        built from. Which sites these were cannot be seen under `jax.jit` and is not checked.
 
     Source: Graham et al., "3D Semantic Segmentation with Submanifold Sparse Convolutional
     Networks", CVPR 2018.
@@ -77,6 +78,7 @@ def sparse_conv(
         n=kmap.n,
         overflow=x.overflow + kmap.overflow,
         extent=kmap.out_extent,
+        gap=kmap.gap_after(x),
         stride=kmap.out_stride,
     )
 

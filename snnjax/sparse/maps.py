@@ -75,6 +75,10 @@ class KernelMap:
         """Output rows per sample, M."""
         return self.coords.shape[1]
 
+    def gap_after(self, x: SparseTensor) -> int:
+        """Planes between the packed samples of `x` at the output."""
+        return x.gap * self.in_stride // self.out_stride
+
 
 def submanifold_map(
     x: SparseTensor, kernel_size: int = 3, *, stride: int = 1, arithmetic: str | None = None
@@ -104,6 +108,11 @@ def submanifold_map(
         )
     radius = kernel_size // 2
     check_extent(x.extent, radius)
+    if x.samples > 1 and radius > x.gap:
+        raise ValueError(
+            f"a kernel of {kernel_size} reaches {radius} planes, from one packed sample into the "
+            f"next: {x.gap} lie between them. Pack with a larger depth, or not at all."
+        )
     batch, rows, _ = x.coords.shape
     volume = kernel_size**3
     chosen = check_arithmetic(arithmetic) or ArithmeticTable().choose(batch * rows, volume)
@@ -157,7 +166,13 @@ def strided_map(
     Returns:
       The map; sites beyond the capacity (those of largest key) are counted in `overflow`.
     """
-    out_extent = strided_extent(x.extent, kernel_size, stride, padding)
+    out_extent = check_extent(strided_extent(x.extent, kernel_size, stride, padding))
+    if x.samples > 1 and (kernel_size != stride or padding or x.gap % stride):
+        raise ValueError(
+            f"packed samples go down a level with kernel = stride, no padding, and a gap that is a "
+            f"multiple of it; got kernel {kernel_size}, stride {stride}, padding {padding} and "
+            f"{x.gap} planes between the samples. Pack with a larger depth, or not at all."
+        )
     reach = (-(-kernel_size // stride)) ** 3
     cells = out_extent[0] * out_extent[1] * out_extent[2]
     capacity = min(x.capacity * reach, cells) if capacity is None else capacity

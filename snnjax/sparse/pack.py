@@ -27,7 +27,8 @@ def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int =
       samples: how many share a grid; divides B.
       rows: capacity of a group; None means samples * N, which cannot overflow.
       depth: strided convolutions (kernel 2, stride 2) that will follow; Z is a multiple of
-        2^depth. Kernels up to 3 are safe at every level.
+        2^depth. Submanifold kernels up to 3 fit at every level; a map that would reach from one
+        sample into the next is refused.
 
     Returns:
       A SparseTensor of B / samples groups with features [T?, B / samples, rows, C]; sites beyond
@@ -71,6 +72,7 @@ def _pack(x: SparseTensor, samples: int, rows: int, pitch: int) -> SparseTensor:
         extent=(samples * pitch, *x.extent[1:]),
         stride=x.stride,
         samples=samples,
+        gap=pitch - x.extent[0],
     )
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from snnjax.sparse.conv import check_batch, check_floating
 from snnjax.sparse.maps import KernelMap
-from snnjax.sparse.tensor import SparseTensor, valid_rows
+from snnjax.sparse.tensor import INT32_MAX, SparseTensor, valid_rows
 
 
 def max_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
@@ -39,13 +39,16 @@ def mean_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
 
 
 def global_mean_pool(x: SparseTensor) -> Float[Array, "*T B C"]:
-    """The mean over the sites of each sample, packed ones too; 0 for an empty one."""
+    """The mean over the sites of each sample, packed ones too; 0 for an empty one.
+
+    The sum is taken in float32 at least.
+    """
     check_floating(x)  # int8 would wrap in the sum and in the count
     valid = x.valid
-    count = jnp.maximum(x.sum_rows(valid.astype(jnp.int32)), 1)[:, None].astype(x.feats.dtype)
     feats = jnp.where(valid[..., None], x.feats, 0)
     total = x.sum_rows(feats) if x.feats.ndim == 3 else jax.vmap(x.sum_rows)(feats)
-    return total / count
+    count = jnp.maximum(x.sum_rows(valid.astype(jnp.int32)), 1)[:, None].astype(total.dtype)
+    return (total / count).astype(x.feats.dtype)
 
 
 def global_max_pool(x: SparseTensor) -> Float[Array, "*T B C"]:
@@ -73,8 +76,8 @@ def spatial_pyramid_pool(
     Args:
       x: features [T?, B, N, C].
       levels: divisions n of each level.
-      reduce: "max" or "sum" (of floating-point features); the sum is linear, so additions of
-        spikes suffice.
+      reduce: "max" or "sum" (of floating-point features, in float32 at least); the sum is linear,
+        so additions of spikes suffice.
       occupancy: append one channel that is 1 where a bin holds a site.
 
     Returns:
@@ -91,6 +94,10 @@ def spatial_pyramid_pool(
     if x.samples != 1:
         raise ValueError(
             f"a pyramid divides the grid of one sample; got a tensor of {x.samples} packed ones."
+        )
+    if max(x.extent) * max(levels) > INT32_MAX:
+        raise ValueError(
+            f"extent * level must fit an int32; got extent {x.extent} and level {max(levels)}."
         )
     pooled = [_bins(x, level, reduce, occupancy) for level in levels]
     return jnp.concatenate(pooled, axis=-1)
@@ -175,6 +182,7 @@ def _pooled(x: SparseTensor, kmap: KernelMap, feats: Array) -> SparseTensor:
         overflow=x.overflow + kmap.overflow,
         extent=kmap.out_extent,
         stride=kmap.out_stride,
+        gap=kmap.gap_after(x),
     )
 
 
@@ -189,7 +197,8 @@ def _bins(x: SparseTensor, level: int, reduce: str, occupancy: bool) -> Array:
 
     def pool(i: Array, feats: Array) -> Array:
         if reduce == "sum":
-            return jax.ops.segment_sum(feats, i, count)
+            wide = feats.astype(np.promote_types(feats.dtype, jnp.float32))
+            return jax.ops.segment_sum(wide, i, count).astype(feats.dtype)
         return jax.ops.segment_max(feats, i, count)
 
     each = jax.vmap(pool)

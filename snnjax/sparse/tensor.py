@@ -8,6 +8,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
@@ -32,6 +33,7 @@ class SparseTensor:
       extent: grid size (Z, Y, X), static.
       stride: edge of one site in voxels of the input grid, static.
       samples: samples stacked along z in each of the B grids (see `pack`), static; usually 1.
+      gap: empty planes between them, static; maps that would reach across it are refused.
     """
 
     feats: Float[Array, "*T B N C"]
@@ -41,6 +43,7 @@ class SparseTensor:
     extent: tuple[int, int, int] = dataclasses.field(metadata={"static": True})
     stride: int = dataclasses.field(default=1, metadata={"static": True})
     samples: int = dataclasses.field(default=1, metadata={"static": True})
+    gap: int = dataclasses.field(default=0, metadata={"static": True})
 
     @property
     def capacity(self) -> int:
@@ -61,8 +64,10 @@ class SparseTensor:
     def sum_rows(self, values: Array) -> Array:
         """Sums over the rows of each sample: [B, N, ...] to [B * samples, ...].
 
-        Rows that hold no site must be zero.
+        Rows that hold no site must be zero. Floating values are summed in float32 at least.
         """
+        if jnp.issubdtype(values.dtype, jnp.floating):
+            values = values.astype(np.promote_types(values.dtype, jnp.float32))
         if self.samples == 1:
             return values.sum(axis=1, dtype=values.dtype)
         add = partial(
@@ -137,7 +142,7 @@ def sparse_tensor(
         feats=jnp.where(mask, jax.vmap(take)(feats) if feats.ndim == 4 else take(feats), 0),
         coords=jnp.where(mask, take(coords), 0),
         n=kept,
-        overflow=n.astype(jnp.int32) - kept,
+        overflow=jnp.maximum(n.astype(jnp.int32), 0) - kept,
         extent=extent,
         stride=stride,
     )

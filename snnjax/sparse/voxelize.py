@@ -38,9 +38,9 @@ def voxelize(
         p = floor((xyz - origin) / voxel_size)
 
     Of the points in one voxel the one nearest to its centre is kept, the lowest index on a tie;
-    its whole row becomes the feature vector. The result does not depend on the order of distinct
-    points. Points beyond `count`, outside the grid, or not finite are dropped; the last two, and
-    voxels beyond the capacity (those of largest key), are counted in `overflow`.
+    its whole row becomes the feature vector. But for such ties the result does not depend on the
+    order of the points. Points beyond `count`, outside the grid, or not finite are dropped; the
+    last two, and voxels beyond the capacity (those of largest key), are counted in `overflow`.
 
     Args:
       points: columns 0 to 2 are x, y, z; all C columns are features. Float, shape [B, P, C].
@@ -211,7 +211,9 @@ def _to_grid(xyz: Array, usable: Array, origin: Array | None, voxel_size: float)
         corner = jnp.where(jnp.isfinite(corner), corner, 0)
     else:
         corner = origin
-    return jnp.where(usable[..., None], (xyz - corner) / voxel_size, -1)
+    # Times the reciprocal: XLA may divide by a constant so or so, and the host must count alike.
+    inverse = jnp.ones((), xyz.dtype) / jnp.asarray(voxel_size, xyz.dtype)
+    return jnp.where(usable[..., None], (xyz - corner) * inverse, -1)
 
 
 def _check_points(points: Array, count: Array, voxel_size: float, capacity: int | None) -> None:
@@ -228,7 +230,7 @@ def _check_points(points: Array, count: Array, voxel_size: float, capacity: int 
         raise ValueError(
             f"count must be integers of shape {points.shape[:1]}; got {count.dtype} {count.shape}."
         )
-    if not voxel_size > 0:
-        raise ValueError(f"voxel_size must be positive; got {voxel_size}.")
+    if not 0 < voxel_size < np.inf:
+        raise ValueError(f"voxel_size must be positive and finite; got {voxel_size}.")
     if capacity is not None and capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,7 @@ def evaluate(
     *,
     data: str | None = None,
     checkpoint: str | int = "last",
+    skip_bad: bool = False,
     votes: int = 0,
 ) -> dict[str, Any]:
     """Test a run on its test split, or on the test split of another source.
@@ -133,6 +135,7 @@ def evaluate(
       run_folder: written by `train`.
       data: another source with the same classes and channels; None takes the run's own.
       checkpoint: as in `restore`.
+      skip_bad: skip malformed samples and count them, even if the run did not.
       votes: also average over so many augmented copies of each cloud, as `vote` does; 0 does not.
 
     Returns:
@@ -144,6 +147,9 @@ def evaluate(
     """
     run = restore(run_folder, checkpoint=checkpoint)
     folder, experiment = Path(run_folder), run.experiment
+    if skip_bad:
+        config = dataclasses.replace(experiment.data, skip_bad=True)
+        experiment = dataclasses.replace(experiment, data=config)
     dataset = load_test_split(experiment, data)
     _check_source(run.info, dataset)
     if data is None:

@@ -70,3 +70,9 @@ def test_help_documents_every_option(capsys):
     text = capsys.readouterr().out
     for words in ("About this.", "How fast.", "Which rule.", "How many.", "Continue.", "traceback"):
         assert words in text
+
+
+def test_the_rulers_of_the_help_are_no_options():
+    with pytest.raises(ValueError, match=r"valid names: --\w") as stop:
+        read("--zzzzzz", "1")
+    assert "---" not in str(stop.value)

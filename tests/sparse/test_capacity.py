@@ -203,3 +203,15 @@ def test_a_level_without_a_site_counts_as_full():
     grid = {"extent": (2, 2, 2), "voxel_size": 1.0, "origin": (0, 0, 0)}
     nothing = np.zeros((1, 1, 3), np.float32)
     assert level_occupancy(nothing, np.array([0]), **grid, depth=1) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("extent", [32, 48, 80, 96, 112])
+def test_points_on_the_borders_of_voxels_are_counted_as_the_device_does(extent):
+    """2 / extent is no power of two for most: both sides must round alike."""
+    points = (np.random.default_rng(0).integers(-24, 24, (8, 64, 3)) / 24).astype(np.float32)
+    points[0, :48] = (np.arange(48) / 24 - 1)[:, None]
+    count = np.full(8, 64, np.int32)
+    grid = {"extent": (extent,) * 3, "voxel_size": 2 / extent, "origin": (-1.0, -1.0, -1.0)}
+    want = level_counts(points, count, depth=0, **grid)[:, 0]
+    x = voxelize(points, count, **grid)
+    np.testing.assert_array_equal(x.n, want)

@@ -298,3 +298,15 @@ def test_one_compilation_serves_all_sites_of_a_capacity():
     for seed in range(3):
         coords = reference.random_coords(seed, EXTENT, COUNTS, ROWS)
         build_maps(tensor(coords, [seed * 5, 1, 0, 3]))
+
+
+def test_an_output_grid_beyond_int32_is_refused():
+    """Padding may make the output larger than an input that still fits."""
+    x = sparse_tensor(
+        jnp.ones((1, 1, 1)),
+        jnp.zeros((1, 1, 3), jnp.int32),
+        jnp.ones(1, jnp.int32),
+        extent=(1290, 1290, 1290),
+    )
+    with pytest.raises(ValueError, match="int32"):
+        strided_map(x, 3, 1, 2, capacity=64)

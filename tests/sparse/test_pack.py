@@ -11,6 +11,7 @@ from snnjax.sparse import (
     SparseTensor,
     global_max_pool,
     global_mean_pool,
+    inverse_map,
     masked_moments,
     pack,
     packable,
@@ -148,3 +149,24 @@ def test_impossible_packings():
     assert packable(EXTENT, 6, 2)
     assert not packable(EXTENT, 6, 3)
     assert not packable((1408, 1408, 128), 24, 3)
+
+
+def test_maps_that_would_join_samples_are_refused():
+    x = clouds()
+    flat, deep = pack(x, 2), pack(x, 2, depth=1)
+    assert (flat.gap, deep.gap) == (1, 2)
+    with pytest.raises(ValueError, match="a kernel of 5 reaches 2 planes, from one packed sample"):
+        submanifold_map(flat, 5)
+    submanifold_map(deep, 5)
+    with pytest.raises(ValueError, match="1 planes between the samples"):
+        strided_map(flat, 2, 2)
+    for geometry in [(3, 2, 1), (3, 2, 0), (2, 2, 1), (3, 3, 0)]:
+        with pytest.raises(ValueError, match="packed samples go down a level with kernel = stride"):
+            strided_map(deep, *geometry)
+    down = strided_map(deep, 2, 2)
+    low = sparse_conv(deep, jnp.ones((8, CHANNELS, 1)), down)
+    assert (low.gap, low.extent[0]) == (1, deep.extent[0] // 2)
+    with pytest.raises(ValueError, match="1 planes between the samples"):
+        strided_map(low, 2, 2)
+    up = sparse_conv(low, jnp.ones((8, 1, 1)), inverse_map(down, deep))
+    assert up.gap == 2

@@ -19,6 +19,7 @@ from snnjax.sparse import (
     inverse_map,
     max_pool,
     mean_pool,
+    pack,
     paper_bins,
     pyramid_pool,
     sparse_tensor,
@@ -332,3 +333,33 @@ def test_as_many_bins_as_cells_is_the_map_itself():
     assert np.array_equal(pyramid_pool(maps, (4,)), maps.reshape(2, -1))
     with pytest.raises(ValueError, match="must be positive"):
         adaptive_bins(4, 0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_sums_over_many_sites_do_not_narrow(dtype, samples):
+    """A thousand sites of 100: the sum is past float16, and bfloat16 would stop at 256 ones."""
+    coords = np.stack(np.unravel_index(np.arange(1000), (10, 10, 10)), axis=-1)
+    x = sparse_tensor(
+        jnp.full((2, 1000, 1), 100, dtype),
+        jnp.asarray(np.stack([coords] * 2), jnp.int32),
+        jnp.array([1000, 500], jnp.int32),
+        extent=(10, 10, 10),
+    )
+    mean = global_mean_pool(x if samples == 1 else pack(x, samples))
+    assert mean.dtype == dtype
+    np.testing.assert_array_equal(mean.astype(jnp.float32), 100)
+    ones = x.replace(feats=jnp.where(x.valid[..., None], jnp.ones((), dtype), 0))
+    total = spatial_pyramid_pool(ones, (1,), reduce="sum")
+    np.testing.assert_array_equal(total.astype(jnp.float32), [[1000], [500]])
+
+
+def test_bins_beyond_int32_are_refused():
+    x = sparse_tensor(
+        jnp.ones((1, 1, 1)),
+        jnp.zeros((1, 1, 3), jnp.int32),
+        jnp.ones(1, jnp.int32),
+        extent=(1, 1, 2**30),
+    )
+    with pytest.raises(ValueError, match=r"extent \* level must fit an int32"):
+        spatial_pyramid_pool(x, (1, 3))
