@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import jax
@@ -83,10 +83,14 @@ def heaviside(
     return _step(x, {"gain": jnp.asarray(gain, dtype), **arrays}, derivative, strict)
 
 
-def with_primitive(primitive: Callable[..., Array]) -> Callable[[_S], _S]:
+def with_primitive(
+    primitive: Callable[..., Array], *, uncast: Collection[str] = ()
+) -> Callable[[_S], _S]:
     """Declare `primitive`, with primitive' = g, as the soft form of the surrogate below it.
 
-    The primitive takes the same parameters as the surrogate, without `gain` and `strict`.
+    The primitive takes the same parameters as the surrogate, without `gain` and `strict`. They
+    reach it as arrays of the dtype it computes in, but for the keywords `uncast`, which need not be
+    numbers.
     """
 
     def declare(spike: _S) -> _S:
@@ -94,7 +98,10 @@ def with_primitive(primitive: Callable[..., Array]) -> Callable[[_S], _S]:
             x = check_floating(x, "x")
             dtype = compute_dtype(x.dtype)
             args = tuple(jnp.asarray(value, dtype) for value in args)
-            params = {name: jnp.asarray(value, dtype) for name, value in params.items()}
+            params = {
+                name: value if name in uncast else jnp.asarray(value, dtype)
+                for name, value in params.items()
+            }
             y = jnp.asarray(gain, dtype) * primitive(x.astype(dtype), *args, **params)
             return y.astype(x.dtype)
 

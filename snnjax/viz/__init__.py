@@ -14,3 +14,4 @@ from snnjax.viz.report import write_report as write_report
 from snnjax.viz.style import new_figure as new_figure
 from snnjax.viz.style import require_matplotlib as require_matplotlib
 from snnjax.viz.style import save_figure as save_figure
+from snnjax.viz.surrogates import surrogate_gallery as surrogate_gallery

@@ -19,26 +19,22 @@ from snnjax.surrogates import (
     atan,
     custom,
     erf,
+    gaussian,
     get_surrogate,
     multi_level,
     soft,
+    squarewave_fourier,
     straight_through,
+    ternary,
 )
+from tests.reference.surrogates import CLOSED, normal
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 
-# name: (slope or width under test, the closed form of g in NumPy float64, g(0))
-CLOSED = {
-    "atan": (3.0, lambda x, a: (a / 2) / (1 + (math.pi * a * x / 2) ** 2), 1.5),
-    "sigmoid": (5.0, lambda x, a: a / (4 * np.cosh(np.clip(a * x / 2, -300, 300)) ** 2), 1.25),
-    "fast_sigmoid": (10.0, lambda x, k: k / (2 * (1 + k * np.abs(x)) ** 2), 5.0),
-    "erf": (1.5, lambda x, a: a / math.sqrt(math.pi) * np.exp(-((a * x) ** 2)), 0.8462844),
-    "triangle": (0.5, lambda x, w: np.maximum(0, w - np.abs(x)) / w**2, 2.0),
-    "rectangle": (0.5, lambda x, w: (np.abs(x) < w / 2) / w, 2.0),
-    "piecewise_quadratic": (2.0, lambda x, a: np.maximum(0, a - a * a * np.abs(x)), 2.0),
-}
-BINARY = [*CLOSED, "straight_through"]
+OF_AREA_1 = [name for name, case in CLOSED.items() if case.area == 1.0]
+BINARY = list(CLOSED)
 GRID = np.linspace(-3.0, 3.0, 1001) + 1e-4  # off the kinks
+EDGES = jnp.array([0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0, 1e4, -1e4])  # on them
 
 
 def slope_of(spike, x):
@@ -49,58 +45,84 @@ def slope_of(spike, x):
 @functools.cache
 def profile(name):
     """g and P of a surrogate over GRID, and P far out, from one compiled function."""
-    spike, width = SURROGATES[name], CLOSED[name][0]
+    spike, params = SURROGATES[name], CLOSED[name].params
 
     @jax.jit
-    def compute(x, far):
+    def compute(x, far, at):
+        set_to = functools.partial(spike, **params)
+        softened = functools.partial(soft(spike), **params)
         return {
-            "g": slope_of(lambda v: spike(v, width), x),
-            "mirrored": slope_of(lambda v: spike(v, width), -x),
-            "scaled": slope_of(lambda v: spike(v, width, gain=0.25), x),
-            "soft": slope_of(lambda v: soft(spike)(v, width), x),
-            "soft scaled": slope_of(lambda v: soft(spike)(v, width, gain=0.25), x),
+            "g": slope_of(set_to, x),
+            "mirrored": slope_of(set_to, -x),
+            "scaled": slope_of(lambda v: set_to(v, gain=0.25), x),
+            "soft": slope_of(softened, x),
+            "soft scaled": slope_of(lambda v: softened(v, gain=0.25), x),
             "default": slope_of(spike, x),
             "soft default": slope_of(soft(spike), x),
-            "ends": soft(spike)(far, width, gain=0.25),
-            "peak": jax.grad(spike)(jnp.zeros(()), width),
+            "ends": softened(far, gain=0.25),
+            "peak": jax.grad(set_to)(at),
+            "at 0": slope_of(set_to, jnp.zeros(1)),
+            "soft at 0": slope_of(softened, jnp.zeros(1)),
+            "curvature": slope_of(lambda v: slope_of(spike, v), EDGES),
         }
 
-    return compute(jnp.asarray(GRID, jnp.float32), jnp.array([-1e4, 1e4], jnp.float32))
+    ends = jnp.array([-1e4, 1e4], jnp.float32)
+    return compute(jnp.asarray(GRID, jnp.float32), ends, jnp.float32(CLOSED[name].at))
+
+
+def closed_form(name, x):
+    return CLOSED[name].g(x, *CLOSED[name].params.values())
+
+
+def test_every_surrogate_has_its_closed_form():
+    assert sorted([*CLOSED, "multi_level", "ternary"]) == sorted(SURROGATES)
 
 
 @pytest.mark.parametrize("name", CLOSED)
 def test_derivative_is_the_closed_form(name):
-    width, g, peak = CLOSED[name]
     found = profile(name)
-    np.testing.assert_allclose(found["g"], g(GRID, width), rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(found["g"], closed_form(name, GRID), rtol=2e-4, atol=1e-6)
     np.testing.assert_allclose(found["scaled"], 0.25 * found["g"], rtol=1e-6)
-    assert float(found["peak"]) == pytest.approx(peak, rel=1e-5)
+    assert float(found["peak"]) == pytest.approx(CLOSED[name].peak, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", CLOSED)
-@pytest.mark.parametrize("setting", ["", "scaled", "default"])
+@pytest.mark.parametrize("setting", ["", "scaled", "default", "at 0"])
 def test_derivative_is_that_of_the_primitive(name, setting):
     found = profile(name)
     got, want = found[setting or "g"], found[f"soft {setting}".strip()]
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.parametrize("name", OF_AREA_1)
 def test_area_is_one_times_gain(name):
     # the primitive is checked against g above, so its rise is the area of g
-    width, g, _ = CLOSED[name]
     low, high = profile(name)["ends"]
     assert float(high - low) == pytest.approx(0.25, rel=1e-3)
     x = np.linspace(-200.0, 200.0, 200_001)
-    assert np.trapezoid(g(x, width), x) == pytest.approx(1.0, rel=0.01)
+    assert np.trapezoid(closed_form(name, x), x) == pytest.approx(1.0, rel=0.01)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CLOSED.items() if case.area is None])
+def test_infinite_areas_grow_with_the_window(name):
+    x = np.linspace(-1e5, 1e5, 200_001) + 0.1
+    near = np.abs(x) < 1e4
+    g = closed_form(name, x)
+    assert np.trapezoid(g, x) > np.trapezoid(g[near], x[near]) + 1.0
 
 
 @pytest.mark.parametrize("name", CLOSED)
-def test_symmetric_non_negative_and_highest_at_zero(name):
-    found = profile(name)
-    np.testing.assert_allclose(found["g"], found["mirrored"], rtol=1e-6)
-    assert (found["g"] >= 0).all()
-    assert (found["g"] <= CLOSED[name][2] * (1 + 1e-6)).all()
+def test_sign_symmetry_and_peak_are_as_flagged(name):
+    found, case = profile(name), CLOSED[name]
+    mirrored = np.allclose(found["g"], found["mirrored"], rtol=1e-6, atol=1e-7)
+    assert mirrored == case.symmetric
+    assert (found["g"] < 0).any() == case.negative
+    assert (found["g"] <= case.peak * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_curvature_is_finite_on_the_kinks_and_far_out(name):
+    assert jnp.isfinite(profile(name)["curvature"]).all()
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -110,7 +132,7 @@ def test_finite_far_from_the_threshold(name, dtype):
     g = jax.jit(functools.partial(slope_of, SURROGATES[name]))(x)
     assert g.dtype == dtype
     assert jnp.isfinite(g).all()
-    assert (g >= 0).all()
+    assert (g >= 0).all() or CLOSED[name].negative
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
@@ -150,25 +172,27 @@ def test_annealing_a_width_recompiles_nothing():
     for width in (1.0, 2.0, 3.0):
         spike = jax.tree_util.Partial(atan, slope=jnp.array(width))
         got = g(spike, jnp.array(2.0 * width), x)
-        want = 2.0 * width * CLOSED["atan"][1](0.1, width)
+        want = 2.0 * width * CLOSED["atan"].g(0.1, width)
         assert float(got[0]) == pytest.approx(want, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", CLOSED)
-def test_width_is_learned_in_the_soft_form_alone(name):
-    spike, step = SURROGATES[name], 1e-2
-    x, weight = jnp.array([-0.3, 0.1, 0.4]), jnp.array([1.0, 2.0, -3.0])
+@pytest.mark.parametrize("name", [name for name, case in CLOSED.items() if case.params])
+def test_parameters_are_learned_in_the_soft_form_alone(name):
+    spike, params, step = SURROGATES[name], CLOSED[name].params, 1e-2
+    x, weight = jnp.array([-0.3, 0.1, 0.83]), jnp.array([1.0, 2.0, -3.0])
 
     @jax.jit
-    def gradients(width):
-        loss = lambda f, w: (f(x, w) * weight).sum()  # noqa: E731
-        got = jax.grad(lambda w: loss(soft(spike), w))(width)
-        difference = loss(soft(spike), width + step) - loss(soft(spike), width - step)
-        return got, difference / (2 * step), jax.grad(lambda w: loss(spike, w))(width)
+    def gradients(params):
+        loss = lambda f, p: (f(x, **p) * weight).sum()  # noqa: E731
+        got = jax.grad(lambda p: loss(soft(spike), p))(params)
+        at = lambda key, by: loss(soft(spike), {**params, key: params[key] + by})  # noqa: E731
+        difference = {key: (at(key, step) - at(key, -step)) / (2 * step) for key in params}
+        return got, difference, jax.grad(lambda p: loss(spike, p))(params)
 
-    got, want, spiking = gradients(1.2)
-    assert float(got) == pytest.approx(float(want), abs=2e-3)
-    assert float(spiking) == 0.0
+    got, want, spiking = gradients({key: jnp.asarray(value) for key, value in params.items()})
+    for key in params:
+        assert float(got[key]) == pytest.approx(float(want[key]), rel=2e-3, abs=2e-3)
+        assert float(spiking[key]) == 0.0
 
 
 def test_soft_passes_through_partials_and_is_one_object():
@@ -214,6 +238,61 @@ def test_unknown_names_and_wrong_dtypes():
             spike(jnp.array([1]))
     with pytest.raises(TypeError, match="must be a function; got 'atan'"):
         soft("atan")
+
+
+def test_harmonics_of_the_square_wave():
+    x = jnp.asarray(GRID, jnp.float32)
+    three = functools.partial(squarewave_fourier, harmonics=3)
+    base = 2 * math.pi * GRID / 8.0
+    want = 0.5 * (np.cos(base) + np.cos(3 * base) + np.cos(5 * base))
+    np.testing.assert_allclose(slope_of(three, x), want, atol=1e-5)
+    np.testing.assert_allclose(slope_of(soft(three), x), want, atol=1e-5)
+    over_a_period = jnp.linspace(0.0, 8.0, 81)[:-1]
+    assert float(slope_of(three, over_a_period).mean()) == pytest.approx(0.0, abs=1e-6)
+    for harmonics in (0, 1.5, True):
+        with pytest.raises(ValueError, match="`harmonics` must be a Python int of at least 1"):
+            squarewave_fourier(x, harmonics=harmonics)
+
+
+def test_array_parameters_broadcast_over_channels():
+    """PDSG: a deviation measured for each channel, off centre by half of it."""
+    sigma = jnp.array([0.5, 1.0, 2.0])
+    x = jnp.linspace(-2.0, 2.0, 15).reshape(5, 3)
+    got = slope_of(functools.partial(gaussian, mu=0.5 * sigma, sigma=sigma), x)
+    for channel, s in enumerate(sigma.tolist()):
+        want = normal(np.asarray(x[:, channel]), 0.5 * s, s)
+        np.testing.assert_allclose(got[:, channel], want, rtol=1e-5)
+
+
+# The signed spike.
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_ternary_fires_on_both_sides(dtype):
+    v = jnp.array([-3.0, -0.5, -0.25, 0.0, 0.25, 0.5, 3.0], dtype)
+    assert ternary(v, 0.5).dtype == dtype
+    assert ternary(v, 0.5).tolist() == [-1, -1, 0, 0, 0, 1, 1]
+    strict = functools.partial(atan, strict=True)
+    assert ternary(v, 0.5, base=strict).tolist() == [-1, 0, 0, 0, 0, 0, 1]
+
+
+def test_ternary_gradient_is_that_of_its_two_thresholds():
+    x, theta, case = jnp.asarray(GRID, jnp.float32), 0.8, CLOSED["erf"]
+    spike = functools.partial(ternary, threshold=theta, base=functools.partial(erf, slope=1.5))
+    want = case.g(GRID - theta, 1.5) + case.g(GRID + theta, 1.5)
+    np.testing.assert_allclose(slope_of(spike, x), want, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(slope_of(soft(spike), x), want, rtol=1e-4, atol=1e-6)
+    ends = soft(spike)(jnp.array([-1e3, 0.0, 1e3]))
+    np.testing.assert_allclose(ends, [-1.0, 0.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(soft(ternary)(x, base=straight_through), 2 * x, atol=1e-6)
+
+
+def test_ternary_threshold_gets_gradients():
+    v = jnp.array([-1.3, -0.2, 0.9])
+    got = jax.grad(lambda theta: (ternary(v, theta) * jnp.array([1.0, 2.0, 4.0])).sum())(1.0)
+    above, below = (
+        CLOSED["atan"].g(np.asarray(v) - 1.0, 2.0),
+        CLOSED["atan"].g(-np.asarray(v) - 1.0, 2.0),
+    )
+    assert float(got) == pytest.approx(float(((below - above) * [1.0, 2.0, 4.0]).sum()), rel=1e-5)
 
 
 # The integer spike: tables of the published neuron.

@@ -1,0 +1,63 @@
+"""Exactly the gradient of another library, by its own name."""
+
+from __future__ import annotations
+
+import inspect
+
+from jax.typing import ArrayLike
+
+from snnjax.surrogates.core import Spike
+from snnjax.surrogates.forms import LIBRARY_FORMS
+from snnjax.surrogates.registry import lookup
+
+# What the published code does here is not what it says, or cannot be called at all.
+LEFT_OUT: dict[str, str] = {
+    "snnax.sigmoid": "its sigmoid is called with an argument too many, so it raises when it is "
+    "differentiated. sigmoid(slope) is what it means",
+    "snntorch.LSO": "its factory calls another operator with an argument missing, so it raises "
+    "when it is called. leaky_k_relu(leak=0.1) is what it documents",
+    "snntorch.custom_surrogate": "it has no gradient of its own. Give yours to custom(derivative)",
+    "snntorch.triangular": "its sign is wrong: the gradient is +1 below the threshold and -1 "
+    "above, of area 0. triangle(width) is what the name means",
+    "spikingjelly.MultiLevelSpikeCount": "it rounds halves to even, and its gradient is 1 at 0 "
+    "and at D too. multi_level(levels) rounds halves up, with 1 between 0 and D only",
+    "spyx.custom": "its default gradient is x, negative below the threshold, not the 1 that it "
+    "documents. straight_through is what it means, custom(derivative) takes your own",
+}
+
+
+def like(name: str, **params: ArrayLike) -> Spike:
+    """The surrogate with exactly the gradient that another library gives under that name.
+
+    Slopes do not carry over by number: `fast_sigmoid(slope=25)` here has area 1, snnTorch's 2/25,
+    and the gain of 0.08 between them acts in each layer, so to the power of the depth. Which spike
+    is fired at x = 0 follows the library too. `LIBRARY_FORMS` holds all names, and `LEFT_OUT` those
+    that are missing on purpose, with the reason.
+
+    Args:
+      name: "library.name", such as "spikingjelly.ATan", "norse.super" or "spyx.arctan".
+      **params: what the library calls them, with its defaults. norse.super takes none, since norse
+        ignores its alpha; the paper's form is `super_spike(slope=alpha, gain=2/alpha)`.
+
+    Returns:
+      A `functools.partial` of one of our surrogates; what was chosen is in its `func` and
+      `keywords`. Those that draw at random still want `key=`.
+
+    Raises:
+      ValueError: for a name that is unknown, or left out.
+      TypeError: for parameters that the library does not have there.
+
+    >>> spike = like("snntorch.fast_sigmoid")
+    >>> spike.func.__name__, spike.keywords
+    ('fast_sigmoid', {'strict': True, 'slope': 25.0, 'gain': 0.08})
+    """
+    if name in LEFT_OUT:
+        raise ValueError(f"{name} is left out on purpose: {LEFT_OUT[name]}.")
+    form = lookup(LIBRARY_FORMS, name, "library form")
+    signature = inspect.signature(form)
+    try:
+        signature.bind(**params)
+    except TypeError as error:
+        known = ", ".join(map(str, signature.parameters.values())) or "no parameters"
+        raise TypeError(f"{name} takes {known}; got {', '.join(params) or 'none'}.") from error
+    return form(**params)
