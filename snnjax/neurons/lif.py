@@ -11,6 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.membrane import as_current, as_param
 from snnjax.neurons.reset import Reset, subtract
+from snnjax.neurons.timing import Timing, same_step
 from snnjax.surrogates import atan
 
 
@@ -40,6 +41,7 @@ def lif_step(
     spike: Callable[[Array], Array] = atan,
     reset: Reset = subtract,
     scale_input: bool = False,
+    timing: Timing = same_step,
 ) -> tuple[LIFState, Array]:
     """One step of leaky integrate-and-fire: leak, integrate, fire, reset, in that order.
 
@@ -47,8 +49,8 @@ def lif_step(
         z  = H(v' - threshold)
         v  = reset(v', z, threshold)
 
-    The reset acts in the step of its spike, and the membrane leaks to 0. Libraries that reset in
-    the next step, or that fire on the old membrane, compute another model.
+    The membrane leaks to 0. Libraries that reset in the next step, or that fire on the old
+    membrane, compute another model: `timing` gives theirs.
 
     Args:
       params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
@@ -58,6 +60,7 @@ def lif_step(
       reset: `subtract`, `zero`, `none`, or one of them with `detach`.
       scale_input: whether the input is scaled by 1 - decay, as in `decay_input` elsewhere; without
         it a constant current c settles at c / (1 - decay), with it at c.
+      timing: when it fires and resets: `same_step`, `before_leak`, `next_step`, `previous_step`.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.
@@ -72,6 +75,6 @@ def lif_step(
     current = jnp.asarray(current)
     decay, threshold = as_param(params.decay, state.v), as_param(params.threshold, state.v)
     x = as_current(current, state.v)
-    v = decay * state.v + ((1.0 - decay) * x if scale_input else x)
-    z = spike(v - threshold)
-    return LIFState(reset(v, z, threshold)), z.astype(current.dtype)
+    x = (1.0 - decay) * x if scale_input else x
+    v, z = timing(state.v, lambda v: decay * v + x, spike, reset, threshold)
+    return LIFState(v), z.astype(current.dtype)

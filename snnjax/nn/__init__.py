@@ -1,5 +1,28 @@
 """Flax NNX layers: thin holders of parameters over the functions of the other packages."""
 
+from snnjax.nn.catalogue import ALIF as ALIF
+from snnjax.nn.catalogue import BRF as BRF
+from snnjax.nn.catalogue import CLIF as CLIF
+from snnjax.nn.catalogue import CUBA as CUBA
+from snnjax.nn.catalogue import EIF as EIF
+from snnjax.nn.catalogue import GLIF as GLIF
+from snnjax.nn.catalogue import KLIF as KLIF
+from snnjax.nn.catalogue import LIAF as LIAF
+from snnjax.nn.catalogue import QIF as QIF
+from snnjax.nn.catalogue import RAF as RAF
+from snnjax.nn.catalogue import TCLIF as TCLIF
+from snnjax.nn.catalogue import AdEx as AdEx
+from snnjax.nn.catalogue import AdLIF as AdLIF
+from snnjax.nn.catalogue import Alpha as Alpha
+from snnjax.nn.catalogue import Delta as Delta
+from snnjax.nn.catalogue import HodgkinHuxley as HodgkinHuxley
+from snnjax.nn.catalogue import Izhikevich as Izhikevich
+from snnjax.nn.catalogue import Ternary as Ternary
+from snnjax.nn.gain import gain_for_rate as gain_for_rate
+from snnjax.nn.population import Fixed as Fixed
+from snnjax.nn.population import Population as Population
+from snnjax.nn.probe import probe as probe
+from snnjax.nn.recurrent import Recurrent as Recurrent
 from snnjax.nn.sparse import IntegerNeuron as IntegerNeuron
 from snnjax.nn.sparse import Rectifier as Rectifier
 from snnjax.nn.sparse import SparseBatchNorm as SparseBatchNorm
@@ -11,4 +34,3 @@ from snnjax.nn.spiking import ILIF as ILIF
 from snnjax.nn.spiking import LI as LI
 from snnjax.nn.spiking import LIF as LIF
 from snnjax.nn.spiking import PLIF as PLIF
-from snnjax.nn.spiking import Fixed as Fixed

@@ -63,23 +63,3 @@ def test_spike_count_on_a_constant_current():
 
     for drive, spikes in zip(current.tolist(), count().tolist(), strict=True):
         assert abs(spikes - duration / (tau * math.log(drive / (drive - 1)))) <= 1
-
-
-def test_a_reset_in_the_next_step_is_the_same_only_without_leak():
-    """The timing convention of other libraries: subtract an undecayed threshold one step later."""
-    x = np.random.default_rng(1).normal(0.3, 0.6, 400)
-
-    def late(beta):
-        v, fired, spikes = 0.0, 0.0, []
-        for value in x:
-            v = beta * v + value - fired
-            fired = float(v >= 1.0)
-            spikes.append(fired)
-        return np.array(spikes)
-
-    def ours(beta):
-        step = partial(lif_step, LIFParams(beta, 1.0))
-        return unroll(step, lif_init(()), jnp.asarray(x, jnp.float32))[1]
-
-    np.testing.assert_array_equal(ours(1.0), late(1.0))
-    assert 0.02 < np.mean(np.asarray(ours(0.8)) != late(0.8)) < 0.2

@@ -312,12 +312,12 @@ def test_steps_equal_the_loop_over_time(x, levels, beta):
     neuron = IntegerNeuron(levels, beta=beta)
     state, out = jax.jit(neuron)(None, given)
     flat = np.asarray(given.feats).reshape(5, -1)
-    spikes, v, margin = reference.ilif_loop(flat, [beta], levels)
+    spikes, fields, margin = reference.ilif_loop(flat, [beta], levels)
     sure = (np.abs(margin) > 1e-4).all(0)
     assert sure.mean() > 0.9
     np.testing.assert_array_equal(np.asarray(out.feats).reshape(5, -1)[:, sure], spikes[:, sure])
     np.testing.assert_allclose(
-        np.asarray(state.v).reshape(-1)[sure], v[-1][sure], rtol=1e-5, atol=1e-5
+        np.asarray(state.v).reshape(-1)[sure], fields["v"][-1][sure], rtol=1e-5, atol=1e-5
     )
     assert not np.asarray(out.feats)[:, ~np.asarray(x.valid)].any()
 

@@ -29,7 +29,7 @@ LAYERS = {
     "IF": (lambda: IF(N), 0, lambda x: reference.if_loop(x, [1.0])),
     "LIF": (lambda: LIF(N, tau=TAU), N, lambda x: reference.lif_loop(x, DECAY, [1.0])),
     "LIF fixed": (
-        lambda: LIF(N, tau=TAU, learn=False, scale_input=True, reset=zero, checkpoint=4),
+        lambda: LIF(N, tau=TAU, learn=(), scale_input=True, reset=zero, checkpoint=4),
         0,
         lambda x: reference.lif_loop(x, DECAY, [1.0], "zero", True),
     ),
@@ -42,7 +42,7 @@ LAYERS = {
     "LI": (lambda: LI(N, tau=TAU), N, lambda x: reference.li_loop(x, DECAY)),
     "ILIF": (lambda: ILIF(N), 0, lambda x: reference.ilif_loop(x, [0.25])),
     "ILIF learned": (
-        lambda: ILIF(N, levels=2, beta=0.5, learn=True),
+        lambda: ILIF(N, levels=2, beta=0.5, learn=("beta",)),
         N,
         lambda x: reference.ilif_loop(x, [0.5], 2),
     ),
@@ -66,10 +66,10 @@ def test_layer_equals_the_loop_and_learns_what_it_should(name):
         return out.sum() + (state.v**2).sum(), (state, out)
 
     (_, (state, out)), grads = run(graphdef, params, rest, x)
-    want, v, _ = loop(x)
+    want, fields, _ = loop(x)
     assert want.any()
     np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(state.v, v[-1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state.v, fields["v"][-1], rtol=1e-4, atol=1e-5)
     for leaf in jax.tree.leaves(grads):
         assert np.isfinite(leaf).all()
         assert (np.asarray(leaf) != 0).any()
@@ -175,8 +175,8 @@ def test_bad_constants_of_layers():
         LIF(N, tau=np.ones(4))
     with pytest.raises(ValueError, match=r"`beta` must lie in \[0, 1\]"):
         ILIF(N, beta=1.5)
-    with pytest.raises(ValueError, match="strictly between 0 and 1"):
-        ILIF(N, beta=1.0, learn=True)
+    with pytest.raises(ValueError, match="strictly inside its bounds to be learned"):
+        ILIF(N, beta=1.0, learn=("beta",))
     with pytest.raises(TypeError, match="`spike` and `reset` are functions"):
         LIF(N, spike="atan")
     with pytest.raises(ValueError, match="must be a Python int of at least 1; got 0"):
@@ -184,11 +184,32 @@ def test_bad_constants_of_layers():
     assert ILIF(N, beta=1.0).beta[...].tolist() == [1.0] * N
 
 
-def test_the_name_of_a_learned_decay_says_that_it_is_a_logit():
-    fixed, learned = ILIF(N, beta=0.25), ILIF(N, beta=0.25, learn=True)
-    assert (fixed.logit_beta, learned.beta) == (None, None)
+def test_a_learned_constant_is_named_after_what_it_holds():
+    """A logarithm or a logit, so that no update leaves the domain; fixed, it is the value."""
+    fixed, learned = ILIF(N, beta=0.25), ILIF(N, beta=0.25, learn=("beta",))
+    assert hasattr(fixed, "beta")
+    assert not hasattr(learned, "beta")
     assert isinstance(learned.logit_beta, nnx.Param)
-    np.testing.assert_allclose(jax.nn.sigmoid(learned.logit_beta[...]), 0.25, rtol=1e-6)
+    both = LIF(N, tau=TAU, threshold=0.5, learn=("tau", "threshold"))
+    names = set(nnx.as_pure(nnx.split(both, nnx.Param, ...)[1]))
+    assert names == {"log_tau", "log_threshold"}
+    for layer, name, value in [
+        (learned, "beta", 0.25),
+        (fixed, "beta", 0.25),
+        (both, "tau", TAU),
+        (both, "threshold", 0.5),
+        (LIF(N, tau=TAU, learn=()), "tau", TAU),
+    ]:
+        np.testing.assert_allclose(layer.value(name), np.broadcast_to(value, N), rtol=1e-6)
+
+
+def test_what_learns_is_checked():
+    with pytest.raises(ValueError, match="no constant here; did you mean 'threshold'"):
+        LIF(N, learn=("treshold",))
+    with pytest.raises(TypeError, match="`learn` must be a tuple of names"):
+        LIF(N, learn="tau")
+    with pytest.raises(TypeError, match="`learn` must be a tuple of names"):
+        LI(N, learn=True)
 
 
 @pytest.mark.parametrize("layer", [IF, LIF, PLIF, LI, ILIF])

@@ -1,7 +1,8 @@
 """Slow NumPy loops of the neuron equations, written from the papers; no code of snnjax in them.
 
 Each takes the input [T, ...] and plain numbers and gives, in float64 and each [T, ...]: outputs,
-membranes after the reset, and the distance of the charged membrane to where its output jumps.
+the state after the step by field, and the distance of the charged membrane to where its output
+jumps.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import numpy as np
 
 
-def _reset(kind: str, h: float, s: float, threshold: float) -> float:
+def reset_(kind: str, h: float, s: float, threshold: float) -> float:
     if kind == "subtract":
         return h - s * threshold
     if kind == "zero":
@@ -19,14 +20,15 @@ def _reset(kind: str, h: float, s: float, threshold: float) -> float:
     return h
 
 
-def _run(x: np.ndarray, one_neuron) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Apply `one_neuron(list of inputs) -> list of (out, v, h)` to each element on its own."""
+def run(x: np.ndarray, one_neuron, fields=("v",)):
+    """Apply `one_neuron(n, inputs)`, yielding (out, *fields, margin), to each element."""
     flat = np.asarray(x, np.float64).reshape(x.shape[0], -1)
-    result = np.zeros((3, *flat.shape))
+    result = np.zeros((2 + len(fields), *flat.shape))
     for n in range(flat.shape[1]):
         for t, values in enumerate(one_neuron(n, flat[:, n])):
             result[:, t, n] = values
-    return tuple(part.reshape(x.shape) for part in result)
+    out, *state, margin = (part.reshape(x.shape) for part in result)
+    return out, dict(zip(fields, state, strict=True)), margin
 
 
 def if_loop(x, threshold, reset="subtract"):
@@ -38,10 +40,10 @@ def if_loop(x, threshold, reset="subtract"):
         for value in inputs:
             h = v + value
             s = 1.0 if h >= theta else 0.0
-            v = _reset(reset, h, s, theta)
+            v = reset_(reset, h, s, theta)
             yield s, v, h - theta
 
-    return _run(x, neuron)
+    return run(x, neuron)
 
 
 def lif_loop(x, decay, threshold, reset="subtract", scale_input=False):
@@ -51,10 +53,29 @@ def lif_loop(x, decay, threshold, reset="subtract", scale_input=False):
         for value in inputs:
             h = beta * v + ((1.0 - beta) * value if scale_input else value)
             s = 1.0 if h >= theta else 0.0
-            v = _reset(reset, h, s, theta)
+            v = reset_(reset, h, s, theta)
             yield s, v, h - theta
 
-    return _run(x, neuron)
+    return run(x, neuron)
+
+
+def timed_lif_loop(x, decay, threshold, timing, reset="subtract"):
+    """The carried membrane and the spikes of the other timings, as their libraries compute them."""
+
+    def neuron(n, inputs):
+        beta, theta = decay[n % len(decay)], threshold[n % len(threshold)]
+        v = 0.0
+        for value in inputs:
+            fired = 1.0 if v >= theta else 0.0
+            before = v - theta
+            if timing == "before_leak":
+                v = beta * reset_(reset, v, fired, theta) + value
+            else:
+                v = reset_(reset, beta * v + value, fired, theta)
+            late = timing == "previous_step"
+            yield fired if late else float(v >= theta), v, before if late else v - theta
+
+    return run(x, neuron)
 
 
 def plif_loop(x, tau, threshold, reset="subtract", scale_input=True):
@@ -64,10 +85,10 @@ def plif_loop(x, tau, threshold, reset="subtract", scale_input=True):
         for value in inputs:
             h = v + (value - v) * k if scale_input else v - v * k + value
             s = 1.0 if h >= theta else 0.0
-            v = _reset(reset, h, s, theta)
+            v = reset_(reset, h, s, theta)
             yield s, v, h - theta
 
-    return _run(x, neuron)
+    return run(x, neuron)
 
 
 def li_loop(x, decay, scale_input=False):
@@ -78,7 +99,7 @@ def li_loop(x, decay, scale_input=False):
             v = beta * v + ((1.0 - beta) * value if scale_input else value)
             yield v, v, np.inf
 
-    return _run(x, neuron)
+    return run(x, neuron)
 
 
 def ilif_loop(x, beta, levels=4, reset="subtract"):
@@ -87,12 +108,12 @@ def ilif_loop(x, beta, levels=4, reset="subtract"):
     def neuron(n, inputs):
         h = s = 0.0
         for value in inputs:
-            h = beta[n % len(beta)] * _reset(reset, h, s, 1.0) + value
+            h = beta[n % len(beta)] * reset_(reset, h, s, 1.0) + value
             s = float(math.floor(min(max(h, 0.0), levels) + 0.5))
             half = math.floor(h) + 0.5
-            yield s, _reset(reset, h, s, 1.0), h - half if 0 < half < levels else np.inf
+            yield s, reset_(reset, h, s, 1.0), h - half if 0 < half < levels else np.inf
 
-    return _run(x, neuron)
+    return run(x, neuron)
 
 
 def lif_bptt(x, decay, threshold, slope, upstream, detach=False):

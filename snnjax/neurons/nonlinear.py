@@ -1,0 +1,58 @@
+"""What the non-linear neurons share: a reset to a value, and an exponential that stays finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
+
+from snnjax.neurons.membrane import as_param
+
+# exp(20) = 4.9e8: a rate or a slope beyond it ends in one step at any step length in use.
+LARGEST_EXPONENT = 20.0
+
+
+def hard(v: Array, z: Array, value: Array) -> Array:
+    """The reset to a value: (1 - z) * v + z * value.
+
+    It is called as the resets of `snnjax.neurons` are, but its third argument is where the membrane
+    goes, not the threshold. `detach(hard)` has no gradient through z; `none` leaves v alone.
+
+    >>> float(hard(jnp.array(1.5), jnp.array(1.0), jnp.array(-0.5)))
+    -0.5
+    """
+    return (1.0 - z) * v + z * value
+
+
+def clipped_exp(x: Array) -> Array:
+    """exp(min(x, 20)), whose slope is 0 above 20: value and gradient are finite for every x."""
+    return jnp.exp(jnp.minimum(x, as_param(LARGEST_EXPONENT, x)))
+
+
+def as_params(params: Any, v: Array) -> Any:
+    """The parameters of a neuron, a NamedTuple, as arrays in the membrane's dtype."""
+    return jax.tree.map(lambda value: as_param(value, v), params)
+
+
+def on_host(params: Any) -> Any:
+    """The parameters of a neuron, a NamedTuple, as float64 on the host, to compute its rest from.
+
+    Raises:
+      ValueError: traced parameters.
+    """
+    try:
+        return jax.tree.map(lambda value: np.asarray(value, np.float64), params)
+    except jax.errors.TracerArrayConversionError as error:
+        raise ValueError(
+            "`params` must be concrete, since the rest is computed from them on the host. "
+            "Make the state outside of jit and grad, and pass it in."
+        ) from error
+
+
+def filled(shape: tuple[int, ...], value: Any, dtype: DTypeLike) -> Array:
+    """An array of `shape` that holds `value`, [] or [N]."""
+    return jnp.broadcast_to(jnp.asarray(value, dtype), shape)

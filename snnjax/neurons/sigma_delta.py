@@ -1,0 +1,108 @@
+"""Sigma-delta coding: a sender of changes, and the sum that its receiver keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from snnjax.neurons.membrane import as_current, as_param
+from snnjax.surrogates import atan
+
+
+class DeltaParams(NamedTuple):
+    """Parameters of senders."""
+
+    threshold: ArrayLike  # [] or [N], above 0
+
+
+class DeltaState(NamedTuple):
+    """State of senders."""
+
+    ref: Array  # [..., N], the sum of all that was sent
+
+
+class SigmaState(NamedTuple):
+    """State of receivers."""
+
+    total: Array  # [..., N], the sum of all that was received
+
+
+def delta_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> DeltaState:
+    """The state of senders of `shape` that have sent nothing."""
+    return DeltaState(ref=jnp.zeros(shape, dtype))
+
+
+def sigma_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> SigmaState:
+    """The state of receivers of `shape` that have received nothing."""
+    return SigmaState(total=jnp.zeros(shape, dtype))
+
+
+def delta_step(
+    params: DeltaParams,
+    state: DeltaState,
+    current: ArrayLike,
+    *,
+    spike: Callable[[Array], Array] = atan,
+) -> tuple[DeltaState, Array]:
+    """One step of send-on-delta: send the change since the last sending once it is large enough.
+
+        e   = current - ref
+        out = e * H(abs(e) - threshold)
+        ref = ref + out
+
+    The events are graded and signed, and not rounded. After the step abs(current - ref) is below
+    the threshold, and `ref` is the receiver's sum to the last bit: errors do not pile up. The
+    gradient passes through e where it is sent, and through the decision by the surrogate.
+
+    Args:
+      params: thresholds, shape [] or [N]; cast to the state's dtype.
+      state: reference, float32 unless made otherwise, shape [..., N].
+      current: the signal itself, not its change; floating, shape [..., N].
+      spike: surrogate spike function.
+
+    Returns:
+      The next state, and events in the state's dtype and shape: narrowed, their sum would drift.
+
+    Raises:
+      TypeError: current not floating, or wider than the state. ValueError: shapes do not fit.
+
+    >>> sender, receiver = delta_init((1,)), sigma_init((1,))
+    >>> for x in (1.0, 1.25, 1.5):
+    ...     sender, event = delta_step(DeltaParams(0.5), sender, jnp.array([x]))
+    ...     receiver, total = sigma_step(receiver, event)
+    ...     print(float(event[0]), float(total[0]))
+    1.0 1.0
+    0.0 1.0
+    0.5 1.5
+    """
+    x, threshold = as_current(current, state.ref), as_param(params.threshold, state.ref)
+    e = x - state.ref
+    out = e * spike(jnp.abs(e) - threshold)
+    return DeltaState(state.ref + out), out
+
+
+def sigma_step(state: SigmaState, current: ArrayLike) -> tuple[SigmaState, Array]:
+    """One step of a receiver: add what arrives, and give the sum.
+
+    Weights stand between sender and receiver, an activation such as `jax.nn.relu` acts on the sum,
+    and the result is sent on by another `delta_step`. There are no parameters.
+
+    Args:
+      state: sum, float32 unless made otherwise, shape [..., N].
+      current: weighted events of the step, floating, shape [..., N].
+
+    Returns:
+      The next state, and the sum in the state's dtype.
+
+    Raises:
+      TypeError: current not floating, or wider than the state. ValueError: shapes do not fit.
+
+    >>> float(sigma_step(SigmaState(jnp.array([2.0])), jnp.array([-0.5]))[1][0])
+    1.5
+    """
+    total = state.total + as_current(current, state.total)
+    return SigmaState(total), total

@@ -1,0 +1,127 @@
+"""Look into a model: what its layers return, by path, without changing it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flax import nnx
+
+
+class _Tap:
+    """Stands where a layer stood: is called instead of it, and is it in everything else."""
+
+    def __init__(self, layer: Any, call: Callable[..., Any]):
+        self.layer, self.call = layer, call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.layer, name)
+
+
+def probe(model: nnx.Module, paths: Sequence[str]) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """The model as a function that also returns what some of its layers return.
+
+        probe(model, paths)(*args) = (model(*args), {path: what the layer at path returned})
+
+    Works inside `jax.jit`, `jax.vmap` and `jax.grad`, since the copies of the layers are made when
+    the function is called and recorded values leave it as results. The model stays as it is; what
+    its layers write into their variables is not seen outside. For the state inside a population
+    give its path with a field behind a colon: `"neurons:v"` records v after every step.
+
+    Args:
+      model: any nnx.Module.
+      paths: dotted paths of layers, such as "fc1" or "blocks.0.conv"; with ":field" the state of a
+        population over time, by the names that `record` of `snnjax.unroll.unroll` takes.
+
+    Returns:
+      A function with the arguments of the model. A layer that is called several times gives a
+      list, one that is not called is left out.
+
+    Raises:
+      ValueError: no such layer; the nearest name is given.
+
+    >>> import jax.numpy as jnp
+    >>> from snnjax.nn import LIF
+    >>> class Net(nnx.Module):
+    ...     def __init__(self):
+    ...         self.cells = LIF(2)
+    ...     def __call__(self, x):
+    ...         return self.cells(self.cells.init_state(x.shape[1:-1]), x)[1].sum()
+    >>> out, seen = probe(Net(), ["cells", "cells:v"])(jnp.ones((5, 3, 2)))
+    >>> state, spikes = seen["cells"]
+    >>> spikes.shape, seen["cells:v"].shape, float(out) == float(spikes.sum())
+    ((5, 3, 2), (5, 3, 2), True)
+    """
+    for path in paths:
+        _find(model, path.partition(":")[0])
+
+    def run(*args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        copy, seen = nnx.merge(*nnx.split(model)), {}
+        for layer in dict.fromkeys(path.partition(":")[0] for path in paths):
+            fields = [p.partition(":")[2] for p in paths if p.startswith(f"{layer}:")]
+            _tap(copy, layer, fields, layer in paths, seen)
+        return copy(*args, **kwargs), seen
+
+    return run
+
+
+def _tap(model: Any, path: str, fields: list[str], whole: bool, seen: dict[str, Any]) -> None:
+    """Put a tap at `path` that writes into `seen`."""
+    above, _, name = path.rpartition(".")
+    parent = _find(model, above)
+    layer = _child(parent, name, path)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        asked = tuple(kwargs.pop("record", ()))
+        if not fields:
+            out = layer(*args, **kwargs, **({"record": asked} if asked else {}))
+        else:
+            state, (out, records) = layer(*args, record=(*asked, *fields), **kwargs)
+            for field in fields:
+                _note(seen, f"{path}:{field}", records[field])
+            out = state, ((out, {name: records[name] for name in asked}) if asked else out)
+        if whole:
+            _note(seen, path, out)
+        return out
+
+    tap = _Tap(layer, call)
+    if isinstance(parent, (nnx.List, list)):
+        parent[int(name)] = tap
+    else:
+        object.__setattr__(parent, name, tap)
+
+
+def _note(seen: dict[str, Any], path: str, value: Any) -> None:
+    if path not in seen:
+        seen[path] = value
+    elif isinstance(seen[path], list):
+        seen[path].append(value)
+    else:
+        seen[path] = [seen[path], value]
+
+
+def _find(model: Any, path: str) -> Any:
+    node = model
+    for name in path.split(".") if path else ():
+        node = _child(node, name, path)
+    return node
+
+
+def _child(node: Any, name: str, path: str) -> Any:
+    """The part of a module that one name of a path means."""
+    if isinstance(node, (nnx.List, list)):
+        known = [str(i) for i in range(len(node))]
+        found = node[int(name)] if name in known else None
+    else:
+        known = [key for key, value in vars(node).items() if callable(value)]
+        known += [key for key, value in vars(node).items() if isinstance(value, (nnx.List, list))]
+        found = getattr(node, name, None)
+    if found is None:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+        raise ValueError(f"{path!r} names no layer: {type(node).__name__} has no {name!r}; {hint}")
+    return found

@@ -1,0 +1,140 @@
+"""Layers of the catalogue: each equals its step under the constants it holds."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from snnjax import nn
+from snnjax.neurons import IZHIKEVICH_PRESETS, exact
+from snnjax.nn import catalogue
+from snnjax.surrogates import rectangle, sigmoid
+from snnjax.unroll import unroll
+
+T, B, N = 20, 2, 3
+LAYERS = sorted(
+    (
+        value
+        for value in vars(catalogue).values()
+        if isinstance(value, type)
+        and issubclass(value, nn.Population)
+        and value not in (catalogue.Catalogued, nn.Population)
+    ),
+    key=lambda layer: layer.__name__,
+)
+every_layer = pytest.mark.parametrize("layer", LAYERS)
+
+
+def names_of(layer) -> tuple[str, ...]:
+    made = layer(N)
+    return tuple(name for name, _ in made.domains)
+
+
+STRONG = {"AdLIF": 20.0, "BRF": 60.0, "Izhikevich": 20.0, "HodgkinHuxley": 60.0}  # others take 1.5
+OPTIONS = {"Izhikevich": {"dt": 0.5}, "HodgkinHuxley": {"dt": 0.05}}
+
+
+def make(layer, **given):
+    return layer(N, **OPTIONS.get(layer.__name__, {}), **given)
+
+
+def drive(made) -> jax.Array:
+    """Input strong enough that the neurons fire, in the unit of their currents."""
+    name = type(made).__name__
+    steps = 4 * T if name in OPTIONS else T
+    noise = 0.5 * jax.random.normal(jax.random.key(0), (steps, B, N)) + 1.0
+    return STRONG.get(name, 1.5) * noise
+
+
+@every_layer
+def test_everything_that_can_learn_gets_a_gradient_and_nothing_else(layer):
+    names = names_of(layer)
+    learn = names
+    made = make(layer, learn=learn)
+    graphdef, params, rest = nnx.split(made, nnx.Param, ...)
+    params = nnx.as_pure(params)
+    assert len(params) == len(learn)
+    assert all(leaf.shape == (N,) for leaf in jax.tree.leaves(params))
+
+    @jax.jit
+    @partial(jax.value_and_grad, has_aux=True)
+    def run(params, x):
+        net = nnx.merge(graphdef, params, rest)
+        state, out = net(net.init_state((B,)), x)
+        weight = jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape)
+        return (weight * out).sum() + sum((leaf**2).sum() for leaf in state), out
+
+    (_, out), gradient = run(params, drive(made))
+    assert out.any()
+    for path, leaf in jax.tree.leaves_with_path(gradient):
+        assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
+        assert (np.asarray(leaf) != 0).any(), jax.tree_util.keystr(path)
+    plain = make(layer, learn=())
+    assert not jax.tree.leaves(nnx.split(plain, nnx.Param, ...)[1])
+    _, want = plain(plain.init_state((B,)), drive(plain))
+    assert np.mean(np.asarray(out != want)) < 0.05  # exp(log(x)) may turn a spike over
+
+
+@every_layer
+def test_a_layer_is_its_step(layer):
+    made = make(layer)
+    x = drive(made)
+    state, out = made(made.init_state((B,)), x)
+    want_state, want = unroll(made.step(), type(made).rest((B, N)), x)
+    jax.tree.map(np.testing.assert_array_equal, (state, out), (want_state, want))
+
+
+def test_constants_and_options_reach_the_step():
+    decay = np.array([0.3, 0.6, 0.9], np.float32)
+    made = catalogue.ALIF(
+        N, decay=decay, beta=0.5, learn=("beta",), spike=sigmoid, scale_input=False
+    )
+    step = made.step()
+    np.testing.assert_array_equal(step.args[0].decay, decay)
+    assert step.keywords == {"spike": sigmoid, "scale_input": False}
+    np.testing.assert_array_equal(step.args[0].beta, np.full(N, 0.5, np.float32))
+    spike = jax.tree_util.Partial(rectangle, width=jnp.array(0.1))
+    leaves = jax.tree.leaves(nnx.split(catalogue.CLIF(N, spike=spike))[1])
+    assert any(leaf.shape == () for leaf in leaves)  # the width travels as data
+    assert exact(20.0).shape == ()
+
+
+def test_a_preset_decides_constants_and_rest():
+    made = catalogue.Izhikevich(N, preset=IZHIKEVICH_PRESETS["LTS"], learn=("d",))
+    assert made.step().args[0].b.tolist() == pytest.approx([0.25] * N)
+    assert made.init_state((B,)).v.shape == (B, N)
+    np.testing.assert_allclose(made.init_state().v, -64.414, atol=1e-3)
+    np.testing.assert_allclose(catalogue.Izhikevich(N).init_state().v, -70.0, atol=1e-4)
+
+
+def test_unknown_arguments_name_the_nearest():
+    with pytest.raises(TypeError, match="ALIF has no argument 'deca_a'; did you mean 'decay_a'"):
+        catalogue.ALIF(N, deca_a=0.5)
+    with pytest.raises(TypeError, match="did you mean 'spike'"):
+        catalogue.CLIF(N, spikes=sigmoid)
+    with pytest.raises(ValueError, match="`learn` names 'tau', which is no constant here"):
+        catalogue.CUBA(N, learn=("tau",))
+    with pytest.raises(ValueError, match=r"`decay` must lie in \[0, 1\]; got 1\.5"):
+        catalogue.CUBA(N, decay=1.5)
+    with pytest.raises(ValueError, match="0 < decay_inh < decay_exc < 1"):
+        catalogue.Alpha(N, decay_exc=0.5, decay_inh=0.8)
+
+
+def test_one_trace_for_all_values():
+    traces = []
+
+    @partial(jax.jit, static_argnums=0)
+    def run(graphdef, leaves, x):
+        traces.append(1)
+        net = nnx.merge(graphdef, leaves)
+        return net(net.init_state((B,)), x)[1]
+
+    x = jnp.ones((T, B, N))
+    for decay in (0.5, 0.7):
+        run(*nnx.split(catalogue.ALIF(N, decay=decay)), x)
+    assert len(traces) == 1

@@ -1,0 +1,105 @@
+"""Recurrent layers against a loop in NumPy."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from snnjax.nn import ILIF, LIF, Recurrent
+
+T, B, N = 12, 2, 4
+W = np.random.default_rng(1).normal(0, 0.6, (N, N))
+
+
+def loop(x, decay):
+    """Soft reset, threshold 1; `W[pre, post]`, one step of delay."""
+    v, z = np.zeros((B, N)), np.zeros((B, N))
+    spikes, margins = [], []
+    for current in np.asarray(x, np.float64):
+        h = decay * v + current + z @ W
+        z = (h >= 1).astype(float)
+        v = h - z
+        spikes.append(z)
+        margins.append(np.abs(h - 1).min())
+    return np.stack(spikes), v, min(margins)
+
+
+@pytest.fixture(scope="module")
+def drive():
+    for seed in range(50):
+        x = np.random.default_rng(seed).normal(0.4, 0.9, (T, B, N)).astype(np.float32)
+        out, v, margin = loop(x, np.exp(-1 / 3.0))
+        if margin > 1e-3:
+            return x, out, v
+    raise RuntimeError("no input stays clear of the threshold")
+
+
+def layer(checkpoint: bool | int = True) -> Recurrent:
+    dense = nnx.Linear(N, N, use_bias=False, rngs=nnx.Rngs(0))
+    dense.kernel[...] = jnp.asarray(W, jnp.float32)
+    return Recurrent(LIF(N, tau=3.0, checkpoint=checkpoint), dense)
+
+
+def test_equals_the_loop_and_its_weights_learn(drive):
+    x, want, v = drive
+
+    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.value_and_grad, argnums=1, has_aux=True)
+    def run(graphdef, params, rest, x):
+        net = nnx.merge(graphdef, params, rest)
+        state, out = net(net.init_state((B,)), x)
+        return (out * jnp.cos(x)).sum(), (state, out)
+
+    grads = []
+    for checkpoint in (True, False, 5):
+        graphdef, params, rest = nnx.split(layer(checkpoint), nnx.Param, ...)
+        (_, (state, out)), gradient = run(graphdef, nnx.as_pure(params), rest, x)
+        np.testing.assert_array_equal(out, want)
+        np.testing.assert_array_equal(state.out, want[-1])
+        np.testing.assert_allclose(state.cell.v, v, atol=1e-5)
+        grads.append(gradient)
+    assert set(grads[0]) == {"population", "connection"}
+    for gradient in grads:
+        for leaf, first in zip(*map(jax.tree.leaves, (gradient, grads[0])), strict=True):
+            assert (np.asarray(leaf) != 0).any()
+            np.testing.assert_allclose(leaf, first, rtol=1e-5, atol=1e-6)
+
+
+def test_a_sequence_continues_and_the_membrane_can_be_seen(drive):
+    x, want, _ = drive
+    net = layer()
+    middle, first = net(net.init_state((B,)), x[:5])
+    _, (second, records) = net(middle, x[5:], record=("cell.v", "out"))
+    np.testing.assert_array_equal(np.concatenate([first, second]), want)
+    np.testing.assert_array_equal(records["out"], second)
+    assert records["cell.v"].shape == (T - 5, B, N)
+
+
+def test_any_population_and_a_number_a_neuron_will_do():
+    """Self-excitation of 1 keeps an integer neuron at what it once emitted."""
+    net = Recurrent(ILIF(2, beta=0.0), lambda z: z)
+    x = jnp.zeros((4, 1, 2)).at[0].set(jnp.array([3.0, 0.4]))
+    _, out = net(net.init_state((1,)), x)
+    assert out[:, 0].tolist() == [[3.0, 0.0]] * 4
+
+
+def test_bfloat16_input_keeps_float32_membranes():
+    net = Recurrent(LIF(N), lambda z: z)
+    state, out = net(
+        net.init_state((B,), out_dtype=jnp.bfloat16), jnp.ones((3, B, N), jnp.bfloat16)
+    )
+    assert (out.dtype, state.out.dtype, state.cell.v.dtype) == (jnp.bfloat16,) * 2 + (jnp.float32,)
+
+
+def test_wrong_input_names_the_layer():
+    net = layer()
+    with pytest.raises(ValueError, match=r"LIF\(4\) takes input \[T, B, ..., 4\]"):
+        net(net.init_state((B,)), jnp.zeros((T, B, N + 1)))
+    narrow = net.init_state((B,), out_dtype=jnp.bfloat16)
+    with pytest.raises(ValueError, match=r"state\.out went in as bfloat16\[2, 4\] and came out as"):
+        net(narrow, jnp.zeros((T, B, N)))
