@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from snnjax import cli as cli
     from snnjax import data as data
     from snnjax import encoders as encoders
+    from snnjax import losses as losses
     from snnjax import metrics as metrics
     from snnjax import models as models
     from snnjax import neurons as neurons
     from snnjax import nn as nn
+    from snnjax import plasticity as plasticity
     from snnjax import sparse as sparse
     from snnjax import surrogates as surrogates
     from snnjax import train as train
@@ -36,10 +38,12 @@ _SUBPACKAGES = (
     "cli",
     "data",
     "encoders",
+    "losses",
     "metrics",
     "models",
     "neurons",
     "nn",
+    "plasticity",
     "sparse",
     "surrogates",
     "train",

@@ -1,0 +1,98 @@
+"""Learning signals: random feedback in place of the transposed weights, and a rate regulariser."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike, DTypeLike
+
+from snnjax.neurons.membrane import as_param
+from snnjax.plasticity.trace import as_spikes
+
+
+@jax.custom_jvp
+def feedback_dense(x: Array, weight: Array, feedback: Array) -> Array:
+    """A dense product whose input is differentiated through fixed feedback weights.
+
+        value      x @ weight
+        gradients  weight: x (outer) g;   x: L = g @ feedback^T;   feedback: 0
+
+    With feedback = weight it is the plain product (symmetric e-prop). Drawn once at random it gives
+    broadcast alignment: the error reaches the layer through weights that never learn. As a readout
+    behind `eprop_step`, with the squared error (y - y*)^2 / 2, L is (y - y*) @ feedback^T.
+
+    Args:
+      x: [..., N]. weight: [N, K]. feedback: [N, K].
+
+    Returns:
+      [..., K].
+
+    Lillicrap et al., Nature Communications 2016; Bellec et al., Nature Communications 2020.
+
+    >>> w, b = jnp.array([[1.0], [2.0]]), jnp.array([[10.0], [20.0]])
+    >>> y, pull = jax.vjp(lambda x: feedback_dense(x, w, b), jnp.array([1.0, 1.0]))
+    >>> y.tolist(), pull(jnp.array([1.0]))[0].tolist()
+    ([3.0], [10.0, 20.0])
+    """
+    del feedback
+    return x @ weight
+
+
+@feedback_dense.defjvp
+def _feedback_jvp(primals, tangents):
+    x, weight, feedback = primals
+    dx, dweight, _ = tangents
+    return x @ weight, dx @ feedback + x @ dweight
+
+
+class RateParams(NamedTuple):
+    """Parameters of a rate regulariser."""
+
+    target: ArrayLike  # [] or [N]: f*, wanted spikes a step
+    strength: ArrayLike  # [] or [N]: c
+    decay: ArrayLike  # [] or [N]: factor by which the running rate forgets in a step
+
+
+class RateState(NamedTuple):
+    """Running rates of neurons."""
+
+    rate: Array  # [..., N], mean spikes a step
+
+
+def rate_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> RateState:
+    """Neurons of `shape` that have been silent so far."""
+    return RateState(jnp.zeros(shape, dtype))
+
+
+def rate_step(params: RateParams, state: RateState, spikes: ArrayLike) -> tuple[RateState, Array]:
+    """One step of the rate regulariser, a loss whose learning signal is c (f - f*).
+
+        f'   = decay * f + (1 - decay) * spikes
+        loss = sum_j c_j (f_j' - f*_j) spikes_j,    differentiated in the last factor only
+
+    Add it to the loss of the step: its gradient adds c (f' - f*) to L. The value itself is not an
+    energy to watch. It is summed over neurons and batch.
+
+    Args:
+      params: target, strength and decay.
+      state: running rates, [..., N].
+      spikes: of this step, [..., N].
+
+    Returns:
+      The next state, and the loss, a scalar in the state's dtype.
+
+    Bellec et al., Nature Communications 2020, with a running mean for the rate of a trial.
+
+    >>> params, state = RateParams(0.1, 2.0, 0.5), rate_init((1,))
+    >>> (state, loss), pull = jax.vjp(lambda z: rate_step(params, state, z), jnp.array([1.0]))
+    >>> round(float(loss), 6)
+    0.8
+    """
+    spikes = as_spikes("spikes", spikes, state.rate.shape)
+    target, strength, decay = (as_param(p, state.rate) for p in params)
+    spikes = spikes.astype(state.rate.dtype)
+    rate = lax.stop_gradient(decay * state.rate + (1.0 - decay) * spikes)
+    return RateState(rate), jnp.sum(strength * (rate - target) * spikes)

@@ -1,0 +1,125 @@
+"""Ways to compute a linear recurrence; `linear_recurrence` chooses and differentiates."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+METHODS = ("scan", "associative", "chunked", "toeplitz", "fft")
+CONSTANT = ("toeplitz", "fft")  # these know only decays that do not change in time
+
+
+class Plan(NamedTuple):
+    """How to compute: all static."""
+
+    method: str
+    chunk: int
+    reverse: bool
+    varies: bool  # whether the decay has a time axis
+
+
+def run(plan: Plan, decay: Array, x: Array, initial: Array) -> Array:
+    """All states; decay [...] or [T, ...], x [T, ...], initial [...], all of one dtype."""
+    if plan.method == "scan":
+        return _scan(decay, x, initial, plan)
+    if plan.reverse:
+        decay, x = jnp.flip(decay, 0) if plan.varies else decay, jnp.flip(x, 0)
+    if plan.method == "chunked":
+        h = _chunked(decay, x, initial, plan)
+    elif plan.method == "associative":
+        reach, h = _associative(_in_time(decay, x, plan), x)
+        h = h + reach * initial
+    elif plan.method == "toeplitz":
+        h = _toeplitz(decay, x) + _powers(decay, len(x) + 1)[1:] * initial
+    else:
+        h = _fft(decay, x) + _powers(decay, len(x) + 1)[1:] * initial
+    return jnp.flip(h, 0) if plan.reverse else h
+
+
+def _scan(decay: Array, x: Array, initial: Array, plan: Plan) -> Array:
+    def step(h, inputs):
+        a, b = inputs if plan.varies else (decay, inputs)
+        h = a * h + b
+        return h, h
+
+    xs = (decay, x) if plan.varies else x
+    return lax.scan(step, initial, xs, reverse=plan.reverse)[1]
+
+
+def _associative(decay: Array, x: Array, axis: int = 0) -> tuple[Array, Array]:
+    """Products of the decays so far, and states from zero."""
+
+    def join(first, second):
+        (a, b), (c, d) = first, second
+        return a * c, c * b + d
+
+    return lax.associative_scan(join, (decay, x), axis=axis)
+
+
+def _chunked(decay: Array, x: Array, initial: Array, plan: Plan) -> Array:
+    steps, size = len(x), min(plan.chunk, len(x))
+    count = -(-steps // size)
+
+    def cut(values):
+        padded = jnp.pad(values, ((0, count * size - steps), *((0, 0),) * (values.ndim - 1)))
+        return padded.reshape(count, size, *values.shape[1:])
+
+    pieces = cut(x)
+    if plan.varies:
+        reach, local = _associative(cut(decay), pieces, axis=1)
+    else:
+        local = jax.vmap(partial(_toeplitz, decay))(pieces)
+        powers = _powers(decay, size + 1)[1:]
+        reach = jnp.broadcast_to(powers, (count, *powers.shape))
+
+    def join(carry, last):
+        a, b = last
+        return a * carry + b, carry
+
+    _, carried = lax.scan(join, initial, (reach[:, -1], local[:, -1]))
+    h = local + reach * carried[:, None]
+    return h.reshape(count * size, *h.shape[2:])[:steps]
+
+
+def _toeplitz(decay: Array, x: Array) -> Array:
+    """States from zero, as a product with the lower triangle of decay^(t - s)."""
+    steps = len(x)
+    lag = np.arange(steps)[:, None] - np.arange(steps)
+    below = (lag >= 0).reshape(steps, steps, *(1,) * decay.ndim)
+    kernel = jnp.where(below, _powers(decay, steps)[np.maximum(lag, 0)], jnp.zeros((), x.dtype))
+    # axes of x before the first one that the decay knows share a kernel
+    own = next((i for i, n in enumerate(decay.shape) if n > 1), decay.ndim)
+    shape = np.broadcast_shapes(decay.shape[own:], x.shape[1 + own :])
+    kernel = jnp.broadcast_to(
+        kernel.reshape(steps, steps, *decay.shape[own:]), (steps,) * 2 + shape
+    )
+    h = jnp.einsum(
+        "tsn,sbn->tbn",
+        kernel.reshape(steps, steps, -1),
+        x.reshape(steps, -1, int(np.prod(shape))),
+        precision=lax.Precision.HIGHEST,
+    )
+    return h.reshape(x.shape)
+
+
+def _fft(decay: Array, x: Array) -> Array:
+    """States from zero, as a convolution with decay^t over 2T points."""
+    steps, real = len(x), jnp.issubdtype(x.dtype, jnp.floating)
+    there, back = (jnp.fft.rfft, jnp.fft.irfft) if real else (jnp.fft.fft, jnp.fft.ifft)
+    kernel = there(_powers(decay, steps), 2 * steps, axis=0)
+    return back(there(x, 2 * steps, axis=0) * kernel, 2 * steps, axis=0)[:steps]
+
+
+def _powers(decay: Array, count: int) -> Array:
+    """Decay to the power 0 .. count - 1, [count, ...]."""
+    factors = jnp.broadcast_to(decay, (count - 1, *decay.shape))
+    return jnp.cumprod(jnp.concatenate([jnp.ones_like(decay)[None], factors]), axis=0)
+
+
+def _in_time(decay: Array, x: Array, plan: Plan) -> Array:
+    return decay if plan.varies else jnp.broadcast_to(decay, (len(x), *decay.shape))
