@@ -7,7 +7,14 @@ from snnjax.sparse.capacity import Capacities as Capacities
 from snnjax.sparse.capacity import fit_buckets as fit_buckets
 from snnjax.sparse.capacity import level_counts as level_counts
 from snnjax.sparse.capacity import level_occupancy as level_occupancy
+from snnjax.sparse.connectivity import FanOut as FanOut
+from snnjax.sparse.connectivity import fan_out_of as fan_out_of
+from snnjax.sparse.connectivity import propagate as propagate
+from snnjax.sparse.connectivity import random_fan_out as random_fan_out
 from snnjax.sparse.conv import sparse_conv as sparse_conv
+from snnjax.sparse.events import EventList as EventList
+from snnjax.sparse.events import event_list as event_list
+from snnjax.sparse.events import event_matmul as event_matmul
 from snnjax.sparse.maps import KernelMap as KernelMap
 from snnjax.sparse.maps import inverse_map as inverse_map
 from snnjax.sparse.maps import outdegree as outdegree
