@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import tyro
 
@@ -15,7 +15,13 @@ from experiments.bench.peer import Peer, PeerError
 from experiments.bench.results import summary, write_results
 from snnjax.cli.cores import use_cores
 
-_NO_PEER = """\
+_NO_SNN = """\
+the PyTorch libraries are left out: there is no --snn-python. To measure them in the same rounds:
+  python3.11 -m venv /tmp/snn-venv
+  /tmp/snn-venv/bin/pip install torch spikingjelly==2.0.0 snntorch norse
+  make bench ARGS="--snn-python /tmp/snn-venv/bin/python\""""
+
+_NO_SPCONV = """\
 spconv is left out: there is no --spconv-python. To measure it in the same rounds:
   python3.11 -m venv /tmp/spconv-venv
   /tmp/spconv-venv/bin/pip install spconv==2.3.8 torch
@@ -48,7 +54,7 @@ def measure_row(options: Options, row: Row) -> None:
         use_cores(options.batch_size)
     module = importlib.import_module(f"experiments.bench.{row.replace('-', '_')}")
     with contextlib.ExitStack() as stack:
-        more = (list(_peers(options, stack)),) if row.startswith("sparse-conv") else ()
+        more = _peers(options, row, stack)
         records = []
         for record in module.run(options, *more):
             print(summary(record), flush=True)
@@ -56,12 +62,28 @@ def measure_row(options: Options, row: Row) -> None:
     print(write_results(options.results, row, records))
 
 
-def _peers(options: Options, stack: contextlib.ExitStack) -> Iterator[Peer]:
-    if options.spconv_python is None:
-        print(_NO_PEER, file=sys.stderr)
-        return
-    for threads in options.peer_threads:
-        yield stack.enter_context(Peer(options.spconv_python, threads=threads))
+def _peers(options: Options, row: Row, stack: contextlib.ExitStack) -> tuple[list[Peer], ...]:
+    """The peers of a row, ready, as the one argument that it takes; nothing where it has none."""
+    if row.startswith("sparse-conv"):
+        python, engines, threads = options.spconv_python, ("spconv",), options.peer_threads
+        missing = _NO_SPCONV
+    elif row.startswith("lif-"):
+        python, engines, threads = options.snn_python, options.snn_peers, (os.cpu_count() or 1,)
+        missing = _NO_SNN
+    else:
+        return ()
+    if python is None:
+        print(missing, file=sys.stderr)
+        return ([],)
+    pairs = [(engine, count) for engine in engines for count in threads]
+    return (
+        [
+            stack.enter_context(
+                Peer(python, engine=f"experiments.bench.{engine}_engine", threads=count)
+            )
+            for engine, count in pairs
+        ],
+    )
 
 
 def _description() -> str:

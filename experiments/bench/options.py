@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-Row = Literal["sparse-conv", "sparse-conv-batch", "extents", "train-step", "dense"]
-ROWS: tuple[Row, ...] = ("sparse-conv", "sparse-conv-batch", "extents", "train-step", "dense")
-SHARED: tuple[Row, ...] = ("sparse-conv-batch", "train-step")
+Row = Literal[
+    "lif-layer",
+    "lif-net",
+    "long-time",
+    "sparse-conv",
+    "sparse-conv-batch",
+    "extents",
+    "train-step",
+    "dense",
+]
+ROWS: tuple[Row, ...] = get_args(Row)
+SHARED: tuple[Row, ...] = ("lif-net", "sparse-conv-batch", "train-step")
 """Rows whose work the cores share as devices; each row has a process of its own."""
 
 
@@ -17,12 +26,24 @@ class Options:
     """Measure our layers beside their peers; one JSON line for each measurement."""
 
     rows: tuple[Row, ...] = ROWS
-    """Which rows to measure: sparse-conv (submanifold convolution of one cloud, its map and its
+    """Which rows to measure: lif-layer (neurons alone, forward and backward, beside the PyTorch
+    libraries), lif-net (a training step of three layers), long-time (memory of backpropagation by
+    length), sparse-conv (submanifold convolution of one cloud, its map and its
     gradient beside spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
     same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dense (dense
     convolution beside ours by occupancy)."""
     repeats: int = 15
     """Rounds; in each, everything of a group is timed once, in turn."""
+    snn_python: Path | None = None
+    """Interpreter that has torch and the libraries of --snn-peers; without one there are none."""
+    snn_peers: tuple[Literal["spikingjelly", "snntorch", "norse"], ...] = (
+        "spikingjelly",
+        "snntorch",
+        "norse",
+    )
+    """Libraries that lif-layer and lif-net are measured beside."""
+    steps: int | None = None
+    """Time steps of lif-layer, lif-net and long-time instead of their own."""
     spconv_python: Path | None = None
     """Interpreter that has spconv 2 and torch; without one the peer is left out."""
     peer_threads: tuple[int, ...] = (1, 2)
@@ -54,14 +75,18 @@ class Options:
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise ValueError(f"--{option} must be at least {least}; got {getattr(self, name)}.")
+        if self.steps is not None and self.steps < 4:
+            raise ValueError(f"--steps must be at least 4; got {self.steps}.")
         for name in ("rows", "channels", "peer_threads"):
             if not getattr(self, name):
                 raise ValueError(f"--{name.replace('_', '-')} needs at least one value.")
         for name in ("channels", "peer_threads"):
             if min(getattr(self, name)) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be positive.")
-        if self.spconv_python is not None and not self.spconv_python.is_file():
-            raise ValueError(
-                f"--spconv-python must be a Python interpreter; there is no file "
-                f"{self.spconv_python}."
-            )
+        for name in ("spconv_python", "snn_python"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must be a Python interpreter; there is no file "
+                    f"{path}."
+                )

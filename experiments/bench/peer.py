@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,11 @@ class Peer:
         self.version: str = described["version"]
         self.sound: bool = threads == 1 or described["thread_safe"]
 
-    def load(
-        self, coords: np.ndarray, feats: np.ndarray, weight: np.ndarray, extent: Sequence[int]
-    ) -> None:
-        """Hand over a problem: coords (b, z, y, x) [N, 4], feats [N, C], weight [K, C, O]."""
+    def load(self, options: Mapping[str, Any], **arrays: np.ndarray) -> None:
+        """Hand over a problem: arrays, and options that JSON can hold, by the engine's names."""
         path = Path(self._folder.name) / "problem.npz"
-        np.savez(path, coords=coords, feats=feats, weight=weight)
-        self._ask(op="load", file=str(path), extent=[int(e) for e in extent])
+        np.savez(path, allow_pickle=False, **arrays)
+        self._ask(op="load", file=str(path), options=dict(options))
 
     def time(self, what: str) -> float:
         """Milliseconds of the work, by the worker's own clock."""

@@ -87,7 +87,7 @@ def peer_cases(
 ) -> list[Case]:
     """The peer's work on this problem, its result compared with what is expected."""
     rows = np.asarray(x.feats).reshape(-1, x.feats.shape[-1])
-    peer.load(indices(x), rows, weight, x.extent)
+    peer.load({"extent": list(x.extent)}, coords=indices(x), feats=rows, weight=weight)
     errors = [error(peer.result(what), expected) for what in WORK[:2] for _ in range(_CHECKS)]
     library = peer.library if peer.threads == 1 else f"{peer.library} ({peer.threads} threads)"
     facts = {

@@ -3,12 +3,11 @@
     PYTHON -m experiments.bench.worker experiments.bench.spconv_engine
 
 Runs in the peer's interpreter, so it imports nothing but NumPy and the engine named on the command
-line, whose `Engine` has `library`, `version`, `load(coords, feats, weight, extent)` and
-`run(what) -> array or None`, and says in `thread_safe` whether more than one
-thread gives right results.
+line, whose `Engine` has `library`, `version`, `load(**problem)` and `run(what) -> array or None`,
+and says in `thread_safe` whether more than one thread gives right results.
 
     {"op": "describe"}                              -> {"library", "version", "thread_safe"}
-    {"op": "load", "file": NPZ, "extent": [Z, Y, X]} -> {}
+    {"op": "load", "file": NPZ, "options": {...}}   -> {}      arrays and options by name
     {"op": "time", "what": "forward"}               -> {"ms": ...}
     {"op": "result", "what": "forward", "file": NPY} -> {}
     anything that fails                             -> {"error": ...}
@@ -33,7 +32,7 @@ def answer(engine: Any, request: dict[str, Any]) -> dict[str, Any]:
         return {name: getattr(engine, name) for name in ("library", "version", "thread_safe")}
     if op == "load":
         with np.load(request["file"], allow_pickle=False) as arrays:
-            engine.load(arrays["coords"], arrays["feats"], arrays["weight"], request["extent"])
+            engine.load(**arrays, **request["options"])
         return {}
     if op == "time":
         began = time.perf_counter()

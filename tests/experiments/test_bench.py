@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.bench import dense, extents, sparse_conv, train_step
+from experiments.bench import (
+    dense,
+    extents,
+    lif_layer,
+    lif_net,
+    long_time,
+    sparse_conv,
+    train_step,
+)
 from experiments.bench.__main__ import main
 from experiments.bench.measure import Case, interleave, measure
 from experiments.bench.options import Options
@@ -57,6 +65,47 @@ class Engine:
 """
 
 
+NEURONS = """
+import numpy as np
+
+class Engine:
+    library, version, thread_safe = "loop", "1", True
+
+    def load(self, kind, decay, x, **arrays):
+        self.kind, self.decay, self.x, self.arrays = kind, decay, x, arrays
+
+    def fire(self, currents):
+        v, out = np.zeros_like(currents[0]), []
+        for current in currents:
+            v = np.float32(self.decay) * v + current
+            z = (v >= 1).astype(np.float32)
+            v = v - z
+            out.append(z)
+        return np.stack(out)
+
+    def run(self, what):
+        if self.kind == "layer":
+            return self.fire(self.x)
+        h = self.x
+        for name in sorted(n for n in self.arrays if n.startswith("w")):
+            h = self.fire(h @ self.arrays[name])
+        logits = h.mean(0)
+        shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        label = self.arrays["label"]
+        return -np.log(shares[np.arange(len(label)), label]).mean()[None]
+"""
+
+
+@pytest.fixture
+def neurons(tmp_path):
+    """A peer whose neurons are a loop in NumPy."""
+    (tmp_path / "neurons_engine.py").write_text(NEURONS)
+    with Peer(
+        sys.executable, engine="neurons_engine", environment={"PYTHONPATH": str(tmp_path)}
+    ) as peer:
+        yield peer
+
+
 @pytest.fixture
 def fake(tmp_path):
     """A peer that is a loop over a dictionary, in an interpreter of its own."""
@@ -91,6 +140,27 @@ def test_sparse_conv_beside_a_peer(fake):
     assert records[0]["shapes"]["neighbours_of_27"] == pytest.approx(5.2, abs=0.5)
 
 
+def test_neurons_beside_a_peer(neurons):
+    options = Options(repeats=1, steps=9)
+    records = list(lif_layer.run(options, [neurons]))
+    check(records, "lif-layer")
+    assert [r["same_spikes"] for r in records if "same_spikes" in r] == [1.0] * 4
+    assert 0 < next(r["rate"] for r in records if r["library"] == "snnjax") < 1
+    records = list(lif_net.run(options, [neurons]))
+    check(records, "lif-net")
+    peer = records[0]
+    assert peer["first_loss"] == pytest.approx(peer["our_loss"], rel=1e-4)
+    assert {r.get("devices") for r in records} == {None, 1, 8}
+    assert all(r["ratio_to"] == "loop: training step" for r in records[1:])
+
+
+def test_memory_of_long_time():
+    records = list(long_time.run(Options(repeats=1, steps=64)))
+    check(records, "long-time")
+    assert [r["checkpoint"] for r in records] == [True, 8]
+    assert records[1]["temp_bytes"] < records[0]["temp_bytes"]
+
+
 @pytest.mark.parametrize("sound", [True, False])
 def test_wrong_results_are_marked(fake, sound):
     coords = random_cells(4, 0.5)
@@ -106,7 +176,12 @@ def test_wrong_results_are_marked(fake, sound):
 def test_the_worker_answers_errors_and_its_end_is_told(fake):
     with pytest.raises(PeerError, match="no such work"):
         fake.time("nonsense")
-    fake.load(np.zeros((1, 4), np.int32), np.ones((1, 2), np.float32), kernel(2), (4, 4, 4))
+    fake.load(
+        {"extent": [4, 4, 4]},
+        coords=np.zeros((1, 4), np.int32),
+        feats=np.ones((1, 2), np.float32),
+        weight=kernel(2),
+    )
     assert fake.time("forward") > 0
     np.testing.assert_allclose(fake.result("forward")[0], kernel(2)[13].sum(0), rtol=1e-6)
     with pytest.raises(PeerError, match="interpreter have the peer"):

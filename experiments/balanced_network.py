@@ -1,0 +1,185 @@
+"""A balanced network of current-based LIF neurons, in the regime of irregular firing.
+
+    python -m experiments.balanced_network --neurons 4000 --seconds 1
+
+Four of five neurons excite, one inhibits; each reaches 80 others, whatever the size of the
+network. Prints one JSON line: mean rate, coefficient of variation of the intervals between spikes,
+and the time that one simulated second takes, compilation apart. `--brian-python PATH` runs the same
+model in brian2 in that interpreter (of its own: pip install brian2 'numpy<2') and adds its
+figures.
+
+    v' = (g_e + g_i - (v - E_l)) / 20 ms,   g_e' = -g_e / 5 ms,   g_i' = -g_i / 10 ms
+
+A spike at -50 mV resets to -60 mV for 5 ms and adds 1.62 mV to g_e, or -9 mV to g_i, of its
+targets. Both decays and the membrane are advanced exactly over steps of 0.1 ms.
+
+Vogels and Abbott, J. Neurosci. 2005; the current-based benchmark of Brette et al., J. Comput.
+Neurosci. 2007.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from snnjax.sparse import FanOut, propagate, random_fan_out
+
+DT, FAN_OUT, EXCITATORY = 0.1, 80, 0.8  # ms, synapses of a neuron, share of neurons
+REST, THRESHOLD, RESET, REFRACTORY = -49.0, -50.0, -60.0, 5.0  # mV, ms
+WEIGHTS = 1.62, -9.0  # mV, of excitatory and inhibitory synapses
+KEEP_E, KEEP_I, KEEP_V = (math.exp(-DT / tau) for tau in (5.0, 10.0, 20.0))
+
+
+class NetworkState(NamedTuple):
+    """State of the network, each [N]."""
+
+    v: Array  # mV
+    g: Array  # [2 N]: excitatory currents, then inhibitory ones, mV
+    wait: Array  # steps until the neuron leaves its refractory period
+    last: Array  # step of its last spike, -1 before the first
+    moments: Array  # [3, N]: number, sum and sum of squares of the intervals
+
+
+def connect(key: Array, neurons: int) -> FanOut:
+    """Each neuron to `FAN_OUT` others; the currents of inhibitory ones have targets N..2N-1."""
+    excitatory = round(EXCITATORY * neurons)
+    weight = jnp.where(jnp.arange(neurons) < excitatory, *WEIGHTS)
+    made = random_fan_out(key, neurons, neurons, FAN_OUT, weight=weight)
+    inhibits = (jnp.arange(neurons) >= excitatory)[:, None]
+    return made._replace(target=made.target + neurons * inhibits)
+
+
+def start(key: Array, neurons: int) -> NetworkState:
+    """Potentials spread between reset and threshold."""
+    v = jax.random.uniform(key, (neurons,), minval=RESET, maxval=THRESHOLD)
+    zeros = jnp.zeros(neurons, jnp.int32)
+    return NetworkState(v, jnp.zeros(2 * neurons), zeros, zeros - 1, jnp.zeros((3, neurons)))
+
+
+def step(connections: FanOut, state: NetworkState, t: Array) -> tuple[NetworkState, Array]:
+    """One step of 0.1 ms; the output is the number of spikes."""
+    n = state.v.shape[0]
+    g_e, g_i = state.g[:n], state.g[n:]
+    target = REST + g_e + g_i
+    v = jnp.where(state.wait > 0, RESET, target + (state.v - target) * KEEP_V)
+    z = v >= THRESHOLD
+    g = jnp.concatenate([g_e * KEEP_E, g_i * KEEP_I])
+    g = g + propagate(z.astype(g.dtype), connections, targets=2 * n)
+    interval = jnp.where(z & (state.last >= 0), t - state.last, 0).astype(g.dtype)
+    after = NetworkState(
+        jnp.where(z, RESET, v),
+        g,
+        jnp.where(z, round(REFRACTORY / DT), jnp.maximum(state.wait - 1, 0)),
+        jnp.where(z, t, state.last),
+        state.moments + jnp.stack([jnp.sign(interval), interval, interval**2]),
+    )
+    return after, z.sum()
+
+
+@partial(jax.jit, static_argnames=("steps",), donate_argnums=1)
+def simulate(connections: FanOut, state: NetworkState, *, steps: int) -> tuple[Any, Array]:
+    """Run `steps` steps; returns the last state and the number of spikes of each."""
+    return jax.lax.scan(partial(step, connections), state, jnp.arange(steps))
+
+
+def irregularity(state: NetworkState) -> float:
+    """Mean coefficient of variation of the intervals, over neurons with at least five."""
+    count, total, squares = np.asarray(state.moments, np.float64)
+    often = count >= 5
+    mean = total[often] / count[often]
+    variance = np.maximum(squares[often] / count[often] - mean**2, 0)
+    return float(np.mean(np.sqrt(variance) / mean)) if often.any() else math.nan
+
+
+def run(neurons: int, seconds: float, seed: int = 0) -> dict[str, Any]:
+    """Simulate and measure; the first quarter of a second is left out of the rate."""
+    keys = jax.random.split(jax.random.key(seed))
+    connections, steps = connect(keys[0], neurons), round(1000 * seconds / DT)
+    jax.block_until_ready(connections)
+    began = time.perf_counter()
+    program = simulate.lower(connections, start(keys[1], neurons), steps=steps).compile()
+    compiled = time.perf_counter()
+    state, spikes = jax.block_until_ready(program(connections, start(keys[1], neurons)))
+    elapsed = time.perf_counter() - compiled
+    settled = np.asarray(spikes)[min(2500, steps // 2) :]
+    return {
+        "library": "snnjax",
+        "neurons": neurons,
+        "synapses": neurons * FAN_OUT,
+        "rate_hz": round(1000 * float(settled.mean()) / neurons / DT, 3),
+        "irregularity": round(irregularity(state), 3),
+        "seconds_per_second": round(elapsed / seconds, 3),
+        "compile_s": round(compiled - began, 2),
+    }
+
+
+BRIAN = """
+import json, sys, time
+import numpy as np
+from brian2 import *
+n, seconds = int(sys.argv[1]), float(sys.argv[2])
+ne = round(0.8 * n)
+defaultclock.dt = 0.1*ms
+equations = '''
+dv/dt = (ge + gi - (v - (-49*mV))) / (20*ms) : volt (unless refractory)
+dge/dt = -ge / (5*ms) : volt
+dgi/dt = -gi / (10*ms) : volt
+'''
+cells = NeuronGroup(n, equations, threshold='v >= -50*mV', reset='v = -60*mV',
+                    refractory=5*ms, method='exact')
+cells.v = '-60*mV + rand() * 10*mV'
+rng = np.random.default_rng(0)
+parts = []
+for low, high, change in ((0, ne, 'ge += 1.62*mV'), (ne, n, 'gi -= 9*mV')):
+    synapses = Synapses(cells, cells, on_pre=change)
+    sources = np.repeat(np.arange(low, high), 80)
+    synapses.connect(i=sources, j=rng.integers(0, n, sources.size))
+    parts.append(synapses)
+monitor = SpikeMonitor(cells)
+network = Network(cells, *parts, monitor)
+network.run(1*ms)
+began = time.perf_counter()
+network.run(seconds*second)
+elapsed = time.perf_counter() - began
+times, index = np.asarray(monitor.t), np.asarray(monitor.i)
+ends = np.cumsum(np.bincount(index, minlength=n))[:-1]
+trains = np.split(times[np.lexsort((times, index))], ends)
+gaps = [np.diff(train) for train in trains if len(train) >= 6]
+import brian2
+print(json.dumps({'library': 'brian2 ' + brian2.__version__, 'neurons': n,
+                  'rate_hz': round(float((times > 0.25).sum() / n / (seconds + 0.001 - 0.25)), 3),
+                  'irregularity': round(float(np.mean([g.std() / g.mean() for g in gaps])), 3),
+                  'seconds_per_second': round(elapsed / seconds, 3),
+                  'code': str(get_device().__class__.__name__) + ' ' + str(prefs.codegen.target)}))
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print one JSON line for each library."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--neurons", type=int, default=4000, help="size of the network")
+    parser.add_argument("--seconds", type=float, default=1.0, help="simulated time")
+    parser.add_argument("--seed", type=int, default=0, help="of connections and potentials")
+    parser.add_argument("--brian-python", help="interpreter that has brian2")
+    options = parser.parse_args(arguments)
+    print(json.dumps(run(options.neurons, options.seconds, options.seed)), flush=True)
+    if options.brian_python:
+        command = [options.brian_python, "-c", BRIAN, str(options.neurons), str(options.seconds)]
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

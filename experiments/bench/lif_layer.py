@@ -1,0 +1,85 @@
+"""Row `lif-layer`: LIF neurons alone over many steps, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.bench.measure import Case, compile_program, measure, our_case
+from experiments.bench.options import Options
+from experiments.bench.peer import Peer
+from snnjax.neurons import LIFParams, LIFState, lif_init, lif_step
+from snnjax.surrogates import atan
+from snnjax.unroll import unroll
+
+ROW = "lif-layer"
+WHAT = "forward and backward"
+DECAY = 0.9
+T, B, N = 1000, 16, 1024
+
+
+def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
+    """Ours by how time is stored, a hand-written scan, and the peers, in the same rounds."""
+    steps = options.steps or T
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.05, 0.3, (steps, B, N)).astype(np.float32)
+    upstream = rng.normal(size=x.shape).astype(np.float32)
+    shapes = {"T": steps, "B": B, "N": N}
+    program = compile_program(partial(_gradient, partial(_ours, checkpoint=True)), x, upstream)
+    spikes = np.asarray(program.run()[0])
+    cases = []
+    for peer in peers:
+        peer.load({"kind": "layer", "decay": DECAY}, x=x, upstream=upstream)
+        cases.append(peer_case(peer, spikes, shapes))
+    against = cases[0].name if cases else None
+    rate = round(float(spikes.mean()), 4)
+    cases.append(our_case(WHAT, program, shapes, ratio_to=against, rate=rate))
+    for name, function in {
+        "snnjax (stored)": partial(_ours, checkpoint=False),
+        "snnjax (segments)": partial(_ours, checkpoint=round(steps**0.5)),
+        "jax, written by hand": _by_hand,
+    }.items():
+        other = compile_program(partial(_gradient, function), x, upstream)
+        equal = same(other.run()[0], spikes)
+        cases.append(
+            our_case(WHAT, other, shapes, library=name, ratio_to=against, same_spikes=equal)
+        )
+    yield from measure(ROW, cases, options.repeats)
+
+
+def peer_case(peer: Peer, spikes: np.ndarray, shapes: dict[str, Any]) -> Case:
+    """The peer's layer, and the share of its spikes that are ours."""
+    library = peer.library if peer.threads == 1 else f"{peer.library} ({peer.threads} threads)"
+    facts = {"threads": peer.threads, "same_spikes": same(peer.result(WHAT), spikes)}
+    return Case(library, peer.version, WHAT, lambda: peer.time(WHAT), shapes, facts)
+
+
+def same(a: Any, b: Any) -> float:
+    """Share of equal elements."""
+    return round(float(np.mean(np.asarray(a) == np.asarray(b))), 6)
+
+
+def _gradient(layer: Any, x: jax.Array, upstream: jax.Array) -> tuple[jax.Array, jax.Array]:
+    spikes, pull = jax.vjp(layer, x)
+    return spikes, pull(upstream)[0]
+
+
+def _ours(x: jax.Array, *, checkpoint: bool | int) -> jax.Array:
+    step = partial(lif_step, LIFParams(DECAY, 1.0))
+    return unroll(step, lif_init(x.shape[1:]), x, checkpoint=checkpoint)[1]
+
+
+def _by_hand(x: jax.Array) -> jax.Array:
+    """What one would write without the library: a plain scan, everything stored."""
+
+    def step(v: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:
+        v = DECAY * v + current
+        z = atan(v - 1.0)
+        return v - z, z
+
+    return jax.lax.scan(step, LIFState(jnp.zeros(x.shape[1:])).v, x)[1]
