@@ -11,7 +11,9 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.sparse.events import event_list
+from snnjax.sparse.events import event_blocks, nth_events
+
+TOGETHER = 8  # events of a row that one turn of the loop adds
 
 
 class FanOut(NamedTuple):
@@ -127,17 +129,18 @@ def propagate(spikes: ArrayLike, connections: FanOut, *, targets: int) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _propagate(spikes: Array, weight: Array, target: Array, targets: int) -> Array:
-    index, count = event_list(spikes)
-    batch = jnp.arange(len(spikes))[:, None]
+    blocks, ends = event_blocks(spikes)
+    batch = jnp.arange(len(spikes))[:, None, None]
 
-    def add(k: Array, total: Array) -> Array:
-        n = index[:, k]
-        size = jnp.take_along_axis(spikes, n[:, None], axis=1, mode="fill", fill_value=0)
+    def add(turn: Array, total: Array) -> Array:
+        n = nth_events(blocks, ends, turn * TOGETHER + jnp.arange(TOGETHER, dtype=jnp.int32))
+        size = jnp.take_along_axis(spikes, n, axis=1, mode="fill", fill_value=0)[..., None]
         reached = target.at[n].get(mode="fill", fill_value=targets)
         return total.at[batch, reached].add(size * weight.at[n].get(mode="clip"), mode="drop")
 
+    turns = -(-jnp.max(ends[:, -1], initial=0) // TOGETHER)
     start = jnp.zeros((len(spikes), targets), weight.dtype)
-    return lax.fori_loop(0, jnp.max(count, initial=0), add, start)
+    return lax.fori_loop(0, turns, add, start)
 
 
 @_propagate.defjvp

@@ -10,6 +10,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 TOGETHER = 4  # events of a row that one turn of the loop adds
+BLOCK = 32
 
 
 class EventList(NamedTuple):
@@ -44,6 +45,40 @@ def event_list(spikes: ArrayLike) -> EventList:
     index = index.at[rows, place].set(entries, mode="drop", unique_indices=True)
     lead = spikes.shape[:-1]
     return EventList(index.reshape(*lead, room), flat.sum(1, dtype=jnp.int32).reshape(lead))
+
+
+def event_blocks(spikes: Array) -> tuple[Array, Array]:
+    """Which entries of each row are not zero by blocks of 32, and how many up to each block's end.
+
+    Cheaper than `event_list` where N is large and events are few: nothing is scattered.
+
+    Args:
+      spikes: [B, N].
+
+    Returns:
+      bool [B, N / 32, 32], and int32 [B, N / 32].
+    """
+    batch, n = spikes.shape
+    active = jnp.pad(spikes != 0, ((0, 0), (0, -n % BLOCK))).reshape(batch, -1, BLOCK)
+    return active, jnp.cumsum(active.sum(2, dtype=jnp.int32), axis=1, dtype=jnp.int32)
+
+
+def nth_events(blocks: Array, ends: Array, k: Array) -> Array:
+    """The places of the k-th events of each row, from 0; at least N where there are fewer.
+
+    Args:
+      blocks, ends: from `event_blocks`. k: int32 [K].
+
+    Returns:
+      int32 [B, K].
+    """
+    block = (ends[:, None] <= k[:, None]).sum(2, dtype=jnp.int32)  # [B, K]
+    before = jnp.take_along_axis(ends, jnp.maximum(block - 1, 0), axis=1)
+    rank = k - jnp.where(block > 0, before, 0)
+    rows = jnp.arange(len(blocks))[:, None]
+    lane = blocks.at[rows, block].get(mode="fill", fill_value=False)  # [B, K, 32]
+    passed = jnp.cumsum(lane, axis=2, dtype=jnp.int32) <= rank[..., None]
+    return block * BLOCK + passed.sum(2, dtype=jnp.int32)
 
 
 def event_matmul(spikes: ArrayLike, weight: ArrayLike) -> Array:

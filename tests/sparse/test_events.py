@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from snnjax.sparse import event_list, event_matmul
+from snnjax.sparse.events import event_blocks, nth_events
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 
@@ -29,6 +30,18 @@ def test_the_list_names_what_is_not_zero(shape, density):
         assert count[row] == len(want)
         np.testing.assert_array_equal(index[row][: len(want)], want)
         assert (np.asarray(index[row][len(want) :]) == shape[-1]).all()
+
+
+@pytest.mark.parametrize("n", [1, 32, 33, 100])
+@pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
+def test_the_kth_event_is_found_by_blocks(n, density):
+    z = spikes_of((3, n), density, graded=True)
+    k = jnp.arange(n + 3, dtype=jnp.int32)
+    found = np.asarray(jax.jit(lambda z: nth_events(*event_blocks(z), k))(z))
+    for row, places in zip(z, found, strict=True):
+        want = np.flatnonzero(row)
+        np.testing.assert_array_equal(places[: len(want)], want)
+        assert (places[len(want) :] >= n).all()
 
 
 @pytest.mark.parametrize("lead", [(), (1,), (3,), (2, 5)])
