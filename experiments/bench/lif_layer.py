@@ -54,9 +54,8 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
 
 def peer_case(peer: Peer, spikes: np.ndarray, shapes: dict[str, Any]) -> Case:
     """The peer's layer, and the share of its spikes that are ours."""
-    library = peer.library if peer.threads == 1 else f"{peer.library} ({peer.threads} threads)"
     facts = {"threads": peer.threads, "same_spikes": same(peer.result(WHAT), spikes)}
-    return Case(library, peer.version, WHAT, lambda: peer.time(WHAT), shapes, facts)
+    return Case(peer.label, peer.version, WHAT, lambda: peer.time(WHAT), shapes, facts)
 
 
 def same(a: Any, b: Any) -> float:

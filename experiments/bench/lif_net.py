@@ -52,9 +52,8 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
 
 def _peer_case(peer: Peer, loss: float, shapes: dict[str, Any]) -> Case:
     found = float(peer.result(WHAT)[0])
-    library = peer.library if peer.threads == 1 else f"{peer.library} ({peer.threads} threads)"
     facts = {"threads": peer.threads, "first_loss": round(found, 6), "our_loss": round(loss, 6)}
-    return Case(library, peer.version, WHAT, lambda: peer.time(WHAT), shapes, facts)
+    return Case(peer.label, peer.version, WHAT, lambda: peer.time(WHAT), shapes, facts)
 
 
 def _loss(weights: Any, x: jax.Array, label: jax.Array) -> jax.Array:

@@ -57,6 +57,11 @@ class Peer:
         self.version: str = described["version"]
         self.sound: bool = threads == 1 or described["thread_safe"]
 
+    @property
+    def label(self) -> str:
+        """The library, with its threads where there are several."""
+        return self.library if self.threads == 1 else f"{self.library} ({self.threads} threads)"
+
     def load(self, options: Mapping[str, Any], **arrays: np.ndarray) -> None:
         """Hand over a problem: arrays, and options that JSON can hold, by the engine's names."""
         path = Path(self._folder.name) / "problem.npz"

@@ -89,7 +89,6 @@ def peer_cases(
     rows = np.asarray(x.feats).reshape(-1, x.feats.shape[-1])
     peer.load({"extent": list(x.extent)}, coords=indices(x), feats=rows, weight=weight)
     errors = [error(peer.result(what), expected) for what in WORK[:2] for _ in range(_CHECKS)]
-    library = peer.library if peer.threads == 1 else f"{peer.library} ({peer.threads} threads)"
     facts = {
         "threads": peer.threads,
         "correct": peer.sound and max(errors) < TOLERANCE,  # where threads race, a pass is luck
@@ -97,7 +96,7 @@ def peer_cases(
     }
 
     def case(what: str) -> Case:
-        return Case(library, peer.version, what, lambda: peer.time(what), shapes, facts)
+        return Case(peer.label, peer.version, what, lambda: peer.time(what), shapes, facts)
 
     return [case(what) for what in WORK]
 

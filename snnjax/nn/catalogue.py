@@ -15,7 +15,6 @@ the names below, each a number or [N], and options of the neuron's step, such as
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax import neurons as n
-from snnjax.nn.population import POSITIVE, REAL, UNIT, Domain, Population, choice
+from snnjax.nn.population import POSITIVE, REAL, UNIT, Domain, Population, choice, nearest
 from snnjax.surrogates import Spike, atan
 
 
@@ -68,14 +67,10 @@ class Catalogued(Population):
         known = [p.name for p in signature if p.kind is p.KEYWORD_ONLY]
         for name, value in given.items():
             if name not in known:
-                self._refuse(name, [*self.constants, *known])
+                hint = nearest(name, [*self.constants, *known])
+                raise TypeError(f"{type(self).__name__} has no argument {name!r}; {hint}")
             setattr(self, f"option_{name}", choice(value) if callable(value) else value)
         self.options = tuple(given)
-
-    def _refuse(self, name: str, known: list[str]) -> None:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
-        raise TypeError(f"{type(self).__name__} has no argument {name!r}; {hint}")
 
     def step(self) -> Callable[..., Any]:
         """One step with the constants of now."""

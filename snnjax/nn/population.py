@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -98,8 +98,7 @@ class Population(nnx.Module):
         for name in self.learn:
             known = dict(self.domains)
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+                hint = nearest(name, known)
                 raise ValueError(f"`learn` names {name!r}, which is no constant here; {hint}")
 
     def value(self, name: str) -> Array:
@@ -152,6 +151,13 @@ class Population(nnx.Module):
                 f"Make the state with init_state(x.shape[1:-1])."
             )
         return current
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is none: the nearest that is, or all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
 
 
 def per_neuron(name: str, value: ArrayLike, count: int) -> Array:

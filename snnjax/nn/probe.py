@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import nnx
+
+from snnjax.nn.population import nearest
 
 
 class _Tap:
@@ -121,7 +122,6 @@ def _child(node: Any, name: str, path: str) -> Any:
         known += [key for key, value in vars(node).items() if isinstance(value, (nnx.List, list))]
         found = getattr(node, name, None)
     if found is None:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
-        raise ValueError(f"{path!r} names no layer: {type(node).__name__} has no {name!r}; {hint}")
+        kind, hint = type(node).__name__, nearest(name, known)
+        raise ValueError(f"{path!r} names no layer: {kind} has no {name!r}; {hint}")
     return found
