@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from snnjax.sparse import FanOut, propagate, random_fan_out
+from snnjax.sparse import FanOut, pack_spikes, propagate, random_fan_out, spike_times
 
 DT, FAN_OUT, EXCITATORY = 0.1, 80, 0.8  # ms, synapses of a neuron, share of neurons
 REST, THRESHOLD, RESET, REFRACTORY = -49.0, -50.0, -60.0, 5.0  # mV, ms
@@ -42,13 +42,11 @@ KEEP_E, KEEP_I, KEEP_V = (math.exp(-DT / tau) for tau in (5.0, 10.0, 20.0))
 
 
 class NetworkState(NamedTuple):
-    """State of the network, each [N]."""
+    """State of the network."""
 
-    v: Array  # mV
+    v: Array  # [N], mV
     g: Array  # [2 N]: excitatory currents, then inhibitory ones, mV
-    wait: Array  # steps until the neuron leaves its refractory period
-    last: Array  # step of its last spike, -1 before the first
-    moments: Array  # [3, N]: number, sum and sum of squares of the intervals
+    wait: Array  # int8 [N], steps until the neuron leaves its refractory period
 
 
 def connect(key: Array, neurons: int) -> FanOut:
@@ -63,39 +61,36 @@ def connect(key: Array, neurons: int) -> FanOut:
 def start(key: Array, neurons: int) -> NetworkState:
     """Potentials spread between reset and threshold."""
     v = jax.random.uniform(key, (neurons,), minval=RESET, maxval=THRESHOLD)
-    zeros = jnp.zeros(neurons, jnp.int32)
-    return NetworkState(v, jnp.zeros(2 * neurons), zeros, zeros - 1, jnp.zeros((3, neurons)))
+    return NetworkState(v, jnp.zeros(2 * neurons), jnp.zeros(neurons, jnp.int8))
 
 
-def step(connections: FanOut, state: NetworkState, t: Array) -> tuple[NetworkState, Array]:
-    """One step of 0.1 ms; the output is the number of spikes."""
+def step(connections: FanOut, state: NetworkState) -> tuple[NetworkState, Array]:
+    """One step of 0.1 ms; the output is who fired, packed into bits."""
     n = state.v.shape[0]
-    g_e, g_i = state.g[:n], state.g[n:]
-    target = REST + g_e + g_i
+    target = REST + state.g[:n] + state.g[n:]
     v = jnp.where(state.wait > 0, RESET, target + (state.v - target) * KEEP_V)
     z = v >= THRESHOLD
-    g = jnp.concatenate([g_e * KEEP_E, g_i * KEEP_I])
-    g = g + propagate(z.astype(g.dtype), connections, targets=2 * n)
-    interval = jnp.where(z & (state.last >= 0), t - state.last, 0).astype(g.dtype)
+    kept = state.g * jnp.where(jnp.arange(2 * n) < n, KEEP_E, KEEP_I)
     after = NetworkState(
         jnp.where(z, RESET, v),
-        g,
-        jnp.where(z, round(REFRACTORY / DT), jnp.maximum(state.wait - 1, 0)),
-        jnp.where(z, t, state.last),
-        state.moments + jnp.stack([jnp.sign(interval), interval, interval**2]),
+        propagate(z.astype(kept.dtype), connections, targets=2 * n, onto=kept),
+        jnp.where(z, jnp.int8(round(REFRACTORY / DT)), jnp.maximum(state.wait, 1) - jnp.int8(1)),
     )
-    return after, z.sum()
+    return after, pack_spikes(z)
 
 
 @partial(jax.jit, static_argnames=("steps",), donate_argnums=1)
-def simulate(connections: FanOut, state: NetworkState, *, steps: int) -> tuple[Any, Array]:
-    """Run `steps` steps; returns the last state and the number of spikes of each."""
-    return jax.lax.scan(partial(step, connections), state, jnp.arange(steps))
+def simulate(connections: FanOut, state: NetworkState, *, steps: int) -> tuple[NetworkState, Array]:
+    """Run `steps` steps; returns the last state and the packed raster, uint32 [steps, N / 32]."""
+    return jax.lax.scan(lambda s, _: step(connections, s), state, length=steps)
 
 
-def irregularity(state: NetworkState) -> float:
+def irregularity(t: np.ndarray, neuron: np.ndarray) -> float:
     """Mean coefficient of variation of the intervals, over neurons with at least five."""
-    count, total, squares = np.asarray(state.moments, np.float64)
+    order = np.lexsort((t, neuron))
+    interval, same = np.diff(t[order]).astype(float), np.diff(neuron[order]) == 0
+    owner = neuron[order][1:][same]
+    count, total, squares = (np.bincount(owner, interval[same] ** power) for power in (0, 1, 2))
     often = count >= 5
     mean = total[often] / count[often]
     variance = np.maximum(squares[often] / count[often] - mean**2, 0)
@@ -110,15 +105,16 @@ def run(neurons: int, seconds: float, seed: int = 0) -> dict[str, Any]:
     began = time.perf_counter()
     program = simulate.lower(connections, start(keys[1], neurons), steps=steps).compile()
     compiled = time.perf_counter()
-    state, spikes = jax.block_until_ready(program(connections, start(keys[1], neurons)))
+    _, words = jax.block_until_ready(program(connections, start(keys[1], neurons)))
     elapsed = time.perf_counter() - compiled
-    settled = np.asarray(spikes)[min(2500, steps // 2) :]
+    t, neuron = spike_times(words)
+    settled = min(2500, steps // 2)
     return {
         "library": "snnjax",
         "neurons": neurons,
         "synapses": neurons * FAN_OUT,
-        "rate_hz": round(1000 * float(settled.mean()) / neurons / DT, 3),
-        "irregularity": round(irregularity(state), 3),
+        "rate_hz": round(1000 * float((t >= settled).sum()) / (steps - settled) / neurons / DT, 3),
+        "irregularity": round(irregularity(t, neuron), 3),
         "seconds_per_second": round(elapsed / seconds, 3),
         "compile_s": round(compiled - began, 2),
     }

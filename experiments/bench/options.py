@@ -15,6 +15,7 @@ Row = Literal[
     "extents",
     "train-step",
     "dense",
+    "events",
 ]
 ROWS: tuple[Row, ...] = get_args(Row)
 SHARED: tuple[Row, ...] = ("lif-net", "sparse-conv-batch", "train-step")
@@ -31,7 +32,7 @@ class Options:
     length), sparse-conv (submanifold convolution of one cloud, its map and its
     gradient beside spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
     same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dense (dense
-    convolution beside ours by occupancy)."""
+    convolution beside ours by occupancy), events (products with spikes by density)."""
     repeats: int = 15
     """Rounds; in each, everything of a group is timed once, in turn."""
     snn_python: Path | None = None

@@ -1,4 +1,4 @@
-"""Measure where compacted pairs beat the table in a sparse convolution, on this machine."""
+"""Measure on this machine where compacted pairs beat the table, and events a dense product."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from snnjax.cli.layers import function_cost
 from snnjax.sparse import (
     ArithmeticRule,
     ArithmeticTable,
+    ProductRule,
     SparseTensor,
+    event_matmul,
     sparse_conv,
     sparse_tensor,
     submanifold_map,
@@ -22,6 +24,9 @@ from snnjax.sparse import (
 ROWS = (512, 4096, 16384)
 DENSITIES = (0.1, 0.3, 0.6, 1.0)
 CHANNELS = 32
+BATCHES = (1, 8, 64)
+SPIKE_DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+WIDTHS = (256, 1024, 4096)
 
 
 def random_sites(rows: int, density: float, seed: int = 0) -> SparseTensor:
@@ -56,22 +61,34 @@ def milliseconds(x: SparseTensor, arithmetic: str, runs: int) -> float:
     return function_cost(jax.grad(loss), weight, x, runs=runs).milliseconds
 
 
-def crossover(samples: Sequence[tuple[float, float, float]]) -> float:
-    """The occupancy below which pairs win.
+def product_times(rows: int, width: int, density: float, runs: int) -> tuple[float, ...]:
+    """Density of the fullest row, and median times of `event_matmul` and of the dense product."""
+    rng = np.random.default_rng(0)
+    spikes = jnp.asarray(rng.random((rows, width)) < density, jnp.float32)
+    weight = jnp.asarray(rng.normal(size=(width, width)), jnp.float32)
+    times = (
+        function_cost(product, spikes, weight, runs=runs).milliseconds
+        for product in (event_matmul, jnp.matmul)
+    )
+    return float(spikes.sum(1).max()) / width, *times
+
+
+def crossover(samples: Sequence[tuple[float, ...]]) -> float:
+    """The share below which the first way wins.
 
     Args:
-      samples: (occupancy, time of pairs, time of table), by rising occupancy.
+      samples: (share, time of the first way, time of the second), by rising share.
 
     Returns:
-      The middle between the last occupancy at which pairs win and the next one; 0 where they never
-      win, and above 1 where they always do.
+      The middle between the last share at which the first way wins and the next one; 0 where it
+      never wins, and above 1 where it always does.
 
     >>> crossover([(0.1, 1.0, 2.0), (0.3, 2.0, 2.5), (0.9, 4.0, 3.0)])
     0.6
     >>> crossover([(0.1, 2.0, 1.0)]), crossover([(0.1, 1.0, 2.0)])
     (0.0, 1.01)
     """
-    wins = [i for i, (_, pairs, table) in enumerate(samples) if pairs < table]
+    wins = [i for i, (_, first, second) in enumerate(samples) if first < second]
     if not wins:
         return 0.0
     last = wins[-1]
@@ -81,20 +98,35 @@ def crossover(samples: Sequence[tuple[float, float, float]]) -> float:
 
 
 def measure_table(
-    runs: int, *, rows: Sequence[int] = ROWS, densities: Sequence[float] = DENSITIES
+    runs: int,
+    *,
+    rows: Sequence[int] = ROWS,
+    densities: Sequence[float] = DENSITIES,
+    batches: Sequence[int] = BATCHES,
+    spike_densities: Sequence[float] = SPIKE_DENSITIES,
+    widths: Sequence[int] = WIDTHS,
 ) -> ArithmeticTable:
-    """Rules for the default backend: one for each number of rows."""
+    """Rules for the default backend: for each number of rows, for each width and batch."""
     backend = jax.default_backend()
     rules = []
     for i, count in enumerate(rows):
-        samples = []
-        for density in densities:
-            x = random_sites(count, density)
-            times = [milliseconds(x, name, runs) for name in ("pairs", "table")]
-            samples.append((occupancy(x), *times))
-        samples.sort()
-        rules.append(ArithmeticRule(backend, 0 if i == 0 else count, crossover(samples)))
-    return ArithmeticTable(tuple(rules))
+        sites = (random_sites(count, density) for density in densities)
+        samples = [
+            (occupancy(x), *(milliseconds(x, way, runs) for way in ("pairs", "table")))
+            for x in sites
+        ]
+        rules.append(ArithmeticRule(backend, 0 if i == 0 else count, crossover(sorted(samples))))
+    products = [
+        ProductRule(
+            backend,
+            width**2,
+            batch,
+            crossover(sorted(product_times(batch, width, d, runs) for d in spike_densities)),
+        )
+        for width in widths
+        for batch in batches
+    ]
+    return ArithmeticTable(tuple(rules), tuple(products))
 
 
 def write_table(path: Path, runs: int) -> None:

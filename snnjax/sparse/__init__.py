@@ -2,19 +2,24 @@
 
 from snnjax.sparse.arithmetic import ArithmeticRule as ArithmeticRule
 from snnjax.sparse.arithmetic import ArithmeticTable as ArithmeticTable
+from snnjax.sparse.arithmetic import ProductRule as ProductRule
 from snnjax.sparse.capacity import Buckets as Buckets
 from snnjax.sparse.capacity import Capacities as Capacities
 from snnjax.sparse.capacity import fit_buckets as fit_buckets
 from snnjax.sparse.capacity import level_counts as level_counts
 from snnjax.sparse.capacity import level_occupancy as level_occupancy
+from snnjax.sparse.connectivity import CSR as CSR
 from snnjax.sparse.connectivity import FanOut as FanOut
+from snnjax.sparse.connectivity import csr_from as csr_from
+from snnjax.sparse.connectivity import csr_of as csr_of
 from snnjax.sparse.connectivity import fan_out_of as fan_out_of
 from snnjax.sparse.connectivity import propagate as propagate
 from snnjax.sparse.connectivity import random_fan_out as random_fan_out
 from snnjax.sparse.conv import sparse_conv as sparse_conv
 from snnjax.sparse.events import EventList as EventList
 from snnjax.sparse.events import event_list as event_list
-from snnjax.sparse.events import event_matmul as event_matmul
+from snnjax.sparse.events import pack_spikes as pack_spikes
+from snnjax.sparse.events import spike_times as spike_times
 from snnjax.sparse.maps import KernelMap as KernelMap
 from snnjax.sparse.maps import inverse_map as inverse_map
 from snnjax.sparse.maps import outdegree as outdegree
@@ -33,6 +38,9 @@ from snnjax.sparse.pool import mean_pool as mean_pool
 from snnjax.sparse.pool import paper_bins as paper_bins
 from snnjax.sparse.pool import pyramid_pool as pyramid_pool
 from snnjax.sparse.pool import spatial_pyramid_pool as spatial_pyramid_pool
+from snnjax.sparse.product import event_matmul as event_matmul
+from snnjax.sparse.product import spike_matmul as spike_matmul
+from snnjax.sparse.product import takes_events as takes_events
 from snnjax.sparse.tensor import SparseTensor as SparseTensor
 from snnjax.sparse.tensor import check_extent as check_extent
 from snnjax.sparse.tensor import linear_key as linear_key

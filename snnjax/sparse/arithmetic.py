@@ -1,4 +1,4 @@
-"""The recorded choice between the two ways of computing a sparse convolution."""
+"""The recorded choices: how a sparse convolution is computed, and a product with spikes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,23 @@ class ArithmeticRule:
 
 
 @dataclass(frozen=True)
+class ProductRule:
+    """Where events win over a dense product: below a density, from so many weights and rows on."""
+
+    backend: str
+    min_weights: int  # N * M
+    min_rows: int
+    events_below: float  # of the fullest row
+
+
+@dataclass(frozen=True)
 class ArithmeticTable:
     """Chooses "pairs" or "table" from static shapes alone, so that a resumed run chooses alike.
 
     The rule with the largest `min_rows` not above the rows of the batch decides. The defaults are
-    measurements of `experiments/bench/dense.py`, where pairs win up to a full grid; those of one
-    machine come from `snnjax profile --write-table`. Accelerators take the gather-only table,
-    which is deterministic there.
+    measurements of `experiments/bench/dense.py`, where pairs win up to a full grid, and of
+    `experiments/bench/events.py`; those of one machine come from `snnjax profile --write-table`.
+    Accelerators take the gather-only table, which is deterministic there, and dense products.
 
     >>> ArithmeticTable().choose(rows=30_000, volume=27, occupancy=0.2, backend="cpu")
     'pairs'
@@ -37,6 +47,12 @@ class ArithmeticTable:
     rules: tuple[ArithmeticRule, ...] = (
         ArithmeticRule("cpu", 0, 0.0),
         ArithmeticRule("cpu", 128, 1.01),
+    )
+    products: tuple[ProductRule, ...] = (
+        ProductRule("cpu", 2**19, 1, 0.2),
+        ProductRule("cpu", 2**19, 8, 0.08),
+        ProductRule("cpu", 2**23, 1, 0.4),
+        ProductRule("cpu", 2**23, 8, 0.2),
     )
 
     def choose(
@@ -54,26 +70,46 @@ class ArithmeticTable:
           occupancy: expected share of the K neighbours that are present.
           backend: "cpu", "gpu", "tpu"; None takes jax's default backend.
         """
-        backend = jax.default_backend() if backend is None else backend
-        rules = [rule for rule in self.rules if rule.backend == backend and rule.min_rows <= rows]
-        if volume == 1 or not rules:
-            return "table"
-        rule = max(rules, key=lambda rule: rule.min_rows)
-        return "pairs" if occupancy < rule.pairs_below else "table"
+        rules = [rule for rule in self.rules if _fits(rule, rows, backend)]
+        rule = max(rules, key=lambda rule: rule.min_rows, default=None)
+        return "pairs" if volume > 1 and rule and occupancy < rule.pairs_below else "table"
+
+    def events_below(self, rows: int, weights: int, backend: str | None = None) -> float:
+        """The density of the fullest row up to which a product with spikes goes by events.
+
+        Of the rules that fit, the one with the most weights decides, then the one with most rows.
+
+        Args:
+          rows: of the product on one device. weights: N * M. backend: as in `choose`.
+        """
+        fit = (rule for rule in self.products if _fits(rule, rows, backend))
+        rules = [rule for rule in fit if rule.min_weights <= weights]
+        rule = max(rules, key=lambda rule: (rule.min_weights, rule.min_rows), default=None)
+        return rule.events_below if rule else 0.0
 
     def to_json(self) -> str:
         """The rules as JSON, for the run folder."""
-        return json.dumps([vars(rule) for rule in self.rules], indent=1)
+        return json.dumps(
+            {name: [vars(rule) for rule in rules] for name, rules in vars(self).items()}, indent=1
+        )
 
     @staticmethod
     def from_json(text: str) -> ArithmeticTable:
         """The inverse of `to_json`."""
-        return ArithmeticTable(tuple(ArithmeticRule(**rule) for rule in json.loads(text)))
+        read = json.loads(text)
+        return ArithmeticTable(
+            tuple(ArithmeticRule(**rule) for rule in read["rules"]),
+            tuple(ProductRule(**rule) for rule in read["products"]),
+        )
 
     @staticmethod
     def read(path: str | Path) -> ArithmeticTable:
         """The table of a file written from `to_json`."""
         return ArithmeticTable.from_json(Path(path).read_text())
+
+
+def _fits(rule: ArithmeticRule | ProductRule, rows: int, backend: str | None) -> bool:
+    return rule.min_rows <= rows and rule.backend == (backend or jax.default_backend())
 
 
 def check_arithmetic(arithmetic: str | None) -> str | None:

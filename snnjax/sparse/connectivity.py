@@ -11,9 +11,9 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.sparse.events import event_blocks, nth_events
+from snnjax.sparse.events import for_events
 
-TOGETHER = 8  # events of a row that one turn of the loop adds
+CHUNK = 32  # connections of a neuron of a CSR that are added together
 
 
 class FanOut(NamedTuple):
@@ -24,6 +24,14 @@ class FanOut(NamedTuple):
 
     target: Array  # int32 [N, F], targets in 0..M-1, or M where padded
     weight: Array  # [N, F]
+
+
+class CSR(NamedTuple):
+    """Connections in compressed rows: neuron n has those from start[n] to start[n + 1]."""
+
+    start: Array  # int32 [N + 1], from 0 to E, never falling
+    target: Array  # int32 [E], in 0..M-1
+    weight: Array  # [E]
 
 
 def random_fan_out(
@@ -56,6 +64,8 @@ def fan_out_of(
 ) -> FanOut:
     """A FanOut from a list of E connections (the coordinate form of a sparse matrix); on the host.
 
+    Every row gets the width of the longest. Where fan-outs differ much, take `csr_of`.
+
     Args:
       source, target: int [E], concrete. weight: [E].
       sources: N. targets: M.
@@ -66,6 +76,33 @@ def fan_out_of(
     >>> fan_out_of([0, 0, 2], [1, 0, 1], [0.5, 2.0, 1.0], sources=3, targets=2).target.tolist()
     [[0, 1], [2, 2], [1, 2]]
     """
+    start, target, weight = map(
+        np.asarray, csr_of(source, target, weight, sources=sources, targets=targets)
+    )
+    degree = np.diff(start)
+    source = np.repeat(np.arange(sources), degree)
+    place = np.arange(target.size) - start[source]
+    rows = np.full((sources, max(int(degree.max(initial=0)), 1)), targets, np.int32)
+    values = np.zeros(rows.shape, np.float32)
+    rows[source, place], values[source, place] = target, weight
+    return FanOut(jnp.asarray(rows), jnp.asarray(values))
+
+
+def csr_of(
+    source: ArrayLike, target: ArrayLike, weight: ArrayLike, *, sources: int, targets: int
+) -> CSR:
+    """A CSR from a list of E connections in any order; on the host.
+
+    Args:
+      source, target: int [E], concrete. weight: [E].
+      sources: N. targets: M.
+
+    Raises:
+      ValueError: lengths differ, or an index is outside its population.
+
+    >>> csr_of([2, 0, 0], [1, 1, 0], [1.0, 0.5, 2.0], sources=3, targets=2).start.tolist()
+    [0, 2, 2, 3]
+    """
     source, target = (np.asarray(index, np.int64) for index in (source, target))
     weight = np.asarray(weight, np.float32)
     if not source.shape == target.shape == weight.shape or source.ndim != 1:
@@ -73,82 +110,156 @@ def fan_out_of(
             f"`source`, `target` and `weight` must be [E]; got {source.shape}, {target.shape} and "
             f"{weight.shape}."
         )
-    for name, index, size in (("source", source, sources), ("target", target, targets)):
-        if index.size and not 0 <= index.min() <= index.max() < size:
-            raise ValueError(
-                f"`{name}` must lie in 0..{size - 1}; got {index.min()} to {index.max()}."
-            )
+    _check_inside("source", source, sources)
     order = np.lexsort((target, source))
-    source, target, weight = source[order], target[order], weight[order]
-    degree = np.bincount(source, minlength=sources)
-    place = np.arange(source.size) - (np.cumsum(degree) - degree)[source]
-    rows = np.full((sources, max(int(degree.max(initial=0)), 1)), targets, np.int32)
-    values = np.zeros(rows.shape, np.float32)
-    rows[source, place], values[source, place] = target, weight
-    return FanOut(jnp.asarray(rows), jnp.asarray(values))
+    start = np.append(0, np.cumsum(np.bincount(source, minlength=sources)))
+    return csr_from(start, target[order], weight[order], targets=targets)
+
+
+def csr_from(start: ArrayLike, target: ArrayLike, weight: ArrayLike, *, targets: int) -> CSR:
+    """A CSR from the arrays of a compressed matrix [N, M], checked on the host.
+
+    Args:
+      start: int [N + 1], where each row begins (`indptr` in scipy).
+      target: int [E], the columns (`indices`). weight: [E] (`data`).
+      targets: M.
+
+    Raises:
+      ValueError: `start` is not sorted from 0 to E, lengths differ, or a target is outside.
+
+    >>> csr_from([0, 2, 2], [0, 1], [0.5, 1.0], targets=2).target.tolist()
+    [0, 1]
+    """
+    start, target = np.asarray(start, np.int64), np.asarray(target, np.int64)
+    weight = np.asarray(weight, np.float32)
+    if start.ndim != 1 or not start.size or target.ndim != 1 or target.shape != weight.shape:
+        raise ValueError(
+            f"`start` must be [N + 1], `target` and `weight` [E]; got {start.shape}, "
+            f"{target.shape} and {weight.shape}."
+        )
+    if start[0] != 0 or start[-1] != target.size or (np.diff(start) < 0).any():
+        raise ValueError(
+            f"`start` must rise from 0 to {target.size}, the number of connections; got "
+            f"{start[:8].tolist()}{'...' if start.size > 8 else ''}. A list of connections in any "
+            "order is for csr_of."
+        )
+    _check_inside("target", target, targets)
+    return CSR(jnp.asarray(start, jnp.int32), jnp.asarray(target, jnp.int32), jnp.asarray(weight))
+
+
+def _check_inside(name: str, index: np.ndarray, size: int) -> None:
+    if index.size and not 0 <= index.min() <= index.max() < size:
+        raise ValueError(f"`{name}` must lie in 0..{size - 1}; got {index.min()} to {index.max()}.")
 
 
 @partial(jax.jit, static_argnames=("targets",))
-def propagate(spikes: ArrayLike, connections: FanOut, *, targets: int) -> Array:
+def propagate(
+    spikes: ArrayLike,
+    connections: FanOut | CSR,
+    *,
+    targets: int,
+    onto: ArrayLike | None = None,
+) -> Array:
     """Currents that spikes cause in their targets, at the cost of the spikes.
 
-        y[m] = sum over n with s[n] != 0, f with target[n, f] = m of s[n] weight[n, f]
+        y[m] = onto[m] + sum over n with s[n] != 0, e from n to m of s[n] weight[e]
 
-    Each event adds a row of F weights by scatter; the loop runs as often as the fullest row of
-    the batch needs, so there is no capacity and no overflow. The derivative by the spikes is a
-    gather over all connections, since a surrogate needs it at silent neurons too; that by the
-    weights is not zero at the connections of neurons that fired.
+    Events add their rows of weights by scatter, eight of a row of the batch at a time; the loop
+    runs as often as the fullest row needs, so there is no capacity and no overflow. The derivative
+    by the spikes is a gather over all connections, since a surrogate needs it at silent neurons
+    too; that by the weights is not zero at the connections of neurons that fired.
 
     Args:
       spikes: [..., N], floating, binary or graded; of the dtype of the weights.
-      connections: targets and weights, [N, F].
+      connections: targets and weights, in rows of F or compressed.
       targets: M, static.
+      onto: currents that are there already, [..., M]; None starts from zero.
 
     Returns:
       [..., M].
+
+    Raises:
+      ValueError: shapes do not fit. TypeError: dtypes differ.
 
     >>> made = fan_out_of([0, 0, 2], [1, 0, 1], [0.5, 2.0, 1.0], sources=3, targets=2)
     >>> propagate(jnp.array([1.0, 0.0, 1.0]), made, targets=2).tolist()
     [2.0, 1.5]
     """
     spikes = jnp.asarray(spikes)
-    if spikes.ndim < 1 or spikes.shape[-1] != connections.target.shape[0]:
+    sources = _sources(connections)
+    if spikes.ndim < 1 or spikes.shape[-1] != sources:
         raise ValueError(
-            f"`spikes` must be [..., {connections.target.shape[0]}], one for each row of the "
-            f"connections; got {spikes.shape}."
+            f"`spikes` must be [..., {sources}], one for each row of the connections; got "
+            f"{spikes.shape}."
         )
     if spikes.dtype != connections.weight.dtype:
         raise TypeError(
             f"`spikes` and weights must share a dtype; got {spikes.dtype} and "
             f"{connections.weight.dtype}. Cast one of them."
         )
-    flat = spikes.reshape(-1, spikes.shape[-1])
-    y = _propagate(flat, connections.weight, connections.target, targets)
-    return y.reshape(*spikes.shape[:-1], targets)
+    shape = (*spikes.shape[:-1], targets)
+    onto = jnp.zeros(shape, spikes.dtype) if onto is None else jnp.asarray(onto)
+    if onto.shape != shape or onto.dtype != spikes.dtype:
+        raise ValueError(f"`onto` must be {spikes.dtype} {shape}; got {onto.dtype} {onto.shape}.")
+    flat, onto = spikes.reshape(-1, sources), onto.reshape(-1, targets)
+    return _propagate(flat, connections, onto).reshape(shape)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(3,))
-def _propagate(spikes: Array, weight: Array, target: Array, targets: int) -> Array:
-    blocks, ends = event_blocks(spikes)
-    batch = jnp.arange(len(spikes))[:, None, None]
+def _sources(connections: FanOut | CSR) -> int:
+    if isinstance(connections, CSR):
+        return len(connections.start) - 1
+    return connections.target.shape[0]
 
-    def add(turn: Array, total: Array) -> Array:
-        n = nth_events(blocks, ends, turn * TOGETHER + jnp.arange(TOGETHER, dtype=jnp.int32))
-        size = jnp.take_along_axis(spikes, n, axis=1, mode="fill", fill_value=0)[..., None]
-        reached = target.at[n].get(mode="fill", fill_value=targets)
-        return total.at[batch, reached].add(size * weight.at[n].get(mode="clip"), mode="drop")
 
-    turns = -(-jnp.max(ends[:, -1], initial=0) // TOGETHER)
-    start = jnp.zeros((len(spikes), targets), weight.dtype)
-    return lax.fori_loop(0, turns, add, start)
+@jax.custom_jvp
+def _propagate(spikes: Array, connections: FanOut | CSR, onto: Array) -> Array:
+    if not connections.target.size:
+        return onto
+    rows = _csr_rows if isinstance(connections, CSR) else _fan_out_rows
+    return for_events(spikes, partial(rows, connections), onto)
+
+
+def _fan_out_rows(connections: FanOut, total: Array, n: Array, size: Array) -> Array:
+    batch = jnp.arange(len(n))[:, None, None]
+    target = connections.target.at[n].get(mode="fill", fill_value=total.shape[1])
+    weight = connections.weight.at[n].get(mode="clip")
+    return total.at[batch, target].add(size[..., None] * weight, mode="drop")
+
+
+def _csr_rows(connections: CSR, total: Array, n: Array, size: Array) -> Array:
+    """Rows of any length in chunks, as many as the longest of these rows needs."""
+    start, target, weight = connections
+    batch = jnp.arange(len(n))[:, None, None]
+    begin = start.at[n].get(mode="fill", fill_value=0)
+    end = start.at[n + 1].get(mode="fill", fill_value=0)
+    end = jnp.maximum(begin, end)  # nothing at places past the last neuron
+
+    def chunk(i: Array, total: Array) -> Array:
+        e = (begin + i * CHUNK)[..., None] + jnp.arange(CHUNK, dtype=jnp.int32)
+        reached = jnp.where(e < end[..., None], target.at[e].get(mode="clip"), total.shape[1])
+        return total.at[batch, reached].add(
+            size[..., None] * weight.at[e].get(mode="clip"), mode="drop"
+        )
+
+    return lax.fori_loop(0, -(-jnp.max(end - begin, initial=0) // CHUNK), chunk, total)
+
+
+def _edges(connections: FanOut | CSR) -> tuple[Array, Array]:
+    """Source and target of every connection, each [E]."""
+    target = connections.target.reshape(-1)
+    if isinstance(connections, CSR):
+        each = jnp.diff(connections.start)
+    else:
+        each = jnp.full(_sources(connections), connections.target.shape[1])
+    source = jnp.arange(_sources(connections))
+    return jnp.repeat(source, each, total_repeat_length=target.shape[0]), target
 
 
 @_propagate.defjvp
-def _propagate_jvp(targets, primals, tangents):
-    (spikes, weight, target), (dspikes, dweight, _) = primals, tangents
-    every = jnp.arange(len(spikes))[:, None, None]
-    carried = dspikes[:, :, None] * weight + spikes[:, :, None] * dweight
-    dense = jnp.zeros((len(spikes), targets), weight.dtype)
-    return _propagate(spikes, weight, target, targets), dense.at[every, target[None]].add(
-        carried, mode="drop"
-    )
+def _propagate_jvp(primals, tangents):
+    (spikes, connections, onto), (dspikes, dconnections, donto) = primals, tangents
+    source, target = _edges(connections)
+    weight, dweight = (c.weight.reshape(-1) for c in (connections, dconnections))
+    carried = dspikes[:, source] * weight + spikes[:, source] * dweight
+    tangent = donto.at[:, target].add(carried, mode="drop")
+    return _propagate(spikes, connections, onto), tangent

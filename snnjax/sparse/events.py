@@ -1,142 +1,176 @@
-"""Products with spikes at the cost of the spikes: gather the rows of those that fired, and add."""
+"""Which neurons fired: spikes as bits, and the k-th event of a row without a list of all."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-TOGETHER = 4  # events of a row that one turn of the loop adds
-BLOCK = 32
+BITS = 32  # entries in a word
+GROUP = 64  # words in a group
+TOGETHER = 8  # events of a row that one turn of a loop takes
+
+Total = TypeVar("Total")
 
 
 class EventList(NamedTuple):
     """Which entries of each row are not zero."""
 
-    index: Array  # int32 [..., N + pad], ascending in the first `count`, then N
-    count: Array  # int32 [...]
+    index: Array  # int32 [..., E], ascending in the first `count`, then N
+    count: Array  # int32 [...], of all events: above E where the capacity was too small
 
 
-def event_list(spikes: ArrayLike) -> EventList:
-    """The places of the nonzero entries of each row, in ascending order.
+class Events(NamedTuple):
+    """Which entries of each row are not zero, counted at two levels. G groups of V words."""
+
+    words: Array  # uint32 [B, W], bits as of `pack_spikes`
+    inner: Array  # int32 [B, G, V], events from the start of a group to the end of each word
+    outer: Array  # int32 [B, G], events from the start of a row to the end of each group
+
+
+def pack_spikes(spikes: ArrayLike) -> Array:
+    """One bit for each entry that is not zero: a raster of N neurons in N / 8 bytes.
 
     Args:
-      spikes: [..., N], binary or graded.
+      spikes: [..., N], of any dtype.
 
     Returns:
-      An EventList. Its index has room for every entry and for a multiple of the events that a
-      product adds at a time.
+      uint32 [..., W], W = ceil(N / 32); bit i of word w is entry 32 w + i.
 
-    >>> index, count = event_list(jnp.array([0.0, 1.0, 0.0, 2.0]))
-    >>> index.tolist(), int(count)
-    ([1, 3, 4, 4], 2)
+    >>> pack_spikes(jnp.array([1.0, 0.0, 1.0])).tolist()
+    [5]
     """
     spikes = jnp.asarray(spikes)
-    n = spikes.shape[-1]
-    flat = (spikes != 0).reshape(-1, n)
-    place = jnp.where(flat, jnp.cumsum(flat, axis=1, dtype=jnp.int32) - 1, n + TOGETHER)
-    room = -(-n // TOGETHER) * TOGETHER
-    rows = lax.broadcasted_iota(jnp.int32, flat.shape, 0)
-    entries = lax.broadcasted_iota(jnp.int32, flat.shape, 1)
-    index = jnp.full((len(flat), room), n, jnp.int32)
-    index = index.at[rows, place].set(entries, mode="drop", unique_indices=True)
-    lead = spikes.shape[:-1]
-    return EventList(index.reshape(*lead, room), flat.sum(1, dtype=jnp.int32).reshape(lead))
+    lead, n = spikes.shape[:-1], spikes.shape[-1]
+    active = jnp.pad(spikes != 0, [(0, 0)] * len(lead) + [(0, -n % BITS)])
+    bits = active.reshape(*lead, -1, BITS).astype(jnp.uint32)
+    return (bits << jnp.arange(BITS, dtype=jnp.uint32)).sum(-1, dtype=jnp.uint32)
 
 
-def event_blocks(spikes: Array) -> tuple[Array, Array]:
-    """Which entries of each row are not zero by blocks of 32, and how many up to each block's end.
-
-    Cheaper than `event_list` where N is large and events are few: nothing is scattered.
+def spike_times(words: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The events of a packed raster, on the host.
 
     Args:
-      spikes: [B, N].
+      words: uint32 [T, W] of `pack_spikes`.
 
     Returns:
-      bool [B, N / 32, 32], and int32 [B, N / 32].
+      Steps and neurons, each int64 [E], ascending in time, then by neuron.
+
+    >>> [found.tolist() for found in spike_times(pack_spikes(jnp.eye(3)[:2]))]
+    [[0, 1], [0, 1]]
     """
-    batch, n = spikes.shape
-    active = jnp.pad(spikes != 0, ((0, 0), (0, -n % BLOCK))).reshape(batch, -1, BLOCK)
-    return active, jnp.cumsum(active.sum(2, dtype=jnp.int32), axis=1, dtype=jnp.int32)
+    words = np.asarray(words)
+    if words.ndim != 2 or words.dtype != np.uint32:
+        raise ValueError(f"`words` must be uint32 [T, W]; got {words.dtype} {words.shape}.")
+    t, w = np.nonzero(words)
+    bits = (words[t, w][:, None] >> np.arange(BITS, dtype=np.uint32)) & np.uint32(1)
+    e, bit = np.nonzero(bits)
+    return t[e], w[e] * BITS + bit
 
 
-def nth_events(blocks: Array, ends: Array, k: Array) -> Array:
+def find_events(spikes: Array) -> Events:
+    """The events of each row of [B, N], ready for `nth_events`."""
+    words = pack_spikes(spikes)
+    batch, count = words.shape
+    group = min(GROUP, max(count, 1))
+    ones = jnp.pad(lax.population_count(words), ((0, 0), (0, -count % group)))
+    inner = jnp.cumsum(ones.reshape(batch, -1, group), axis=2, dtype=jnp.int32)
+    return Events(words, inner, jnp.cumsum(inner[:, :, -1], axis=1, dtype=jnp.int32))
+
+
+def nth_events(events: Events, k: Array) -> Array:
     """The places of the k-th events of each row, from 0; at least N where there are fewer.
 
     Args:
-      blocks, ends: from `event_blocks`. k: int32 [K].
+      events: of B rows. k: int32 [K].
 
     Returns:
       int32 [B, K].
     """
-    block = (ends[:, None] <= k[:, None]).sum(2, dtype=jnp.int32)  # [B, K]
-    before = jnp.take_along_axis(ends, jnp.maximum(block - 1, 0), axis=1)
-    rank = k - jnp.where(block > 0, before, 0)
-    rows = jnp.arange(len(blocks))[:, None]
-    lane = blocks.at[rows, block].get(mode="fill", fill_value=False)  # [B, K, 32]
-    passed = jnp.cumsum(lane, axis=2, dtype=jnp.int32) <= rank[..., None]
-    return block * BLOCK + passed.sum(2, dtype=jnp.int32)
+    words, inner, outer = events
+    ranks = jnp.broadcast_to(k, (len(words), k.shape[0]))
+    group, ranks = _passed(outer[:, None], ranks)
+    ends = jnp.take_along_axis(inner, group[..., None], axis=1, mode="clip")  # [B, K, V]
+    word, ranks = _passed(ends, ranks)
+    word = group * inner.shape[2] + word
+    bits = jnp.take_along_axis(words, word, axis=1, mode="fill", fill_value=0)[..., None]
+    up_to = (jnp.uint32(2) << jnp.arange(BITS, dtype=jnp.uint32)) - jnp.uint32(1)
+    bit, _ = _passed(lax.population_count(bits & up_to).astype(jnp.int32), ranks)
+    return word * BITS + bit
 
 
-def event_matmul(spikes: ArrayLike, weight: ArrayLike) -> Array:
-    """`spikes @ weight` by adding the rows of `weight` whose neurons fired.
+def _passed(ends: Array, ranks: Array) -> tuple[Array, Array]:
+    """How many intervals end before each rank, and what is left of it: [B, 1 or K, L], [B, K]."""
+    place = (ends <= ranks[..., None]).sum(-1, dtype=jnp.int32)
+    last = jnp.maximum(place - 1, 0)[..., None]
+    ends = jnp.broadcast_to(ends, (*ranks.shape, ends.shape[-1]))
+    before = jnp.take_along_axis(ends, last, axis=2, mode="clip")[..., 0]
+    return place, ranks - jnp.where(place > 0, before, 0)
 
-        y[m] = sum over n with s[n] != 0 of s[n] W[n, m]
 
-    Reads (events of the fullest row) * B * M numbers of `weight` instead of N * M. It pays below
-    a few percent of density; above, take `spikes @ weight`. There is no capacity and no overflow:
-    the loop runs as often as the fullest row needs. Derivatives are those of the dense product,
-    since a surrogate needs them at silent neurons too, and cost as much.
+def for_events(spikes: Array, add: Callable[[Total, Array, Array], Total], total: Total) -> Total:
+    """Fold the events of each row of [B, N], eight of a row at a time, in ascending order.
+
+    The loop runs as often as the fullest row needs: there is no capacity and no overflow.
 
     Args:
-      spikes: [..., N], floating, binary or graded.
-      weight: [N, M], of the same dtype.
+      spikes: [B, N].
+      add: from the total, places int32 [B, 8] and sizes [B, 8] to the next total. Where a row has
+        no more events the place is N or more and the size 0.
+      total: at the start.
+    """
+    events = find_events(spikes)
+
+    def turn(i: Array, total: Total) -> Total:
+        n = nth_events(events, i * TOGETHER + jnp.arange(TOGETHER, dtype=jnp.int32))
+        return add(total, n, jnp.take_along_axis(spikes, n, axis=1, mode="fill", fill_value=0))
+
+    turns = -(-jnp.max(events.outer[:, -1], initial=0) // TOGETHER)
+    return lax.fori_loop(0, turns, turn, total)
+
+
+def event_list(spikes: ArrayLike, capacity: int | None = None) -> EventList:
+    """The places of the nonzero entries of each row, in ascending order.
+
+    Args:
+      spikes: [..., N], binary or graded.
+      capacity: room for events in a row, E; None takes N.
 
     Returns:
-      [..., M] in the dtype of the arguments; sums run over the events in ascending order.
+      An EventList. `count` counts what did not fit too.
 
     Raises:
-      ValueError: shapes do not fit. TypeError: dtypes differ or are not floating.
+      ValueError: `capacity` is below 1; or, where `spikes` is not traced, too small for a row.
 
-    >>> event_matmul(jnp.array([0.0, 1.0, 2.0]), jnp.array([[9.0], [1.0], [0.5]])).tolist()
-    [2.0]
+    >>> index, count = event_list(jnp.array([0.0, 1.0, 0.0, 2.0]), 3)
+    >>> index.tolist(), int(count)
+    ([1, 3, 4], 2)
     """
-    spikes, weight = jnp.asarray(spikes), jnp.asarray(weight)
-    if weight.ndim != 2 or spikes.ndim < 1 or spikes.shape[-1] != weight.shape[0]:
+    spikes = jnp.asarray(spikes)
+    n, lead = spikes.shape[-1], spikes.shape[:-1]
+    capacity = n if capacity is None else capacity
+    if capacity < 1:
+        raise ValueError(f"`capacity` must be at least 1; got {capacity}.")
+    index, count = _first_events(spikes.reshape(-1, n), capacity)
+    if (
+        not isinstance(spikes, jax.core.Tracer)
+        and (most := int(jnp.max(count, initial=0))) > capacity
+    ):
         raise ValueError(
-            f"`spikes` must be [..., N] and `weight` [N, M]; got {spikes.shape} and {weight.shape}."
+            f"`capacity` is {capacity}, but a row of `spikes` {spikes.shape} has {most} events. "
+            f"Raise it to {most}."
         )
-    if spikes.dtype != weight.dtype or not jnp.issubdtype(spikes.dtype, jnp.floating):
-        raise TypeError(
-            f"`spikes` and `weight` must share a floating dtype; got {spikes.dtype} and "
-            f"{weight.dtype}. Cast one of them."
-        )
-    flat = spikes.reshape(-1, spikes.shape[-1])
-    return _matmul(flat, weight).reshape(*spikes.shape[:-1], weight.shape[1])
+    return EventList(index.reshape(*lead, capacity), count.reshape(lead))
 
 
-@jax.custom_jvp
-def _matmul(spikes: Array, weight: Array) -> Array:
-    index, count = event_list(spikes)
-    columns = index.T.reshape(-1, TOGETHER, len(spikes))  # the k-th event of every row, together
-    size = jnp.take_along_axis(spikes, index, axis=1, mode="fill", fill_value=0)
-    sizes = size.T.reshape(columns.shape)
-    turns = (jnp.max(count, initial=0) + TOGETHER - 1) // TOGETHER
-
-    def add(k: Array, total: Array) -> Array:
-        for j in range(TOGETHER):
-            rows = weight.at[columns[k, j]].get(mode="clip")
-            total = total + sizes[k, j][:, None] * rows
-        return total
-
-    start = jnp.zeros((len(spikes), weight.shape[1]), weight.dtype)
-    return lax.fori_loop(0, turns, add, start)
-
-
-@_matmul.defjvp
-def _matmul_jvp(primals, tangents):
-    (spikes, weight), (dspikes, dweight) = primals, tangents
-    return _matmul(spikes, weight), dspikes @ weight + spikes @ dweight
+@partial(jax.jit, static_argnums=1)
+def _first_events(spikes: Array, capacity: int) -> EventList:
+    events = find_events(spikes)
+    index = nth_events(events, jnp.arange(capacity, dtype=jnp.int32))
+    return EventList(jnp.minimum(index, spikes.shape[1]), events.outer[:, -1])

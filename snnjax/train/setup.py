@@ -57,7 +57,7 @@ def read_table(experiment: Experiment) -> ArithmeticTable | None:
         return None
     try:
         return ArithmeticTable.read(experiment.arithmetic)
-    except (TypeError, ValueError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{experiment.arithmetic} is no table of arithmetics ({error}). "
             "Write one with: snnjax profile --write-table FILE"

@@ -40,8 +40,11 @@ def test_crossover_lies_between_the_last_win_and_the_next_loss():
 
 
 def test_a_measured_table_can_be_read_back(tmp_path):
-    table = measure_table(1, rows=(64,), densities=(0.5,))
+    table = measure_table(
+        1, rows=(64,), densities=(0.5,), batches=(1, 2), spike_densities=(0.1,), widths=(32,)
+    )
     path = tmp_path / "table.json"
     path.write_text(table.to_json())
     assert ArithmeticTable.read(path) == table
-    assert json.loads(table.to_json())[0]["min_rows"] == 0
+    assert json.loads(table.to_json())["rules"][0]["min_rows"] == 0
+    assert [rule.min_rows for rule in table.products] == [1, 2]

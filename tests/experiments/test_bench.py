@@ -15,6 +15,7 @@ import pytest
 
 from experiments.bench import (
     dense,
+    events,
     extents,
     lif_layer,
     lif_net,
@@ -210,6 +211,16 @@ def test_dense(monkeypatch):
     records = list(dense.run(Options(**TINY)))
     check(records, "dense")
     assert len(records) == 2 * (2 + 2)
+
+
+def test_events(monkeypatch):
+    monkeypatch.setattr(events, "WIDTHS", (16,))
+    monkeypatch.setattr(events, "BATCHES", (2, 1 + events.MOST // 16))  # the last is left out
+    monkeypatch.setattr(events, "DENSITIES", (0.1,))
+    records = list(events.run(Options(**TINY)))
+    check(records, "events")
+    assert [r["what"] for r in records] == ["dense", "event_matmul", "spike_matmul"]
+    assert records[2]["takes_events"] is False
 
 
 def test_both_dense_forms_agree():

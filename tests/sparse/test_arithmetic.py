@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snnjax.sparse import ArithmeticRule, ArithmeticTable
+from snnjax.sparse import ArithmeticRule, ArithmeticTable, ProductRule
 from snnjax.sparse.arithmetic import check_arithmetic
 
 RULES = (
@@ -45,12 +45,23 @@ def test_the_defaults_compact_surfaces_on_a_cpu_only():
     assert table.choose(30_000, 27) == table.choose(30_000, 27, backend="cpu")  # the backend here
 
 
+def test_events_have_a_limit_by_weights_and_rows_on_a_cpu_only():
+    products = [(10, 1, 0.5), (10, 9, 0.1), (99, 9, 0.3)]
+    table = ArithmeticTable(products=tuple(ProductRule("cpu", *rule) for rule in products))
+    for rows, weights, want in ((0, 99, 0), (1, 9, 0), (8, 99, 0.5), (9, 98, 0.1), (9, 99, 0.3)):
+        assert table.events_below(rows, weights, "cpu") == want
+    assert table.events_below(9, 99, "gpu") == ArithmeticTable().events_below(9, 2**30, "gpu") == 0
+    defaults = [ArithmeticTable().events_below(rows, 2**23, "cpu") for rows in (1, 8, 64)]
+    assert defaults == sorted(defaults, reverse=True)
+    assert defaults[-1] > 0 == ArithmeticTable().events_below(1, 100, "cpu")
+
+
 def test_a_table_survives_its_file(tmp_path):
-    table = ArithmeticTable(RULES)
+    table = ArithmeticTable(RULES, (ProductRule("cpu", 4, 3, 0.25),))
     assert ArithmeticTable.from_json(table.to_json()) == table
     (tmp_path / "table.json").write_text(table.to_json())
     assert ArithmeticTable.read(tmp_path / "table.json") == table
-    assert hash(table) == hash(ArithmeticTable(RULES))
+    assert hash(table) == hash(ArithmeticTable(table.rules, table.products))
 
 
 def test_an_unknown_arithmetic_is_refused():

@@ -1,0 +1,124 @@
+"""Products with spikes: dense, or at the cost of the spikes, whichever is the quicker."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from snnjax.sparse.arithmetic import ArithmeticTable
+from snnjax.sparse.events import TOGETHER, for_events
+
+
+def event_matmul(spikes: ArrayLike, weight: ArrayLike) -> Array:
+    """`spikes @ weight` by adding the rows of `weight` whose neurons fired.
+
+        y[m] = sum over n with s[n] != 0 of s[n] W[n, m]
+
+    Reads (events of the fullest row) * B * M numbers of `weight` instead of N * M. There is no
+    capacity and no overflow. Derivatives are those of the dense product, since a surrogate needs
+    them at silent neurons too, and cost as much. `spike_matmul` takes it where it pays.
+
+    Args:
+      spikes: [..., N], floating, binary or graded.
+      weight: [N, M], of the same dtype.
+
+    Returns:
+      [..., M] in the dtype of the arguments; sums run over the events in ascending order.
+
+    Raises:
+      ValueError: shapes do not fit. TypeError: dtypes differ or are not floating.
+
+    >>> event_matmul(jnp.array([0.0, 1.0, 2.0]), jnp.array([[9.0], [1.0], [0.5]])).tolist()
+    [2.0]
+    """
+    spikes, weight = _checked(spikes, weight)
+    return _rows(spikes, weight, spikes.shape[-1])
+
+
+def spike_matmul(
+    spikes: ArrayLike, weight: ArrayLike, *, table: ArithmeticTable | None = None
+) -> Array:
+    """`spikes @ weight`, by events while no row is fuller than the table's limit, else dense.
+
+    The limit is a function of static shapes and of the table; which side of it a batch lies on is
+    a function of the spikes alone. So the same spikes always take the same way, on every host and
+    after a resume; `takes_events` says which. Under `jax.vmap` both ways are computed.
+
+    Args:
+      spikes: [..., N], floating, binary or graded.
+      weight: [N, M], of the same dtype.
+      table: of `snnjax profile --write-table`; None takes the default measurements.
+
+    Returns:
+      [..., M] in the dtype of the arguments.
+
+    Raises:
+      ValueError: shapes do not fit. TypeError: dtypes differ or are not floating.
+    """
+    spikes, weight = _checked(spikes, weight)
+    return _rows(spikes, weight, _limit(spikes.shape, weight.shape[1], table))
+
+
+def takes_events(spikes: ArrayLike, targets: int, *, table: ArithmeticTable | None = None) -> Array:
+    """Whether `spike_matmul` of these spikes [..., N] with weights [N, targets] goes by events."""
+    spikes = jnp.asarray(spikes)
+    limit = _limit(spikes.shape, targets, table)
+    return (_fullest(spikes) <= limit) & (limit > 0)
+
+
+def _checked(spikes: ArrayLike, weight: ArrayLike) -> tuple[Array, Array]:
+    spikes, weight = jnp.asarray(spikes), jnp.asarray(weight)
+    if weight.ndim != 2 or spikes.ndim < 1 or spikes.shape[-1] != weight.shape[0]:
+        raise ValueError(
+            f"`spikes` must be [..., N] and `weight` [N, M]; got {spikes.shape} and {weight.shape}."
+        )
+    if spikes.dtype != weight.dtype or not jnp.issubdtype(spikes.dtype, jnp.floating):
+        raise TypeError(
+            f"`spikes` and `weight` must share a floating dtype; got {spikes.dtype} and "
+            f"{weight.dtype}. Cast one of them."
+        )
+    return spikes, weight
+
+
+def _limit(shape: tuple[int, ...], targets: int, table: ArithmeticTable | None) -> int:
+    *lead, n = shape
+    return int(n * (table or ArithmeticTable()).events_below(math.prod(lead), n * targets))
+
+
+def _fullest(spikes: Array) -> Array:
+    return jnp.max((spikes != 0).sum(-1, dtype=jnp.int32), initial=0)
+
+
+def _rows(spikes: Array, weight: Array, limit: int) -> Array:
+    flat = spikes.reshape(-1, spikes.shape[-1])
+    return _product(flat, weight, limit).reshape(*spikes.shape[:-1], weight.shape[1])
+
+
+def _by_events(spikes: Array, weight: Array) -> Array:
+    def add(total: Array, n: Array, size: Array) -> Array:
+        for j in range(TOGETHER):
+            total = total + size[:, j : j + 1] * weight.at[n[:, j]].get(mode="clip")
+        return total
+
+    return for_events(spikes, add, jnp.zeros((len(spikes), weight.shape[1]), weight.dtype))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _product(spikes: Array, weight: Array, limit: int) -> Array:
+    """By events up to `limit` of them in the fullest row; N are no limit, 0 is never."""
+    if limit == 0:
+        return spikes @ weight
+    if limit >= spikes.shape[1]:
+        return _by_events(spikes, weight)
+    return lax.cond(_fullest(spikes) <= limit, _by_events, jnp.matmul, spikes, weight)
+
+
+@_product.defjvp
+def _product_jvp(limit, primals, tangents):
+    (spikes, weight), (dspikes, dweight) = primals, tangents
+    return _product(spikes, weight, limit), dspikes @ weight + spikes @ dweight
