@@ -19,6 +19,7 @@ from snnjax.nn.catalogue import HodgkinHuxley as HodgkinHuxley
 from snnjax.nn.catalogue import Izhikevich as Izhikevich
 from snnjax.nn.catalogue import Ternary as Ternary
 from snnjax.nn.event_linear import EventLinear as EventLinear
+from snnjax.nn.event_linear import SparseLinear as SparseLinear
 from snnjax.nn.gain import gain_for_rate as gain_for_rate
 from snnjax.nn.population import Fixed as Fixed
 from snnjax.nn.population import Population as Population

@@ -1,4 +1,4 @@
-"""A linear layer over spikes that goes by events where that is quicker."""
+"""Linear layers over spikes: by events where that is quicker, and over sparse connections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from flax import nnx
 from jax import Array
 
-from snnjax.sparse import ArithmeticTable, spike_matmul, takes_events
+from snnjax.sparse import CSR, ArithmeticTable, FanOut, propagate, spike_matmul, takes_events
 
 
 class EventLinear(nnx.Linear):
@@ -22,6 +22,7 @@ class EventLinear(nnx.Linear):
       in_features, out_features, rngs and further arguments: as of `nnx.Linear`.
       table: of `snnjax profile --write-table`; None takes the default measurements.
 
+    >>> import jax.numpy as jnp
     >>> layer = EventLinear(8, 3, rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((5, 2, 8))).shape
     (5, 2, 3)
@@ -47,3 +48,31 @@ class EventLinear(nnx.Linear):
     def takes_events(self, x: Array) -> Array:
         """Whether the layer goes by events for this `x`: bool []."""
         return takes_events(x, self.out_features, table=self.table)
+
+
+class SparseLinear(nnx.Module):
+    """Weights on given connections alone, at the cost of the spikes.
+
+        y[m] = sum over connections e from n to m of x[n] weight[e]
+
+    Args:
+      connections: from N neurons, for instance of `snnjax.sparse.random_fan_out`; their weights
+        learn, their targets do not.
+      targets: M, neurons that are reached.
+
+    >>> import jax.numpy as jnp
+    >>> from snnjax.sparse import fan_out_of
+    >>> layer = SparseLinear(fan_out_of([0, 2], [1, 0], [0.5, 2.0], sources=3, targets=2), 2)
+    >>> layer(jnp.ones((4, 3))).shape, layer(jnp.array([1.0, 0.0, 1.0])).tolist()
+    ((4, 2), [2.0, 0.5])
+    """
+
+    def __init__(self, connections: FanOut | CSR, targets: int):
+        self.targets = targets
+        self.weight = nnx.Param(connections.weight)
+        self.places = nnx.Variable(connections._replace(weight=None))
+
+    def __call__(self, x: Array) -> Array:
+        """`x` is [..., N]; returns [..., M] in its dtype."""
+        connections = self.places.get_value()._replace(weight=self.weight[...].astype(x.dtype))
+        return propagate(x, connections, targets=self.targets)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 BITS = 32  # entries in a word
@@ -158,10 +159,7 @@ def event_list(spikes: ArrayLike, capacity: int | None = None) -> EventList:
     if capacity < 1:
         raise ValueError(f"`capacity` must be at least 1; got {capacity}.")
     index, count = _first_events(spikes.reshape(-1, n), capacity)
-    if (
-        not isinstance(spikes, jax.core.Tracer)
-        and (most := int(jnp.max(count, initial=0))) > capacity
-    ):
+    if not isinstance(spikes, Tracer) and (most := int(jnp.max(count, initial=0))) > capacity:
         raise ValueError(
             f"`capacity` is {capacity}, but a row of `spikes` {spikes.shape} has {most} events. "
             f"Raise it to {most}."

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.nn import EventLinear
-from snnjax.sparse import ArithmeticTable, ProductRule
+from snnjax.nn import LIF, EventLinear, Recurrent, SparseLinear
+from snnjax.sparse import ArithmeticTable, ProductRule, csr_of, fan_out_of
 
 TABLE = ArithmeticTable(products=(ProductRule("cpu", 0, 0, 0.5),))
 
@@ -33,3 +33,32 @@ def test_gradients_reach_parameters_and_spikes():
     grads, dx = jax.grad(lambda p, x: nnx.merge(graphdef, p)(x).sum(), argnums=(0, 1))(params, x)
     np.testing.assert_array_equal(grads["kernel"][...], [[1, 1]] * 3 + [[0, 0]] * 2)
     np.testing.assert_allclose(dx, np.tile(layer.kernel[...].sum(1), (3, 1)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [fan_out_of, csr_of])
+def test_a_recurrent_population_over_sparse_connections(make):
+    """Equal to the same population over the dense matrix; only the weights are parameters."""
+    source, target = [0, 0, 2, 3, 3, 3], [1, 3, 2, 0, 1, 2]
+    weight = np.linspace(-1, 1.5, 6).astype(np.float32)
+    matrix = np.zeros((4, 4), np.float32)
+    matrix[source, target] = weight
+    sparse = SparseLinear(make(source, target, weight, sources=4, targets=4), 4)
+    layer = Recurrent(LIF(4, tau=5.0, learn=()), sparse)
+    graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
+    assert [v.size for v in jax.tree.leaves(params)] == [sparse.weight.size]
+    x = jnp.asarray(np.random.default_rng(0).random((12, 2, 4)), jnp.float32)
+
+    @jax.jit
+    def gradient(params, x):
+        def loss(params):
+            model = nnx.merge(graphdef, params, rest)
+            return model(model.init_state((2,)), x)[1]
+
+        z, pull = jax.vjp(loss, params)
+        return z, pull(z)[0]
+
+    z, grads = gradient(params, x)
+    dense = Recurrent(LIF(4, tau=5.0, learn=()), lambda z: z @ matrix)
+    np.testing.assert_array_equal(z, dense(dense.init_state((2,)), x)[1])
+    assert z.sum() > 3
+    assert (np.asarray(jax.tree.leaves(grads)[0]) != 0).sum() >= 4
