@@ -2,6 +2,33 @@
 
 `partial(lif_step, params)` is a body for `snnjax.unroll.unroll` or `jax.lax.scan`. All models fire
 and reset in the same step, except where a docstring says otherwise; each gives its order.
+
+Which neuron of another library each equals, and when: spikes, states and the gradient of the input
+are those recorded from SpikingJelly 2.0, norse 1.0, spyx 1.0 and jaxpike 0.1. Surrogates are by
+`snnjax.surrogates.like`. "One step earlier" means that ours fires in the step before theirs, which
+looks at the current (norse) or the membrane (spyx) that the step before has left; the one current
+of norse is that of `li_step` with decay 1 - dt * tau_syn_inv. jaxpike cuts v 10 mV above its peak;
+for its gradient spike and reset see min(v, peak), the spike over 5 mV. The Euler step of norse's
+Izhikevich neuron, in which u moves by the old v, equals none.
+
+| ours | theirs | when |
+|---|---|---|
+| if_step | SpikingJelly IFNode | v_reset None: subtract, 0: zero |
+| lif_step | SpikingJelly LIFNode | decay=euler(tau), scale_input=decay_input; detach(reset) |
+| plif_step | SpikingJelly ParametricLIFNode | w=plif_weight(init_tau), as LIFNode else |
+| ilif_step | SpikingJelly ILIFNode | beta=0.25 |
+| cuba_step | SpikingJelly CUBALIFNode | decay_c=0.5, decay=0.75 |
+| klif_step | SpikingJelly KLIFNode | decay=euler(tau), scale_input=decay_input, scale_reset |
+| glif_step | SpikingJelly GatedLIFNode | constants are sigmoids of theirs, conduct of the step |
+| liaf_step | SpikingJelly LIAFNode, by steps | decay=euler(tau), act, threshold_related |
+| adaptive_qif_step | SpikingJelly IzhikevichNode | constants by name, v0=v_reset |
+| izhikevich_step | jaxpike Izhikevich | peak=v_peak + 10, spike(x + 10), start (c, b c) |
+| alif_step | jaxpike ALIF | decays exact(tau, dt) |
+| alif_step | norse LSNN, one step earlier | decays 1 - dt tau_inv, beta times decay_a, reset=zero |
+| alif_step | spyx ALIF, one step earlier | decay_a=gamma, beta=1 - gamma, reset by theta / decay |
+| unroll.psn | SpikingJelly PSN | weight, bias |
+| unroll.masked_psn | SpikingJelly MaskedPSN | window=k, strength=lambda |
+| unroll.sliding_psn | SpikingJelly SlidingPSN | weight, bias |
 """
 
 from snnjax.neurons.adex import ADEX_2005 as ADEX_2005

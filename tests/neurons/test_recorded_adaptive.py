@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from snnjax.neurons import (
+    AdaptiveQIFParams,
     CUBAParams,
     GLIFParams,
     KLIFParams,
     LIAFParams,
+    adaptive_qif_init,
+    adaptive_qif_step,
     cuba_init,
     cuba_step,
     euler,
@@ -49,6 +52,10 @@ def model(name):
     if name.startswith("klif"):
         flags = {"scale_input": False, "scale_reset": "scaled" in name}
         return KLIFParams(euler(3.0), 1.3, 1.0), klif_init, partial(klif_step, reset=reset, **flags)
+    if name.startswith("izhikevich"):
+        a, b = (0.5, 0.25) if "adapting" in name else (0.0, 0.0)
+        params = AdaptiveQIFParams(2.0, -0.1, 0.8, 1.0, 1.0, v_reset=-0.2, tau_w=3.0, a=a, b=b)
+        return params, partial(adaptive_qif_init, v0=params.v_reset), adaptive_qif_step
     return (
         LIAFParams(euler(3.0), 1.0),
         liaf_init,
@@ -63,17 +70,19 @@ def check(name, params, init, step, gains=None):
     def run(params, x):
         xs = x if gains is None else (gains, x)
         state, out = unroll(partial(step, params), init(x.shape[1:]), xs)
-        return (out * RECORDED["upstream"]).sum(), (out, state.v)
+        return (out * RECORDED["upstream"]).sum(), (out, state)
 
-    (_, (out, v)), (dparams, dx) = jax.jit(run)(params, x)
+    (_, (out, state)), (dparams, dx) = jax.jit(run)(params, x)
     np.testing.assert_allclose(out, RECORDED[f"{name}/out"], atol=1e-5)
-    np.testing.assert_allclose(v, RECORDED[f"{name}/v"], atol=1e-5)
+    np.testing.assert_allclose(state.v, RECORDED[f"{name}/v"], atol=1e-5)
+    if f"{name}/w" in RECORDED:
+        np.testing.assert_allclose(state.w, RECORDED[f"{name}/w"], atol=1e-5)
     np.testing.assert_allclose(dx, RECORDED[f"{name}/dx"], rtol=1e-4, atol=1e-5)
     return dparams
 
 
 def test_all_cases_are_there():
-    assert len(NAMES) == 9
+    assert len(NAMES) == 11
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "glif"])

@@ -3,8 +3,9 @@
 In an environment of its own:  pip install torch numpy spikingjelly==2.0.0, then
 python tests/reference/record_adaptive.py  writes adaptive.npz beside this file.
 
-Each case has outputs, the last membrane, and the gradient of sum(upstream * outputs) with respect
-to the input, and to k for KLIF; the surrogate is the arctangent with slope 2.
+Each case has outputs, the last membrane (of Izhikevich the adaptation too), and the gradient of
+sum(upstream * outputs) with respect to the input, and to k for KLIF; the surrogate is the
+arctangent with slope 2.
 """
 
 from __future__ import annotations
@@ -50,6 +51,14 @@ def main() -> None:
         logits = generator.normal(size=parameter.shape).astype(np.float32)
         parameter.data.copy_(torch.tensor(logits))
         arrays[f"glif/{name}"] = logits
+    for constants in ((), (0.5, 0.25)):
+        name = f"izhikevich{'_adapting' if constants else ''}"
+        cases[name] = neuron.IzhikevichNode(
+            v_reset=-0.2,
+            tau_w=3.0,
+            **dict(zip("ab", constants, strict=False)),
+            surrogate_function=atan,
+        )
     for name, node in cases.items():
         given = torch.tensor(x, requires_grad=True)
         if name == "glif":  # has only the multi-step mode, and images
@@ -60,6 +69,8 @@ def main() -> None:
         arrays[f"{name}/out"] = out.detach().numpy()
         arrays[f"{name}/v"] = node.v.detach().numpy().reshape(N)
         arrays[f"{name}/dx"] = given.grad.numpy()
+        if name.startswith("izhikevich"):
+            arrays[f"{name}/w"] = node.w.detach().numpy()
         if name.startswith("klif"):
             arrays[f"{name}/dk"] = node.k.grad.numpy()
     np.savez_compressed(Path(__file__).with_name("adaptive.npz"), **arrays)
