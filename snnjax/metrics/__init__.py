@@ -24,3 +24,5 @@ from snnjax.metrics.synops import SynOps as SynOps
 from snnjax.metrics.synops import energy_mj as energy_mj
 from snnjax.metrics.synops import layer_synops as layer_synops
 from snnjax.metrics.synops import synops as synops
+from snnjax.metrics.temporal import effective_macs as effective_macs
+from snnjax.metrics.temporal import temporal_sparsity as temporal_sparsity

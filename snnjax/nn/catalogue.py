@@ -26,7 +26,15 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax import neurons as n
-from snnjax.nn.population import POSITIVE, REAL, UNIT, Domain, Population, choice, nearest
+from snnjax.nn.population import (
+    POSITIVE,
+    REAL,
+    UNIT,
+    Domain,
+    Population,
+    choice,
+    nearest,
+)
 from snnjax.surrogates import Spike, atan
 
 
@@ -218,6 +226,26 @@ class RAF(Catalogued):
     constants = _constants(b=Constant(-0.2, REAL), w=Constant(1.0, REAL), threshold=_ONE)
 
 
+class RF(Catalogued):
+    """Euler resonate-and-fire neurons, never reset: see `snnjax.neurons.rf_step`.
+
+    They diverge for b above `snnjax.neurons.brf_boundary(w, dt)`; `BRF` cannot.
+    """
+
+    rest, advance, params = n.rf_init, n.rf_step, n.RFParams
+    constants = _constants(b=Constant(-1.0, REAL), w=Constant(10.0, REAL), threshold=_ONE)
+
+
+class HRF(Catalogued):
+    """Harmonic resonate-and-fire neurons: see `snnjax.neurons.hrf_step`.
+
+    The frequencies must keep dt * w below 1 while they learn.
+    """
+
+    rest, advance, params = n.hrf_init, n.hrf_step, n.HRFParams
+    constants = _constants(b0=Constant(1.0, REAL), w=Constant(10.0, REAL), threshold=_ONE)
+
+
 class BRF(Catalogued):
     """Balanced resonate-and-fire neurons: see `snnjax.neurons.brf_step`.
 
@@ -245,6 +273,45 @@ class Delta(Catalogued):
 
     rest, advance, params = n.delta_init, n.delta_step, n.DeltaParams
     constants = _constants(threshold=Constant(0.1, POSITIVE))
+
+
+class STBIF(Catalogued):
+    """Ternary neurons that settle at a quantised activation: see `snnjax.neurons.stbif_step`."""
+
+    rest, advance, params = n.stbif_init, n.stbif_step, n.STBIFParams
+    constants = _constants(scale=_ONE)
+
+
+class FewSpike(Population):
+    """Few-spike neurons, which share their tables: see `snnjax.neurons.few_spike_step`.
+
+    Args:
+      features: N. tables: K entries each; None takes `few_spike_relu(8, 4.0)`.
+      learn: which of ("threshold", "h", "d") learn. spike: see `few_spike_step`.
+    """
+
+    rest = n.few_spike_init
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        tables: n.FewSpikeParams | None = None,
+        learn: Sequence[str] = (),
+        spike: Spike = atan,
+        checkpoint: bool | int = True,
+    ):
+        super().__init__(features, learn=learn, checkpoint=checkpoint)
+        tables = n.few_spike_relu(8, 4.0) if tables is None else tables
+        for name, table in tables._asdict().items():
+            self.constant(name, table, REAL, jnp.shape(tables.threshold))
+        self.check_learned()
+        self.spike = choice(spike)
+
+    def step(self) -> Callable[..., Any]:
+        """One step with the tables of now."""
+        params = n.FewSpikeParams(*(self.value(name) for name in n.FewSpikeParams._fields))
+        return partial(n.few_spike_step, params, spike=self.spike)
 
 
 class QIF(Catalogued):

@@ -44,7 +44,7 @@ def gain_for_rate(
         raise ValueError(f"`rate` must be in (0, 1) spikes a step; got {rate}.")
     if not largest > 1:
         raise ValueError(f"`largest` must be above 1; got {largest}.")
-    state = population.init_state(current.shape[1:-1])
+    state = population.init_state(population.batch_shape(current))
 
     @jax.jit
     def rate_at(log_gain: Array) -> Array:

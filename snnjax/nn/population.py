@@ -72,8 +72,16 @@ class Population(nnx.Module):
         self.learn = tuple(learn)
         self.domains: tuple[tuple[str, Domain], ...] = ()
 
-    def constant(self, name: str, value: ArrayLike, domain: Domain = REAL) -> None:
-        """Hold a constant, a number or one a neuron; as a parameter if `learn` names it.
+    def constant(
+        self,
+        name: str,
+        value: ArrayLike,
+        domain: Domain = REAL,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """Hold a constant of `shape`, by default one a neuron; as a parameter if `learn` names it.
+
+        A number stands for all of them, and so does an array of the shape's last axes.
 
         Raises:
           ValueError: it lies outside the domain, or has another shape.
@@ -85,7 +93,8 @@ class Population(nnx.Module):
             raise ValueError(
                 f"`{name}` must lie strictly inside its bounds to be learned; got {value}."
             )
-        stored = per_neuron(name, domain.free(known) if learned else known, self.features)
+        shape = (self.features,) if shape is None else shape
+        stored = spread(name, domain.free(known) if learned else known, shape)
         self.domains += ((name, domain),)
         setattr(
             self,
@@ -102,7 +111,7 @@ class Population(nnx.Module):
                 raise ValueError(f"`learn` names {name!r}, which is no constant here; {hint}")
 
     def value(self, name: str) -> Array:
-        """A constant, [N], in its domain whether it is learned or not."""
+        """A constant, [N] in most cases, in its domain whether it is learned or not."""
         if name not in self.learn:
             return getattr(self, name)[...]
         domain = dict(self.domains)[name]
@@ -142,15 +151,20 @@ class Population(nnx.Module):
           ValueError: it does not.
         """
         current = jnp.asarray(current)
-        held = jnp.shape(jax.tree.leaves(state)[0])
-        if current.ndim < 2 or current.shape[-1] != self.features or current.shape[1:] != held:
-            layer = f"{type(self).__name__}({self.features})"
+        held, own = jnp.shape(jax.tree.leaves(state)[0]), self.shape(())
+        axes = len(own)
+        if current.ndim <= axes or current.shape[-axes:] != own or current.shape[1:] != held:
+            layer, last = f"{type(self).__name__}({self.features})", ", ".join(map(str, own))
             raise ValueError(
-                f"{layer} takes input [T, B, ..., {self.features}] and a state of one step's "
+                f"{layer} takes input [T, B, ..., {last}] and a state of one step's "
                 f"shape; got input {current.shape} and state {held}. "
-                f"Make the state with init_state(x.shape[1:-1])."
+                f"Make the state with init_state(x.shape[1:-{axes}])."
             )
         return current
+
+    def batch_shape(self, current: ArrayLike) -> tuple[int, ...]:
+        """What `init_state` takes for the input [T, *batch_shape, N]."""
+        return jnp.shape(current)[1 : jnp.ndim(current) - len(self.shape(()))]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -160,15 +174,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
 
 
-def per_neuron(name: str, value: ArrayLike, count: int) -> Array:
-    """A number or `count` numbers, as float32 [count]."""
+def spread(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """A number, or numbers for the last axes of `shape`, as float32 of that shape."""
     value = jnp.asarray(value, jnp.float32)
-    if value.shape not in ((), (count,)):
-        raise ValueError(
-            f"`{name}` must be a number or one for each of the {count} features; got shape "
-            f"{value.shape}."
-        )
-    return jnp.broadcast_to(value, (count,))
+    if value.ndim > len(shape) or value.shape != shape[len(shape) - value.ndim :]:
+        wanted = f"one for each of the {shape[0]} features" if len(shape) == 1 else f"of {shape}"
+        raise ValueError(f"`{name}` must be a number or {wanted}; got shape {value.shape}.")
+    return jnp.broadcast_to(value, shape)
 
 
 def check_count(name: str, count: int) -> int:

@@ -32,7 +32,7 @@ from snnjax.neurons import (
     plif_weight,
     subtract,
 )
-from snnjax.nn.population import POSITIVE, UNIT, Population, check_count, choice, per_neuron
+from snnjax.nn.population import POSITIVE, UNIT, Population, check_count, choice, spread
 from snnjax.surrogates import Spike, atan, multi_level
 
 Decay = Callable[[ArrayLike, ArrayLike], Array]
@@ -148,7 +148,7 @@ class PLIF(Population):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
         self.constant("threshold", threshold, POSITIVE)
         self.check_learned()
-        self.w = nnx.Param(per_neuron("tau", plif_weight(tau), 1 if shared else features))
+        self.w = nnx.Param(spread("tau", plif_weight(tau), (1 if shared else features,)))
         self.scale_input = scale_input
         self.spike, self.reset = choice(spike), choice(reset)
 
