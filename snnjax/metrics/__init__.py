@@ -14,8 +14,10 @@ from snnjax.metrics.parameters import count_parameters as count_parameters
 from snnjax.metrics.parameters import parameter_table as parameter_table
 from snnjax.metrics.rates import RATE_BAND as RATE_BAND
 from snnjax.metrics.rates import LayerRate as LayerRate
+from snnjax.metrics.rates import PopulationRate as PopulationRate
 from snnjax.metrics.rates import firing_rates as firing_rates
 from snnjax.metrics.rates import mean_firing_rate as mean_firing_rate
+from snnjax.metrics.rates import population_rate as population_rate
 from snnjax.metrics.rates import rate_alarms as rate_alarms
 from snnjax.metrics.synops import AC_PICOJOULE as AC_PICOJOULE
 from snnjax.metrics.synops import MAC_PICOJOULE as MAC_PICOJOULE

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from jax.typing import ArrayLike
+
 from snnjax.metrics.activity import Activity, as_totals
 
 RATE_BAND = (0.02, 0.55)
@@ -30,6 +33,53 @@ class LayerRate(NamedTuple):
     alarm: str
 
 
+class PopulationRate(NamedTuple):
+    """How a population of neurons fires, over all steps and samples.
+
+    Attributes:
+      name: the layer.
+      rate: non-zero outputs / outputs.
+      silent: the fraction of its neurons that never fire.
+      saturated: the fraction of its neurons whose rate is above the band.
+      alarm: "silent" or "saturated" where `rate` is outside the band; "uneven" where it is inside
+        and half of the neurons, or more, are silent or saturated; else "".
+    """
+
+    name: str
+    rate: float
+    silent: float
+    saturated: float
+    alarm: str
+
+
+def population_rate(
+    name: str, spikes: ArrayLike, *, band: tuple[float, float] = RATE_BAND
+) -> PopulationRate:
+    """The firing rate of a population, and how it is spread over its neurons.
+
+    Args:
+      name: of the layer.
+      spikes: its outputs [T, B, ..., N], concrete; binary, ternary or graded.
+      band: healthy rates, as for `firing_rates`.
+
+    Raises:
+      ValueError: `spikes` has less than three axes, or `band` is not an interval in [0, 1].
+
+    >>> row = population_rate("cells", np.array([[[1, 0, 0]], [[1, 1, 0]]]), band=(0.1, 0.8))
+    >>> row.rate, round(row.silent, 3), round(row.saturated, 3), row.alarm
+    (0.5, 0.333, 0.333, 'uneven')
+    """
+    _check_band(band)
+    fired = np.asarray(spikes) != 0
+    if fired.ndim < 3:
+        raise ValueError(f"spikes must be [T, B, ..., N]; got shape {fired.shape}.")
+    neurons = fired.mean(axis=(0, 1))
+    rate, silent = float(neurons.mean()), float((neurons == 0).mean())
+    saturated = float((neurons > band[1]).mean())
+    alarm = _alarm(rate, band) or ("uneven" if silent + saturated >= 0.5 else "")
+    return PopulationRate(name, rate, silent, saturated, alarm)
+
+
 def firing_rates(
     activity: Activity, *, levels: int = 1, band: tuple[float, float] = RATE_BAND
 ) -> tuple[LayerRate, ...]:
@@ -45,8 +95,7 @@ def firing_rates(
     """
     if levels < 1:
         raise ValueError(f"levels must be at least 1; got {levels}.")
-    if not 0 <= band[0] < band[1] <= 1:
-        raise ValueError(f"band must be 0 <= low < high <= 1; got {band}.")
+    _check_band(band)
     rows = []
     for layer in as_totals(activity).layers:
         if not layer.spiking:
@@ -63,7 +112,7 @@ def mean_firing_rate(rates: Sequence[LayerRate]) -> float:
     return sum(row.rate for row in rates) / max(len(rates), 1)
 
 
-def rate_alarms(rates: Sequence[LayerRate]) -> tuple[str, ...]:
+def rate_alarms(rates: Sequence[LayerRate | PopulationRate]) -> tuple[str, ...]:
     """One sentence for each layer in alarm: what it does, and what usually helps.
 
     >>> rate_alarms([LayerRate("stem.2", 0.0, 0.0, 0.0, 512, "silent")])[0][:44]
@@ -81,7 +130,12 @@ _FIX = {
         "Raise the threshold or the number of levels D, lower the bias of the norm before the "
         "neuron, or add a firing-rate penalty or weight decay."
     ),
+    "uneven": (
+        "Put a norm before the neurons, let each have a threshold that learns, or add "
+        "snnjax.losses.rate_band, which judges every neuron by its own rate."
+    ),
 }
+_GAIN = " Or multiply the weights before it by what snnjax.nn.gain_for_rate finds."
 
 
 def _alarm(rate: float, band: tuple[float, float]) -> str:
@@ -90,6 +144,19 @@ def _alarm(rate: float, band: tuple[float, float]) -> str:
     return "saturated" if rate > band[1] else ""
 
 
-def _sentence(row: LayerRate) -> str:
-    share = f"{100 * row.rate:.1f} % of its input is non-zero"
-    return f"layer '{row.name}' is {row.alarm}: {share}. {_FIX[row.alarm]}"
+def _check_band(band: tuple[float, float]) -> None:
+    if not 0 <= band[0] < band[1] <= 1:
+        raise ValueError(f"band must be 0 <= low < high <= 1; got {band}.")
+
+
+def _sentence(row: LayerRate | PopulationRate) -> str:
+    fix = _FIX[row.alarm]
+    if isinstance(row, LayerRate):
+        share = f"{100 * row.rate:.1f} % of its input is non-zero"
+    else:
+        share = (
+            f"{100 * row.rate:.1f} % of its outputs are non-zero, {100 * row.silent:.0f} % of its "
+            f"neurons never fire, {100 * row.saturated:.0f} % fire too often"
+        )
+        fix += "" if row.alarm == "uneven" else _GAIN
+    return f"layer '{row.name}' is {row.alarm}: {share}. {fix}"

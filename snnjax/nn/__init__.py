@@ -28,6 +28,7 @@ from snnjax.nn.dhlif import BranchLinear as BranchLinear
 from snnjax.nn.event_linear import EventLinear as EventLinear
 from snnjax.nn.event_linear import SparseLinear as SparseLinear
 from snnjax.nn.gain import gain_for_rate as gain_for_rate
+from snnjax.nn.health import spike_report as spike_report
 from snnjax.nn.population import Fixed as Fixed
 from snnjax.nn.population import Population as Population
 from snnjax.nn.probe import probe as probe

@@ -209,6 +209,7 @@ class LIAF(Catalogued):
     """LIF neurons with analog output: see `snnjax.neurons.liaf_step`."""
 
     rest, advance, params = n.liaf_init, n.liaf_step, n.LIAFParams
+    spiking = False
     constants = _constants(decay=Constant(0.5, UNIT), threshold=_ONE)
 
 

@@ -40,7 +40,7 @@ class DeltaActivation(Population):
     ((5, 2, 3), 1.0, 2.0)
     """
 
-    rest = n.delta_activation_init
+    rest, spiking = n.delta_activation_init, False
 
     def __init__(
         self,

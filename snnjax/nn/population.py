@@ -65,6 +65,9 @@ class Population(nnx.Module):
     rest: ClassVar[Callable[..., Any]]
     """`rest(shape, dtype)`: the resting state of one step's shape."""
 
+    spiking: ClassVar[bool] = True
+    """Whether the outputs are events, most of them 0; else they are membranes or activations."""
+
     def __init__(self, features: int, *, learn: Sequence[str], checkpoint: bool | int):
         if isinstance(learn, (str, bool)):
             raise TypeError(f'`learn` must be a tuple of names, such as ("tau",); got {learn!r}.')

@@ -170,7 +170,7 @@ class LI(Population):
       scale_input: see `snnjax.neurons.li_step`. checkpoint: see `snnjax.unroll.unroll`.
     """
 
-    rest = li_init
+    rest, spiking = li_init, False
 
     def __init__(
         self,

@@ -99,9 +99,13 @@ def test_everything_that_can_learn_gets_a_gradient_and_nothing_else(layer):
 def test_a_layer_is_its_step(layer):
     made = make(layer)
     x = drive(made)
-    state, out = made(made.init_state((B,)), x)
+    fields = type(made.init_state((B,)))._fields
+    state, (out, records) = made(made.init_state((B,)), x, record=fields)
     want_state, want = unroll(made.step(), type(made).rest(made.shape((B,))), x)
     jax.tree.map(np.testing.assert_array_equal, (state, out), (want_state, want))
+    for field in fields:
+        assert len(records[field]) == len(x)
+        np.testing.assert_array_equal(records[field][-1], getattr(state, field))
 
 
 def test_constants_and_options_reach_the_step():

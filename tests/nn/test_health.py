@@ -1,0 +1,96 @@
+"""The report on how layers fire: found without being named, counted right, and nothing changed."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from snnjax.metrics import population_rate, rate_alarms
+from snnjax.nn import LI, LIF, Recurrent, probe, spike_report
+
+T, B, N = 10, 4, 5
+
+
+class Net(nnx.Module):
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.zero_first = nnx.Linear(N, N, rngs=rngs)
+        self.cells = nnx.List([LIF(N, tau=3.0), LIF(N, tau=3.0, threshold=50.0)])
+        self.back = Recurrent(LIF(N, tau=3.0, threshold=0.01), nnx.Linear(N, N, rngs=rngs))
+        self.again, self.unused = LIF(N, tau=3.0), LIF(N)
+        self.readout = LI(N)
+
+    def __call__(self, x):
+        def run(layer, x):
+            return layer(layer.init_state((B,)), x)[1]
+
+        z = run(self.back, 5.0 + jnp.abs(self.zero_first(x)))
+        z = run(self.again, 2 * run(self.again, x))
+        for layer in self.cells:
+            z = run(layer, 0.7 * z + x)
+        return run(self.readout, z)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return Net()
+
+
+def test_rows_are_the_means_of_what_the_layers_return(net):
+    x = jax.random.normal(jax.random.key(0), (T, B, N))
+    before = jax.tree.leaves(nnx.state(net))
+    rows = spike_report(net, x)
+    assert [row.name for row in rows] == ["back", "again", "cells.0", "cells.1"]
+    _, seen = probe(net, [row.name for row in rows])(x)
+    for row in rows:
+        calls = seen[row.name] if isinstance(seen[row.name], list) else [seen[row.name]]
+        z = np.concatenate([out for _, out in calls])
+        assert len(calls) == (2 if row.name == "again" else 1)
+        np.testing.assert_allclose(row.rate, z.mean(), rtol=1e-6)
+        assert row.silent == (~z.any((0, 1))).mean()
+        assert row.saturated == (z.mean((0, 1)) > 0.55).mean()
+    assert [row.alarm for row in rows] == ["saturated", "", "", "silent"]
+    high, low = rate_alarms(rows)
+    assert high.startswith("layer 'back' is saturated: 100.0 % of its outputs are non-zero, 0 % of")
+    assert low.startswith("layer 'cells.1' is silent: 0.0 % of its outputs")
+    assert "Lower the threshold" in low
+    assert "snnjax.nn.gain_for_rate" in low
+    for old, new in zip(before, jax.tree.leaves(nnx.state(net)), strict=True):
+        np.testing.assert_array_equal(old, new)
+    (row,) = spike_report(net, x, paths=["cells.1"])
+    assert row == rows[-1]
+    layer = net.cells[1]
+    (alone,) = spike_report(layer, layer.init_state((B,)), x)
+    assert (alone.name, alone.alarm) == ("LIF", "silent")
+
+
+def test_uneven_layers_and_the_edges_of_the_band():
+    z = np.zeros((10, 2, 4))
+    z[:5, :, 0] = 1  # one neuron of four at a rate of 1/2, the others never
+    row = population_rate("x", z, band=(0.1, 0.5))
+    assert (row.rate, row.silent, row.saturated, row.alarm) == (0.125, 0.75, 0.0, "uneven")
+    (sentence,) = rate_alarms([row])
+    assert "75 % of its neurons never fire" in sentence
+    assert "rate_band" in sentence
+    assert "gain_for_rate" not in sentence
+    assert population_rate("x", -z, band=(0.125, 0.5))._replace(name="") == row._replace(name="")
+    assert population_rate("x", z, band=(0.2, 0.4)).alarm == "silent"
+    assert population_rate("x", z, band=(0.2, 0.4)).saturated == 0.25
+
+
+def test_bad_input(net):
+    class Bare(nnx.Module):
+        def __call__(self, x):
+            return x
+
+    with pytest.raises(ValueError, match="Bare holds no spiking layer"):
+        spike_report(Bare(), jnp.ones((T, B, N)))
+    with pytest.raises(ValueError, match="'cell' names no layer"):
+        spike_report(net, jnp.ones((T, B, N)), paths=["cell"])
+    with pytest.raises(ValueError, match="band must be 0 <= low < high <= 1"):
+        population_rate("x", np.zeros((2, 2, 2)), band=(0.5, 0.1))
+    with pytest.raises(ValueError, match=r"spikes must be \[T, B, ..., N\]"):
+        population_rate("x", np.zeros((2, 2)))
