@@ -3,9 +3,13 @@
 `unroll` is the one to use on a CPU. Where long sequences meet an accelerator, the parallel forms
 compute all steps at once: `linear_recurrence`, neurons without a reset, neurons with one by
 fixed-point iteration or in closed form, and the family of parallel spiking neurons. Where memory
-must not grow with time, `online_gradient` and `unroll_truncated` cut the way back.
+must not grow with time, `online_gradient` and `unroll_truncated` cut the way back; where it must
+fit a budget, `checkpoint_for` says what to recompute.
 """
 
+from snnjax.unroll.budget import checkpoint_for as checkpoint_for
+from snnjax.unroll.budget import scratch_bytes as scratch_bytes
+from snnjax.unroll.budget import segment_lengths as segment_lengths
 from snnjax.unroll.closed_form import if_closed_form as if_closed_form
 from snnjax.unroll.fixed_point import Convergence as Convergence
 from snnjax.unroll.fixed_point import lif_fixed_point as lif_fixed_point
