@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import _concrete, as_current, as_param
+from snnjax.neurons.membrane import as_current, as_param, concrete
 from snnjax.neurons.reset import Reset, zero
 from snnjax.surrogates import atan
 
@@ -50,7 +50,7 @@ def alpha_gain(decay_exc: ArrayLike, decay_inh: ArrayLike) -> Array:
     >>> round(float(alpha_gain(0.9, 0.81)), 4)
     2.0
     """
-    exc, inh = _concrete(decay_exc), _concrete(decay_inh)
+    exc, inh = concrete(decay_exc), concrete(decay_inh)
     if exc is not None and inh is not None and not np.all((inh > 0) & (inh < exc) & (exc < 1)):
         raise ValueError(
             "the decays of an alpha neuron must satisfy 0 < decay_inh < decay_exc < 1; got "

@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.euler_resonate import euler_turn
-from snnjax.neurons.membrane import _concrete, as_current, as_param
+from snnjax.neurons.membrane import as_current, as_param, concrete
 from snnjax.surrogates import atan, check_floating
 
 
@@ -33,7 +33,7 @@ class BRFState(NamedTuple):
 
 def check_frequency(w: ArrayLike, dt: ArrayLike) -> None:
     """Raise a ValueError unless dt * abs(w) < 1, where both are concrete."""
-    known, step = _concrete(w), _concrete(dt)
+    known, step = concrete(w), concrete(dt)
     if known is not None and step is not None and not np.all(step * np.abs(known) < 1):
         raise ValueError(
             f"`w` must have dt * abs(w) < 1, beyond which no damping keeps the Euler rotation "

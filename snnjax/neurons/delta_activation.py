@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import _concrete, as_current, as_param
+from snnjax.neurons.membrane import as_current, as_param, concrete
 from snnjax.surrogates import atan
 
 
@@ -228,7 +228,7 @@ def delta_product_init(
         a, b = (jax.random.normal(key, shape, dtype) for key in jax.random.split(jax.random.key(0)))
         together, apart = linear(a + b), linear(a) + linear(b)
     state = DeltaProductState(jnp.zeros(shape, dtype), jnp.zeros_like(together))
-    known, wanted = _concrete(together - apart), _concrete(apart)
+    known, wanted = concrete(together - apart), concrete(apart)
     if known is None or wanted is None:
         return state
     if np.abs(known).max() > 1e-2 * np.abs(wanted).max():

@@ -48,7 +48,7 @@ def as_param(value: ArrayLike, v: Array) -> Array:
     return jnp.asarray(value, v.dtype)
 
 
-def _concrete(x: ArrayLike) -> np.ndarray | None:
+def concrete(x: ArrayLike) -> np.ndarray | None:
     """The values of `x` on the host, or None while it is being traced."""
     try:
         return np.asarray(x)
@@ -57,7 +57,7 @@ def _concrete(x: ArrayLike) -> np.ndarray | None:
 
 
 def _positive(name: str, value: ArrayLike) -> Array:
-    known = _concrete(value)
+    known = concrete(value)
     if known is not None and not np.all(np.isfinite(known) & (known > 0)):
         raise ValueError(f"`{name}` must be finite and above 0; got {value}.")
     value = jnp.asarray(value)
@@ -95,7 +95,7 @@ def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
     >>> float(euler(2.0))
     0.5
     """
-    known_tau, known_dt = _concrete(tau), _concrete(dt)
+    known_tau, known_dt = concrete(tau), concrete(dt)
     tau, dt = _positive("tau", tau), _positive("dt", dt)
     if known_tau is not None and known_dt is not None and np.any(known_dt > known_tau):
         raise ValueError(

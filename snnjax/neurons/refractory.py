@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import _concrete, as_param
+from snnjax.neurons.membrane import as_param, concrete
 
 
 class RefractoryState(NamedTuple):
@@ -78,7 +78,7 @@ def refractory_step(
     >>> unroll(step, refractory_init(lif_init, ()), jnp.full(7, 1.5))[1].tolist()
     [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
     """
-    known = _concrete(period)
+    known = concrete(period)
     if known is not None and not np.all((known >= 0) & (known == np.floor(known))):
         raise ValueError(f"`period` must be a whole number of steps, 0 or more; got {known}.")
     resting = state.wait > 0
