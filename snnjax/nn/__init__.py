@@ -22,6 +22,9 @@ from snnjax.nn.catalogue import FewSpike as FewSpike
 from snnjax.nn.catalogue import HodgkinHuxley as HodgkinHuxley
 from snnjax.nn.catalogue import Izhikevich as Izhikevich
 from snnjax.nn.catalogue import Ternary as Ternary
+from snnjax.nn.convolution import Conv as Conv
+from snnjax.nn.convolution import conv as conv
+from snnjax.nn.convolution import max_pool as max_pool
 from snnjax.nn.delta_activation import DeltaActivation as DeltaActivation
 from snnjax.nn.dhlif import DHLIF as DHLIF
 from snnjax.nn.dhlif import BranchLinear as BranchLinear
