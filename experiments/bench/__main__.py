@@ -10,16 +10,23 @@ import sys
 
 import tyro
 
-from experiments.bench.options import SHARED, Options, Row
+from experiments.bench.options import JAX_LIBRARIES, SHARED, Options, Row
 from experiments.bench.peer import Peer, PeerError
 from experiments.bench.results import summary, write_results
 from snnjax.cli.cores import use_cores
+from snnjax.cli.memory import ENVIRONMENT, keep_memory
 
 _NO_SNN = """\
 the PyTorch libraries are left out: there is no --snn-python. To measure them in the same rounds:
   python3.11 -m venv /tmp/snn-venv
   /tmp/snn-venv/bin/pip install torch spikingjelly==2.0.0 snntorch norse
   make bench ARGS="--snn-python /tmp/snn-venv/bin/python\""""
+
+_NO_JAX_SNN = """\
+the other JAX libraries are left out: there is no --jax-snn-python. To measure them too:
+  python3.11 -m venv /tmp/jax-snn-venv
+  /tmp/jax-snn-venv/bin/pip install spyx jaxpike
+  make bench ARGS="--jax-snn-python /tmp/jax-snn-venv/bin/python\""""
 
 _NO_SPCONV = """\
 spconv is left out: there is no --spconv-python. To measure it in the same rounds:
@@ -50,6 +57,8 @@ def _apart(row: str, arguments: list[str]) -> int:
 
 def measure_row(options: Options, row: Row) -> None:
     """Measure one row; its file appears when it is whole."""
+    if options.keep_memory:
+        keep_memory()
     if row in SHARED:
         use_cores(options.batch_size)
     module = importlib.import_module(f"experiments.bench.{row.replace('-', '_')}")
@@ -65,25 +74,29 @@ def measure_row(options: Options, row: Row) -> None:
 def _peers(options: Options, row: Row, stack: contextlib.ExitStack) -> tuple[list[Peer], ...]:
     """The peers of a row, ready, as the one argument that it takes; nothing where it has none."""
     if row.startswith("sparse-conv"):
-        python, engines, threads = options.spconv_python, ("spconv",), options.peer_threads
-        missing = _NO_SPCONV
-    elif row.startswith("lif-"):
-        python, engines, threads = options.snn_python, options.snn_peers, (os.cpu_count() or 1,)
-        missing = _NO_SNN
+        wanted = [("spconv", count) for count in options.peer_threads]
+        pythons, environment = {"spconv": options.spconv_python}, {}
+        advice = {"spconv": _NO_SPCONV}
+    elif row in ("lif-layer", "lif-net", "conv-net"):
+        engines = [e for e in options.snn_peers if row != "conv-net" or e not in JAX_LIBRARIES]
+        wanted = [(engine, os.cpu_count() or 1) for engine in engines]
+        on_jax = dict.fromkeys(JAX_LIBRARIES, options.jax_snn_python)
+        pythons = {**dict.fromkeys(engines, options.snn_python), **on_jax}
+        environment = ENVIRONMENT if options.keep_memory else {}
+        advice = {e: _NO_JAX_SNN if e in JAX_LIBRARIES else _NO_SNN for e in engines}
     else:
         return ()
-    if python is None:
-        print(missing, file=sys.stderr)
-        return ([],)
-    pairs = [(engine, count) for engine in engines for count in threads]
-    return (
-        [
-            stack.enter_context(
-                Peer(python, engine=f"experiments.bench.{engine}_engine", threads=count)
-            )
-            for engine, count in pairs
-        ],
-    )
+    missing = dict.fromkeys(advice[engine] for engine, _ in wanted if pythons[engine] is None)
+    for text in missing:
+        print(text, file=sys.stderr)
+    peers = []
+    for engine, count in wanted:
+        python = pythons[engine]
+        if python is not None:
+            module = f"experiments.bench.{engine}_engine"
+            peer = Peer(python, engine=module, threads=count, environment=environment)
+            peers.append(stack.enter_context(peer))
+    return (peers,)
 
 
 def _description() -> str:

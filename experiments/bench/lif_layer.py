@@ -9,12 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 
 from experiments.bench.measure import Case, compile_program, measure, our_case
 from experiments.bench.options import Options
 from experiments.bench.peer import Peer
-from snnjax.neurons import LIFParams, LIFState, lif_init, lif_step
+from snnjax.neurons import LIFParams, lif_init, lif_step
 from snnjax.surrogates import atan
+from snnjax.train.mesh import AXIS, data_mesh
 from snnjax.unroll import unroll
 
 ROW = "lif-layer"
@@ -30,7 +32,7 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     x = rng.normal(0.05, 0.3, (steps, B, N)).astype(np.float32)
     upstream = rng.normal(size=x.shape).astype(np.float32)
     shapes = {"T": steps, "B": B, "N": N}
-    program = compile_program(partial(_gradient, partial(_ours, checkpoint=True)), x, upstream)
+    program = compile_program(partial(gradient, partial(ours, checkpoint=True)), x, upstream)
     spikes = np.asarray(program.run()[0])
     cases = []
     for peer in peers:
@@ -39,12 +41,20 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     against = cases[0].name if cases else None
     rate = round(float(spikes.mean()), 4)
     cases.append(our_case(WHAT, program, shapes, ratio_to=against, rate=rate))
-    for name, function in {
-        "snnjax (stored)": partial(_ours, checkpoint=False),
-        "snnjax (segments)": partial(_ours, checkpoint=round(steps**0.5)),
-        "jax, written by hand": _by_hand,
-    }.items():
-        other = compile_program(partial(_gradient, function), x, upstream)
+    stored = partial(gradient, partial(ours, checkpoint=False))
+    by_hand = partial(gradient, _by_hand)
+    others = {
+        "snnjax (stored)": stored,
+        "snnjax (segments)": partial(gradient, partial(ours, checkpoint=round(steps**0.5))),
+        "jax, written by hand": by_hand,
+    }
+    devices = max(n for n in range(1, jax.local_device_count() + 1) if B % n == 0)
+    if devices > 1:
+        others[f"snnjax (stored, {devices} devices)"] = _sharded(stored, devices)
+        others[f"jax, written by hand ({devices} devices)"] = _sharded(by_hand, devices)
+    for name, function in others.items():
+        here = _spread(devices, x, upstream) if name.endswith("devices)") else (x, upstream)
+        other = compile_program(function, *here)
         equal = same(other.run()[0], spikes)
         cases.append(
             our_case(WHAT, other, shapes, library=name, ratio_to=against, same_spikes=equal)
@@ -63,12 +73,28 @@ def same(a: Any, b: Any) -> float:
     return round(float(np.mean(np.asarray(a) == np.asarray(b))), 6)
 
 
-def _gradient(layer: Any, x: jax.Array, upstream: jax.Array) -> tuple[jax.Array, jax.Array]:
+def gradient(layer: Any, x: jax.Array, upstream: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Spikes [T, ...], and the gradient by the currents."""
     spikes, pull = jax.vjp(layer, x)
     return spikes, pull(upstream)[0]
 
 
-def _ours(x: jax.Array, *, checkpoint: bool | int) -> jax.Array:
+def _spread(devices: int, *arrays: np.ndarray) -> list[jax.Array]:
+    """Arrays [T, B, N] cut along the batch."""
+    place = jax.NamedSharding(data_mesh(devices), P(None, AXIS))
+    return [jax.device_put(array, place) for array in arrays]
+
+
+def _sharded(function: Any, devices: int) -> Any:
+    """The work of each device on its own share of the batch."""
+    cut = P(None, AXIS)
+    return jax.shard_map(
+        function, mesh=data_mesh(devices), in_specs=(cut, cut), out_specs=(cut, cut)
+    )
+
+
+def ours(x: jax.Array, *, checkpoint: bool | int) -> jax.Array:
+    """Spikes of the layer."""
     step = partial(lif_step, LIFParams(DECAY, 1.0))
     return unroll(step, lif_init(x.shape[1:]), x, checkpoint=checkpoint)[1]
 
@@ -81,4 +107,4 @@ def _by_hand(x: jax.Array) -> jax.Array:
         z = atan(v - 1.0)
         return v - z, z
 
-    return jax.lax.scan(step, LIFState(jnp.zeros(x.shape[1:])).v, x)[1]
+    return jax.lax.scan(step, jnp.zeros_like(x[0]), x)[1]

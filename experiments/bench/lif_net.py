@@ -11,18 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
-from experiments.bench.measure import Case, clocked, measure, our_version, temp_bytes
+from experiments.bench.measure import Case, compile_program, measure, our_case
 from experiments.bench.options import Options
-from experiments.bench.peer import Peer
+from experiments.bench.peer import Peer, training_peer
+from experiments.bench.training import training_case
 from snnjax.neurons import LIFParams, lif_init, lif_step
-from snnjax.train.mesh import AXIS, data_mesh, replicate
 from snnjax.unroll import unroll
 
 ROW = "lif-net"
-WHAT = "training step"
 DECAY = 0.9
 WIDTHS = 700, 256, 256, 20
 T, B = 100, 64
@@ -38,67 +35,31 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
         (rng.normal(size=(a, b)) * 3 / np.sqrt(a)).astype(np.float32) for a, b in pairwise(WIDTHS)
     ]
     shapes = {"T": steps, "B": B, "widths": list(WIDTHS)}
-    first, cases = _loss(weights, jnp.asarray(x), jnp.asarray(label)), []
-    for peer in peers:
-        named = {f"w{i}": weight for i, weight in enumerate(weights)}
-        peer.load({"kind": "net", "decay": DECAY}, x=x, label=label, **named)
-        cases.append(_peer_case(peer, float(first), shapes))
+    named = {f"w{i}": weight for i, weight in enumerate(weights)}
+    cases = [
+        training_peer(peer, {"kind": "net", "decay": DECAY}, shapes, x=x, label=label, **named)
+        for peer in peers
+    ]
     against = cases[0].name if cases else None
-    counts = sorted({1, jax.local_device_count()})
-    cases += [_our_case(count, weights, x, label, shapes, against) for count in counts]
+    for devices in sorted({1, jax.local_device_count()}):
+        problem = jax.tree.map(jnp.asarray, weights), (), x, label
+        cases.append(
+            training_case(
+                _loss, optax.adam(1e-3), problem, shapes, devices=devices, ratio_to=against
+            )
+        )
     cases.append(_floor(weights, x, shapes, against))
     yield from measure(ROW, cases, options.repeats)
 
 
-def _peer_case(peer: Peer, loss: float, shapes: dict[str, Any]) -> Case:
-    found = float(peer.result(WHAT)[0])
-    facts = {"threads": peer.threads, "first_loss": round(found, 6), "our_loss": round(loss, 6)}
-    return Case(peer.label, peer.version, WHAT, lambda: peer.time(WHAT), shapes, facts)
-
-
-def _loss(weights: Any, x: jax.Array, label: jax.Array) -> jax.Array:
+def _loss(weights: Any, rest: Any, x: jax.Array, label: jax.Array) -> tuple[jax.Array, Any]:
     """Cross-entropy of the mean output, each layer a matmul over all of time, then its neurons."""
     h = x
     for weight in weights:
         h = h @ weight
         step = partial(lif_step, LIFParams(DECAY, 1.0))
         _, h = unroll(step, lif_init(h.shape[1:]), h)
-    return optax.softmax_cross_entropy_with_integer_labels(h.mean(0), label).mean()
-
-
-def _our_case(
-    devices: int, weights: Any, x: Any, label: Any, shapes: dict[str, Any], against: str | None
-) -> Case:
-    mesh: Mesh = data_mesh(devices)
-    optimiser = optax.adam(1e-3)
-
-    def update(weights: Any, moments: Any, x: jax.Array, label: jax.Array) -> Any:
-        loss, gradient = jax.value_and_grad(_loss)(weights, x, label)
-        loss, gradient = jax.lax.pmean((loss, gradient), AXIS)
-        updates, moments = optimiser.update(gradient, moments)
-        return optax.apply_updates(weights, updates), moments, loss
-
-    sharded = jax.shard_map(
-        update,
-        mesh=mesh,
-        in_specs=(P(), P(), P(None, AXIS), P(AXIS)),
-        out_specs=P(),
-        check_vma=False,
-    )
-    put = lambda a, spec: jax.device_put(a, jax.NamedSharding(mesh, spec))  # noqa: E731
-    x, label = put(x, P(None, AXIS)), put(label, P(AXIS))
-    weights = replicate(jax.tree.map(jnp.asarray, weights), mesh)
-    state = [weights, replicate(optimiser.init(weights), mesh)]
-    lowered = jax.jit(sharded, donate_argnums=(0, 1)).lower(*state, x, label)
-    compiled = lowered.compile()
-
-    def once() -> None:
-        *state[:], loss = compiled(*state, x, label)
-        jax.block_until_ready(loss)
-
-    facts = {"devices": devices, "temp_bytes": temp_bytes(compiled)}
-    library = "snnjax" if devices == 1 else f"snnjax ({devices} devices)"
-    return Case(library, our_version(), WHAT, clocked(once), shapes, facts, against)
+    return optax.softmax_cross_entropy_with_integer_labels(h.mean(0), label).mean(), rest
 
 
 def _floor(weights: Any, x: Any, shapes: dict[str, Any], against: str | None) -> Case:
@@ -116,6 +77,5 @@ def _floor(weights: Any, x: Any, shapes: dict[str, Any], against: str | None) ->
             out = out @ weight.T if h is not flat else out
         return gradients
 
-    compiled = jax.jit(products).lower(weights, x).compile()
-    once = clocked(lambda: jax.block_until_ready(compiled(weights, x)))
-    return Case("jax", our_version(), "the matrix products alone", once, shapes, {}, against)
+    program = compile_program(products, weights, x)
+    return our_case("the matrix products alone", program, shapes, library="jax", ratio_to=against)

@@ -1,4 +1,4 @@
-"""norse, for the worker: its LIF box over time, which has no synaptic current."""
+"""norse, for the worker: its LIF box, which has no synaptic current, in a loop over time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ class Engine(TorchEngine):
     library = "norse"
 
     def neurons(self, decay: float) -> Any:
-        """LIFBoxCell lifted over time."""
+        """LIFBoxCell, its state passed on by hand."""
         import norse.torch as norse  # pyright: ignore[reportMissingImports]
 
         parameters = norse.LIFBoxParameters(tau_mem_inv=self.torch.tensor(1e3 * (1 - decay)))
-        cell = norse.Lift(norse.LIFBoxCell(parameters, dt=1e-3))
-        return lambda x: cell(x)[0]
+        cell = norse.LIFBoxCell(parameters, dt=1e-3)
+
+        def run(x: Any) -> Any:
+            state, out = None, []
+            for current in x:
+                spikes, state = cell(current, state)
+                out.append(spikes)
+            return self.torch.stack(out)
+
+        return run

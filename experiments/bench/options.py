@@ -9,7 +9,9 @@ from typing import Literal, get_args
 Row = Literal[
     "lif-layer",
     "lif-net",
+    "conv-net",
     "long-time",
+    "cost",
     "sparse-conv",
     "sparse-conv-batch",
     "extents",
@@ -18,7 +20,10 @@ Row = Literal[
     "events",
 ]
 ROWS: tuple[Row, ...] = get_args(Row)
-SHARED: tuple[Row, ...] = ("lif-net", "sparse-conv-batch", "train-step")
+Library = Literal["spikingjelly", "snntorch", "norse", "spyx", "jaxpike"]
+LIBRARIES: tuple[Library, ...] = get_args(Library)
+JAX_LIBRARIES: tuple[Library, ...] = ("spyx", "jaxpike")
+SHARED: tuple[Row, ...] = ("lif-layer", "lif-net", "conv-net", "sparse-conv-batch", "train-step")
 """Rows whose work the cores share as devices; each row has a process of its own."""
 
 
@@ -27,24 +32,29 @@ class Options:
     """Measure our layers beside their peers; one JSON line for each measurement."""
 
     rows: tuple[Row, ...] = ROWS
-    """Which rows to measure: lif-layer (neurons alone, forward and backward, beside the PyTorch
-    libraries), lif-net (a training step of three layers), long-time (memory of backpropagation by
-    length), sparse-conv (submanifold convolution of one cloud, its map and its
+    """Which rows to measure: lif-layer (neurons alone, forward and backward, beside other
+    libraries), lif-net (a training step of three layers), conv-net (of a convolutional net),
+    long-time (memory of backpropagation by length), cost (neurons alone by length and number),
+    sparse-conv (submanifold convolution of one cloud, its map and its
     gradient beside spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
     same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dense (dense
     convolution beside ours by occupancy), events (products with spikes by density)."""
     repeats: int = 15
     """Rounds; in each, everything of a group is timed once, in turn."""
     snn_python: Path | None = None
-    """Interpreter that has torch and the libraries of --snn-peers; without one there are none."""
-    snn_peers: tuple[Literal["spikingjelly", "snntorch", "norse"], ...] = (
-        "spikingjelly",
-        "snntorch",
-        "norse",
-    )
-    """Libraries that lif-layer and lif-net are measured beside."""
+    """Interpreter that has torch and those of --snn-peers that use it; without one they are left
+    out."""
+    jax_snn_python: Path | None = None
+    """Interpreter that has jax and those of --snn-peers that use it; without one they are left
+    out."""
+    snn_peers: tuple[Library, ...] = LIBRARIES
+    """Libraries that lif-layer, lif-net and conv-net are measured beside; conv-net leaves out those
+    on JAX."""
+    keep_memory: bool = True
+    """Keep freed memory in the process, as `snnjax train` does, and in those of --snn-peers."""
     steps: int | None = None
-    """Time steps of lif-layer, lif-net and long-time instead of their own."""
+    """Time steps of lif-layer, lif-net, conv-net and long-time instead of their own; the most that
+    cost has."""
     spconv_python: Path | None = None
     """Interpreter that has spconv 2 and torch; without one the peer is left out."""
     peer_threads: tuple[int, ...] = (1, 2)
@@ -84,7 +94,7 @@ class Options:
         for name in ("channels", "peer_threads"):
             if min(getattr(self, name)) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be positive.")
-        for name in ("spconv_python", "snn_python"):
+        for name in ("spconv_python", "snn_python", "jax_snn_python"):
             path = getattr(self, name)
             if path is not None and not path.is_file():
                 raise ValueError(

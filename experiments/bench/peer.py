@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.bench.measure import Case
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -115,3 +117,13 @@ class Peer:
         if "error" in reply:
             raise PeerError(f"the peer's worker cannot {request['op']}: {reply['error']}")
         return reply
+
+
+def training_peer(
+    peer: Peer, options: Mapping[str, Any], shapes: Mapping[str, Any], **arrays: np.ndarray
+) -> Case:
+    """The peer's training step, with its loss before the first update."""
+    what = "training step"
+    peer.load(options, **arrays)
+    facts = {"threads": peer.threads, "first_loss": round(float(peer.result(what)[0]), 6)}
+    return Case(peer.label, peer.version, what, lambda: peer.time(what), shapes, facts)

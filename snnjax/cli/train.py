@@ -11,6 +11,7 @@ import tyro
 
 from snnjax.cli.cores import use_cores
 from snnjax.cli.experiments import experiment_names, load_experiment, split_reference
+from snnjax.cli.memory import keep_memory
 from snnjax.cli.options import Common, parse
 from snnjax.cli.output import quiet_stdout, summary_line
 from snnjax.train import Experiment, train
@@ -66,6 +67,7 @@ def run(arguments: list[str]) -> None:
         options.experiment, source=options.source, skip_bad=options.skip_bad
     )
     use_cores(experiment.data.batch_size, experiment.devices)
+    keep_memory()
     with quiet_stdout():
         summary = train(
             experiment,

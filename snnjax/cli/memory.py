@@ -1,0 +1,36 @@
+"""Memory that stays with the process between steps."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+# From malloc.h of glibc; the environment sets the same ones, by the names below.
+_MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
+_PAD = 2**26
+
+ENVIRONMENT = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "MALLOC_TOP_PAD_": str(_PAD),
+}
+"""What does the same for a process that is to be started."""
+
+
+def keep_memory() -> bool:
+    """Have the C library keep freed memory for the next step rather than return it to the system.
+
+    On a CPU each step makes its arrays anew. Large ones come from the system, which hands out
+    zeroed pages one by one as they are first touched: for a layer of LIF neurons over 1000 steps
+    that is two thirds of the time. The process then stays as large as it has been at its largest.
+
+    Returns:
+      Whether it was done: with glibc, and where the environment sets none of `ENVIRONMENT`.
+    """
+    if any(name in os.environ for name in ENVIRONMENT):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is None:
+        return False
+    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, _PAD))
+    return all(mallopt(name, value) == 1 for name, value in settings)
