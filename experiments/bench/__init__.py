@@ -9,9 +9,18 @@ min_ms, max_ms, shapes, device; where they apply also compile_s, temp_bytes, cor
 the median over the rounds of this time divided by that of `ratio_to` in the same round.
 Absolute times hold for one quiet machine; ratios survive some noise, since the rounds interleave.
 
-The peer of the sparse convolution needs an environment of its own, outside of this one:
+`python -m experiments.bench.chart` draws the dense rows. Freed memory is kept, as `snnjax train`
+does, and the peers of the dense rows get the same settings; --no-keep-memory shows what that is worth.
+
+Peers need environments of their own, outside of this one:
 
     python3.11 -m venv /tmp/spconv-venv
     /tmp/spconv-venv/bin/pip install spconv==2.3.8 torch
     make bench ARGS="--spconv-python /tmp/spconv-venv/bin/python"
+    python3.11 -m venv /tmp/snn-venv
+    /tmp/snn-venv/bin/pip install torch spikingjelly==2.0.0 snntorch norse
+    python3.11 -m venv /tmp/jax-snn-venv
+    /tmp/jax-snn-venv/bin/pip install spyx jaxpike
+    make bench ARGS="--rows lif-layer lif-net conv-net \\
+      --snn-python /tmp/snn-venv/bin/python --jax-snn-python /tmp/jax-snn-venv/bin/python"
 """

@@ -71,11 +71,10 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
         for peer in peers
     ]
     against = cases[0].name if cases else None
-    counts = sorted({1, max(n for n in range(1, jax.local_device_count() + 1) if B % n == 0)})
     graph, params, rest = nnx.split(ConvNet(weights), nnx.Param, ...)
     ours = nnx.as_pure(params), nnx.as_pure(rest)
     by_hand = {name: jnp.asarray(weight) for name, weight in _all_weights(weights).items()}, ()
-    for devices in counts:
+    for devices in device_counts():
         for library, loss, state in (
             ("snnjax", _loss(graph), ours),
             ("jax, written by hand", _loss_by_hand, by_hand),
@@ -93,6 +92,11 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
             )
     cases.append(_floor(weights, steps, shapes, against))
     yield from measure(ROW, cases, options.repeats)
+
+
+def device_counts() -> list[int]:
+    """One device, and as many as cut the batch evenly."""
+    return sorted({1, max(n for n in range(1, jax.local_device_count() + 1) if B % n == 0)})
 
 
 def _problem(steps: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 
 from experiments.bench import (
+    chart,
+    conv_net,
+    cost,
     dense,
     events,
     extents,
@@ -25,8 +28,9 @@ from experiments.bench import (
 )
 from experiments.bench.__main__ import main
 from experiments.bench.measure import Case, interleave, measure
-from experiments.bench.options import Options
+from experiments.bench.options import JAX_LIBRARIES, Options
 from experiments.bench.peer import Peer, PeerError
+from experiments.bench.results import write_results
 from experiments.bench.scene import (
     Reference,
     error,
@@ -73,21 +77,39 @@ class Engine:
     library, version, thread_safe = "loop", "1", True
 
     def load(self, kind, decay, x, **arrays):
-        self.kind, self.decay, self.x, self.arrays = kind, decay, x, arrays
+        self.kind, self.decay, self.arrays = kind, decay, arrays
+        self.x = x.astype(np.float64) if kind == "conv-net" else x
 
     def fire(self, currents):
         v, out = np.zeros_like(currents[0]), []
         for current in currents:
-            v = np.float32(self.decay) * v + current
-            z = (v >= 1).astype(np.float32)
+            v = currents.dtype.type(self.decay) * v + current
+            z = (v >= 1).astype(v.dtype)
             v = v - z
             out.append(z)
         return np.stack(out)
 
+    def block(self, h, weight):
+        side = h.shape[2]
+        padded = np.pad(h, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
+        taps = [(i, j) for i in range(3) for j in range(3)]
+        h = sum(padded[:, :, i : i + side, j : j + side] @ weight[i, j] for i, j in taps)
+        axes = (0, 1, 2, 3)
+        h = self.fire((h - h.mean(axes)) / np.sqrt(h.var(axes) + 1e-5))
+        even = side // 2 * 2
+        corners = [h[:, :, i:even:2, j:even:2] for i in (0, 1) for j in (0, 1)]
+        return np.max(corners, axis=0)
+
+    def convolve(self):
+        h = self.x
+        for name in sorted(n for n in self.arrays if n.startswith("c")):
+            h = self.block(h, self.arrays[name])
+        return h.reshape(*h.shape[:2], -1) @ self.arrays["head"]
+
     def run(self, what):
         if self.kind == "layer":
             return self.fire(self.x)
-        h = self.x
+        h = self.x if self.kind == "net" else self.convolve()
         for name in sorted(n for n in self.arrays if n.startswith("w")):
             h = self.fire(h @ self.arrays[name])
         logits = h.mean(0)
@@ -145,14 +167,118 @@ def test_neurons_beside_a_peer(neurons):
     options = Options(repeats=1, steps=9)
     records = list(lif_layer.run(options, [neurons]))
     check(records, "lif-layer")
-    assert [r["same_spikes"] for r in records if "same_spikes" in r] == [1.0] * 4
+    assert [r["same_spikes"] for r in records if "same_spikes" in r] == [1.0] * 6
     assert 0 < next(r["rate"] for r in records if r["library"] == "snnjax") < 1
     records = list(lif_net.run(options, [neurons]))
     check(records, "lif-net")
-    peer = records[0]
-    assert peer["first_loss"] == pytest.approx(peer["our_loss"], rel=1e-4)
+    check_losses(records)
     assert {r.get("devices") for r in records} == {None, 1, 8}
+
+
+def check_losses(records):
+    """All start at the peer's loss."""
+    losses = {r["library"]: r["first_loss"] for r in records if "first_loss" in r}
+    assert len(losses) == 3
+    assert list(losses.values()) == pytest.approx([losses["loop"]] * len(losses), rel=1e-5)
     assert all(r["ratio_to"] == "loop: training step" for r in records[1:])
+
+
+def test_convolutional_net_beside_a_peer(neurons, monkeypatch):
+    for name, value in {"SIDE": 9, "CHANNELS": (2, 3, 4), "B": 4}.items():
+        monkeypatch.setattr(conv_net, name, value)
+    assert conv_net.device_counts() == [1, 4]
+    monkeypatch.setattr(conv_net, "device_counts", lambda: [2])
+    records = list(conv_net.run(Options(repeats=1, steps=4), [neurons]))
+    check(records, "conv-net")
+    check_losses(records)
+    assert {r.get("devices") for r in records} == {None, 2}
+
+
+@pytest.mark.parametrize("name", ["spikingjelly", "snntorch", "norse", "spyx", "jaxpike"])
+def test_libraries(name):
+    variable = "SNNJAX_JAX_SNN_PYTHON" if name in JAX_LIBRARIES else "SNNJAX_SNN_PYTHON"
+    python = os.environ.get(variable)
+    if not python:
+        pytest.skip(f"set {variable} to an interpreter that has {name}")
+    with Peer(python, engine=f"experiments.bench.{name}_engine") as peer:
+        ours = name in ("spikingjelly", "jaxpike")  # the others have another reset or another order
+        records = list(lif_layer.run(Options(repeats=1, steps=9), [peer]))
+        assert (records[0]["same_spikes"] > 0.9999) == ours
+        records = list(lif_net.run(Options(repeats=1, steps=9), [peer]))
+        losses = [r["first_loss"] for r in records if "first_loss" in r]
+        assert (losses[0] == pytest.approx(losses[1], rel=1e-4)) == ours
+
+
+JAX_ENGINE = """
+import jax
+from experiments.bench.jax_engine import JaxEngine
+
+class Engine(JaxEngine):
+    library = "numpy"
+
+    @staticmethod
+    def scale(decay):
+        return 1 / (1 - decay)
+
+    def model(self, decay, weights, width):
+        def run(weights, x):
+            def step(v, current):
+                v = decay * v + (1 - decay) * current
+                z = (v >= 1).astype(v.dtype)
+                return v - z, z
+
+            for weight in weights or [None]:
+                h = x if weight is None else x @ weight * self.scale(decay)
+                x = jax.lax.scan(step, 0 * h[0], h)[1]
+            return x
+
+        return weights, run
+"""
+
+
+def test_engine_of_jax_libraries(tmp_path):
+    """Currents are scaled before, and the loss of the first step is that of the weights given."""
+    (tmp_path / "scaled_engine.py").write_text(JAX_ENGINE)
+    with Peer(
+        sys.executable, engine="scaled_engine", environment={"PYTHONPATH": str(tmp_path)}
+    ) as peer:
+        rng = np.random.default_rng(0)
+        x = rng.normal(0.3, 1, (5, 2, 3)).astype(np.float32)
+        peer.load({"kind": "layer", "decay": 0.5}, x=x, upstream=x)
+        v, want = 0, []
+        for current in x:
+            v = 0.5 * v + current
+            want.append(v >= 1)
+            v = v - want[-1]
+        np.testing.assert_array_equal(peer.result("forward and backward"), want)
+        peer.load(
+            {"kind": "net", "decay": 0.5}, x=x, label=np.array([0, 2]), w0=np.zeros((3, 3), "f")
+        )
+        assert peer.result("training step")[0] == pytest.approx(np.log(3))
+        with pytest.raises(PeerError, match="no such problem"):
+            peer.load({"kind": "conv-net", "decay": 0.5}, x=x)
+
+
+def test_cost_and_the_picture(monkeypatch, tmp_path):
+    monkeypatch.setattr(cost, "LENGTHS", (9,))
+    monkeypatch.setattr(cost, "NEURONS", ())
+    records = list(cost.run(Options(repeats=1, steps=9)))
+    check(records, "cost")
+    assert [(r["varied"], r["checkpoint"]) for r in records] == [("T", False), ("T", 3)]
+    assert all(r["peak_bytes"] > r["rest_bytes"] > 0 for r in records if sys.platform == "linux")
+    more = [{**r, "varied": "N", "shapes": {"T": 9, "N": 2}} for r in records]
+    assert all(r["least_bytes"] == 16 * 9 * r["shapes"]["N"] for r in records)
+    for row in chart.BARS:
+        timed = {"library": "snnjax", "what": "x", "median_ms": 2.0}
+        slow = {**timed, "library": "loop", "median_ms": 2000.0}
+        floor = {**timed, "library": "jax", "what": "the matrix products alone"}
+        write_results(tmp_path, row, [timed, timed, slow, floor])
+    with pytest.raises(ValueError, match="--rows cost"):
+        chart.main(["--results", str(tmp_path)])
+    write_results(tmp_path, "cost", records + more)
+    picture = chart.main(["--results", str(tmp_path)])
+    assert picture == tmp_path / "dense.png"
+    assert 10_000 < picture.stat().st_size < 120_000
 
 
 def test_memory_of_long_time():
@@ -251,7 +377,14 @@ def test_command_writes_results_and_names_the_missing_peer(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--repeats 0", "--voxels 3", "--channels 0", "--peer-threads", "--spconv-python /no/python"],
+    [
+        "--repeats 0",
+        "--voxels 3",
+        "--channels 0",
+        "--peer-threads",
+        "--spconv-python /no/python",
+        "--jax-snn-python /no/python",
+    ],
 )
 def test_bad_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as exit_info:

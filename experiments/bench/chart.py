@@ -1,0 +1,134 @@
+"""`python -m experiments.bench.chart`: one picture of the dense rows, from their results.
+
+    python -m experiments.bench.chart                      results/dense.png
+    python -m experiments.bench.chart --results FOLDER
+
+Bars are medians of lif-layer (forward and backward), lif-net and conv-net (a training step): ours
+in blue, what one would write by hand in light blue, the matrix products alone as a line. Below, the
+cost of a step of a neuron by T and by N, beside that of copying what goes in and out. It needs
+matplotlib: pip install "snnjax[viz]".
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+
+from experiments.bench.options import Options
+from snnjax.viz.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    SKY,
+    VERMILION,
+    new_figure,
+    save_figure,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Record = dict[str, Any]
+BARS = {
+    "lif-layer": "LIF layer",
+    "lif-net": "LIF net",
+    "conv-net": "Convolutional net",
+}
+CUT = 3
+"""How many times the median a bar may be long."""
+
+
+def main(arguments: Sequence[str] | None = None) -> Path:
+    """Draw what is there; returns the file."""
+    return tyro.cli(draw, args=arguments, prog="python -m experiments.bench.chart")
+
+
+def draw(results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Options.results) -> Path:
+    """Draw the dense rows into `<results>/dense.png`.
+
+    Args:
+      results: folder of the rows' files.
+
+    Raises:
+      ValueError: a row was not measured.
+    """
+    rows = {row: read(results, row) for row in (*BARS, "cost")}
+    figure = new_figure(11, 5.6)
+    upper, lower = np.ravel(figure.subfigures(2, 1, height_ratios=(3, 2)))
+    for ax, row in zip(upper.subplots(1, len(BARS)), BARS, strict=True):
+        bars(ax, rows[row], BARS[row])
+    for ax, varied in zip(lower.subplots(1, 2), ("T", "N"), strict=True):
+        cost(ax, rows["cost"], varied)
+    return save_figure(figure, results / "dense.png", dpi=90)
+
+
+def read(results: Path, row: str) -> list[Record]:
+    """The records of a row.
+
+    Raises:
+      ValueError: there are none.
+    """
+    path = results / f"{row}.jsonl"
+    if not path.is_file():
+        raise ValueError(f"there is no {path}; measure it: make bench ARGS='--rows {row}'.")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def bars(ax: Axes, records: Sequence[Record], title: str) -> None:
+    """Medians, the fastest on top; what is far slower than most is cut, and says how long it is."""
+    floors = [record["median_ms"] for record in records if "alone" in record["what"]]
+    timed = sorted((r for r in records if "alone" not in r["what"]), key=lambda r: -r["median_ms"])
+    times = [record["median_ms"] for record in timed]
+    limit = min(max(times), CUT * statistics.median(times))
+    names = [record["library"].replace(" (2 threads)", "") for record in timed]
+    ax.barh(names, [min(t, limit) for t in times], color=[_colour(name) for name in names])
+    for place, value in enumerate(times):
+        number = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        text = f" {number}" if value <= limit else f"{number} \N{RIGHTWARDS ARROW}"
+        side = "left" if value <= limit else "right"
+        colour = BLACK if value <= limit else "white"
+        ax.text(min(value, limit), place, text, ha=side, va="center", fontsize=8, color=colour)
+    for floor in floors:
+        ax.axvline(floor, color=VERMILION, linestyle="--")
+    ax.set_xlim(0, 1.15 * limit)
+    label = "ms; dashed: matmuls alone" if floors else "ms"
+    tidy(ax, title=title, xlabel=label, grid="x")
+    ax.tick_params(axis="y", labelsize=8)
+
+
+def cost(ax: Axes, records: Sequence[Record], varied: str) -> None:
+    """Nanoseconds for one step of one neuron, by T or N, stored and in segments."""
+    chosen = [record for record in records if record["varied"] == varied]
+    for library, colour in (("snnjax (stored)", BLUE), ("snnjax (segments)", SKY)):
+        points = [record for record in chosen if record["library"] == library]
+        sizes = [record["shapes"][varied] for record in points]
+        values = [record["ns_per_element_step"] for record in points]
+        ax.plot(sizes, values, "o-", color=colour, label=library)
+    bounds = {
+        r["shapes"][varied]: r["ns_per_element_step"] * r["of_copy_bandwidth"] for r in chosen
+    }
+    ax.plot(list(bounds), list(bounds.values()), ":", color=GREY, label="in and out, copied")
+    ax.set_xscale("log")
+    ax.set_ylim(0, 1.25 * max(record["ns_per_element_step"] for record in chosen))
+    ax.legend(fontsize=8, frameon=False, ncols=3, loc="upper left")
+    other = "N" if varied == "T" else "T"
+    fixed = chosen[0]["shapes"][other]
+    label = "ns per neuron and step"
+    tidy(ax, title=f"LIF layer by {varied}, {other} = {fixed}", ylabel=label, grid="y")
+
+
+def _colour(library: str) -> str:
+    if library.startswith("snnjax"):
+        return BLUE
+    return SKY if library.startswith("jax,") else GREY
+
+
+if __name__ == "__main__":
+    print(main())
