@@ -10,7 +10,8 @@ the median over the rounds of this time divided by that of `ratio_to` in the sam
 Absolute times hold for one quiet machine; ratios survive some noise, since the rounds interleave.
 
 `python -m experiments.bench.chart` draws the dense rows. Freed memory is kept, as `snnjax train`
-does, and the peers of the dense rows get the same settings; --no-keep-memory shows what that is worth.
+does, and the peers of the dense rows get the same settings: --keep-memory ours (or none) shows what
+that is worth to them, and to us.
 
 Peers need environments of their own, outside of this one:
 
@@ -21,6 +22,6 @@ Peers need environments of their own, outside of this one:
     /tmp/snn-venv/bin/pip install torch spikingjelly==2.0.0 snntorch norse
     python3.11 -m venv /tmp/jax-snn-venv
     /tmp/jax-snn-venv/bin/pip install spyx jaxpike
-    make bench ARGS="--rows lif-layer lif-net conv-net \\
-      --snn-python /tmp/snn-venv/bin/python --jax-snn-python /tmp/jax-snn-venv/bin/python"
+    make bench ARGS="--snn-python /tmp/snn-venv/bin/python"
+    make bench ARGS="--jax-snn-python /tmp/jax-snn-venv/bin/python"
 """

@@ -57,7 +57,7 @@ def _apart(row: str, arguments: list[str]) -> int:
 
 def measure_row(options: Options, row: Row) -> None:
     """Measure one row; its file appears when it is whole."""
-    if options.keep_memory:
+    if options.keep_memory != "none":
         keep_memory()
     if row in SHARED:
         use_cores(options.batch_size)
@@ -82,7 +82,7 @@ def _peers(options: Options, row: Row, stack: contextlib.ExitStack) -> tuple[lis
         wanted = [(engine, os.cpu_count() or 1) for engine in engines]
         on_jax = dict.fromkeys(JAX_LIBRARIES, options.jax_snn_python)
         pythons = {**dict.fromkeys(engines, options.snn_python), **on_jax}
-        environment = ENVIRONMENT if options.keep_memory else {}
+        environment = ENVIRONMENT if options.keep_memory == "all" else {}
         advice = {e: _NO_JAX_SNN if e in JAX_LIBRARIES else _NO_SNN for e in engines}
     else:
         return ()

@@ -61,7 +61,7 @@ def draw(results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Options.res
     """
     rows = {row: read(results, row) for row in (*BARS, "cost")}
     figure = new_figure(11, 5.6)
-    upper, lower = np.ravel(figure.subfigures(2, 1, height_ratios=(3, 2)))
+    upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=(3, 2)))
     for ax, row in zip(upper.subplots(1, len(BARS)), BARS, strict=True):
         bars(ax, rows[row], BARS[row])
     for ax, varied in zip(lower.subplots(1, 2), ("T", "N"), strict=True):

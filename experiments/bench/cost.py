@@ -44,7 +44,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
                 environment={"JAX_PLATFORMS": "cpu"},
             ) as worker:
                 point = {"steps": steps, "neurons": neurons, "segment": segment}
-                worker.load({**point, "keep": options.keep_memory})
+                worker.load({**point, "keep": options.keep_memory != "none"})
                 shapes = {"T": steps, "N": neurons}
                 facts = {"varied": varied, "checkpoint": segment or False}
                 yield _record(worker, name, shapes, facts, options.repeats)

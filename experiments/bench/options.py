@@ -50,8 +50,9 @@ class Options:
     snn_peers: tuple[Library, ...] = LIBRARIES
     """Libraries that lif-layer, lif-net and conv-net are measured beside; conv-net leaves out those
     on JAX."""
-    keep_memory: bool = True
-    """Keep freed memory in the process, as `snnjax train` does, and in those of --snn-peers."""
+    keep_memory: Literal["all", "ours", "none"] = "all"
+    """Which processes keep freed memory, as that of `snnjax train` does: with "ours" those of
+    --snn-peers run as they are."""
     steps: int | None = None
     """Time steps of lif-layer, lif-net, conv-net and long-time instead of their own; the most that
     cost has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -162,6 +163,8 @@ def _products(x: Array, weight: Array) -> Array:
     group = _group(images, height * width * row)
     flat = weight.reshape(row, -1)
 
+    # Without the checkpoint the patches of all images would be kept for the way back.
+    @partial(jax.checkpoint, prevent_cse=False)
     def one(part: Array) -> Array:
         patches = _patches(part, *weight.shape[:2])
         return (patches.reshape(-1, row) @ flat).reshape(*part.shape[:-1], -1)

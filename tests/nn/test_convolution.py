@@ -63,6 +63,13 @@ def test_conv_equals_the_loop_in_both_modes(arrays, monkeypatch, patches):
     np.testing.assert_allclose(alone, expected, **close)
 
 
+def test_patches_of_all_images_are_never_held(monkeypatch):
+    monkeypatch.setattr("snnjax.nn.convolution.PATCHES", 2**12)
+    x, weight = jnp.ones((64, 8, 8, 4)), jnp.ones((3, 3, 4, 2))
+    compiled = jax.jit(jax.grad(lambda w: conv(x, w).sum())).lower(weight).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 9 * x.nbytes / 2
+
+
 def test_groups_that_do_not_divide(arrays, monkeypatch):
     x, weight = arrays[0][0], arrays[1]
     monkeypatch.setattr("snnjax.nn.convolution.PATCHES", 2 * H * W * K * K * C)
