@@ -64,7 +64,7 @@ def conv(x: ArrayLike, weight: ArrayLike) -> Array:
 
     Values and the gradient by `x` are XLA's. The gradient by `weight` is, on a CPU, the product of
     patches and output gradient over a few images at a time: XLA's own, a convolution with a kernel
-    as large as the image, takes 1.5 times as long on one thread and 5 times on two. Forward and
+    as large as the image, takes 1.3 to 4 times as long on one thread, 5 times on two. Forward and
     reverse mode both work.
 
     Args:
@@ -101,7 +101,7 @@ def max_pool(x: ArrayLike, size: int = 2) -> Array:
 
     Windows do not overlap. The gradient goes to the first of equal values, row by row, as with
     XLA's and PyTorch's pooling: spikes are often equal. XLA's own form takes six times as long
-    forward and backward on a CPU.
+    or more, forward and backward on a CPU.
 
     Args:
       x: [..., H, W, C]. size: edge of a window, at most H and W.
