@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from snnjax import cli as cli
     from snnjax import data as data
+    from snnjax import delays as delays
     from snnjax import encoders as encoders
     from snnjax import losses as losses
     from snnjax import metrics as metrics
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 _SUBPACKAGES = (
     "cli",
     "data",
+    "delays",
     "encoders",
     "losses",
     "metrics",

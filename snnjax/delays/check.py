@@ -1,0 +1,80 @@
+"""Refusals that all of `delays` shares. Values are checked only where they are known."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from snnjax.neurons.membrane import _concrete
+
+
+def check_size(size: int) -> int:
+    """A buffer of at least one step."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(
+            f"`size` must be a Python int of at least 1, the largest delay + 1; got {size!r}."
+        )
+    return size
+
+
+def as_delay(delay: ArrayLike) -> Array:
+    """The delay as a floating array."""
+    delay = jnp.asarray(delay)
+    if not jnp.issubdtype(delay.dtype, jnp.floating):
+        raise TypeError(
+            f"`delay` must be floating to be learned; got {delay.dtype}. Cast it, or use an integer "
+            "form such as `integer_delayed`."
+        )
+    return delay
+
+
+def check_delay(delay: ArrayLike, size: int) -> None:
+    """Refuse delays that the buffer cannot hold, and NaN.
+
+    Raises:
+      ValueError: a delay is NaN, negative, or above size - 1.
+    """
+    values = _concrete(delay)
+    if values is None or not values.size:
+        return
+    if np.isnan(values).any():
+        raise ValueError(f"`delay` holds {int(np.isnan(values).sum())} NaN; training diverged?")
+    if values.min() < 0:
+        raise ValueError(
+            f"`delay` must not be negative; got {values.min():g}. Use `clamp_delay(delay, {size})`."
+        )
+    if values.max() > size - 1:
+        raise ValueError(
+            f"`delay` must be at most size - 1 = {size - 1}; got {values.max():g}. Raise size to "
+            f"{int(np.ceil(min(values.max(), 2**31))) + 1}, or use `clamp_delay(delay, {size})`."
+        )
+
+
+def check_sigma(sigma: ArrayLike) -> None:
+    """Refuse a width that is no scalar, or no number. Its sign does not matter."""
+    if jnp.shape(sigma) != ():
+        raise ValueError(f"`sigma` must be a scalar; got shape {jnp.shape(sigma)}.")
+    value = _concrete(sigma)
+    if value is not None and not np.isfinite(value):
+        raise ValueError(f"`sigma` must be finite; got {value}.")
+
+
+def check_sequence(x: ArrayLike, features: int, name: str = "x") -> Array:
+    """`x` as a floating array [T, B, ..., N] with T >= 1.
+
+    Raises:
+      TypeError: it is not floating. ValueError: its shape is another.
+    """
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(
+            f"`{name}` must be floating point; got {x.dtype}. Cast it, for instance with "
+            ".astype(jnp.float32)."
+        )
+    if x.ndim < 2 or x.shape[-1] != features or not x.shape[0]:
+        raise ValueError(
+            f"`{name}` must be [T, B, ..., {features}] with T of at least 1; got {x.shape}."
+        )
+    return x

@@ -1,0 +1,207 @@
+"""Two ways of computing one product over time, and which of them is taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+FORMS = ("direct", "dft")
+BLOCK = 128
+"""Steps of a transform, where the kernel is no longer than a quarter of it."""
+SCRATCH = 4_000_000
+"""Numbers that the spectrum of the kernels of one turn may hold on a CPU: about its cache."""
+
+
+@dataclass(frozen=True)
+class FormRule:
+    """On one backend, the transform is taken where it saves this factor of multiplications."""
+
+    backend: str
+    saving: float
+
+
+@dataclass(frozen=True)
+class FormTable:
+    """Chooses "direct" or "dft" from static shapes alone, so that a resumed run chooses alike.
+
+    The default is a measurement of `experiments/bench/delays.py`; backends without a rule take the
+    direct form.
+
+    >>> FormTable().choose(steps=100, size=25, inputs=700, outputs=256, batch=64, backend="cpu")
+    'dft'
+    >>> FormTable().choose(steps=100, size=3, inputs=700, outputs=256, batch=64, backend="cpu")
+    'direct'
+    """
+
+    rules: tuple[FormRule, ...] = (FormRule("cpu", 1.5),)
+
+    def choose(
+        self,
+        *,
+        steps: int,
+        size: int,
+        inputs: int,
+        outputs: int,
+        batch: int,
+        backend: str | None = None,
+    ) -> str:
+        """The form for `steps` outputs of `batch` sequences through kernels of `size` taps."""
+        backend = jax.default_backend() if backend is None else backend
+        direct = steps * batch * size * inputs * outputs
+        length, blocks = transform_length(steps, size)
+        rows = 2 * (length // 2 + 1)
+        product = 2 * rows * blocks * batch * inputs * outputs
+        transforms = rows * length * blocks * batch * (inputs + outputs)
+        transforms += rows * size * inputs * outputs
+        for rule in self.rules:
+            if rule.backend == backend:
+                return "dft" if direct > rule.saving * (product + transforms) else "direct"
+        return "direct"
+
+    def to_json(self) -> str:
+        """The rules as JSON, for the run folder."""
+        return json.dumps([vars(rule) for rule in self.rules], indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> FormTable:
+        """The inverse of `to_json`."""
+        return FormTable(tuple(FormRule(**rule) for rule in json.loads(text)))
+
+
+def transform_length(steps: int, size: int) -> tuple[int, int]:
+    """Length of a transform, and how many blocks of time of that length overlap to cover `steps`.
+
+    >>> transform_length(100, 25), transform_length(1000, 25)
+    ((124, 1), (128, 10))
+    """
+    length = min(steps + size - 1, max(BLOCK, 4 * size))
+    useful = length - size + 1
+    return length, -(-steps // useful)
+
+
+def direct_product(z: Array, kernel: Array) -> Array:
+    """Correlate in the time domain, as one convolution.
+
+        y[t] = sum_j z[t + K - 1 - j] @ kernel[j]
+
+    Args:
+      z: [K - 1 + T, B, I]; the first K - 1 steps are the past.
+      kernel: [K, I, O].
+
+    Returns:
+      [T, B, O].
+    """
+    layout = ("HNC", "HIO", "HNC")
+    return lax.conv_general_dilated(z, kernel[::-1], (1,), "VALID", dimension_numbers=layout)
+
+
+def dft_product(
+    z: Array, synapses: Any, kernel: Callable[[Any], Array], size: int, outputs: int
+) -> Array:
+    """The same in the frequency domain, with the transform as a matmul.
+
+    Each block of time is transformed, multiplied frequency by frequency, and transformed back;
+    the outputs that wrapped round are dropped (overlap-save), so the cost is linear in T. A
+    spectrum is larger than its kernel and memory is slow: so the inputs are cut into groups, whose
+    kernels and spectra are made, used and dropped in one turn, and made again on the way back.
+
+    Args:
+      z: [K - 1 + T, B, I], as for `direct_product`.
+      synapses: a pytree of arrays [I, ...].
+      kernel: from a part of `synapses`, [G, ...], to its kernel [K, G, O].
+      size: K. outputs: O.
+
+    Returns:
+      [T, B, O].
+    """
+    steps, batch, inputs = z.shape[0] - size + 1, z.shape[1], z.shape[2]
+    length, blocks = transform_length(steps, size)
+    into, spread, out = (m.astype(z.dtype) for m in _matrices(length, size))
+    frequencies = into.shape[0] // 2
+    groups = _groups(2 * frequencies, inputs, outputs)
+    frames = _frames(z, length, blocks, size)
+    parts = _split(frames, groups, axis=2), jax.tree.map(partial(_split, groups=groups), synapses)
+
+    def turn(total: Array, part: tuple[Array, Any]) -> tuple[Array, None]:
+        frame, own = part
+        flat = kernel(own).reshape(size, -1)
+        signal = _mix(into, frame).reshape(frequencies, -1, frame.shape[2])
+        spectrum = _mix(spread, flat).reshape(2, frequencies, frame.shape[2], outputs)
+        products = [_dot(signal, spectrum[0]), _dot(signal, spectrum[1])]
+        return total + jnp.stack(products), None
+
+    shape = (2, frequencies, 2 * blocks * batch, outputs)
+    start = jnp.zeros(shape, z.dtype) + 0 * z[0, 0, 0]  # varies over a mesh axis as z does
+    if groups == 1:
+        total = turn(start, jax.tree.map(lambda x: x[0], parts))[0]
+    else:
+        total = lax.scan(jax.checkpoint(turn, prevent_cse=False), start, parts)[0]
+    y = _mix(out, total.reshape(4 * frequencies, -1))  # [useful, blocks * B * O]
+    y = y.reshape(-1, blocks, batch, outputs).swapaxes(0, 1)
+    return y.reshape(-1, batch, outputs)[:steps]
+
+
+def _mix(matrix: Array, x: Array) -> Array:
+    """A transform along the first axis: [R, N] @ [N, ...]."""
+    flat = x.reshape(x.shape[0], -1)
+    y = lax.dot(matrix, flat, precision=lax.Precision.HIGHEST)
+    return y.reshape(-1, *x.shape[1:])
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """Products by frequency, [F, M, G] @ [F, G, O]."""
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+
+
+def _groups(rows: int, inputs: int, outputs: int) -> int:
+    """Into how many groups the inputs are cut; one where memory is no matter."""
+    if jax.default_backend() != "cpu":
+        return 1
+    return min(inputs, -(-rows * inputs * outputs // SCRATCH))
+
+
+def _split(x: Array, groups: int, axis: int = 0) -> Array:
+    """`axis` cut into equal groups, padded with zeros, and these along a new first axis."""
+    width = -(-x.shape[axis] // groups)
+    missing = groups * width - x.shape[axis]
+    if missing:
+        x = jnp.pad(x, [(0, missing if a == axis else 0) for a in range(x.ndim)])
+    x = x.reshape(*x.shape[:axis], groups, width, *x.shape[axis + 1 :])
+    return jnp.moveaxis(x, axis, 0)
+
+
+def _frames(z: Array, length: int, blocks: int, size: int) -> Array:
+    """Overlapping blocks of time, [length, blocks * B, I]."""
+    useful = length - size + 1
+    if blocks == 1:
+        return z
+    z = jnp.pad(z, ((0, blocks * useful + size - 1 - z.shape[0]), (0, 0), (0, 0)))
+    frames = jnp.stack([z[b * useful : b * useful + length] for b in range(blocks)], axis=1)
+    return frames.reshape(length, -1, z.shape[2])
+
+
+def _matrices(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The transforms of the signal, of the kernel, and back, as real matrices.
+
+    Signal rows are (frequency, part) with parts real and imaginary, kernel rows (part, frequency),
+    and the columns of the way back (kernel part, frequency, signal part).
+    """
+    frequency = np.arange(length // 2 + 1)
+    angle = 2 * np.pi * np.outer(frequency, np.arange(length)) / length
+    wave = np.exp(-1j * angle)
+    double = np.where((frequency == 0) | (2 * frequency == length), 1.0, 2.0)
+    back = (double[:, None] * np.exp(1j * angle) / length)[:, size - 1 :]
+    into = np.stack([wave.real, wave.imag], 1).reshape(-1, length)
+    spread = np.stack([wave.real, wave.imag])[:, :, :size].reshape(-1, size)
+    by_real = np.stack([back.real, -back.imag], 1)  # xr wr is real, xi wr imaginary
+    by_imaginary = np.stack([-back.imag, -back.real], 1)  # xr wi is imaginary, xi wi is -real
+    out = np.stack([by_real, by_imaginary]).reshape(-1, back.shape[1])
+    return into, spread, out.T

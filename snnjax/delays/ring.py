@@ -1,0 +1,99 @@
+"""Delays step by step: buffers that are state, for streams and recurrent nets."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from snnjax.sparse.events import event_matmul
+
+
+class RingState(NamedTuple):
+    """The last frames that came in, or the next that will come out."""
+
+    frames: Array  # [K, B, N]
+    turn: Array  # int32 [], where the next frame is written or read
+
+
+def ring_init(
+    size: int, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+) -> RingState:
+    """An empty buffer of `size` frames [B, N]."""
+    return RingState(jnp.zeros((size, *shape), dtype), jnp.zeros((), jnp.int32))
+
+
+def ring_push(state: RingState, x: Array) -> tuple[RingState, Array]:
+    """Write a frame over the oldest one; returns all of them by age, [K, B, N], newest first.
+
+    >>> state = ring_init(2, (1, 1))
+    >>> for x in (1.0, 2.0, 3.0):
+    ...     state, frames = ring_push(state, jnp.full((1, 1), x))
+    ...     print(frames.ravel().tolist())
+    [1.0, 0.0]
+    [2.0, 1.0]
+    [3.0, 2.0]
+    """
+    size = state.frames.shape[0]
+    frames = state.frames.at[state.turn].set(x)
+    by_age = frames[(state.turn - jnp.arange(size)) % size]
+    return RingState(frames, (state.turn + 1) % size), by_age
+
+
+def ring_step(kernel: Array, state: RingState, x: Array) -> tuple[RingState, Array]:
+    """One step of a delayed dense layer, `partial(ring_step, kernel)` in a scan.
+
+        y[t] = sum_j x[t - j] @ kernel[j]
+
+    Make the kernel once, outside the scan: `kernel_of(weight, delay, sigma, size)`.
+
+    Args:
+      kernel: [K, I, O]. state: from `ring_init(K, (B, I))`. x: [B, I].
+
+    Returns:
+      The next state, and y [B, O].
+
+    >>> kernel = jnp.array([0.0, 3.0]).reshape(2, 1, 1)
+    >>> state = ring_init(2, (1, 1))
+    >>> for x in (1.0, 0.0):
+    ...     state, y = ring_step(kernel, state, jnp.full((1, 1), x))
+    ...     print(float(y[0, 0]))
+    0.0
+    3.0
+    """
+    if kernel.ndim != 3 or state.frames.shape != (kernel.shape[0], *x.shape):
+        raise ValueError(
+            f"a kernel [K, I, O] needs a ring [K, B, I] and input [B, I]; got {kernel.shape}, "
+            f"{state.frames.shape} and {x.shape}. Make the ring with ring_init(K, x.shape)."
+        )
+    state, frames = ring_push(state, x)
+    return state, jnp.einsum("jbi,jio->bo", frames, kernel)
+
+
+def deliver_step(kernel: Array, state: RingState, spikes: Array) -> tuple[RingState, Array]:
+    """The same from the side of the events: each spike is added to the outputs it will reach.
+
+    Work grows with the spikes, K * O additions each; it pays at a few percent of density, and for
+    inference, since derivatives cost as much as dense. The state holds the outputs to come.
+
+    Args:
+      kernel: [K, I, O], for instance of rounded delays.
+      state: from `ring_init(K, (B, O))`. spikes: [B, I], binary or graded.
+
+    Returns:
+      The next state, and y [B, O].
+    """
+    size, inputs, outputs = kernel.shape
+    if spikes.ndim != 2 or state.frames.shape != (size, len(spikes), outputs):
+        raise ValueError(
+            f"a kernel [K, I, O] needs a ring [K, B, O] and spikes [B, I]; got {kernel.shape}, "
+            f"{state.frames.shape} and {spikes.shape}. Make the ring with ring_init(K, (B, O))."
+        )
+    arrive = event_matmul(spikes, kernel.swapaxes(0, 1).reshape(inputs, -1))
+    arrive = arrive.reshape(-1, size, outputs).swapaxes(0, 1)
+    frames = state.frames.at[(state.turn + jnp.arange(size)) % size].add(arrive)
+    out = frames[state.turn]
+    frames = frames.at[state.turn].set(0)
+    return RingState(frames, (state.turn + 1) % size), out

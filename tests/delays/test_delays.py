@@ -1,0 +1,264 @@
+"""Delays against loops, finite differences and each other, in float64."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from snnjax.delays import (
+    FormRule,
+    FormTable,
+    clamp_delay,
+    clamp_occupancy,
+    count_collisions,
+    delayed,
+    delayed_dense,
+    deliver_step,
+    discrete_kernel,
+    forms,
+    gaussian_taps,
+    integer_delayed,
+    kernel_of,
+    ring_init,
+    ring_step,
+    sigma_schedule,
+    to_discrete,
+    triangle_taps,
+    two_taps,
+)
+from tests.reference import delays as reference
+from tests.reference.quick import quick
+
+T, B, I, O, KC, SIZE = 14, 2, 4, 3, 2, 6
+KERNELS = {"gaussian": gaussian_taps, "triangle": triangle_taps, "two": two_taps}
+rng = np.random.default_rng(0)
+X = rng.normal(size=(T, B, I))
+WEIGHT = rng.normal(size=(I, O, KC))
+DELAY = rng.uniform(0, SIZE - 1, (I, O, KC))
+DELAY[0, 0], DELAY[1, 0] = (0, SIZE - 1), (2, 2)  # the ends, and two taps at one step
+UPSTREAM = rng.normal(size=(T, B, O))
+INNER = np.clip(DELAY, 0.1, SIZE - 1.1) + 0.037  # no step within a finite difference
+
+
+@pytest.fixture(autouse=True)
+def float64(strict_promotion):
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def small_scratch(monkeypatch):
+    """Transforms of 10 steps, and inputs in groups of which the last is padded."""
+    monkeypatch.setattr(forms, "BLOCK", 10)
+    monkeypatch.setattr(forms, "SCRATCH", 100)
+    monkeypatch.setattr(forms, "transform_length", partial(_length, forms.transform_length))
+
+
+def _length(whole, steps, size):
+    del whole
+    return 10, -(-steps // (10 - size + 1))
+
+
+def dense(form, kind="gaussian", sigma=0.7, tail=0):
+    return partial(delayed_dense, size=SIZE, taps=KERNELS[kind], form=form, tail=tail, sigma=sigma)
+
+
+@pytest.mark.parametrize("kind", KERNELS)
+def test_against_a_loop(kind):
+    want = reference.delayed_dense(X, WEIGHT, DELAY, 0.7, SIZE, kind, tail=3)
+    run = quick(lambda: [dense(form, kind, tail=3)(X, WEIGHT, DELAY) for form in forms.FORMS])
+    for got in run():
+        np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_scratch")
+def test_blocks_of_time_and_groups_of_inputs():
+    """Values and all derivatives of both forms, in both modes."""
+    assert forms._groups(2 * 6, I, O) == 2
+
+    def run(form, x, weight, delay, sigma):
+        return delayed_dense(x, weight, delay, sigma, SIZE, form=form)
+
+    def both(form, *args):
+        y, pull = jax.vjp(partial(run, form), *args)
+        return y, jax.jvp(partial(run, form), args, args)[1], pull(UPSTREAM)
+
+    args = X, WEIGHT, DELAY, jnp.asarray(0.7)
+    got, want = quick(lambda *a: (both("dft", *a), both("direct", *a)))(*args)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-12), got, want)
+
+
+@pytest.mark.parametrize("kind", KERNELS)
+def test_gradients_by_finite_differences(kind):
+    @quick
+    @partial(jax.value_and_grad, argnums=(0, 1))
+    def loss(delay, sigma):
+        y = delayed_dense(X, WEIGHT, delay, sigma, SIZE, taps=KERNELS[kind])
+        return jnp.vdot(UPSTREAM, jnp.tanh(y))
+
+    step = rng.normal(size=DELAY.shape)
+    for sigma in (SIZE, 2.1, 0.23, 0.05) if kind == "gaussian" else (0.7,):
+        _, (by_delay, by_sigma) = loss(INNER, sigma)
+        for e, move in ((1e-5, (step, 0.0)), (1e-5, (0 * step, 1.0))):
+            if kind == "two" and move[1]:
+                assert by_sigma == 0
+                continue
+            ends = [loss(INNER + s * e * move[0], sigma + s * e * move[1])[0] for s in (1, -1)]
+            want = (ends[0] - ends[1]) / (2 * e)
+            got = np.vdot(by_delay, move[0]) + by_sigma * move[1]
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+
+
+def test_kernels_keep_the_weight_and_peak_where_they_should():
+    ends = jnp.array([0.0, 0.4, 2.5, 4.99, 5.0])
+    for taps in KERNELS.values():
+        for sigma in (0.0, 0.23, 12.0):
+            np.testing.assert_allclose(taps(ends, sigma, SIZE).sum(0), 1, atol=1e-6)
+    assert gaussian_taps(5.0, 0.23, 25)[5] == pytest.approx(0.787, abs=5e-4)
+    assert gaussian_taps(5.0, 0.0, 25)[5] == pytest.approx(0.9979, abs=5e-5)
+    np.testing.assert_array_equal(gaussian_taps(ends, -2.0, 6), gaussian_taps(ends, 2.0, 6))
+    one_hot = np.eye(SIZE)[np.asarray(to_discrete(DELAY, SIZE), int)]
+    np.testing.assert_array_equal(
+        np.moveaxis(two_taps(to_discrete(DELAY, SIZE), 0.0, SIZE), 0, -1), one_hot
+    )
+
+
+def test_whole_delays_shift_and_steps_equal_sequences():
+    """Convolution = ring of inputs = ring of outputs = gather, for whole delays."""
+    whole = to_discrete(DELAY, SIZE)
+    want = np.zeros((T, B, O))
+    for (i, o, c), d in np.ndenumerate(np.asarray(whole, int)):
+        want[d:, :, o] += WEIGHT[i, o, c] * X[: T - d, :, i]
+
+    @quick
+    def run():
+        kernel = discrete_kernel(WEIGHT, DELAY, SIZE)
+        stream = jax.lax.scan(partial(ring_step, kernel), ring_init(SIZE, (B, I), float), X)[1]
+        events = jax.lax.scan(partial(deliver_step, kernel), ring_init(SIZE, (B, O), float), X)[1]
+        return stream, events, dense("dft", "two")(X, WEIGHT, whole)
+
+    for got in run():
+        np.testing.assert_allclose(got, want, atol=1e-12)
+    soft = kernel_of(jnp.asarray(WEIGHT), jnp.asarray(DELAY), 0.5, SIZE)
+    stream = jax.lax.scan(partial(ring_step, soft), ring_init(SIZE, (B, I), float), X)[1]
+    np.testing.assert_allclose(stream, dense("direct", sigma=0.5)(X, WEIGHT, DELAY), atol=1e-12)
+
+
+def test_delays_of_axons_and_dendrites():
+    one = DELAY[:, 0, 0]  # an input
+    full = np.broadcast_to(one[:, None, None], WEIGHT.shape)
+    axonal = delayed(X, one, 0.7, SIZE) @ WEIGHT.sum(-1)
+    np.testing.assert_allclose(axonal, dense("direct")(X, WEIGHT, full), atol=1e-12)
+    last = DELAY[0, :, 1]  # an output
+    full = np.broadcast_to(last[:, None], WEIGHT.shape)
+    dendritic = delayed(X @ WEIGHT.sum(-1), last, 0.7, SIZE)
+    np.testing.assert_allclose(dendritic, dense("direct")(X, WEIGHT, full), atol=1e-12)
+    whole = to_discrete(one, SIZE)
+    np.testing.assert_array_equal(
+        integer_delayed(X, whole.astype(jnp.int32), SIZE),
+        delayed(X, whole, 0.0, SIZE, taps=two_taps),
+    )
+
+
+def test_causal_and_delays_add_and_the_past_continues():
+    later = X.copy()
+    later[7:] += 1
+    for form in forms.FORMS:
+        run = dense(form)
+        np.testing.assert_allclose(
+            run(later, WEIGHT, DELAY)[:7], run(X, WEIGHT, DELAY)[:7], atol=1e-12
+        )
+    whole = run(X, WEIGHT, DELAY)
+    parts = run(X[:8], WEIGHT, DELAY), run(X[8:], WEIGHT, DELAY, past=X[8 - SIZE + 1 : 8])
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-12)
+    first, second = jnp.array([2.0]), jnp.array([3.0])
+    twice = delayed(
+        delayed(X[..., :1], first, 0.0, SIZE, taps=two_taps), second, 0.0, SIZE, taps=two_taps
+    )
+    once = delayed(X[..., :1], first + second, 0.0, SIZE, taps=two_taps)
+    np.testing.assert_array_equal(twice, once)
+
+
+def test_float32_and_one_trace_for_every_sigma():
+    traces = []
+
+    @jax.jit
+    def run(sigma, *args):
+        traces.append(1)
+        return [delayed_dense(*args, sigma, SIZE, form=form) for form in forms.FORMS]
+
+    args = [jnp.asarray(a, jnp.float32) for a in (X, WEIGHT, DELAY)]
+    for epoch in range(3):
+        sigma = sigma_schedule(jnp.float32(epoch), 8, 3.0)
+        results = run(sigma, *args)
+        want = reference.delayed_dense(X, WEIGHT, DELAY, float(sigma), SIZE, "gaussian")
+        for got in results:
+            assert got.dtype == jnp.float32
+            np.testing.assert_allclose(got, want, atol=2e-6)
+    assert len(traces) == 1
+
+
+def test_sigma_follows_the_published_loop():
+    sigma, epochs = 12.0, 150
+    for epoch in range(epochs):
+        assert float(sigma_schedule(epoch, epochs, 12.0)) == pytest.approx(max(sigma, 0.23), 1e-5)
+        if epoch < epochs / 4 and sigma > 0.23:
+            sigma *= (0.23 / 12.0) ** (4 / epochs)
+
+
+def test_whole_delays_are_in_the_buffer_and_counted():
+    wild = jnp.array([-3.0, 0.5, 1.5, 2.5, 99.0])
+    np.testing.assert_array_equal(to_discrete(wild, 5), [0, 0, 2, 2, 4])
+    np.testing.assert_array_equal(clamp_delay(clamp_delay(wild, 5), 5), clamp_delay(wild, 5))
+    assert float(clamp_occupancy(clamp_delay(wild, 5), 5)) == pytest.approx(3 / 5)
+    taps = np.asarray(to_discrete(DELAY, SIZE)).reshape(-1, KC)
+    assert int(count_collisions(DELAY, SIZE)) == sum(KC - len(set(row)) for row in taps) >= 1
+    kernel = discrete_kernel(np.abs(WEIGHT), DELAY, SIZE)
+    assert int((kernel != 0).sum()) == taps.size - int(count_collisions(DELAY, SIZE))
+
+
+def test_the_form_is_a_function_of_shapes():
+    table = FormTable((FormRule("cpu", 1e9),))
+    assert FormTable.from_json(table.to_json()) == table
+    shapes = {"steps": 100, "size": 25, "inputs": 700, "outputs": 256, "batch": 64}
+    assert FormTable().choose(**shapes, backend="cpu") == "dft"
+    assert table.choose(**shapes, backend="cpu") == "direct"
+    assert FormTable().choose(**shapes, backend="unknown") == "direct"
+    for steps, size in ((1, 1), (100, 25), (129, 40), (1000, 25), (64, 64)):
+        length, blocks = forms.transform_length(steps, size)
+        assert (blocks - 1) * (length - size + 1) < steps <= blocks * (length - size + 1)
+
+
+BAD = {
+    "at most size - 1 = 5; got 6": lambda: dense(None)(X, WEIGHT, DELAY + 6 - DELAY),
+    "must not be negative": lambda: dense(None)(X, WEIGHT, DELAY - 1),
+    "6 NaN": lambda: gaussian_taps(np.full((2, 3), np.nan), 0.0, 4),
+    "longer than the sequence": lambda: dense(None)(X[:4], WEIGHT, DELAY),
+    "`sigma` must be a scalar": lambda: dense(None, sigma=np.ones(3))(X, WEIGHT, DELAY),
+    "`sigma` must be finite": lambda: dense(None, sigma=np.nan)(X, WEIGHT, DELAY),
+    "both be \\[I, O\\]": lambda: dense(None)(X, WEIGHT, DELAY[:2]),
+    "must be \\[T, B, ..., 4\\]": lambda: dense(None)(X[..., :2], WEIGHT, DELAY),
+    "T of at least 1": lambda: dense(None)(X[:0], WEIGHT, DELAY),
+    "`form` must be one of direct, dft": lambda: dense("fft")(X, WEIGHT, DELAY),
+    "`tail` must be": lambda: dense(None, tail=-1)(X, WEIGHT, DELAY),
+    "`past` must be": lambda: dense(None)(X, WEIGHT, DELAY, past=X[:2]),
+    "`size` must be": lambda: gaussian_taps(0.5, 0.0, 0),
+    "share a dtype": lambda: dense(None)(X, WEIGHT.astype(np.float32), DELAY),
+    "cast one of them": lambda: dense(None)(X.astype(np.float32), WEIGHT, DELAY),
+    "must be floating to be learned": lambda: gaussian_taps(np.arange(3), 0.0, 4),
+    "must be integers": lambda: integer_delayed(X, np.ones(I), SIZE),
+    "Make the ring": lambda: ring_step(jnp.ones((2, 3, 4)), ring_init(3, (B, 3)), X[0]),
+    "ring \\[K, B, O\\]": lambda: deliver_step(jnp.ones((2, 3, 4)), ring_init(3, (B, 3)), X[0]),
+    "floor=1": lambda: sigma_schedule(0, 10, 0.5, floor=1),
+    "got 0 and 0.25": lambda: sigma_schedule(0, 0, 2.0),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_refused(message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        BAD[message]()
