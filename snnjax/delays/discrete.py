@@ -55,7 +55,8 @@ def integer_delayed(x: ArrayLike, delay: ArrayLike, size: int) -> Array:
         )
     check_delay(delay, check_size(size))
     x = check_sequence(x, len(delay))
-    source = jnp.arange(len(x))[:, None] - jnp.clip(delay, 0, size - 1)
+    delay = jnp.clip(delay, 0, size - 1).astype(jnp.int32)
+    source = jnp.arange(len(x), dtype=jnp.int32)[:, None] - delay
     source = source.reshape(len(x), *(1,) * (x.ndim - 2), -1)
     gathered = jnp.take_along_axis(x, jnp.maximum(source, 0), axis=0)
     return jnp.where(source >= 0, gathered, 0)

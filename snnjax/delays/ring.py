@@ -18,9 +18,7 @@ class RingState(NamedTuple):
     turn: Array  # int32 [], where the next frame is written or read
 
 
-def ring_init(
-    size: int, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
-) -> RingState:
+def ring_init(size: int, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> RingState:
     """An empty buffer of `size` frames [B, N]."""
     return RingState(jnp.zeros((size, *shape), dtype), jnp.zeros((), jnp.int32))
 
@@ -38,7 +36,7 @@ def ring_push(state: RingState, x: Array) -> tuple[RingState, Array]:
     """
     size = state.frames.shape[0]
     frames = state.frames.at[state.turn].set(x)
-    by_age = frames[(state.turn - jnp.arange(size)) % size]
+    by_age = frames[(state.turn - jnp.arange(size, dtype=jnp.int32)) % size]
     return RingState(frames, (state.turn + 1) % size), by_age
 
 
@@ -93,7 +91,7 @@ def deliver_step(kernel: Array, state: RingState, spikes: Array) -> tuple[RingSt
         )
     arrive = event_matmul(spikes, kernel.swapaxes(0, 1).reshape(inputs, -1))
     arrive = arrive.reshape(-1, size, outputs).swapaxes(0, 1)
-    frames = state.frames.at[(state.turn + jnp.arange(size)) % size].add(arrive)
+    frames = state.frames.at[(state.turn + jnp.arange(size, dtype=jnp.int32)) % size].add(arrive)
     out = frames[state.turn]
     frames = frames.at[state.turn].set(0)
     return RingState(frames, (state.turn + 1) % size), out

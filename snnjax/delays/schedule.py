@@ -40,6 +40,7 @@ def sigma_schedule(
     if not 0 < floor <= start:
         raise ValueError(f"`floor` must be in (0, start]; got floor={floor} with start={start}.")
     when = jnp.asarray(when)
-    when = when.astype(jnp.promote_types(when.dtype, jnp.float32))
+    if not jnp.issubdtype(when.dtype, jnp.floating) or jnp.finfo(when.dtype).bits < 32:
+        when = when.astype(jnp.float32)
     share = jnp.clip(when / (fraction * total), 0, 1)
     return jnp.asarray(start * (floor / start) ** share, when.dtype)

@@ -7,6 +7,11 @@ from snnjax.models.e3dsnn import e3dsnn_h as e3dsnn_h
 from snnjax.models.e3dsnn import e3dsnn_l as e3dsnn_l
 from snnjax.models.e3dsnn import e3dsnn_s as e3dsnn_s
 from snnjax.models.e3dsnn import e3dsnn_t as e3dsnn_t
+from snnjax.models.snn_delays import SNNDelays as SNNDelays
+from snnjax.models.snn_delays import SNNDelaysConfig as SNNDelaysConfig
+from snnjax.models.snn_delays import snn_delays_gsc as snn_delays_gsc
+from snnjax.models.snn_delays import snn_delays_shd as snn_delays_shd
+from snnjax.models.snn_delays import snn_delays_ssc as snn_delays_ssc
 
 MODELS = {"e3dsnn_t": e3dsnn_t, "e3dsnn_s": e3dsnn_s, "e3dsnn_l": e3dsnn_l, "e3dsnn_h": e3dsnn_h}
 """Names of published sizes, for the command-line edge."""

@@ -25,6 +25,17 @@ from snnjax.nn.catalogue import Ternary as Ternary
 from snnjax.nn.convolution import Conv as Conv
 from snnjax.nn.convolution import conv as conv
 from snnjax.nn.convolution import max_pool as max_pool
+from snnjax.nn.delay_optimiser import delay_optimiser as delay_optimiser
+from snnjax.nn.delay_optimiser import label_delays as label_delays
+from snnjax.nn.delayed import Delay as Delay
+from snnjax.nn.delayed import DelayedLinear as DelayedLinear
+from snnjax.nn.delayed import DelayedRecurrent as DelayedRecurrent
+from snnjax.nn.delayed import DelayedRecurrentState as DelayedRecurrentState
+from snnjax.nn.delayed import Delays as Delays
+from snnjax.nn.delayed import Sigma as Sigma
+from snnjax.nn.delayed import SpacedConv as SpacedConv
+from snnjax.nn.delayed import clamp_delays as clamp_delays
+from snnjax.nn.delayed import set_sigma as set_sigma
 from snnjax.nn.delta_activation import DeltaActivation as DeltaActivation
 from snnjax.nn.dhlif import DHLIF as DHLIF
 from snnjax.nn.dhlif import BranchLinear as BranchLinear
@@ -36,6 +47,7 @@ from snnjax.nn.population import Fixed as Fixed
 from snnjax.nn.population import Population as Population
 from snnjax.nn.probe import probe as probe
 from snnjax.nn.recurrent import Recurrent as Recurrent
+from snnjax.nn.sequence_norm import SequenceBatchNorm as SequenceBatchNorm
 from snnjax.nn.sparse import IntegerNeuron as IntegerNeuron
 from snnjax.nn.sparse import Rectifier as Rectifier
 from snnjax.nn.sparse import SparseBatchNorm as SparseBatchNorm

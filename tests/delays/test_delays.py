@@ -101,7 +101,8 @@ def test_gradients_by_finite_differences(kind):
         return jnp.vdot(UPSTREAM, jnp.tanh(y))
 
     step = rng.normal(size=DELAY.shape)
-    for sigma in (SIZE, 2.1, 0.23, 0.05) if kind == "gaussian" else (0.7,):
+    for sigma in (6.0, 2.1, 0.23, 0.05) if kind == "gaussian" else (0.7,):
+        sigma = jnp.asarray(sigma)
         _, (by_delay, by_sigma) = loss(INNER, sigma)
         for e, move in ((1e-5, (step, 0.0)), (1e-5, (0 * step, 1.0))):
             if kind == "two" and move[1]:

@@ -51,7 +51,9 @@ def main() -> None:
         arrays.update({f"{name}/{key}": value.detach().numpy() for key, value in named.items()})
 
     for name, (version, sigma, count) in CASES.items():
-        layer = Dcls1d(INPUTS, OUTPUTS, count, dilated_kernel_size=SIZE, bias=False, version=version)
+        layer = Dcls1d(
+            INPUTS, OUTPUTS, count, dilated_kernel_size=SIZE, bias=False, version=version
+        )
         if layer.SIG is not None:
             layer.SIG.data.fill_(sigma)
         record(name, layer, draw(BATCH, INPUTS, STEPS), (SIZE - 1, 0))
