@@ -28,6 +28,13 @@ the other JAX libraries are left out: there is no --jax-snn-python. To measure t
   /tmp/jax-snn-venv/bin/pip install spyx jaxpike
   make bench ARGS="--jax-snn-python /tmp/jax-snn-venv/bin/python\""""
 
+_NO_DCLS = """\
+DCLS is left out: there is no --dcls-python. To measure it in the same rounds:
+  python3.11 -m venv /tmp/dcls-venv
+  /tmp/dcls-venv/bin/pip install dcls==0.1.1 torch numpy
+  make bench ARGS="--dcls-python /tmp/dcls-venv/bin/python"\
+"""
+
 _NO_SPCONV = """\
 spconv is left out: there is no --spconv-python. To measure it in the same rounds:
   python3.11 -m venv /tmp/spconv-venv
@@ -77,6 +84,10 @@ def _peers(options: Options, row: Row, stack: contextlib.ExitStack) -> tuple[lis
         wanted = [("spconv", count) for count in options.peer_threads]
         pythons, environment = {"spconv": options.spconv_python}, {}
         advice = {"spconv": _NO_SPCONV}
+    elif row == "delays":
+        wanted = [("dcls", os.cpu_count() or 1)]
+        pythons, advice = {"dcls": options.dcls_python}, {"dcls": _NO_DCLS}
+        environment = ENVIRONMENT if options.keep_memory == "all" else {}
     elif row in ("lif-layer", "lif-net", "conv-net"):
         engines = [e for e in options.snn_peers if row != "conv-net" or e not in JAX_LIBRARIES]
         wanted = [(engine, os.cpu_count() or 1) for engine in engines]

@@ -18,6 +18,7 @@ Row = Literal[
     "train-step",
     "dense",
     "events",
+    "delays",
 ]
 ROWS: tuple[Row, ...] = get_args(Row)
 Library = Literal["spikingjelly", "snntorch", "norse", "spyx", "jaxpike"]
@@ -38,7 +39,8 @@ class Options:
     sparse-conv (submanifold convolution of one cloud, its map and its
     gradient beside spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
     same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dense (dense
-    convolution beside ours by occupancy), events (products with spikes by density)."""
+    convolution beside ours by occupancy), events (products with spikes by density),
+    delays (learnable delays of synapses beside DCLS)."""
     repeats: int = 15
     """Rounds; in each, everything of a group is timed once, in turn."""
     snn_python: Path | None = None
@@ -53,6 +55,8 @@ class Options:
     keep_memory: Literal["all", "ours", "none"] = "all"
     """Which processes keep freed memory, as that of `snnjax train` does: with "ours" those of
     --snn-peers run as they are."""
+    dcls_python: Path | None = None
+    """Interpreter that has dcls and torch, for the row delays; without one the peer is left out."""
     steps: int | None = None
     """Time steps of lif-layer, lif-net, conv-net and long-time instead of their own; the most that
     cost has."""
@@ -95,7 +99,7 @@ class Options:
         for name in ("channels", "peer_threads"):
             if min(getattr(self, name)) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be positive.")
-        for name in ("spconv_python", "snn_python", "jax_snn_python"):
+        for name in ("spconv_python", "snn_python", "jax_snn_python", "dcls_python"):
             path = getattr(self, name)
             if path is not None and not path.is_file():
                 raise ValueError(

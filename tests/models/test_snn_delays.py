@@ -1,0 +1,171 @@
+"""SNN-delays: published sizes, a NumPy network, padding that does not matter, ablations."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from snnjax.losses import membrane_mean, softmax_sum
+from snnjax.metrics import count_parameters
+from snnjax.models import snn_delays_gsc, snn_delays_shd, snn_delays_ssc
+from snnjax.models.snn_delays import drop_channels
+from snnjax.nn import delay_optimiser, set_sigma
+from tests.reference import delays as reference
+from tests.reference.quick import quick
+
+SMALL = {"inputs": 5, "hidden": 6, "classes": 3, "size": 5}
+small = partial(snn_delays_shd, **SMALL)
+T, B = 9, 4
+X = np.random.default_rng(0).poisson(0.7, (T, B, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("make", "layers", "kernel_count", "published"),
+    [
+        (snn_delays_shd, 2, 1, 214_016),
+        (snn_delays_ssc, 2, 1, 705_536),
+        (snn_delays_gsc, 2, 2, 1_409_024),
+        (snn_delays_ssc, 3, 1, 1_230_848),
+        (snn_delays_gsc, 3, 2, 2_458_624),
+    ],
+)
+def test_published_parameter_counts(make, layers, kernel_count, published):
+    net = nnx.eval_shape(lambda: make(layers, kernel_count, rngs=nnx.Rngs(0)))
+    assert count_parameters(net) == published
+
+
+def test_ablations_are_options():
+    counts = {
+        "fixed delays": (small(learn_delays=False, rngs=nnx.Rngs(0)), 84 + 24),
+        "no delays": (small(size=1, learn_delays=False, rngs=nnx.Rngs(0)), 84 + 24),
+        "axons": (small(per="input", rngs=nnx.Rngs(0)), 84 + 24 + 5 + 6 + 6),
+    }
+    for name, (net, count) in counts.items():
+        assert count_parameters(net) == count, name
+        out = jax.eval_shape(lambda net=net: net(net.init_state(X), X)[1])
+        assert out.logits.shape == (B, 3)
+
+
+def by_hand(net, x, sigma):
+    """The network at evaluation, with the statistics it starts with."""
+    h = x.astype(float)
+    for index, linear in enumerate(net.linears):
+        weight, delay = (np.asarray(a) for a in (linear.weight[...], linear.delays.delay[...]))
+        h = reference.delayed_dense(h, weight, delay, sigma, 5, "gaussian", tail=2)
+        last = index == len(net.linears) - 1
+        h = h if last else h / np.sqrt(1 + 1e-5)
+        v, out = np.zeros(h.shape[1:]), []
+        for current in h:
+            v = (1 - 1 / 1.005) * v + current
+            z = np.zeros_like(v) if last else (v >= 1).astype(float)
+            v = np.where(z > 0, 0, v)
+            out.append(v if last else z)
+        h = np.stack(out)
+    shares = np.exp(h) / np.exp(h).sum(-1, keepdims=True)
+    return shares.sum(0)
+
+
+def test_a_network_by_hand():
+    with jax.enable_x64(True):
+        net = small(rngs=nnx.Rngs(0))
+        graph, state = nnx.split(net)
+        wide = jax.tree.map(
+            lambda x: jnp.asarray(x, float) if jnp.issubdtype(x.dtype, jnp.floating) else x, state
+        )
+        net = nnx.merge(graph, wide)
+        set_sigma(net, 0.6)
+        x = X.astype(float) * 1.5
+        start = jax.tree.map(lambda s: s.astype(float), net.init_state(x))
+        after, out = net(start, x)
+        np.testing.assert_allclose(out.logits, by_hand(net, x, 0.6), atol=1e-9)
+        assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, start)
+        np.testing.assert_allclose(out.logits.sum(1), T + 3 * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_padding_does_not_matter(train):
+    lengths = np.array([9, 6, 9, 4])
+    clean = np.where(np.arange(T)[:, None, None] < lengths[:, None], X, 0)
+
+    def run(x):
+        net = small(dropout=0.0, rngs=nnx.Rngs(0))
+        out = net(net.init_state(x), x, lengths=lengths, train=train)[1]
+        return out.logits, nnx.as_pure(nnx.state(net, nnx.BatchStat))
+
+    padded = np.concatenate([clean, np.zeros((5, B, 5), np.float32)])
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-5, atol=1e-6), run(padded), run(clean))
+
+
+def test_training_learns_and_rounds_at_evaluation():
+    """One batch by heart, with narrowing taps; whole delays then give the same classes."""
+    net = small(hidden=24, dropout=0.1, readout=membrane_mean, rngs=nnx.Rngs(0))
+    graph, params, rest = nnx.split(net, nnx.Param, ...)
+    params, rest = nnx.as_pure((params, rest))
+    rule = delay_optimiser(optax.adam(2e-2), optax.adam(0.1), net)
+    label = jnp.arange(B) % 3
+
+    @quick
+    def update(params, rest, opt, sigma, key):
+        def loss(params):
+            model = nnx.merge(graph, params, rest)
+            set_sigma(model, sigma)
+            _, out = model(model.init_state(X), X, key=key, train=True)
+            after = nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
+            fit = optax.softmax_cross_entropy_with_integer_labels(out.logits, label)
+            return fit.mean(), after
+
+        (value, rest), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, opt = rule.update(grads, opt, params)
+        return optax.apply_updates(params, updates), rest, opt, value
+
+    first, opt, values = params, rule.init(params), []
+    for step in range(60):
+        sigma = jnp.float32(max(2 * 0.9**step, 0.23))
+        params, rest, opt, value = update(params, rest, opt, sigma, jax.random.key(step))
+        values.append(float(value))
+    assert np.mean(values[-5:]) < 0.5 * values[0]
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), params, first)
+    assert min(jax.tree.leaves(moved)) > 1e-3
+    net = nnx.merge(graph, params, rest)
+    _, whole = net(net.init_state(X), X, discrete=True)
+    assert (whole.logits.argmax(1) == label).mean() >= 0.75
+    delays = [linear.delays.delay[...] for linear in net.linears]
+    assert all(0 <= float(d.min()) <= float(d.max()) <= 4 for d in delays)
+
+
+def test_dropout_is_one_mask_for_all_steps():
+    dropped = drop_channels(jnp.ones((7, 3, 200)), 0.25, key=jax.random.key(0))
+    assert (dropped == dropped[0]).all()
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert float((dropped[0] == 0).mean()) == pytest.approx(0.25, abs=0.05)
+    assert not (dropped[0, 0] == dropped[0, 1]).all()
+
+
+def test_scores_of_membranes():
+    m = np.random.default_rng(1).normal(size=(6, 2, 3))
+    shares = np.exp(m) / np.exp(m).sum(-1, keepdims=True)
+    lengths = np.array([6, 4])
+    want = np.stack([shares[:6, 0].sum(0), shares[:4, 1].sum(0)])
+    np.testing.assert_allclose(softmax_sum(m, lengths), want, rtol=1e-5)
+    np.testing.assert_allclose(softmax_sum(m)[0], want[0], rtol=1e-5)
+    want = np.stack([m[:6, 0].mean(0), m[:4, 1].mean(0)])
+    np.testing.assert_allclose(membrane_mean(m, lengths), want, rtol=1e-4, atol=1e-6)
+    for bad in (lambda: softmax_sum(m[0]), lambda: membrane_mean(m, np.ones(3, int))):
+        with pytest.raises(ValueError, match="must be"):
+            bad()
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(ValueError, match="dropout must be in"):
+        small(dropout=1.0, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="layers must be"):
+        small(0, rngs=nnx.Rngs(0))
+    net = small(rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"dropout=0\.4 needs key="):
+        net(net.init_state(X), X, train=True)

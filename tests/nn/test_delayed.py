@@ -1,0 +1,209 @@
+"""Layers with delays: streams, kinds of delays, sigma, whole delays, and their optimiser."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from snnjax.delays import delayed_dense, two_taps
+from snnjax.metrics import count_parameters
+from snnjax.nn import (
+    LIF,
+    Delay,
+    DelayedLinear,
+    DelayedRecurrent,
+    Delays,
+    SequenceBatchNorm,
+    Sigma,
+    SpacedConv,
+    clamp_delays,
+    delay_optimiser,
+    label_delays,
+    set_sigma,
+)
+from tests.reference import delays as reference
+
+T, B, N, M, SIZE = 12, 2, 4, 3, 5
+X = np.random.default_rng(0).normal(size=(T, B, N)).astype(np.float32)
+MAKE = {
+    "synapse": partial(DelayedLinear, N, M, SIZE, kernel_count=2),
+    "input": partial(DelayedLinear, N, M, SIZE, per="input"),
+    "output": partial(DelayedLinear, N, M, SIZE, per="output"),
+    "delay": partial(Delay, N, SIZE),
+}
+COUNTS = {"synapse": 2 * N * M * 2, "input": N * M + N, "output": N * M + M, "delay": N}
+
+
+def full(layer):
+    """Weight and delay of each synapse, [I, O, Kc]."""
+    delay = np.asarray(layer.delays.delay[...])
+    if isinstance(layer, Delay):
+        return np.eye(N)[..., None], np.broadcast_to(delay[:, None, None], (N, N, 1))
+    weight = np.asarray(layer.weight[...])
+    if layer.per == "synapse":
+        return weight, delay
+    delay = delay[:, None] if layer.per == "input" else delay[None]
+    return weight[..., None], np.broadcast_to(delay, weight.shape)[..., None]
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_layers_against_a_loop_and_in_two_parts(kind):
+    layer = MAKE[kind](tail=2, sigma=0.8, rngs=nnx.Rngs(1))
+    assert count_parameters(layer) == COUNTS[kind]
+    weight, delay = full(layer)
+    want = reference.delayed_dense(X, weight, delay, 0.8, SIZE, "gaussian", tail=2)
+    state, y = layer(layer.init_state((B,)), X)
+    np.testing.assert_allclose(y, want, atol=1e-5)
+    whole = MAKE[kind](sigma=0.8, rngs=nnx.Rngs(1))
+    middle, first = whole(whole.init_state((B,)), X[:7])
+    last, second = whole(middle, X[7:])
+    np.testing.assert_allclose(np.concatenate([first, second]), want[:T], atol=1e-5)
+    assert state.shape == last.shape == middle.shape
+    _, y = whole(whole.init_state((B,)), X, discrete=True)
+    want = reference.delayed_dense(X, weight, np.round(delay), 0.8, SIZE, "two")
+    np.testing.assert_allclose(y, want, atol=1e-5)
+    with pytest.raises(ValueError, match=f"must be \\[T, B, ..., {N}\\]"):
+        layer(state, X[..., :2])
+
+
+def test_recurrent_delays_are_those_of_a_loop():
+    layer = DelayedRecurrent(LIF(N, tau=3.0), SIZE, rngs=nnx.Rngs(2))
+    current = np.abs(X) * 1.5
+    state, out = layer(layer.init_state((B,)), current, discrete=True)
+    weight = np.asarray(layer.synapses.weight[...])[..., 0]
+    lag = np.round(layer.synapses.delays.delay[...])[..., 0].astype(int) + 1
+    v, spikes = np.zeros((B, N)), np.zeros((T, B, N))
+    for t in range(T):
+        back = np.zeros((B, N))
+        for (i, o), d in np.ndenumerate(lag):
+            if t >= d:
+                back[:, o] += weight[i, o] * spikes[t - d, :, i]
+        v = np.exp(-1 / 3) * v + current[t] + back
+        spikes[t] = v >= 1
+        v -= spikes[t]
+    np.testing.assert_array_equal(out, spikes)
+    np.testing.assert_allclose(state.cell.v, v, atol=1e-5)
+    assert 0.1 < spikes.mean() < 0.9
+    middle, first = layer(layer.init_state((B,)), current[:5], discrete=True)
+    last, second = layer(middle, current[5:], discrete=True)
+    np.testing.assert_array_equal(np.concatenate([first, second]), out)
+    with pytest.raises(ValueError, match="of synapses"):
+        DelayedRecurrent(LIF(N), SIZE, per="input", rngs=nnx.Rngs(0))
+
+
+def test_every_sigma_in_one_trace_and_gradients_reach_everything():
+    layer = DelayedRecurrent(LIF(N, learn=()), SIZE, rngs=nnx.Rngs(0))
+    graph, params, rest = nnx.split(layer, nnx.Param, ...)
+    assert {type(v) for _, v in nnx.iter_graph(layer) if type(v) is Sigma} == {Sigma}
+
+    @jax.jit
+    @chex.assert_max_traces(1)
+    def grads(params, rest, x):
+        def loss(params):
+            net = nnx.merge(graph, params, rest)
+            return net(net.init_state((B,)), x)[1].sum()
+
+        return jax.grad(loss)(nnx.as_pure(params))
+
+    seen = []
+    for sigma in (2.0, 0.23):
+        net = nnx.merge(graph, params, rest)
+        set_sigma(net, sigma)
+        fresh = nnx.as_pure(nnx.state(net, nnx.Not(nnx.Param)))
+        found = grads(nnx.as_pure(params), fresh, np.abs(X))
+        seen.append(jax.tree.leaves(found))
+        assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in seen[-1])
+    assert not np.allclose(seen[0][0], seen[1][0])
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        self.layers = nnx.List([Delay(N, SIZE, rngs=rngs), DelayedLinear(N, 2, 7, rngs=rngs)])
+        self.conv = SpacedConv(1, 1, (3, 9), kernel_count=2, rngs=rngs)
+        self.kept = Delay(N, SIZE, learn_delays=False, rngs=rngs)
+
+
+def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
+    net = Net(nnx.Rngs(0))
+    params = nnx.as_pure(nnx.state(net, nnx.Param))
+    labels = jax.tree.leaves_with_path(label_delays(params))
+    assert sorted(label for _, label in labels) == ["delay"] * 3 + ["weight"] * 2
+    rule = delay_optimiser(optax.sgd(0.1), optax.sgd(1.0), net)
+    updates, _ = jax.jit(rule.update)(
+        jax.tree.map(jnp.ones_like, params), rule.init(params), params
+    )
+    after = optax.apply_updates(params, updates)
+    for before, now in zip(net.layers, after["layers"].values(), strict=True):
+        old = np.asarray(before.delays.delay[...])
+        np.testing.assert_allclose(now["delays"]["delay"], np.maximum(old - 1, 0), atol=1e-6)
+    weight = params["layers"][1]["weight"]
+    np.testing.assert_allclose(after["layers"][1]["weight"], weight - 0.1, atol=1e-6)
+    low = np.array([-1, -4]).reshape(-1, 1, 1, 1)
+    want = np.maximum(params["conv"]["position"] - 1, low)
+    np.testing.assert_allclose(after["conv"]["position"], want, atol=1e-6)
+    with pytest.raises(ValueError, match="needs the parameters"):
+        rule.update(params, rule.init(params))
+    net.layers[1].delays.delay[...] = jnp.full((N, 2, 1), 99.0)
+    with pytest.raises(ValueError, match="at most size - 1 = 6; got 99"):
+        net.layers[1](net.layers[1].init_state((B,)), X)
+    clamp_delays(net)
+    assert float(net.layers[1].delays.delay[...].max()) == 6
+
+
+def test_positions_of_a_spaced_convolution():
+    """At whole places it is a sum of shifted images; groups keep to their channels."""
+    conv = SpacedConv(2, 2, (3, 5), kernel_count=1, groups=2, taps=two_taps, rngs=nnx.Rngs(0))
+    assert count_parameters(conv) == 2 + 2 * 2
+    conv.position[...] = jnp.array([[1.0, -1.0], [2.0, 0.0]]).reshape(2, 1, 2, 1)
+    x = np.random.default_rng(1).normal(size=(1, 6, 8, 2)).astype(np.float32)
+    y = np.asarray(conv(x))
+    w = np.asarray(conv.weight[...]).ravel()
+    np.testing.assert_allclose(y[:, :-1, :-2, 0], w[0] * x[:, 1:, 2:, 0], rtol=1e-5)
+    np.testing.assert_allclose(y[:, 1:, :, 1], w[1] * x[:, :-1, :, 1], rtol=1e-5)
+    with pytest.raises(ValueError, match="must divide both"):
+        SpacedConv(3, 2, (3,), kernel_count=1, groups=2, rngs=nnx.Rngs(0))
+
+
+def test_norm_sees_only_steps_before_the_end():
+    norm, lengths = SequenceBatchNorm(N, decay=0.5), np.array([5, 9])
+    y = norm(X, lengths, train=True)
+    valid = np.concatenate([X[:5, 0], X[:9, 1]])
+    mean, var = valid.mean(0), valid.var(0)
+    want = (X - mean) / np.sqrt(var + 1e-5)
+    np.testing.assert_allclose(y[:5, 0], want[:5, 0], atol=1e-5)
+    np.testing.assert_allclose(y[:9, 1], want[:9, 1], atol=1e-5)
+    assert not y[5:, 0].any()
+    assert not y[9:, 1].any()
+    np.testing.assert_allclose(norm.mean[...], 0.5 * mean, atol=1e-6)
+    np.testing.assert_allclose(norm.var[...], 0.5 + 0.5 * var * 14 / 13, atol=1e-6)
+    frozen = (X - norm.mean[...]) / np.sqrt(norm.var[...] + 1e-5)
+    np.testing.assert_allclose(norm(X), frozen, atol=1e-5)
+    for bad in (lambda: norm(X[0]), lambda: norm(X, np.array([1, 2, 3]))):
+        with pytest.raises(ValueError, match="must be|takes"):
+            bad()
+
+
+def test_layers_refuse_bad_settings():
+    rngs = nnx.Rngs(0)
+    for message, make in {
+        "`per` must be one of synapse, input, output": lambda: MAKE["input"](per="row", rngs=rngs),
+        "a delay per synapse": lambda: MAKE["input"](kernel_count=2, rngs=rngs),
+        "`size` must be": lambda: Delay(3, 0, rngs=rngs),
+        "`sigma` must be finite": lambda: Delay(3, 4, sigma=np.inf, rngs=rngs),
+        "`in_features` must be": lambda: DelayedLinear(0, 1, 4, rngs=rngs),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            make()
+    layer = Delays((3,), 1, rngs=rngs)  # a buffer of one step: no delay
+    np.testing.assert_array_equal(layer.delay[...], 0)
+    plain = DelayedLinear(N, M, 1, taps=two_taps, rngs=rngs)
+    _, y = plain(plain.init_state((B,)), X)
+    np.testing.assert_allclose(y, X @ plain.weight[..., 0], atol=1e-5)
+    assert delayed_dense(X, *full(plain), 0.0, 1, taps=two_taps).shape == y.shape
