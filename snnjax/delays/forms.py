@@ -135,16 +135,21 @@ def dft_product(
         flat = kernel(own).reshape(size, -1)
         signal = _mix(into, frame).reshape(frequencies, -1, frame.shape[2])
         spectrum = _mix(spread, flat).reshape(2, frequencies, frame.shape[2], outputs)
-        products = [_dot(signal, spectrum[0]), _dot(signal, spectrum[1])]
-        return total + jnp.stack(products), None
+        shape = (frequencies, 2, -1, outputs)
+        by_real = _dot(signal, spectrum[0]).reshape(shape)  # xr wr, xi wr
+        by_imaginary = _dot(signal, spectrum[1]).reshape(shape)  # xr wi, xi wi
+        real = by_real[:, 0] - by_imaginary[:, 1]
+        imaginary = by_real[:, 1] + by_imaginary[:, 0]
+        return (total[0] + real, total[1] + imaginary), None
 
-    shape = (2, frequencies, 2 * blocks * batch, outputs)
+    shape = (frequencies, blocks * batch, outputs)
     start = jnp.zeros(shape, z.dtype) + 0 * z[0, 0, 0]  # varies over a mesh axis as z does
+    start = start, start
     if groups == 1:
         total = turn(start, jax.tree.map(lambda x: x[0], parts))[0]
     else:
         total = lax.scan(jax.checkpoint(turn, prevent_cse=False), start, parts)[0]
-    y = _mix(out, total.reshape(4 * frequencies, -1))  # [useful, blocks * B * O]
+    y = _mix(out[0], total[0]) + _mix(out[1], total[1])  # [useful, blocks * B, O]
     y = y.reshape(-1, blocks, batch, outputs).swapaxes(0, 1)
     return y.reshape(-1, batch, outputs)[:steps]
 
@@ -191,8 +196,8 @@ def _frames(z: Array, length: int, blocks: int, size: int) -> Array:
 def _matrices(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The transforms of the signal, of the kernel, and back, as real matrices.
 
-    Signal rows are (frequency, part) with parts real and imaginary, kernel rows (part, frequency),
-    and the columns of the way back (kernel part, frequency, signal part).
+    Signal rows are (frequency, part) with parts real and imaginary, kernel rows (part, frequency);
+    the way back is [part, useful, frequency].
     """
     frequency = np.arange(length // 2 + 1)
     angle = 2 * np.pi * np.outer(frequency, np.arange(length)) / length
@@ -201,7 +206,4 @@ def _matrices(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     back = (double[:, None] * np.exp(1j * angle) / length)[:, size - 1 :]
     into = np.stack([wave.real, wave.imag], 1).reshape(-1, length)
     spread = np.stack([wave.real, wave.imag])[:, :, :size].reshape(-1, size)
-    by_real = np.stack([back.real, -back.imag], 1)  # xr wr is real, xi wr imaginary
-    by_imaginary = np.stack([-back.imag, -back.real], 1)  # xr wi is imaginary, xi wi is -real
-    out = np.stack([by_real, by_imaginary]).reshape(-1, back.shape[1])
-    return into, spread, out.T
+    return into, spread, np.stack([back.real.T, -back.imag.T])
