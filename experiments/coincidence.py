@@ -93,7 +93,7 @@ def learn(key: Array, lags: Array, *, constant: float | None = None) -> Outcome:
         sigma = narrowing if constant is None else jnp.asarray(constant)
         grads = jax.grad(loss)(delay, *sample(jax.random.fold_in(train, step), lags, BATCH), sigma)
         updates, state = rule.update(grads, state)
-        return (clamp_delay(delay + updates, SIZE), state), None
+        return (clamp_delay(delay + jnp.asarray(updates), SIZE), state), None
 
     (delay, _), _ = jax.lax.scan(update, (start, rule.init(start)), jnp.arange(UPDATES))
     x, label = sample(test, lags, 512)
@@ -108,7 +108,7 @@ def learn_all(seeds: int, lags: Sequence[int], *, constant: float | None = None)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Learn delays alone.")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--constant", type=float, help="a sigma to keep, such as 0.23 or 12")
     options = parser.parse_args()

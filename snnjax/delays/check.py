@@ -24,8 +24,8 @@ def as_delay(delay: ArrayLike) -> Array:
     delay = jnp.asarray(delay)
     if not jnp.issubdtype(delay.dtype, jnp.floating):
         raise TypeError(
-            f"`delay` must be floating to be learned; got {delay.dtype}. Cast it, or use an integer "
-            "form such as `integer_delayed`."
+            f"`delay` must be floating to be learned; got {delay.dtype}. Cast it, or use "
+            "an integer form such as `integer_delayed`."
         )
     return delay
 

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from snnjax.delays.check import as_delay, check_delay, check_sequence, check_sigma, check_size
 from snnjax.delays.forms import FORMS, FormTable, dft_product, direct_product
 from snnjax.delays.kernels import Taps, gaussian_taps, kernel_of
+from snnjax.unroll import unroll
 
 _TABLE = FormTable()
 
@@ -112,7 +113,7 @@ def delayed(
         lag, share = tap
         return total + share * lax.dynamic_slice_in_dim(z, size - 1 - lag, steps), None
 
-    return lax.scan(add, jnp.zeros_like(z[:steps]), (jnp.arange(size), kernel))[0]
+    return unroll(add, jnp.zeros_like(z[:steps]), (jnp.arange(size), kernel))[0]  # over lags
 
 
 def check_synapses(weight: ArrayLike, delay: ArrayLike, size: int) -> tuple[Array, Array]:
@@ -146,8 +147,8 @@ def with_past(
     if past is None and size > x.shape[0] + tail:
         raise ValueError(
             f"the buffer of size={size} steps is longer than the sequence of {x.shape[0]} steps "
-            f"with tail={tail}: the longest delays could never arrive. Lower size, or raise tail to "
-            f"{size - x.shape[0]}."
+            f"with tail={tail}: the longest delays could never arrive. Lower size, or raise "
+            f"tail to {size - x.shape[0]}."
         )
     shape = (size - 1, *x.shape[1:])
     if past is None:

@@ -22,8 +22,9 @@ def clamp_delay(delay: ArrayLike, size: int) -> Array:
 def to_discrete(delay: ArrayLike, size: int) -> Array:
     """Whole delays in the buffer, as floating numbers: those of evaluation and of hardware.
 
-    Rounds half to even, as the published code does to the position (size - 1) / 2 - d, which is
-    the same for an odd size. With `two_taps` a kernel of them has a single tap.
+    Rounds half to even. The published code so rounds the position (size - 1) / 2 - d, which can
+    differ only for a delay exactly between two steps. With `two_taps` a kernel of
+    them has a single tap.
 
     >>> to_discrete(jnp.array([0.5, 1.5, 3.7, 8.0]), 5).tolist()
     [0.0, 2.0, 4.0, 4.0]

@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from snnjax.unroll import unroll
+
 FORMS = ("direct", "dft")
 BLOCK = 128
 """Steps of a transform, where the kernel is no longer than a quarter of it."""
-SCRATCH = 4_000_000
+SCRATCH = 2_000_000
 """Numbers that the spectrum of the kernels of one turn may hold on a CPU: about its cache."""
 
 
@@ -41,7 +43,7 @@ class FormTable:
     'direct'
     """
 
-    rules: tuple[FormRule, ...] = (FormRule("cpu", 1.5),)
+    rules: tuple[FormRule, ...] = (FormRule("cpu", 1.7),)
 
     def choose(
         self,
@@ -124,13 +126,13 @@ def dft_product(
     """
     steps, batch, inputs = z.shape[0] - size + 1, z.shape[1], z.shape[2]
     length, blocks = transform_length(steps, size)
-    into, spread, out = (m.astype(z.dtype) for m in _matrices(length, size))
+    into, spread, out = (jnp.asarray(m, z.dtype) for m in _matrices(length, size))
     frequencies = into.shape[0] // 2
     groups = _groups(2 * frequencies, inputs, outputs)
     frames = _frames(z, length, blocks, size)
     parts = _split(frames, groups, axis=2), jax.tree.map(partial(_split, groups=groups), synapses)
 
-    def turn(total: Array, part: tuple[Array, Any]) -> tuple[Array, None]:
+    def turn(total: tuple[Array, Array], part: tuple[Array, Any]) -> tuple[Any, None]:
         frame, own = part
         flat = kernel(own).reshape(size, -1)
         signal = _mix(into, frame).reshape(frequencies, -1, frame.shape[2])
@@ -143,12 +145,11 @@ def dft_product(
         return (total[0] + real, total[1] + imaginary), None
 
     shape = (frequencies, blocks * batch, outputs)
-    start = jnp.zeros(shape, z.dtype) + 0 * z[0, 0, 0]  # varies over a mesh axis as z does
-    start = start, start
+    start = jnp.zeros(shape, z.dtype), jnp.zeros(shape, z.dtype)
     if groups == 1:
         total = turn(start, jax.tree.map(lambda x: x[0], parts))[0]
     else:
-        total = lax.scan(jax.checkpoint(turn, prevent_cse=False), start, parts)[0]
+        total = unroll(turn, start, parts)[0]  # over groups, not over time
     y = _mix(out[0], total[0]) + _mix(out[1], total[1])  # [useful, blocks * B, O]
     y = y.reshape(-1, blocks, batch, outputs).swapaxes(0, 1)
     return y.reshape(-1, batch, outputs)[:steps]
@@ -201,9 +202,9 @@ def _matrices(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """
     frequency = np.arange(length // 2 + 1)
     angle = 2 * np.pi * np.outer(frequency, np.arange(length)) / length
-    wave = np.exp(-1j * angle)
-    double = np.where((frequency == 0) | (2 * frequency == length), 1.0, 2.0)
-    back = (double[:, None] * np.exp(1j * angle) / length)[:, size - 1 :]
-    into = np.stack([wave.real, wave.imag], 1).reshape(-1, length)
-    spread = np.stack([wave.real, wave.imag])[:, :, :size].reshape(-1, size)
-    return into, spread, np.stack([back.real.T, -back.imag.T])
+    cosine, sine = np.cos(angle), np.sin(angle)
+    into = np.stack([cosine, -sine], 1).reshape(-1, length)
+    spread = np.stack([cosine, -sine])[:, :, :size].reshape(-1, size)
+    twice = np.where((frequency == 0) | (2 * frequency == length), 1.0, 2.0)[:, None] / length
+    back = np.stack([twice * cosine, -twice * sine])[:, :, size - 1 :]
+    return into, spread, back.swapaxes(1, 2)

@@ -50,8 +50,8 @@ def spaced_kernel(
     sizes = tuple(check_size(size) for size in sizes)
     if weight.ndim != 3 or position.shape != (len(sizes), *weight.shape):
         raise ValueError(
-            f"`weight` must be [I, O, Kc] and `position` [D, I, O, Kc] with D = {len(sizes)} sizes; "
-            f"got {weight.shape} and {position.shape}."
+            f"`weight` must be [I, O, Kc] and `position` [D, I, O, Kc] with D = {len(sizes)} "
+            f"sizes; got {weight.shape} and {position.shape}."
         )
     total = weight
     for place, size in zip(reversed(position), reversed(sizes), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -95,7 +96,7 @@ class SNNDelays(nnx.Module):
                     learn_delays=config.learn_delays,
                     rngs=rngs,
                 )
-                for a, b in zip(widths[:-1], widths[1:], strict=True)
+                for a, b in pairwise(widths)
             ]
         )
         self.norms = nnx.List([SequenceBatchNorm(config.hidden) for _ in range(config.layers)])

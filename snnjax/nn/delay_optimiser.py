@@ -9,14 +9,16 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from snnjax.nn.delayed import Delays, SpacedConv
+
 NAMES = ("delay", "position")
 """Last names of the parameters that are places, not weights."""
 
 
 def label_delays(params: Any) -> Any:
-    """ "delay" for the leaves that are delays or positions, "weight" for all others, by path.
+    """Labels for `optax.partition`: "delay" for delays and positions, "weight" for all others.
 
-    Labels for `optax.partition`; a mask for weight decay is `label == "weight"`.
+    The last name of a leaf's path decides.
     """
     return jax.tree.map_with_path(
         lambda path, _: "delay" if _last(path) in NAMES else "weight", params
@@ -36,7 +38,7 @@ def delay_optimiser(
 
     Args:
       weights, delays: rules, for instance `optax.adamw(1e-3)` and `optax.adam(0.1)`.
-      model: whose parameters it updates, as pure arrays: `nnx.as_pure(nnx.state(model, nnx.Param))`.
+      model: whose parameters it updates, as `nnx.as_pure(nnx.state(model, nnx.Param))`.
 
     >>> from snnjax.nn import Delay
     >>> layer = Delay(2, 5, rngs=nnx.Rngs(0))
@@ -62,7 +64,7 @@ def delay_optimiser(
 
         return jax.tree.map_with_path(one, updates, params), state
 
-    return optax.chain(rules, optax.GradientTransformation(lambda _: optax.EmptyState(), clip))
+    return optax.chain(rules, optax.GradientTransformation(optax.init_empty_state, clip))
 
 
 def _bounds(model: nnx.Module) -> dict[tuple[str, ...], tuple[Any, Any]]:
@@ -70,7 +72,7 @@ def _bounds(model: nnx.Module) -> dict[tuple[str, ...], tuple[Any, Any]]:
     return {
         (*map(str, path), name): pair
         for path, module in nnx.iter_modules(model)
-        if hasattr(module, "bounds")
+        if isinstance(module, (Delays, SpacedConv))
         for name, pair in module.bounds().items()
     }
 

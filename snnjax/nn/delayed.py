@@ -340,7 +340,7 @@ def set_sigma(model: nnx.Module, value: ArrayLike) -> None:
     """
     check_sigma(value)
     for _, module in nnx.iter_modules(model):
-        if isinstance(getattr(module, "sigma", None), Sigma):
+        if isinstance(module, (Delays, SpacedConv)):
             module.sigma[...] = jnp.asarray(value, module.sigma[...].dtype)
 
 

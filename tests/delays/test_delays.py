@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
 from snnjax.delays import (
     FormRule,
@@ -33,14 +34,14 @@ from snnjax.delays import (
 from tests.reference import delays as reference
 from tests.reference.quick import quick
 
-T, B, I, O, KC, SIZE = 14, 2, 4, 3, 2, 6
+T, B, N, M, KC, SIZE = 14, 2, 4, 3, 2, 6
 KERNELS = {"gaussian": gaussian_taps, "triangle": triangle_taps, "two": two_taps}
 rng = np.random.default_rng(0)
-X = rng.normal(size=(T, B, I))
-WEIGHT = rng.normal(size=(I, O, KC))
-DELAY = rng.uniform(0, SIZE - 1, (I, O, KC))
+X = rng.normal(size=(T, B, N))
+WEIGHT = rng.normal(size=(N, M, KC))
+DELAY = rng.uniform(0, SIZE - 1, (N, M, KC))
 DELAY[0, 0], DELAY[1, 0] = (0, SIZE - 1), (2, 2)  # the ends, and two taps at one step
-UPSTREAM = rng.normal(size=(T, B, O))
+UPSTREAM = rng.normal(size=(T, B, M))
 INNER = np.clip(DELAY, 0.1, SIZE - 1.1) + 0.037  # no step within a finite difference
 
 
@@ -78,7 +79,7 @@ def test_against_a_loop(kind):
 @pytest.mark.usefixtures("small_scratch")
 def test_blocks_of_time_and_groups_of_inputs():
     """Values and all derivatives of both forms, in both modes."""
-    assert forms._groups(2 * 6, I, O) == 2
+    assert forms._groups(2 * 6, N, M) == 2
 
     def run(form, x, weight, delay, sigma):
         return delayed_dense(x, weight, delay, sigma, SIZE, form=form)
@@ -90,6 +91,27 @@ def test_blocks_of_time_and_groups_of_inputs():
     args = X, WEIGHT, DELAY, jnp.asarray(0.7)
     got, want = quick(lambda *a: (both("dft", *a), both("direct", *a)))(*args)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-12), got, want)
+
+
+@pytest.mark.usefixtures("small_scratch")
+def test_batches_over_devices():
+    """Inside `shard_map` over the batch, forms and gradients are those of the whole batch."""
+    mesh = jax.make_mesh((2,), ("data",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    spec = P(None, "data")
+
+    def grads(x, upstream, axis):
+        def loss(weight, delay, by_input):
+            y = delayed_dense(x, weight, delay, 0.7, SIZE, form="dft")
+            total = jnp.vdot(upstream, y) + (delayed(x, by_input, 0.7, SIZE) ** 2).sum()
+            return total if axis is None else jax.lax.psum(total, axis)
+
+        return jax.grad(loss, (0, 1, 2))(WEIGHT, DELAY, jnp.asarray(DELAY[:, 0, 0]))
+
+    parts = jax.shard_map(
+        partial(grads, axis="data"), mesh=mesh, in_specs=(spec, spec), out_specs=P()
+    )
+    got, want = quick(parts)(X, UPSTREAM), quick(partial(grads, axis=None))(X, UPSTREAM)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-11), got, want)
 
 
 @pytest.mark.parametrize("kind", KERNELS)
@@ -131,21 +153,21 @@ def test_kernels_keep_the_weight_and_peak_where_they_should():
 def test_whole_delays_shift_and_steps_equal_sequences():
     """Convolution = ring of inputs = ring of outputs = gather, for whole delays."""
     whole = to_discrete(DELAY, SIZE)
-    want = np.zeros((T, B, O))
+    want = np.zeros((T, B, M))
     for (i, o, c), d in np.ndenumerate(np.asarray(whole, int)):
         want[d:, :, o] += WEIGHT[i, o, c] * X[: T - d, :, i]
 
     @quick
     def run():
         kernel = discrete_kernel(WEIGHT, DELAY, SIZE)
-        stream = jax.lax.scan(partial(ring_step, kernel), ring_init(SIZE, (B, I), float), X)[1]
-        events = jax.lax.scan(partial(deliver_step, kernel), ring_init(SIZE, (B, O), float), X)[1]
+        stream = jax.lax.scan(partial(ring_step, kernel), ring_init(SIZE, (B, N), float), X)[1]
+        events = jax.lax.scan(partial(deliver_step, kernel), ring_init(SIZE, (B, M), float), X)[1]
         return stream, events, dense("dft", "two")(X, WEIGHT, whole)
 
     for got in run():
         np.testing.assert_allclose(got, want, atol=1e-12)
     soft = kernel_of(jnp.asarray(WEIGHT), jnp.asarray(DELAY), 0.5, SIZE)
-    stream = jax.lax.scan(partial(ring_step, soft), ring_init(SIZE, (B, I), float), X)[1]
+    stream = jax.lax.scan(partial(ring_step, soft), ring_init(SIZE, (B, N), float), X)[1]
     np.testing.assert_allclose(stream, dense("direct", sigma=0.5)(X, WEIGHT, DELAY), atol=1e-12)
 
 
@@ -251,7 +273,7 @@ BAD = {
     "share a dtype": lambda: dense(None)(X, WEIGHT.astype(np.float32), DELAY),
     "cast one of them": lambda: dense(None)(X.astype(np.float32), WEIGHT, DELAY),
     "must be floating to be learned": lambda: gaussian_taps(np.arange(3), 0.0, 4),
-    "must be integers": lambda: integer_delayed(X, np.ones(I), SIZE),
+    "must be integers": lambda: integer_delayed(X, np.ones(N), SIZE),
     "Make the ring": lambda: ring_step(jnp.ones((2, 3, 4)), ring_init(3, (B, 3)), X[0]),
     "ring \\[K, B, O\\]": lambda: deliver_step(jnp.ones((2, 3, 4)), ring_init(3, (B, 3)), X[0]),
     "floor=1": lambda: sigma_schedule(0, 10, 0.5, floor=1),

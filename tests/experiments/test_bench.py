@@ -17,6 +17,7 @@ from experiments.bench import (
     chart,
     conv_net,
     cost,
+    delays,
     dense,
     events,
     extents,
@@ -125,6 +126,34 @@ def neurons(tmp_path):
     (tmp_path / "neurons_engine.py").write_text(NEURONS)
     with Peer(
         sys.executable, engine="neurons_engine", environment={"PYTHONPATH": str(tmp_path)}
+    ) as peer:
+        yield peer
+
+
+DELAYS = """
+import numpy as np
+
+class Engine:
+    library, version, thread_safe = "loop", "1", True
+
+    def load(self, sigma, size, x, weight, delay, upstream):
+        lag = np.arange(size)[:, None, None]
+        taps = np.exp(-0.5 * ((lag - delay) / (sigma + 0.27)) ** 2)
+        kernel = weight * taps / (taps.sum(0) + 1e-7)
+        padded = np.concatenate([np.zeros((size - 1, *x.shape[1:])), x])
+        self.out = sum(padded[size - 1 - j :][: len(x)] @ kernel[j] for j in range(size))
+
+    def run(self, what):
+        return self.out
+"""
+
+
+@pytest.fixture
+def delayed(tmp_path):
+    """A peer that is a loop over the taps."""
+    (tmp_path / "delays_engine.py").write_text(DELAYS)
+    with Peer(
+        sys.executable, engine="delays_engine", environment={"PYTHONPATH": str(tmp_path)}
     ) as peer:
         yield peer
 
@@ -279,6 +308,16 @@ def test_cost_and_the_picture(monkeypatch, tmp_path):
     picture = chart.main(["--results", str(tmp_path)])
     assert picture == tmp_path / "dense.png"
     assert 10_000 < picture.stat().st_size < 120_000
+
+
+def test_delays_beside_a_peer(delayed, monkeypatch):
+    for name, value in {"I": 3, "O": 2, "B": 2, "GRID": ((8, 3),)}.items():
+        monkeypatch.setattr(delays, name, value)
+    records = list(delays.run(Options(repeats=1), [delayed]))
+    check(records, "delays")
+    assert [r["library"] for r in records] == ["loop", *["snnjax (direct)", "snnjax (dft)"] * 2]
+    assert [r["shapes"]["T"] for r in records] == [100] * 3 + [8] * 2
+    assert [r["chosen"] for r in records[1:]].count(True) == 2
 
 
 def test_memory_of_long_time():

@@ -93,6 +93,7 @@ def test_padding_does_not_matter(train):
     lengths = np.array([9, 6, 9, 4])
     clean = np.where(np.arange(T)[:, None, None] < lengths[:, None], X, 0)
 
+    @quick
     def run(x):
         net = small(dropout=0.0, rngs=nnx.Rngs(0))
         out = net(net.init_state(x), x, lengths=lengths, train=train)[1]

@@ -92,7 +92,7 @@ def test_recurrent_delays_are_those_of_a_loop():
     np.testing.assert_allclose(state.cell.v, v, atol=1e-5)
     assert 0.1 < spikes.mean() < 0.9
     middle, first = layer(layer.init_state((B,)), current[:5], discrete=True)
-    last, second = layer(middle, current[5:], discrete=True)
+    _, second = layer(middle, current[5:], discrete=True)
     np.testing.assert_array_equal(np.concatenate([first, second]), out)
     with pytest.raises(ValueError, match="of synapses"):
         DelayedRecurrent(LIF(N), SIZE, per="input", rngs=nnx.Rngs(0))
@@ -186,7 +186,7 @@ def test_norm_sees_only_steps_before_the_end():
     frozen = (X - norm.mean[...]) / np.sqrt(norm.var[...] + 1e-5)
     np.testing.assert_allclose(norm(X), frozen, atol=1e-5)
     for bad in (lambda: norm(X[0]), lambda: norm(X, np.array([1, 2, 3]))):
-        with pytest.raises(ValueError, match="must be|takes"):
+        with pytest.raises(ValueError, match=r"must be|takes"):
             bad()
 
 
