@@ -1,12 +1,16 @@
 """Can a network that may change nothing but delays tell lags apart?
 
-    python -m experiments.coincidence                       two, four and three lags, 10 seeds each
-    python -m experiments.coincidence --seeds 4 --constant  without narrowing the taps
+    python -m experiments.coincidence                       two, four and six lags, 10 seeds each
+    python -m experiments.coincidence --constant 12         without narrowing the taps
 
 Two inputs spike once each, `lag` steps apart; the class is the lag. There is one neuron a class,
 and every weight is frozen at 0.6 of a threshold of 1, so a neuron fires only if its two delays make
 both spikes arrive in one step. Prints, for each set of lags, the accuracy with whole delays, and
-the share of seeds that solve it; about 5 s for two lags and 10 seeds.
+how many seeds solve it. Of 10 seeds with two, four and six lags (chance 0.5, 0.25, 0.17):
+
+    taps that narrow        accuracy 1.00, 0.98, 1.00    solved 10, 9, 10
+    narrow from the start   accuracy 0.58, 0.49, 0.38    solved none         --constant 0.23
+    wide to the end         accuracy 0.50, 0.25, 0.16    solved none         --constant 12
 """
 
 from __future__ import annotations
