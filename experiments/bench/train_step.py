@@ -14,9 +14,12 @@ from experiments.bench.measure import Case, clocked, measure, our_version, temp_
 from experiments.bench.options import Options
 from experiments.configs.e3dsnn_t_shapes3d import experiment as published
 from snnjax.cli.cores import device_count
-from snnjax.train import Experiment
+from snnjax.sparse import Capacities
+from snnjax.train import DataConfig, Experiment
+from snnjax.train.experiment import of_type
 from snnjax.train.feed import Prepared, train_feed
 from snnjax.train.folder import describe_data
+from snnjax.train.forward import CloudForward
 from snnjax.train.mesh import data_mesh
 from snnjax.train.plan import scan
 from snnjax.train.setup import build_spec, load_splits
@@ -38,18 +41,19 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
     mesh = data_mesh(devices)
     train_set, test_set = load_splits(experiment)
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
+    config = of_type(experiment.data, DataConfig)
     plan = scan(
-        experiment.data,
+        config,
         train_set,
         test_set,
-        depth=spec.depth,
+        depth=of_type(spec.forward, CloudForward).depth,
         seed=experiment.seed,
         devices=devices,
     )
     with train_feed(experiment, train_set, plan, mesh, None) as feed:
         items = [item for item, _ in zip(feed, range(_BATCHES), strict=False)]
     items = _one_bucket(items)
-    capacities = items[0].capacities
+    capacities = of_type(items[0].capacities, Capacities)
 
     began = time.perf_counter()
     step = train_step(spec, capacities).lower(state, items[0].batch).compile()
@@ -62,7 +66,7 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
         jax.block_until_ready(metrics)
         turn[1] += 1
 
-    size = experiment.data.batch_size
+    size = config.batch_size
     case = Case(
         "snnjax",
         our_version(),
@@ -70,8 +74,8 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
         clocked(update),
         {
             "B": size,
-            "points": experiment.data.points,
-            "extent": experiment.data.extent,
+            "points": config.points,
+            "extent": config.extent,
             "devices": devices,
             "rows": list(capacities.rows),
         },

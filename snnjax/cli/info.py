@@ -57,13 +57,14 @@ def _parameters(model: Any, arrays: bool) -> Table:
 
 
 def _capacities(subject: Subject) -> Table:
+    extent = subject.spec.forward.extent
     training, test = subject.plan.training.choices, subject.plan.evaluation.choices
     names = [*(f"bucket {i + 1}" for i in range(len(training))), "test"]
     samples = test[-1].samples
     grids = "each sample" if samples == 1 else f"{samples} samples together"
     table = _table(f"Rows of {grids}, by level", "level", "mean sites", "most sites", *names)
     for level, (mean, most) in enumerate(subject.sites):
-        side = subject.experiment.data.extent >> level
+        side = extent >> level
         rows = [f"{choice.rows[level]:,}" for choice in (*training, test[-1])]
         table.add_row(f"{level}: {side}^3", f"{mean:.1f}", f"{most:,}", *rows)
     return table
@@ -89,7 +90,7 @@ def _operations(subject: Subject) -> Table:
     from snnjax.metrics import energy_mj, firing_rates, layer_synops, synops
 
     totals = batch_activity(subject)
-    rates = {r.name: r for r in firing_rates(totals, levels=subject.experiment.model.levels)}
+    rates = {r.name: r for r in firing_rates(totals, levels=subject.experiment.model.largest_count)}
     weights = "trained" if subject.trained else "untrained"
     table = _table(
         f"Synaptic operations per sample ({totals.samples} samples, {weights} weights)",
@@ -125,7 +126,7 @@ def run(arguments: list[str]) -> None:
         subject = prepare(options.experiment, folder)
         tables = [
             _parameters(subject.model, options.arrays),
-            _capacities(subject),
+            *([_capacities(subject)] if subject.plan is not None else []),
             _operations(subject),
         ]
     console = Console()

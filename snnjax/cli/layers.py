@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import statistics
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -106,6 +107,7 @@ def _watch(model: nnx.Module, seen: Callable[[str, Any, tuple, dict], None]) -> 
     inside = [""]
 
     def watched(original: Callable) -> Callable:
+        @functools.wraps(original)  # a model is told what its signature takes
         def call(self, *args, **kwargs):
             path = paths.get(id(self), "")
             if id(self) in layers:

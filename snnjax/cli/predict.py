@@ -18,7 +18,7 @@ class PredictOptions(Common):
     run_folder: tyro.conf.Positional[Path]
     """Folder that `snnjax train` wrote."""
     file: tyro.conf.Positional[Path]
-    """A cloud (.npz, .npy, .txt) or a mesh (.off)."""
+    """A cloud (.npz, .npy, .txt), a mesh (.off) or, for a run on speech, a recording (.wav)."""
     top: int | None = None
     """Print only the most probable classes."""
 

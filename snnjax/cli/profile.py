@@ -99,8 +99,9 @@ _COLUMNS = ("ms", "MFLOP", "MB moved", "MB scratch")
 
 def _steps(costs: dict[str, Cost], subject: Subject) -> Table:
     batch = subject.experiment.data.batch_size
-    rows = ", ".join(map(str, subject.item.capacities.rows))
-    table = Table(title=f"Compiled steps, batch {batch}, rows {rows}", title_justify="left")
+    capacities = subject.item.capacities
+    rows = f", rows {', '.join(map(str, capacities.rows))}" if capacities is not None else ""
+    table = Table(title=f"Compiled steps, batch {batch}{rows}", title_justify="left")
     table.add_column("program")
     for column in _COLUMNS:
         table.add_column(column, justify="right")

@@ -16,7 +16,7 @@ from snnjax.cli.train import describe, with_shortcuts
 from snnjax.train import Experiment
 
 SAMPLE = 512
-"""Clouds of each split that are looked at."""
+"""Samples of each split that are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class Subject(NamedTuple):
       experiment: the settings, its splits cut to `SAMPLE` clouds.
       model: the model; of a run, with its trained weights.
       spec: static part of the step. state: state before the first update.
-      plan: capacities, from the run or from a scan of the sample.
+      plan: capacities, from the run or from a scan of the sample; None for sequences.
       item: one prepared training batch.
-      sites: mean and largest number of occupied sites by level, over the batch.
+      sites: mean and largest number of occupied sites by level, over the batch; none of sequences.
       trained: whether the weights come from a run.
     """
 
@@ -57,15 +57,13 @@ class Subject(NamedTuple):
         import jax
         import jax.numpy as jnp
 
-        from snnjax.train.step import to_voxels
-
         points, count = jnp.asarray(self.item.host.points), jnp.asarray(self.item.host.count)
-        rows = self.item.capacities
+        rows, forward = self.item.capacities, self.spec.forward
 
         def run(model: Any) -> Any:
-            x = to_voxels(points, count, self.experiment.data.extent, rows)
+            x = forward.inputs(points, count, rows)
             key = jax.random.key(self.experiment.seed)
-            return model(model.init_state(x), x, key=key, capacities=rows, **options)[1]
+            return forward(model, x, count, rows, key=key, **options)
 
         return run
 
@@ -123,8 +121,10 @@ def _sampled(experiment: Experiment) -> Experiment:
 def prepare(experiment: Experiment, folder: Path | None) -> Subject:
     """Load a sample of the data, fix capacities, build the model and one batch, on one device."""
     from snnjax.train import load
+    from snnjax.train.experiment import DataConfig, of_type
     from snnjax.train.feed import train_feed
     from snnjax.train.folder import describe_data
+    from snnjax.train.forward import CloudForward
     from snnjax.train.mesh import data_mesh
     from snnjax.train.plan import read_plan, scan, site_counts
     from snnjax.train.setup import build_spec, load_splits, read_table
@@ -134,12 +134,16 @@ def prepare(experiment: Experiment, folder: Path | None) -> Subject:
     train_set, test_set = load_splits(experiment)
     mesh = data_mesh(1)
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
-    depth = spec.depth
-    if folder is not None and (folder / "buckets.json").is_file():
-        plan = read_plan(folder / "buckets.json", depth=depth)
+    forward, plan = spec.forward, None
+    if not isinstance(forward, CloudForward):
+        pass
+    elif folder is not None and (folder / "buckets.json").is_file():
+        plan = read_plan(folder / "buckets.json", depth=forward.depth)
     else:
-        config, table = experiment.data, read_table(experiment)
-        plan = scan(config, train_set, test_set, depth=depth, seed=experiment.seed, table=table)
+        config, table = of_type(experiment.data, DataConfig), read_table(experiment)
+        plan = scan(
+            config, train_set, test_set, depth=forward.depth, seed=experiment.seed, table=table
+        )
     if folder is None:
         model = merge_model(spec.graphdef, state.weights)
     else:
@@ -147,6 +151,8 @@ def prepare(experiment: Experiment, folder: Path | None) -> Subject:
         spec = spec._replace(graphdef=split_model(model)[0])
     with train_feed(experiment, train_set, plan, mesh, None) as feed:
         item = next(iter(feed))
-    counts = site_counts(item.host, experiment.data.extent, depth)
-    sites = tuple((float(c.mean()), int(c.max())) for c in counts.T)
+    sites = ()
+    if isinstance(forward, CloudForward):
+        counts = site_counts(item.host, forward.extent, forward.depth)
+        sites = tuple((float(c.mean()), int(c.max())) for c in counts.T)
     return Subject(experiment, model, spec, state, plan, item, sites, folder is not None)

@@ -1,4 +1,7 @@
-"""Labelled point clouds on the host: generated or read, augmented, and served in batches."""
+"""Labelled point clouds on the host: generated or read, augmented, and served in batches.
+
+Sequences of frames, such as `speech`, are served by the same iterator.
+"""
 
 from .augment import Augment as Augment
 from .batch import PointBatch as PointBatch

@@ -8,9 +8,10 @@ import numpy as np
 
 
 class PointBatch(NamedTuple):
-    """B clouds of at most P points, as NumPy arrays on the host.
+    """B clouds of at most P points, or sequences of at most P frames, as arrays on the host.
 
-    Columns 0..2 of `points` are x, y, z in [-1, 1]; further columns are features (normals).
+    Of a cloud, columns 0..2 of `points` are x, y, z in [-1, 1], and further columns are features
+    (normals); of a sequence, row t is frame t with its channels.
     Rows from `count` on are zero. `weight` is 0 for rows that only fill the last evaluation
     batch, else 1; `index` is the position of the sample in its split.
     """

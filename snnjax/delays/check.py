@@ -7,7 +7,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from snnjax.neurons.membrane import _concrete
+from snnjax.neurons.membrane import concrete
 
 
 def check_size(size: int) -> int:
@@ -36,7 +36,7 @@ def check_delay(delay: ArrayLike, size: int) -> None:
     Raises:
       ValueError: a delay is NaN, negative, or above size - 1.
     """
-    values = _concrete(delay)
+    values = concrete(delay)
     if values is None or not values.size:
         return
     if np.isnan(values).any():
@@ -56,7 +56,7 @@ def check_sigma(sigma: ArrayLike) -> None:
     """Refuse a width that is no scalar, or no number. Its sign does not matter."""
     if jnp.shape(sigma) != ():
         raise ValueError(f"`sigma` must be a scalar; got shape {jnp.shape(sigma)}.")
-    value = _concrete(sigma)
+    value = concrete(sigma)
     if value is not None and not np.isfinite(value):
         raise ValueError(f"`sigma` must be finite; got {value}.")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from snnjax.sparse.events import event_matmul
+from snnjax.sparse.product import event_matmul
 
 
 class RingState(NamedTuple):

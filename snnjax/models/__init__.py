@@ -9,9 +9,13 @@ from snnjax.models.e3dsnn import e3dsnn_s as e3dsnn_s
 from snnjax.models.e3dsnn import e3dsnn_t as e3dsnn_t
 from snnjax.models.snn_delays import SNNDelays as SNNDelays
 from snnjax.models.snn_delays import SNNDelaysConfig as SNNDelaysConfig
+from snnjax.models.snn_delays import snn_delays as snn_delays
 from snnjax.models.snn_delays import snn_delays_gsc as snn_delays_gsc
 from snnjax.models.snn_delays import snn_delays_shd as snn_delays_shd
 from snnjax.models.snn_delays import snn_delays_ssc as snn_delays_ssc
 
 MODELS = {"e3dsnn_t": e3dsnn_t, "e3dsnn_s": e3dsnn_s, "e3dsnn_l": e3dsnn_l, "e3dsnn_h": e3dsnn_h}
 """Names of published sizes, for the command-line edge."""
+
+SEQUENCE_MODELS = {"snn_delays": snn_delays}
+"""The same for networks that read sequences."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,12 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
+from snnjax.delays import sigma_schedule
 from snnjax.losses import softmax_sum
+from snnjax.metrics import LayerActivity, linear_activity
 from snnjax.models.e3dsnn import ClassifierOutput
 from snnjax.neurons import detach, euler, zero
-from snnjax.nn import LI, LIF, DelayedLinear, SequenceBatchNorm
+from snnjax.nn import LI, LIF, DelayedLinear, SequenceBatchNorm, clamp_delays, set_sigma
 from snnjax.nn.delayed import Per
 from snnjax.surrogates import atan
 
@@ -122,6 +124,7 @@ class SNNDelays(nnx.Module):
         train: bool = False,
         axis_name: str | None = None,
         discrete: bool = False,
+        record: bool = False,
     ) -> tuple[tuple[tuple[Any, Any], ...], ClassifierOutput]:
         """Classify a batch of sequences.
 
@@ -133,16 +136,20 @@ class SNNDelays(nnx.Module):
           key: for dropout; needed with `train` where the share is above 0.
           train: normalise by this batch, move the running statistics, and drop channels.
           axis_name: mesh axis over which the statistics are summed.
-          discrete: whole delays, as at evaluation.
+          discrete: whole delays, as at evaluation; those that do not learn are always whole.
+          record: count what each weighted layer receives.
 
         Returns:
           The last state, and a ClassifierOutput with the scores.
         """
-        h, after = jnp.asarray(x), []
+        h, after, activity = jnp.asarray(x), [], []
+        discrete = discrete or not self.config.learn_delays
         keys = self._keys(key, train)
         for index, (linear, norm, neurons) in enumerate(
             zip(self.linears, self.norms, self.neurons, strict=False)
         ):
+            if record:
+                activity.append(_activity(f"hidden{index}", h, linear, spiking=index > 0))
             past, h = linear(state[index][0], h, discrete=discrete)
             lengths = None if lengths is None else jnp.asarray(lengths) + self.tail
             h = norm(h, lengths, train=train, axis_name=axis_name)
@@ -150,12 +157,24 @@ class SNNDelays(nnx.Module):
             if keys is not None:
                 h = drop_channels(h, self.config.dropout, key=keys[index])
             after.append((past, cell))
+        if record:
+            activity.append(_activity("head", h, self.linears[-1], spiking=True))
         past, h = self.linears[-1](state[-1][0], h, discrete=discrete)
         lengths = None if lengths is None else jnp.asarray(lengths) + self.tail
         cell, membrane = self.integrators(state[-1][1], h)
         logits = self.config.readout(membrane, lengths)
         overflow = jnp.zeros((), jnp.int32)
-        return (*after, (past, cell)), ClassifierOutput(logits, overflow)
+        return (*after, (past, cell)), ClassifierOutput(logits, overflow, tuple(activity))
+
+    def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
+        """Set the width of the taps for an epoch of training, as published; traced or not."""
+        if self.config.learn_delays and self.config.size > 1:
+            start = self.config.size // 2 if self.config.sigma is None else self.config.sigma
+            set_sigma(self, sigma_schedule(epoch, epochs, start))
+
+    def constrain(self) -> None:
+        """Bring the delays back into their buffers after an update."""
+        clamp_delays(self)
 
     def _keys(self, key: Array | None, train: bool) -> Array | None:
         """One key a hidden layer, where it drops."""
@@ -164,6 +183,12 @@ class SNNDelays(nnx.Module):
         if key is None:
             raise ValueError(f"training with dropout={self.config.dropout} needs key=.")
         return jax.random.split(key, self.config.layers)
+
+
+def _activity(name: str, x: Array, linear: DelayedLinear, *, spiking: bool) -> LayerActivity:
+    """What a delayed layer receives: each entry meets every synapse once for each of its taps."""
+    taps, outputs = linear.shape[2], linear.shape[1]
+    return linear_activity(name, x, outputs * taps, spiking=spiking)
 
 
 def drop_channels(x: Array, share: float, *, key: Array) -> Array:
@@ -220,3 +245,37 @@ def _build(
 ) -> SNNDelays:
     given = {**sizes, "layers": layers, "kernel_count": kernel_count, **options}
     return SNNDelays(SNNDelaysConfig(**given), rngs=rngs)
+
+
+def snn_delays(
+    in_channels: int,
+    num_classes: int,
+    *,
+    delays: Literal["none", "fixed", "learned"] = "learned",
+    max_delay: int = 24,
+    rngs: nnx.Rngs,
+    **options: Any,
+) -> SNNDelays:
+    """A network of any size, for the command line.
+
+    Args:
+      in_channels, num_classes: channels of the frames, classes.
+      delays: without any, with those first drawn, or with learned ones.
+      max_delay: the longest, in steps.
+      rngs: of the weights and delays. options: further fields of the config.
+
+    >>> net = snn_delays(4, 3, delays="none", hidden=8, layers=1, tau=2.0, dropout=0.0,
+    ...                  rngs=nnx.Rngs(0))
+    >>> net.config.size, net.tail
+    (1, 0)
+    """
+    if delays not in ("none", "fixed", "learned"):
+        raise ValueError(f"`delays` must be 'none', 'fixed' or 'learned'; got {delays!r}.")
+    config = SNNDelaysConfig(
+        inputs=in_channels,
+        classes=num_classes,
+        size=1 if delays == "none" else max_delay + 1,
+        learn_delays=delays == "learned",
+        **options,
+    )
+    return SNNDelays(config, rngs=rngs)

@@ -9,11 +9,15 @@ from snnjax.train.evaluate import evaluate_weights as evaluate_weights
 from snnjax.train.evaluate import vote as vote
 from snnjax.train.experiment import DataConfig as DataConfig
 from snnjax.train.experiment import Experiment as Experiment
+from snnjax.train.experiment import Group as Group
 from snnjax.train.experiment import ModelConfig as ModelConfig
 from snnjax.train.experiment import OptimiserConfig as OptimiserConfig
 from snnjax.train.experiment import ScheduleConfig as ScheduleConfig
+from snnjax.train.experiment import SequenceConfig as SequenceConfig
+from snnjax.train.experiment import SpeechConfig as SpeechConfig
 from snnjax.train.experiment import experiment_from_dict as experiment_from_dict
 from snnjax.train.experiment import experiment_to_dict as experiment_to_dict
+from snnjax.train.forward import DeviceBatch as DeviceBatch
 from snnjax.train.loss import cross_entropy as cross_entropy
 from snnjax.train.mesh import data_mesh as data_mesh
 from snnjax.train.optimisers import build_optimiser as build_optimiser
@@ -32,7 +36,6 @@ from snnjax.train.state import Weights as Weights
 from snnjax.train.state import create_state as create_state
 from snnjax.train.state import merge_model as merge_model
 from snnjax.train.state import split_model as split_model
-from snnjax.train.step import DeviceBatch as DeviceBatch
 from snnjax.train.step import StepSpec as StepSpec
 from snnjax.train.step import eval_step as eval_step
 from snnjax.train.step import train_step as train_step

@@ -19,7 +19,7 @@ from snnjax.metrics import (
     synops,
 )
 from snnjax.sparse import Buckets
-from snnjax.train.experiment import Experiment
+from snnjax.train.experiment import DataConfig, Experiment
 from snnjax.train.feed import evaluation_feed, pipelined
 from snnjax.train.programs import Programs
 from snnjax.train.state import Weights
@@ -50,11 +50,20 @@ class Evaluation:
         return firing_rates(self.totals, levels=levels)
 
     def numbers(self, levels: int) -> dict[str, Any]:
-        """Accuracy, rates, operations and energy under the names of a summary."""
-        counted = synops(self.totals)
-        return {
+        """Accuracy, rates, operations and energy under the names of a summary.
+
+        Of a model that records no activity, the accuracy alone.
+        """
+        known = {
             "test_accuracy": self.accuracy,
             "test_loss": self.loss,
+            "test_samples": int(self.confusion.sum()),
+            "test_overflow": self.overflow,
+        }
+        if not self.totals.layers:
+            return known
+        counted = synops(self.totals)
+        return known | {
             "firing_rate": mean_firing_rate(self.rates(levels)),
             "synops": counted.total,
             "macs": counted.macs,
@@ -62,8 +71,6 @@ class Evaluation:
             "dense_macs": counted.dense_macs,
             "energy_mj": counted.energy_mj,
             "ann_energy_mj": counted.ann_energy_mj,
-            "test_samples": self.totals.samples,
-            "test_overflow": self.overflow,
         }
 
 
@@ -72,7 +79,7 @@ def evaluate_weights(
     weights: Weights,
     experiment: Experiment,
     dataset: PointDataset,
-    buckets: Buckets,
+    buckets: Buckets | None,
     mesh: Mesh,
 ) -> Evaluation:
     """Run the test split through the model.
@@ -82,7 +89,7 @@ def evaluate_weights(
       weights: replicated on the mesh.
       experiment: sizes of the batch and the grid.
       dataset: the split.
-      buckets: capacities of this split.
+      buckets: capacities of this split; None for sequences.
       mesh: devices.
     """
     began = time.perf_counter()
@@ -96,7 +103,8 @@ def evaluate_weights(
         for item, out in outputs:
             keep = item.host.weight > 0
             confusion += confusion_matrix(out.logits, item.host.label, classes, item.host.weight)
-            totals = totals.add(out.activity, item.host.weight)
+            if out.activity:
+                totals = totals.add(out.activity, item.host.weight)
             loss += float(out.loss[keep].sum(dtype=np.float64))
             overflow += int(out.overflow)
     samples = max(int(confusion.sum()), 1)
@@ -115,7 +123,7 @@ def vote(
     weights: Weights,
     experiment: Experiment,
     dataset: PointDataset,
-    buckets: Buckets,
+    buckets: Buckets | None,
     mesh: Mesh,
     votes: int,
 ) -> float:
@@ -137,6 +145,8 @@ def vote(
     """
     if votes < 1:
         raise ValueError(f"`votes` must be at least 1; got {votes}.")
+    if not isinstance(experiment.data, DataConfig):
+        raise ValueError("votes are over augmented clouds; evaluate sequences without them.")
     if experiment.data.augment.whole == Augment():
         raise ValueError(
             "votes are over augmented copies, and this experiment's data.augment changes nothing "

@@ -5,53 +5,124 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from snnjax.data import Augment
+from snnjax.data.speech import FrontEnd, SpeechAugment
 from snnjax.sparse import check_extent
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """What is read, and how a cloud becomes voxels in the cube [-1, 1]^3."""
+class Source:
+    """What every kind of data has: `DataConfig` are clouds, `SpeechConfig` sequences."""
 
     source: str = "shapes3d"
-    """`shapes3d` (the embedded generator) or a folder of clouds or meshes."""
+    """`shapes3d` (the embedded generator) or a folder of data."""
+    batch_size: int = 32
+    """Samples in a step, over all devices."""
+    train_size: int | None = None
+    """Samples of the training split; None takes what the source has."""
+    test_size: int | None = None
+    """Samples of the test split; None takes what the source has."""
+    skip_bad: bool = False
+    """Skip files that cannot be read and count them, instead of stopping at the first."""
+
+    @property
+    def rows(self) -> int:
+        """Points of a cloud or frames of a sequence, at most."""
+        raise NotImplementedError
+
+    @property
+    def changes(self) -> Any:
+        """The random changes of training batches."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        _at_least_one("data.batch_size", self.batch_size)
+        for name in ("train_size", "test_size"):
+            if getattr(self, name) is not None:
+                _at_least_one(f"data.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class DataConfig(Source):
+    """What is read, and how a cloud becomes voxels in the cube [-1, 1]^3."""
+
     points: int = 1024
     """Points of a cloud, sampled with a fixed rule."""
     extent: int = 32
     """Voxels along each side of the grid; the voxel size is 2 / extent."""
-    batch_size: int = 32
-    """Clouds in a step, over all devices."""
-    train_size: int | None = None
-    """Clouds of the training split; None takes what the source has."""
-    test_size: int | None = None
-    """Clouds of the test split; None takes what the source has."""
-    skip_bad: bool = False
-    """Skip files that cannot be read and count them, instead of stopping at the first."""
     normals: bool = False
     """Three more channels: columns 3..5 of a cloud, or the normals of a mesh."""
     augment: Augment = field(default_factory=Augment)
     """Random changes of the training clouds."""
 
+    @property
+    def rows(self) -> int:
+        return self.points
+
+    @property
+    def changes(self) -> Augment:
+        return self.augment
+
     def __post_init__(self) -> None:
-        for name in ("points", "extent", "batch_size"):
+        super().__post_init__()
+        for name in ("points", "extent"):
             _at_least_one(f"data.{name}", getattr(self, name))
-        for name in ("train_size", "test_size"):
-            if getattr(self, name) is not None:
-                _at_least_one(f"data.{name}", getattr(self, name))
         check_extent((self.extent, self.extent, self.extent), radius=1)
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Which network, and its neuron."""
+class SpeechConfig(Source):
+    """What is read, and how speech becomes sequences of T frames."""
+
+    source: str = "../shared/data/fsdd"
+    """A folder in a layout that `snnjax.data.speech.load_speech` understands."""
+    steps: int = 64
+    """T: longer recordings lose their end, shorter ones are filled up with silence."""
+    held_out: str | None = None
+    """Test on this speaker and train on all others; None takes the parts of the data set."""
+    validate: bool = False
+    """Test on the data set's validation part, to choose settings without a look at the test."""
+    front_end: FrontEnd = field(default_factory=FrontEnd)
+    """From a recording to frames."""
+    augment: SpeechAugment = field(default_factory=SpeechAugment)
+    """Random changes of the training sequences."""
+
+    @property
+    def rows(self) -> int:
+        return self.steps
+
+    @property
+    def changes(self) -> SpeechAugment:
+        return self.augment
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least_one("data.steps", self.steps)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What every kind of model has: `ModelConfig` reads clouds, `SequenceConfig` sequences."""
 
     name: str = "e3dsnn_t"
     """A name of `snnjax.models.MODELS`."""
+
+    @property
+    def largest_count(self) -> int:
+        """The largest integer that a neuron emits."""
+        return 1
+
+
+@dataclass(frozen=True)
+class ModelConfig(Network):
+    """Which network for clouds, and its neuron."""
+
     levels: int = 4
     """D, the largest integer that a neuron emits."""
     steps: int = 1
@@ -73,31 +144,68 @@ class ModelConfig:
         _within("model.beta", self.beta, 0.0, 1.0)
         _within("model.bn_decay", self.bn_decay, 0.0, 1.0, open_above=True)
 
+    @property
+    def largest_count(self) -> int:
+        return self.levels
+
 
 @dataclass(frozen=True)
-class OptimiserConfig:
-    """The update rule; decay never touches norm scales, biases and neuron constants."""
+class SequenceConfig(Network):
+    """Which network for sequences; times are in frames."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
-    """`adamw` (decoupled decay) or `sgd` (decay added to the gradient, as PyTorch does)."""
-    learning_rate: float = 4e-3
-    """Peak of the schedule."""
-    weight_decay: float = 1e-2
-    """Decay of the weights."""
-    momentum: float = 0.9
-    """Momentum of sgd, first-moment decay of adamw."""
-    nesterov: bool = False
-    """Nesterov momentum, for either rule."""
-    clip_norm: float = 1.0
-    """Largest global gradient norm; 0 does not clip."""
+    name: str = "snn_delays"
+    """A name of `snnjax.models.SEQUENCE_MODELS`."""
+    hidden: int = 128
+    """Neurons of a hidden layer."""
+    layers: int = 2
+    """Hidden layers."""
+    tau: float = 5.0
+    """Time constant of the neurons."""
+    dropout: float = 0.2
+    """Share of the neurons of a hidden layer left out in training, the same at every step."""
+    delays: Literal["none", "fixed", "learned"] = "none"
+    """Delays of the synapses: `none`, as drawn and `fixed`, or `learned`."""
+    max_delay: int = 24
+    """The longest delay; without effect where there are none."""
+    readout: Literal["softmax_sum", "mean"] = "softmax_sum"
+    """Score of a class: its share of each step, summed, or the mean of its membrane."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("adamw", "sgd"):
-            raise ValueError(f"optimiser.name must be 'adamw' or 'sgd'; got {self.name!r}.")
-        _positive("optimiser.learning_rate", self.learning_rate)
-        _within("optimiser.momentum", self.momentum, 0.0, 1.0, open_above=True)
-        _within("optimiser.weight_decay", self.weight_decay, 0.0, math.inf)
-        _within("optimiser.clip_norm", self.clip_norm, 0.0, math.inf)
+        for name in ("hidden", "layers", "max_delay"):
+            _at_least_one(f"model.{name}", getattr(self, name))
+        _positive("model.tau", self.tau)
+        _within("model.dropout", self.dropout, 0.0, 1.0, open_above=True)
+        if self.delays not in ("none", "fixed", "learned"):
+            raise ValueError(
+                f"model.delays must be 'none', 'fixed' or 'learned'; got {self.delays!r}."
+            )
+        if self.readout not in ("softmax_sum", "mean"):
+            raise ValueError(
+                f"model.readout must be 'softmax_sum' or 'mean'; got {self.readout!r}."
+            )
+
+
+C = typing.TypeVar("C")
+
+
+def of_type(config: Any, wanted: type[C]) -> C:
+    """`config`, which must be of this class.
+
+    Raises:
+      TypeError: it is not, so what is asked for is done for another kind of data.
+    """
+    if not isinstance(config, wanted):
+        raise TypeError(
+            f"this needs a {wanted.__name__}, and the experiment has a {type(config).__name__}."
+        )
+    return config
+
+
+KINDS: dict[str, tuple[type[Source], type[Network]]] = {
+    "clouds": (DataConfig, ModelConfig),
+    "sequences": (SpeechConfig, SequenceConfig),
+}
+"""Which data go with which models; `config.json` names the kind."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +240,68 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Parameters that are updated otherwise than the rest, such as delays."""
+
+    pattern: str
+    """Regular expression, searched in the path of a parameter, such as `layers/0/position`."""
+    rate: float = 1.0
+    """Factor on the learning rate."""
+    weight_decay: float = 0.0
+    """Decay of these parameters."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Their own schedule, whose peak is `rate` times the learning rate."""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(
+                f"optimiser.groups: {self.pattern!r} is no regular expression ({error})."
+            ) from error
+        _positive("optimiser.groups.rate", self.rate)
+        _within("optimiser.groups.weight_decay", self.weight_decay, 0.0, math.inf)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """The update rule; decay never touches norm scales, biases and neuron constants."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    """`adamw` (decoupled decay) or `sgd` (decay added to the gradient, as PyTorch does)."""
+    learning_rate: float = 4e-3
+    """Peak of the schedule."""
+    weight_decay: float = 1e-2
+    """Decay of the weights."""
+    momentum: float = 0.9
+    """Momentum of sgd, first-moment decay of adamw."""
+    nesterov: bool = False
+    """Nesterov momentum, for either rule."""
+    clip_norm: float = 1.0
+    """Largest global gradient norm; 0 does not clip."""
+    groups: tuple[Group, ...] = ()
+    """Parameters with a rate, decay and schedule of their own; of several groups that match one
+    the first counts."""
+
+    def __post_init__(self) -> None:
+        if self.name not in ("adamw", "sgd"):
+            raise ValueError(f"optimiser.name must be 'adamw' or 'sgd'; got {self.name!r}.")
+        _positive("optimiser.learning_rate", self.learning_rate)
+        _within("optimiser.momentum", self.momentum, 0.0, 1.0, open_above=True)
+        _within("optimiser.weight_decay", self.weight_decay, 0.0, math.inf)
+        _within("optimiser.clip_norm", self.clip_norm, 0.0, math.inf)
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One training run: data, model, optimiser, schedule, length, seed."""
 
     name: str = "e3dsnn_t_shapes3d"
     """Name of the experiment; the run folder is <run_root>/<name>-<seed>."""
-    data: DataConfig = field(default_factory=DataConfig)
-    """What is read."""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    """What is trained."""
+    data: Source = field(default_factory=DataConfig)
+    """What is read: a `DataConfig` or a `SpeechConfig`."""
+    model: Network = field(default_factory=ModelConfig)
+    """What is trained: a `ModelConfig` for clouds, a `SequenceConfig` for speech."""
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     """How it is updated."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -177,6 +338,20 @@ class Experiment:
         _within("ema", self.ema, 0.0, 1.0, open_above=True)
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be in [0, 2^31); got {self.seed}.")
+        if (type(self.data), type(self.model)) not in KINDS.values():
+            pairs = " or ".join(f"{d.__name__} with {m.__name__}" for d, m in KINDS.values())
+            raise ValueError(
+                f"data and model must go together, {pairs}; got {type(self.data).__name__} with "
+                f"{type(self.model).__name__}."
+            )
+        if self.kind != "clouds" and self.arithmetic is not None:
+            raise ValueError("arithmetic is of sparse convolutions; leave it out for sequences.")
+
+    @property
+    def kind(self) -> str:
+        """Which of `KINDS` this is."""
+        pair = (type(self.data), type(self.model))
+        return next(name for name, types in KINDS.items() if types == pair)
 
 
 def experiment_to_dict(experiment: Experiment) -> dict[str, Any]:
@@ -185,7 +360,7 @@ def experiment_to_dict(experiment: Experiment) -> dict[str, Any]:
     >>> experiment_from_dict(experiment_to_dict(Experiment(seed=3))).seed
     3
     """
-    return dataclasses.asdict(experiment)
+    return {"kind": experiment.kind, **dataclasses.asdict(experiment)}
 
 
 def experiment_from_dict(values: dict[str, Any]) -> Experiment:
@@ -194,7 +369,14 @@ def experiment_from_dict(values: dict[str, Any]) -> Experiment:
     Raises:
       ValueError: a field is unknown (the nearest name is given) or has an impossible value.
     """
-    return _build(Experiment, values, "")
+    if not isinstance(values, dict):
+        return _build(Experiment, values, "")
+    kind = values.get("kind", "clouds")  # runs of before there were kinds are of clouds
+    if kind not in KINDS:
+        raise ValueError(f"kind must be {' or '.join(map(repr, KINDS))}; got {kind!r}.")
+    data, model = KINDS[kind]
+    fields = {name: value for name, value in values.items() if name != "kind"}
+    return _build(Experiment, fields, "", {"data": data, "model": model})
 
 
 def differences(old: Experiment, new: Experiment) -> tuple[str, ...]:
@@ -222,12 +404,13 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _build(cls: type, values: Any, path: str) -> Any:
+def _build(cls: type, values: Any, path: str, of: dict[str, type] | None = None) -> Any:
+    """`cls` from its JSON; `of` tells the types of fields that their hints leave open."""
     if not isinstance(values, dict):
         raise ValueError(
             f"{path.rstrip('.') or 'the experiment'} must be an object of fields; got {values!r}."
         )
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls) | (of or {})
     known = [f.name for f in dataclasses.fields(cls)]
     built = {}
     for name, value in values.items():
@@ -240,16 +423,22 @@ def _build(cls: type, values: Any, path: str) -> Any:
 
 
 def _value(hint: Any, value: Any, path: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, path + ".")
+    if _is_config(hint):
+        return _build(hint, value, path + ".")
     options = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
-    if isinstance(value, list) and any(typing.get_origin(o) is tuple for o in options):
-        return tuple(value)
+    for option in options:
+        if isinstance(value, list) and typing.get_origin(option) is tuple:
+            inner = typing.get_args(option)[0]
+            return tuple(_value(inner, v, path) if _is_config(inner) else v for v in value)
     accepted = tuple(t for option in options for t in _accepted(option))
     if accepted and not isinstance(value, accepted):
         names = " or ".join(sorted({t.__name__ for t in accepted}))
         raise ValueError(f"{path} must be {names}; got {value!r}.")
     return value
+
+
+def _is_config(hint: Any) -> bool:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
 _UNIONS = (typing.Union, types.UnionType)

@@ -11,11 +11,11 @@ from jax.sharding import Mesh
 
 from snnjax.data import PointBatch, PointDataset, batches
 from snnjax.sparse import Buckets, Capacities
-from snnjax.train.experiment import Experiment
+from snnjax.train.experiment import DataConfig, Experiment, Source, of_type
+from snnjax.train.forward import DeviceBatch
 from snnjax.train.mesh import shard
 from snnjax.train.plan import CapacityPlan, evaluation_batches, site_counts
 from snnjax.train.prefetch import Prefetch
-from snnjax.train.step import DeviceBatch
 
 
 class Prepared(NamedTuple):
@@ -24,14 +24,14 @@ class Prepared(NamedTuple):
     Attributes:
       batch: the arrays of the step, sharded.
       host: the same batch on the host.
-      capacities: the bucket it takes.
-      waste: share of the rows of all levels that are padding.
+      capacities: the bucket it takes; None for sequences.
+      waste: share of the rows of all levels, or of the frames, that are padding.
       position: state of the data iterator after this batch; None in evaluation.
     """
 
     batch: DeviceBatch
     host: PointBatch
-    capacities: Capacities
+    capacities: Capacities | None
     waste: float
     position: dict[str, Any] | None
 
@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 def train_feed(
     experiment: Experiment,
     dataset: PointDataset,
-    plan: CapacityPlan,
+    plan: CapacityPlan | None,
     mesh: Mesh,
     position: dict[str, Any] | None,
 ) -> Prefetch[Prepared]:
@@ -48,10 +48,10 @@ def train_feed(
     iterator = batches(
         dataset,
         config.batch_size,
-        points=config.points,
+        points=config.rows,
         seed=experiment.seed,
         train=True,
-        augment=config.augment,
+        augment=config.changes,
     )
     if position is not None:
         iterator.set_state(position)
@@ -60,8 +60,7 @@ def train_feed(
         batch = next(iterator)
         position = iterator.get_state()
         check_labels(batch, len(dataset.class_names))
-        counts = site_counts(batch, config.extent, plan.depth)
-        return _prepare(batch, plan.training.choose(counts), counts, mesh, position)
+        return _prepare(batch, config, plan and plan.training, mesh, position)
 
     return Prefetch(produce)
 
@@ -69,7 +68,7 @@ def train_feed(
 def evaluation_feed(
     experiment: Experiment,
     dataset: PointDataset,
-    evaluation: Buckets,
+    evaluation: Buckets | None,
     mesh: Mesh,
     *,
     votes: int = 0,
@@ -81,9 +80,7 @@ def evaluation_feed(
     def produce() -> Prepared:
         batch = next(iterator)
         check_labels(batch, len(dataset.class_names))
-        counts = site_counts(batch, config.extent, evaluation.depth)
-        capacities = evaluation.choose(counts)
-        return _prepare(batch, capacities, counts, mesh, None)
+        return _prepare(batch, config, evaluation, mesh, None)
 
     return Prefetch(produce)
 
@@ -101,13 +98,25 @@ def check_labels(batch: PointBatch, classes: int) -> None:
 
 def _prepare(
     batch: PointBatch,
-    capacities: Capacities,
-    counts: np.ndarray,
+    config: Source,
+    buckets: Buckets | None,
     mesh: Mesh,
     position: dict[str, Any] | None,
 ) -> Prepared:
     arrays = DeviceBatch._make((batch.points, batch.count, batch.label, batch.weight))
-    return Prepared(shard(arrays, mesh), batch, capacities, capacities.padding(counts), position)
+    capacities, waste = _capacities(batch, config, buckets)
+    return Prepared(shard(arrays, mesh), batch, capacities, waste, position)
+
+
+def _capacities(
+    batch: PointBatch, config: Source, buckets: Buckets | None
+) -> tuple[Capacities | None, float]:
+    """The bucket of a batch of clouds, none for sequences; and what share of it is padding."""
+    if buckets is None:
+        return None, 1 - float(batch.count.sum()) / (len(batch.count) * config.rows)
+    counts = site_counts(batch, of_type(config, DataConfig).extent, buckets.depth)
+    capacities = buckets.choose(counts)
+    return capacities, capacities.padding(counts)
 
 
 def pipelined(

@@ -11,12 +11,13 @@ from snnjax import viz
 from snnjax.data import PointBatch
 from snnjax.metrics import rate_alarms
 from snnjax.train.evaluate import Evaluation, evaluate_weights
+from snnjax.train.experiment import DataConfig, ModelConfig
 from snnjax.train.folder import DatasetInfo
+from snnjax.train.forward import to_voxels
 from snnjax.train.loop import Loop
 from snnjax.train.plan import evaluation_batches, fitting_capacities
 from snnjax.train.progress import Reporter
 from snnjax.train.state import TrainState, Weights, evaluated, merge_model
-from snnjax.train.step import to_voxels
 from snnjax.train.writer import read_metrics, write_json
 from snnjax.viz import CloudLevel
 
@@ -30,12 +31,12 @@ def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
             evaluated(state),
             loop.experiment,
             loop.test_set,
-            loop.plan.evaluation,
+            loop.evaluation,
             loop.mesh,
         )
     summary = summarise(loop, state, info, result)
     write_json(loop.folder / "summary.json", summary)
-    rates = result.rates(loop.experiment.model.levels)
+    rates = result.rates(loop.experiment.model.largest_count)
     for sentence in rate_alarms(rates):
         loop.reporter.warn(sentence)
     if not _matplotlib(loop.reporter):
@@ -56,17 +57,17 @@ def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
 def spike_cloud(loop: Loop, weights: Weights) -> tuple[CloudLevel, ...] | None:
     """The first test cloud, and its spikes where the network leaves each resolution.
 
-    None for a model that does not show its spikes, and for the ANN twin.
+    None for sequences, for a model that does not show its spikes, and for the ANN twin.
     """
     spec = loop.programs.spec
-    config = loop.experiment.data
-    if loop.experiment.model.twin or not hasattr(
-        merge_model(spec.graphdef, weights), "spike_levels"
-    ):
+    config, network = loop.experiment.data, loop.experiment.model
+    if not (isinstance(config, DataConfig) and isinstance(network, ModelConfig)) or network.twin:
+        return None
+    if not hasattr(merge_model(spec.graphdef, weights), "spike_levels"):
         return None
     batch = next(iter(evaluation_batches(config, loop.test_set)))
     one = PointBatch(*(column[:1] for column in batch))
-    capacities = fitting_capacities(one, config.extent, spec.depth)
+    capacities = fitting_capacities(one, config.extent, merge_model(spec.graphdef, weights).depth)
 
     def spikes(weights: Weights, points: Array, count: Array) -> Any:
         x = to_voxels(points, count, config.extent, capacities)
@@ -95,9 +96,9 @@ def summarise(
 ) -> dict[str, Any]:
     """The numbers of a run; the ones most asked for come first."""
     book = loop.book
-    numbers = result.numbers(loop.experiment.model.levels)
+    numbers = result.numbers(loop.experiment.model.largest_count)
     first = ("test_accuracy", "firing_rate", "synops", "energy_mj", "ann_energy_mj")
-    head = {name: numbers.pop(name) for name in first}
+    head = {name: numbers.pop(name) for name in first if name in numbers}
     leaves = jax.tree.leaves(state.weights.params)
     return {
         "test_accuracy": head.pop("test_accuracy"),

@@ -14,6 +14,7 @@ import jax
 from jax.sharding import Mesh
 
 from snnjax.data import PointDataset
+from snnjax.sparse import Buckets
 from snnjax.train.checkpoint import Checkpoints
 from snnjax.train.errors import Diverged, Interrupted
 from snnjax.train.evaluate import Evaluation, evaluate_weights
@@ -103,7 +104,7 @@ class Loop:
     mesh: Mesh
     train_set: PointDataset
     test_set: PointDataset
-    plan: CapacityPlan
+    plan: CapacityPlan | None
     programs: Programs
     checkpoints: Checkpoints
     writer: MetricsWriter
@@ -116,6 +117,11 @@ class Loop:
     _rate: float | None = None
     _last_row: float = field(default_factory=time.perf_counter)
     _warned: bool = False
+
+    @property
+    def evaluation(self) -> Buckets | None:
+        """Capacities of the test split; None for sequences."""
+        return self.plan and self.plan.evaluation
 
     @property
     def total(self) -> int:
@@ -227,7 +233,7 @@ class Loop:
             evaluated(state),
             self.experiment,
             self.test_set,
-            self.plan.evaluation,
+            self.evaluation,
             self.mesh,
         )
         self._last_row = time.perf_counter()

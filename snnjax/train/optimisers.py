@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import optax
 
 from snnjax.train.experiment import OptimiserConfig
+
+REST = "rest"
 
 
 def decay_mask(params: Any) -> Any:
@@ -19,7 +24,9 @@ def decay_mask(params: Any) -> Any:
 
 
 def build_optimiser(
-    config: OptimiserConfig, schedule: optax.Schedule
+    config: OptimiserConfig,
+    schedule: optax.Schedule,
+    group_schedules: Sequence[optax.Schedule] = (),
 ) -> optax.GradientTransformation:
     """Clip, precondition, decay and scale, in the order of the rule.
 
@@ -28,19 +35,65 @@ def build_optimiser(
         sgd:    u = momentum(g + weight_decay * w)    (coupled, as in PyTorch)
         w <- w - rate(t) * u
 
+    The parameters of a group take the same rule with a rate and a decay of their own; the norm that
+    is clipped is that of all.
+
     Args:
       config: rule and constants.
       schedule: rate(t).
+      group_schedules: rate(t) of each of `config.groups`.
     """
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm > 0 else []
-    decay = (
-        [optax.add_decayed_weights(config.weight_decay, mask=decay_mask)]
-        if config.weight_decay > 0
-        else []
-    )
+    rest = _rule(config, config.weight_decay, schedule)
+    if not config.groups:
+        return optax.chain(*clip, *rest)
+    rules: dict[Hashable, Any] = {REST: optax.chain(*rest)}
+    for i, (group, own) in enumerate(zip(config.groups, group_schedules, strict=True)):
+        rules[str(i)] = optax.chain(*_rule(config, group.weight_decay, own))
+    labels = partial(group_labels, [group.pattern for group in config.groups])
+    return optax.chain(*clip, optax.partition(rules, labels))
+
+
+def group_labels(patterns: Sequence[str], params: Any) -> Any:
+    """For each parameter the number, as text, of the first pattern found in its path, or REST.
+
+    Raises:
+      ValueError: a pattern is found in no path.
+
+    >>> group_labels(["delay"], {"a": {"weight": 0, "delay": 0}})
+    {'a': {'delay': '0', 'weight': 'rest'}}
+    """
+    paths = ["/".join(_name(key) for key in path) for path, _ in jax.tree.leaves_with_path(params)]
+    for pattern in patterns:
+        if not any(re.search(pattern, path) for path in paths):
+            raise ValueError(
+                f"optimiser.groups: no parameter has {pattern!r} in its path; there are "
+                f"{', '.join(paths)}."
+            )
+
+    def label(path: str) -> str:
+        found = (str(i) for i, pattern in enumerate(patterns) if re.search(pattern, path))
+        return next(found, REST)
+
+    return jax.tree.unflatten(jax.tree.structure(params), [label(path) for path in paths])
+
+
+def _name(key: Any) -> str:
+    """One part of a path: of a dictionary, a list or an attribute."""
+    for attribute in ("key", "idx", "name"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def _rule(
+    config: OptimiserConfig, weight_decay: float, schedule: optax.Schedule
+) -> list[optax.GradientTransformation]:
+    """Precondition, decay and scale, as `build_optimiser` says."""
+    decay = [optax.add_decayed_weights(weight_decay, mask=decay_mask)] if weight_decay > 0 else []
     if config.name == "adamw":
         rule = [optax.scale_by_adam(b1=config.momentum, nesterov=config.nesterov), *decay]
     else:
         trace = optax.trace(config.momentum, nesterov=config.nesterov)
         rule = [*decay, *([trace] if config.momentum > 0 else [])]
-    return optax.chain(*clip, *rule, optax.scale_by_learning_rate(schedule))
+    return [*rule, optax.scale_by_learning_rate(schedule)]

@@ -22,7 +22,7 @@ from snnjax.sparse import (
     packable,
 )
 from snnjax.train.errors import RunFolderError
-from snnjax.train.experiment import DataConfig
+from snnjax.train.experiment import DataConfig, Source, of_type
 from snnjax.train.writer import read_json, write_json
 
 _SCANNED = 20_000  # training clouds that a scan looks at
@@ -137,7 +137,7 @@ def fitting_capacities(batch: PointBatch, extent: int, depth: int) -> Capacities
 
 
 def evaluation_batches(
-    config: DataConfig, test_set: PointDataset, votes: int = 0
+    config: Source, test_set: PointDataset, votes: int = 0
 ) -> Iterable[PointBatch]:
     """The test split in order; the last batch is filled with rows of weight 0.
 
@@ -146,10 +146,10 @@ def evaluation_batches(
     return batches(
         test_set,
         config.batch_size,
-        points=config.points,
+        points=config.rows,
         seed=0,
         train=False,
-        augment=config.augment.whole if votes else None,
+        augment=of_type(config, DataConfig).augment.whole if votes else None,
         epochs=max(votes, 1),
     )
 

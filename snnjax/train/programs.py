@@ -1,4 +1,4 @@
-"""Compiled steps: one program for each bucket of capacities, counted and timed."""
+"""Compiled steps: one program for each bucket of capacities, or one alone, counted and timed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from snnjax.sparse import Capacities
+from snnjax.train.forward import DeviceBatch
 from snnjax.train.state import TrainState, Weights
 from snnjax.train.step import (
-    DeviceBatch,
     EvalOutput,
     StepMetrics,
     StepSpec,
@@ -35,19 +35,21 @@ class Programs:
         self.compiles = 0
         self.seconds = 0.0
         self._notify = notify
-        self._built: dict[tuple[str, Capacities], Any] = {}
+        self._built: dict[tuple[str, Capacities | None], Any] = {}
 
     def train(
-        self, capacities: Capacities, state: TrainState, batch: DeviceBatch
+        self, capacities: Capacities | None, state: TrainState, batch: DeviceBatch
     ) -> tuple[TrainState, StepMetrics]:
         """One update; `state` is donated."""
         return self._get("train", train_step, capacities, state, batch)(state, batch)
 
-    def evaluate(self, capacities: Capacities, weights: Weights, batch: DeviceBatch) -> EvalOutput:
+    def evaluate(
+        self, capacities: Capacities | None, weights: Weights, batch: DeviceBatch
+    ) -> EvalOutput:
         """One evaluated batch."""
         return self._get("evaluate", eval_step, capacities, weights, batch)(weights, batch)
 
-    def _get(self, kind: str, build: Any, capacities: Capacities, *arguments: Any) -> Any:
+    def _get(self, kind: str, build: Any, capacities: Capacities | None, *arguments: Any) -> Any:
         known = self._built.get((kind, capacities))
         if known is not None:
             return known
@@ -56,6 +58,7 @@ class Programs:
         seconds = time.perf_counter() - began
         self.compiles += 1
         self.seconds += seconds
-        self._notify(f"compiled {kind} step {self.compiles} in {seconds:.1f} s for {capacities}")
+        sizes = "" if capacities is None else f" for {capacities}"
+        self._notify(f"compiled {kind} step {self.compiles} in {seconds:.1f} s{sizes}")
         self._built[kind, capacities] = program
         return program

@@ -14,7 +14,7 @@ from snnjax.data import PointDataset
 from snnjax.sparse import ArithmeticTable
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
 from snnjax.train.errors import RunFolderError
-from snnjax.train.experiment import Experiment
+from snnjax.train.experiment import DataConfig, Experiment, of_type
 from snnjax.train.finish import finish
 from snnjax.train.folder import (
     check_info,
@@ -24,6 +24,7 @@ from snnjax.train.folder import (
     reopen_folder,
     write_info,
 )
+from snnjax.train.forward import CloudForward
 from snnjax.train.loop import Book, Loop, book_of
 from snnjax.train.mesh import check_divisible, data_mesh
 from snnjax.train.plan import CapacityPlan, read_plan, scan, write_plan
@@ -45,10 +46,10 @@ def train(
 ) -> dict[str, Any]:
     """Train an experiment, evaluate it, and leave all that matters in its run folder.
 
-    The folder holds config.json, dataset.json, buckets.json, metrics.jsonl, checkpoints/,
-    summary.json, and with matplotlib pictures/ and report.html. A run that was killed at any
-    moment continues from its last checkpoint with `resume=True`, and on the same devices it ends
-    with the same weights, bit for bit, as if it had not been killed.
+    The folder holds config.json, dataset.json, buckets.json (of clouds), metrics.jsonl,
+    checkpoints/, summary.json, and with matplotlib pictures/ and report.html. A run that was
+    killed at any moment continues from its last checkpoint with `resume=True`, and on the same
+    devices it ends with the same weights, bit for bit, as if it had not been killed.
 
     Args:
       experiment: what to do; None with `resume` takes the run's own.
@@ -119,26 +120,32 @@ def _plan(
     test_set: PointDataset,
     spec: StepSpec,
     table: ArithmeticTable | None,
-) -> CapacityPlan:
-    """The recorded capacities; fitted now in a new run, or where the devices are others."""
-    path = folder / "buckets.json"
+) -> CapacityPlan | None:
+    """The recorded capacities; fitted now in a new run, or where the devices are others.
+
+    Sequences have a fixed length and need none.
+    """
+    if not isinstance(spec.forward, CloudForward):
+        return None
+    path, depth = folder / "buckets.json", spec.forward.depth
     devices = spec.mesh.size
-    local = experiment.data.batch_size // devices
+    config = of_type(experiment.data, DataConfig)
+    local = config.batch_size // devices
     if path.exists():
-        plan = read_plan(path, depth=spec.depth)
+        plan = read_plan(path, depth=depth)
         if plan.serves(local):
             return plan
     plan = scan(
-        experiment.data,
+        config,
         train_set,
         test_set,
-        depth=spec.depth,
+        depth=depth,
         seed=experiment.seed,
         devices=devices,
         table=table,
     )
     write_plan(path, plan)
-    return read_plan(path, depth=spec.depth)  # what a resumed run will read
+    return read_plan(path, depth=depth)  # what a resumed run will read
 
 
 def _restore(

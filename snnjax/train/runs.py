@@ -14,13 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from snnjax.data import PointBatch, read_cloud
-from snnjax.sparse import Capacities
+from snnjax.data import PointBatch, PointDataset, read_cloud
+from snnjax.data.speech import read_recording
+from snnjax.sparse import Buckets, Capacities
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
 from snnjax.train.errors import CheckpointError
 from snnjax.train.evaluate import evaluate_weights, vote
-from snnjax.train.experiment import Experiment
+from snnjax.train.experiment import DataConfig, Experiment, Source, SpeechConfig, of_type
 from snnjax.train.folder import DatasetInfo, read_experiment, read_info
+from snnjax.train.forward import CloudForward
 from snnjax.train.loop import book_of
 from snnjax.train.mesh import data_mesh
 from snnjax.train.plan import fit_evaluation, fitting_capacities, read_plan
@@ -28,7 +30,7 @@ from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
 from snnjax.train.setup import build_spec, load_test_split, read_table
 from snnjax.train.state import Weights, evaluated, merge_model
-from snnjax.train.step import StepSpec, to_voxels
+from snnjax.train.step import StepSpec
 from snnjax.train.writer import read_json, read_metrics
 
 
@@ -152,17 +154,13 @@ def evaluate(
         experiment = dataclasses.replace(experiment, data=config)
     dataset = load_test_split(experiment, data)
     _check_source(run.info, dataset)
-    if data is None:
-        buckets = read_plan(folder / "buckets.json", depth=run.spec.depth).evaluation
-    else:
-        table = read_table(experiment)
-        buckets = fit_evaluation(experiment.data, dataset, depth=run.spec.depth, table=table)
+    buckets = _buckets(run, folder, data, experiment, dataset)
     programs = Programs(run.spec, Reporter(shown=False).say)
     began = time.perf_counter()
     subject = (programs, run.weights, experiment, dataset, buckets, run.spec.mesh)
     voted = {"voted_accuracy": vote(*subject, votes)} if votes else {}
     result = evaluate_weights(*subject)
-    numbers = {**result.numbers(experiment.model.levels), **voted}
+    numbers = {**result.numbers(experiment.model.largest_count), **voted}
     return {
         "test_accuracy": numbers.pop("test_accuracy"),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.weights.params)),
@@ -175,47 +173,74 @@ def evaluate(
     }
 
 
+def _buckets(
+    run: Restored, folder: Path, data: str | None, experiment: Experiment, dataset: PointDataset
+) -> Buckets | None:
+    """Capacities of a test split: the run's own, or fitted to another source's."""
+    if not isinstance(run.spec.forward, CloudForward):
+        return None
+    depth = run.spec.forward.depth
+    if data is None:
+        return read_plan(folder / "buckets.json", depth=depth).evaluation
+    config, table = of_type(experiment.data, DataConfig), read_table(experiment)
+    return fit_evaluation(config, dataset, depth=depth, table=table)
+
+
 def predict(
     run_folder: str | Path, path: str | Path, *, checkpoint: str | int = "last"
 ) -> list[tuple[str, float]]:
-    """Class probabilities of one cloud or mesh file, the most probable class first.
+    """Class probabilities of one file, the most probable class first.
 
-    The file is normalised and thinned as a test sample would be; its voxels get exactly the rows
-    they need.
+    A cloud or mesh is normalised and thinned as a test sample would be; its voxels get exactly the
+    rows they need. A wave file goes through the front end of the run.
 
     Raises:
       DataError, ValueError: the file is malformed, or has other channels than the run's data.
     """
     run = restore(run_folder, checkpoint=checkpoint)
     config = run.experiment.data
-    cloud = read_cloud(path, points=config.points, normals=config.normals)
-    if cloud.shape[1] != run.info.in_channels:
+    points, count = _read_one(config, path)
+    if points.shape[1] != run.info.in_channels:
         raise ValueError(
-            f"{path} has {cloud.shape[1]} channels a point; the model was trained with "
+            f"{path} has {points.shape[1]} channels a point; the model was trained with "
             f"{run.info.in_channels}. Give a file like those of {config.source}."
         )
     one = np.ones(1)
     batch = PointBatch(
-        cloud[None].astype(np.float32),
-        np.array([len(cloud)], np.int32),
+        points[None].astype(np.float32),
+        np.array([count], np.int32),
         np.zeros(1, np.int32),
         one.astype(np.float32),
         np.zeros(1, np.int32),
     )
-    logits = _logits(run, batch, fitting_capacities(batch, config.extent, run.spec.depth))
+    forward, capacities = run.spec.forward, None
+    if isinstance(forward, CloudForward):
+        capacities = fitting_capacities(batch, forward.extent, forward.depth)
+    logits = _logits(run, batch, capacities)
     probabilities = np.asarray(jax.nn.softmax(logits.astype(jnp.float32)))[0]
     order = np.argsort(-probabilities, kind="stable")
     return [(run.info.class_names[k], float(probabilities[k])) for k in order]
 
 
-def _logits(run: Restored, batch: PointBatch, capacities: Capacities) -> jax.Array:
-    def forward(weights: Weights, points: jax.Array, count: jax.Array) -> jax.Array:
-        model = merge_model(run.spec.graphdef, weights)
-        x = to_voxels(points, count, run.spec.extent, capacities)
-        _, out = model(model.init_state(x), x, train=False, capacities=capacities)
-        return out.logits
+def _read_one(config: Source, path: str | Path) -> tuple[np.ndarray, int]:
+    """The points of a cloud, or the frames of a recording filled up to T; and their number."""
+    if isinstance(config, SpeechConfig):
+        frames = read_recording(path, config.front_end)[: config.steps]
+        return np.pad(frames, ((0, config.steps - len(frames)), (0, 0))), len(frames)
+    clouds = of_type(config, DataConfig)
+    points = read_cloud(path, points=clouds.points, normals=clouds.normals)
+    return points, len(points)
 
-    return jax.jit(forward)(run.weights, batch.points, batch.count)
+
+def _logits(run: Restored, batch: PointBatch, capacities: Capacities | None) -> jax.Array:
+    forward = run.spec.forward
+
+    def scores(weights: Weights, points: jax.Array, count: jax.Array) -> jax.Array:
+        model = merge_model(run.spec.graphdef, weights)
+        x = forward.inputs(points, count, capacities)
+        return forward(model, x, count, capacities, train=False).logits
+
+    return jax.jit(scores)(run.weights, batch.points, batch.count)
 
 
 def _check_source(info: DatasetInfo, dataset: Any) -> None:

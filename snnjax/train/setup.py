@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import fields, replace
 from typing import Any
 
 import jax
@@ -10,40 +11,61 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from snnjax.data import PointDataset, load_dataset
+from snnjax.data.speech import load_speech
+from snnjax.losses import membrane_mean, softmax_sum
 from snnjax.sparse import ArithmeticTable
-from snnjax.train.experiment import Experiment, ModelConfig
+from snnjax.train.experiment import (
+    DataConfig,
+    Experiment,
+    Network,
+    SequenceConfig,
+    Source,
+    SpeechConfig,
+    of_type,
+)
 from snnjax.train.folder import DatasetInfo
+from snnjax.train.forward import CloudForward, Forward, SequenceForward
 from snnjax.train.mesh import replicate
 from snnjax.train.optimisers import build_optimiser
 from snnjax.train.schedules import build_schedule
 from snnjax.train.state import TrainState, create_state, split_model
 from snnjax.train.step import StepSpec
 
+READOUTS = {"softmax_sum": softmax_sum, "mean": membrane_mean}
+
 
 def load_splits(experiment: Experiment) -> tuple[PointDataset, PointDataset]:
     """The training and the test split."""
-    config = experiment.data
-    train_set = load_dataset(
-        config.source,
-        "train",
-        points=config.points,
-        skip_bad=config.skip_bad,
-        size=config.train_size,
-        normals=config.normals,
-    )
-    return train_set, load_test_split(experiment)
+    return _load(experiment.data, "train", experiment.data.train_size), load_test_split(experiment)
 
 
 def load_test_split(experiment: Experiment, source: str | None = None) -> PointDataset:
     """The test split, of another source if one is given."""
     config = experiment.data
+    if source is not None:
+        config = replace(config, source=source)
+    return _load(config, "test", config.test_size)
+
+
+def _load(config: Source, split: str, size: int | None) -> PointDataset:
+    if isinstance(config, SpeechConfig):
+        return load_speech(
+            config.source,
+            split,
+            front_end=config.front_end,
+            held_out=config.held_out,
+            validate=config.validate,
+            size=size,
+            skip_bad=config.skip_bad,
+        )
+    clouds = of_type(config, DataConfig)
     return load_dataset(
-        config.source if source is None else source,
-        "test",
-        points=config.points,
-        skip_bad=config.skip_bad,
-        size=config.test_size,
-        normals=config.normals,
+        clouds.source,
+        split,
+        points=clouds.points,
+        skip_bad=clouds.skip_bad,
+        size=size,
+        normals=clouds.normals,
     )
 
 
@@ -64,30 +86,31 @@ def read_table(experiment: Experiment) -> ArithmeticTable | None:
         ) from error
 
 
-def build_model(config: ModelConfig, info: DatasetInfo, *, seed: int) -> Any:
+def build_model(config: Network, info: DatasetInfo, *, seed: int) -> Any:
     """The named model for this data, with weights drawn from `seed`.
 
-    Raises:
-      ValueError: no model is called so; the nearest name is given.
-    """
-    from snnjax.models import MODELS
+    The fields of `config` are the options of its constructor, but for the name.
 
-    make = MODELS.get(config.name)
+    Raises:
+      ValueError: no model of this kind is called so; the nearest name is given.
+    """
+    from snnjax.models import MODELS, SEQUENCE_MODELS
+
+    models = SEQUENCE_MODELS if isinstance(config, SequenceConfig) else MODELS
+    make = models.get(config.name)
     if make is None:
-        known = list(MODELS)
+        known = list(models)
         near = difflib.get_close_matches(config.name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
         raise ValueError(f"no model is called {config.name!r}; {hint}")
+    options = {field.name: getattr(config, field.name) for field in fields(config)}
+    options.pop("name")
+    if isinstance(config, SequenceConfig):
+        options["readout"] = READOUTS[config.readout]
     return make(
         in_channels=info.in_channels,
         num_classes=len(info.class_names),
-        levels=config.levels,
-        steps=config.steps,
-        beta=config.beta,
-        detach=config.detach,
-        bn_decay=config.bn_decay,
-        spike_head=config.spike_head,
-        twin=config.twin,
+        **options,
         rngs=nnx.Rngs(seed),
     )
 
@@ -101,7 +124,7 @@ def steps_of(experiment: Experiment, info: DatasetInfo) -> tuple[int, int]:
     steps = info.train_size // experiment.data.batch_size
     if steps == 0:
         raise ValueError(
-            f"data.batch_size must be at most the {info.train_size} training clouds; got "
+            f"data.batch_size must be at most the {info.train_size} training samples; got "
             f"{experiment.data.batch_size}."
         )
     return steps, steps * experiment.epochs
@@ -115,11 +138,16 @@ def build_spec(
     Raises:
       ValueError: the model cannot halve the grid as often as it would.
     """
-    _, total = steps_of(experiment, info)
-    schedule = build_schedule(experiment.schedule, experiment.optimiser.learning_rate, total)
-    optimiser = build_optimiser(experiment.optimiser, schedule)
+    epoch_steps, total = steps_of(experiment, info)
+    rule = experiment.optimiser
+    schedule = build_schedule(experiment.schedule, rule.learning_rate, total)
+    group_schedules = [
+        build_schedule(group.schedule, group.rate * rule.learning_rate, total)
+        for group in rule.groups
+    ]
+    optimiser = build_optimiser(rule, schedule, group_schedules)
     model = build_model(experiment.model, info, seed=experiment.seed)
-    _check_grid(experiment.data.extent, model.depth)
+    forward = build_forward(experiment, model)
     graphdef, weights = split_model(model)
     state = create_state(
         weights, optimiser, ema=experiment.ema > 0, key=jax.random.key(experiment.seed)
@@ -128,13 +156,23 @@ def build_spec(
         graphdef,
         optimiser,
         schedule,
-        model.depth,
-        experiment.data.extent,
+        forward,
         experiment.label_smoothing,
         experiment.ema,
         mesh,
+        epoch_steps,
+        experiment.epochs,
     )
     return spec, replicate(state, mesh)
+
+
+def build_forward(experiment: Experiment, model: Any) -> Forward:
+    """How a batch goes through the model."""
+    if isinstance(experiment.model, SequenceConfig):
+        return SequenceForward()
+    extent = of_type(experiment.data, DataConfig).extent
+    _check_grid(extent, model.depth)
+    return CloudForward(extent, model.depth)
 
 
 def _check_grid(extent: int, depth: int) -> None:

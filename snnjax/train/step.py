@@ -14,26 +14,11 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from snnjax.sparse import Capacities, SparseTensor, voxelize
+from snnjax.sparse import Capacities
+from snnjax.train.forward import DeviceBatch, Forward
 from snnjax.train.loss import cross_entropy
 from snnjax.train.mesh import AXIS
 from snnjax.train.state import TrainState, Weights, merge_model, split_model, update_average
-
-
-class DeviceBatch(NamedTuple):
-    """What a step reads, batch first.
-
-    Attributes:
-      points: float32 [B, P, C].
-      count: valid points, int32 [B].
-      label: int32 [B].
-      weight: 1 for a sample, 0 for a row that only fills the batch, float32 [B].
-    """
-
-    points: Array
-    count: Array
-    label: Array
-    weight: Array
 
 
 class StepMetrics(NamedTuple):
@@ -77,43 +62,33 @@ class StepSpec(NamedTuple):
       graphdef: the model's graph.
       optimiser: the update rule.
       schedule: the learning rate, for the metrics.
-      depth: levels below the grid, at which the model halves it.
-      extent: voxels along a side of the cube [-1, 1]^3.
+      forward: how a batch goes through the model.
       label_smoothing: of the training loss.
       ema: decay of the running average, 0 for none.
       mesh: devices with the axis "data".
+      epoch_steps: updates in an epoch. epochs: of the run; for models that change over the run.
     """
 
     graphdef: nnx.GraphDef
     optimiser: optax.GradientTransformation
     schedule: optax.Schedule
-    depth: int
-    extent: int
+    forward: Forward
     label_smoothing: float
     ema: float
     mesh: Mesh
+    epoch_steps: int
+    epochs: int
 
 
-def to_voxels(points: Array, count: Array, extent: int, capacities: Capacities) -> SparseTensor:
-    """The voxels of clouds in the cube [-1, 1]^3, on the device.
-
-    Rows are those of the capacities, or, if samples are to be packed, one for each point.
-    """
-    return voxelize(
-        points,
-        count,
-        extent=(extent, extent, extent),
-        voxel_size=2.0 / extent,
-        origin=(-1.0, -1.0, -1.0),
-        capacity=capacities.rows[0] if capacities.samples == 1 else None,
-    )
-
-
-def train_step(spec: StepSpec, capacities: Capacities) -> Callable[..., Any]:
+def train_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
     """`step(state, batch) -> (state, StepMetrics)`, jitted, with the state donated.
 
     The batch is cut along axis 0 over the mesh axis "data", which is manual: loss, gradients and
     batch statistics are summed over it, and every device computes the same update.
+
+    A model with `at_epoch(epoch, epochs)` is told before each update how far the run is (epoch is
+    a traced int32, so nothing compiles anew) and sets what is scheduled in its own variables. One
+    with `constrain()` brings its parameters back into their range after each update.
     """
     sharded = jax.shard_map(
         partial(_update, spec, capacities),
@@ -125,7 +100,7 @@ def train_step(spec: StepSpec, capacities: Capacities) -> Callable[..., Any]:
     return jax.jit(sharded, donate_argnums=0)
 
 
-def eval_step(spec: StepSpec, capacities: Capacities) -> Callable[..., Any]:
+def eval_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
     """`step(weights, batch) -> EvalOutput`, jitted; activity is always recorded."""
     sharded = jax.shard_map(
         partial(_evaluate, spec, capacities),
@@ -138,18 +113,18 @@ def eval_step(spec: StepSpec, capacities: Capacities) -> Callable[..., Any]:
 
 
 def _update(
-    spec: StepSpec, capacities: Capacities, state: TrainState, batch: DeviceBatch
+    spec: StepSpec, capacities: Capacities | None, state: TrainState, batch: DeviceBatch
 ) -> tuple[TrainState, StepMetrics]:
     """One update, seen from one device: `batch` is its share."""
     key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), jax.lax.axis_index(AXIS))
     total = jnp.maximum(jax.lax.psum(batch.weight.sum(), AXIS), 1.0)
-    x = to_voxels(batch.points, batch.count, spec.extent, capacities)
+    x = spec.forward.inputs(batch.points, batch.count, capacities)
 
     def loss_fn(params: Any) -> tuple[Array, tuple[Any, Any]]:
         model = merge_model(spec.graphdef, Weights(params, state.weights.stats))
-        _, out = model(
-            model.init_state(x), x, key=key, train=True, axis_name=AXIS, capacities=capacities
-        )
+        if hasattr(model, "at_epoch"):
+            model.at_epoch(state.step // spec.epoch_steps, spec.epochs)
+        out = spec.forward(model, x, batch.count, capacities, key=key, train=True, axis_name=AXIS)
         losses = cross_entropy(
             out.logits, batch.label, weight=batch.weight, smoothing=spec.label_smoothing
         )
@@ -173,6 +148,10 @@ def _update(
 def _apply(spec: StepSpec, state: TrainState, gradient: Any, stats: Any) -> TrainState:
     updates, opt_state = spec.optimiser.update(gradient, state.opt_state, state.weights.params)
     weights = Weights(optax.apply_updates(state.weights.params, updates), stats)
+    model = merge_model(spec.graphdef, weights)
+    if hasattr(model, "constrain"):
+        model.constrain()
+        weights = split_model(model)[1]
     average = state.ema
     if average is not None:
         average = update_average(average, weights, state.step, spec.ema)
@@ -180,13 +159,11 @@ def _apply(spec: StepSpec, state: TrainState, gradient: Any, stats: Any) -> Trai
 
 
 def _evaluate(
-    spec: StepSpec, capacities: Capacities, weights: Weights, batch: DeviceBatch
+    spec: StepSpec, capacities: Capacities | None, weights: Weights, batch: DeviceBatch
 ) -> EvalOutput:
     model = merge_model(spec.graphdef, weights)
-    x = to_voxels(batch.points, batch.count, spec.extent, capacities)
-    _, out = model(
-        model.init_state(x), x, train=False, axis_name=AXIS, capacities=capacities, record=True
-    )
+    x = spec.forward.inputs(batch.points, batch.count, capacities)
+    out = spec.forward(model, x, batch.count, capacities, train=False, axis_name=AXIS, record=True)
     loss = cross_entropy(out.logits, batch.label)
     overflow = jax.lax.psum(out.overflow.astype(jnp.int32), AXIS)
     return EvalOutput(out.logits, loss, overflow, out.activity)

@@ -12,10 +12,10 @@ from scipy.special import softmax
 from snnjax.data import Augment, batches, load_dataset
 from snnjax.sparse import Capacities
 from snnjax.train import Evaluation, data_mesh, evaluate_weights, load, restore, vote
+from snnjax.train.forward import to_voxels
 from snnjax.train.plan import fit_evaluation
 from snnjax.train.programs import Programs
 from snnjax.train.runs import Restored
-from snnjax.train.step import to_voxels
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def subject(folder: Path, batch_size: int, devices: int, augment: Augment | None
     data = dataclasses.replace(run.experiment.data, batch_size=batch_size, augment=augment)
     experiment = dataclasses.replace(run.experiment, data=data)
     dataset = load_dataset("shapes3d", "test", points=64, size=24)
-    buckets = fit_evaluation(data, dataset, depth=run.spec.depth, devices=devices)
+    buckets = fit_evaluation(data, dataset, depth=run.spec.forward.depth, devices=devices)
     programs = Programs(run.spec, lambda _: None)
     return programs, run.weights, experiment, dataset, buckets, mesh
 

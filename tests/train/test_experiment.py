@@ -6,12 +6,16 @@ import json
 import pytest
 
 from snnjax.data import Augment
+from snnjax.data.speech import FrontEnd
 from snnjax.train import (
     DataConfig,
     Experiment,
+    Group,
     ModelConfig,
     OptimiserConfig,
     ScheduleConfig,
+    SequenceConfig,
+    SpeechConfig,
     experiment_from_dict,
     experiment_to_dict,
 )
@@ -31,9 +35,35 @@ def test_an_experiment_survives_json() -> None:
     assert experiment_from_dict(json.loads(text)) == experiment
 
 
+def test_an_experiment_on_speech_survives_json_with_its_kind() -> None:
+    experiment = Experiment(
+        data=SpeechConfig(held_out="ann", front_end=FrontEnd("cochlea", channels=7)),
+        model=SequenceConfig(hidden=8, delays="fixed", readout="mean"),
+        optimiser=OptimiserConfig(
+            groups=(Group("delay", rate=100.0, schedule=ScheduleConfig(warmup=0.0)), Group("tau"))
+        ),
+    )
+    values = json.loads(json.dumps(experiment_to_dict(experiment)))
+    assert values["kind"] == "sequences"
+    assert experiment_from_dict(values) == experiment
+    assert "kind: the run has 'clouds', now 'sequences'" in differences(Experiment(), experiment)
+
+
+def test_a_configuration_from_before_there_were_kinds_is_of_clouds() -> None:
+    values = experiment_to_dict(Experiment(seed=4))
+    del values["kind"]
+    assert experiment_from_dict(values) == Experiment(seed=4)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"kind": "pictures"}, "kind must be 'clouds' or 'sequences'; got 'pictures'"),
+        ({"kind": "sequences", "data": {"points": 3}}, "unknown field 'data.points'"),
+        (
+            {"optimiser": {"groups": [{"pattern": "a", "rat": 3}]}},
+            "groups.rat'; did you mean 'rate",
+        ),
         ({"epoch": 3}, "unknown field 'epoch'; did you mean 'epochs'"),
         ({"data": {"batchsize": 3}}, "unknown field 'data.batchsize'; did you mean 'batch_size'"),
         ({"epochs": "three"}, "epochs must be int; got 'three'"),
@@ -62,6 +92,12 @@ def test_a_wrong_field_is_named(values: dict, message: str) -> None:
         (lambda: Experiment(epochs=0), "epochs must be an integer of at least 1"),
         (lambda: Experiment(name="a/b"), "name must be a plain folder name"),
         (lambda: Experiment(seed=-1), "seed must be in"),
+        (lambda: Group("(", rate=2.0), r"'\(' is no regular expression"),
+        (lambda: Group("delay", rate=0.0), "groups.rate must be a positive number"),
+        (lambda: SpeechConfig(steps=0), "data.steps must be an integer of at least 1"),
+        (lambda: SequenceConfig(layers=0), "model.layers must be an integer of at least 1"),
+        (lambda: SequenceConfig(readout="sum"), "'mean'; got 'sum'"),  # pyright: ignore
+        (lambda: SequenceConfig(delays="no"), "'learned'; got 'no'"),  # pyright: ignore
         (lambda: DataConfig(batch_size=0), "data.batch_size must be an integer of at least 1"),
     ],
 )

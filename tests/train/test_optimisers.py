@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,8 @@ import pytest
 from flax import nnx
 
 from snnjax.models import e3dsnn_t
-from snnjax.train import OptimiserConfig, build_optimiser
-from snnjax.train.optimisers import decay_mask
+from snnjax.train import Group, OptimiserConfig, build_optimiser
+from snnjax.train.optimisers import decay_mask, group_labels
 
 RATES = [0.1, 0.05, 0.2, 0.1]
 PARAMS = {
@@ -140,3 +141,44 @@ def test_clipping_shortens_long_gradients_only(norm: float, factor: float) -> No
     updates, _ = optimiser.update(g, optimiser.init(g), g)
     for key, value in g.items():
         np.testing.assert_allclose(updates[key], -factor * value, rtol=1e-5)  # pyright: ignore
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("clip_norm", [0.0, 1.5])
+def test_a_group_takes_its_own_rates_and_decay(
+    name: Literal["adamw", "sgd"], clip_norm: float
+) -> None:
+    """As if both parts were trained apart, but for the norm that is clipped together."""
+    base = OptimiserConfig(name, 0.1, weight_decay=0.2, clip_norm=clip_norm)
+    config = dataclasses.replace(base, groups=(Group("ker", weight_decay=0.5), Group("kernel")))
+    rates, own = jnp.array(RATES), 7 * jnp.array(RATES)[::-1]
+    never = jnp.full(len(RATES), jnp.nan)  # of the second group: the first that matches counts
+    together = build_optimiser(config, lambda t: rates[t], [lambda t: own[t], lambda t: never[t]])
+    apart = {
+        "scale": build_optimiser(dataclasses.replace(base, clip_norm=0.0), lambda t: rates[t]),
+        "kernel": build_optimiser(
+            dataclasses.replace(base, clip_norm=0.0, weight_decay=0.5), lambda t: own[t]
+        ),
+    }
+    params: dict[str, Any] = {k: jnp.asarray(v) for k, v in PARAMS.items()}
+    want = dict(params)
+    state = together.init(params)
+    states = {k: apart[k].init({k: want[k]}) for k in apart}
+    for t in range(len(RATES)):
+        g = gradients(t)
+        updates, state = together.update(g, state, params)
+        params = optax.apply_updates(params, updates)  # pyright: ignore
+        g = clipped(g, clip_norm)
+        for k in apart:
+            update, states[k] = apart[k].update({k: g[k]}, states[k], {k: want[k]})
+            want[k] = optax.apply_updates({k: want[k]}, update)[k]  # pyright: ignore
+    for k in want:
+        np.testing.assert_allclose(params[k], want[k], rtol=1e-5, atol=1e-6)
+
+
+def test_a_pattern_that_is_found_nowhere_is_refused_with_the_paths() -> None:
+    tree = {"layers": [{"delay": 1, "weight": 2}], "head": {"bias": 3}}
+    labels = group_labels([r"/delay$", "layers/0"], tree)
+    assert labels == {"layers": [{"delay": "0", "weight": "1"}], "head": {"bias": "rest"}}
+    with pytest.raises(ValueError, match=r"no parameter has 'dleay'.*layers/0/delay"):
+        group_labels(["dleay"], tree)

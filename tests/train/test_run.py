@@ -446,7 +446,7 @@ def test_a_run_goes_on_with_more_devices(
 def test_a_batch_larger_than_the_split_is_refused(tmp_path: Path) -> None:
     base = tiny_experiment(tmp_path)
     data = dataclasses.replace(base.data, train_size=10)
-    with pytest.raises(ValueError, match="at most the 10 training clouds; got 16"):
+    with pytest.raises(ValueError, match="at most the 10 training samples; got 16"):
         train(dataclasses.replace(base, data=data), progress=False)
 
 

@@ -29,8 +29,8 @@ def test_the_average_is_what_is_loaded(finished: tuple[Path, dict[str, Any]]) ->
     """Its accuracy by hand, batch by batch, is that of the summary."""
     from snnjax.data import load_dataset
     from snnjax.sparse import Capacities
+    from snnjax.train.forward import to_voxels
     from snnjax.train.plan import evaluation_batches
-    from snnjax.train.step import to_voxels
 
     folder, summary = finished
     experiment, model = load(folder)

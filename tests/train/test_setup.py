@@ -67,7 +67,7 @@ def test_a_grid_that_cannot_be_halved_is_refused_before_a_folder_is_made(
     )
     if near is None:
         info = describe_data(*load_splits(experiment))
-        assert build_spec(experiment, info, data_mesh(1))[0].depth == 2
+        assert build_spec(experiment, info, data_mesh(1))[0].forward.depth == 2
         return
     with pytest.raises(ValueError, match=rf"multiple of 4.*2 times; got {extent}\. Use {near}\."):
         train(experiment, progress=False)

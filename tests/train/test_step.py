@@ -19,9 +19,9 @@ from snnjax.train import (
     train_step,
 )
 from snnjax.train.folder import DatasetInfo
+from snnjax.train.forward import to_voxels
 from snnjax.train.mesh import shard
 from snnjax.train.programs import Programs
-from snnjax.train.step import to_voxels
 from tests.train.tiny import Tiny, tiny_experiment
 
 INFO = DatasetInfo(tuple("abcdefghij"), 3, 64, 24, 0)

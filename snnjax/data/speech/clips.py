@@ -1,0 +1,65 @@
+"""What every source of speech is listed as: clips that are read when their turn comes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from snnjax.data.errors import DataError
+
+
+class Clip(NamedTuple):
+    """One recording.
+
+    Attributes:
+      read: returns its samples float32 [n], or its recorded spikes (see `SpikeClips`).
+      label: class. speaker: who speaks. name: of the recording.
+    """
+
+    read: Callable[[], np.ndarray]
+    label: int
+    speaker: str
+    name: str
+
+
+class Listing(NamedTuple):
+    """The clips of one part of a data set.
+
+    Attributes:
+      clips: in a fixed order. class_names: of all parts. path: file or folder, for messages.
+      rate: samples a second, or 0 for spikes recorded with `units` channels.
+      units: channels of recorded spikes, or 0.
+    """
+
+    clips: list[Clip]
+    class_names: tuple[str, ...]
+    path: Path
+    rate: int = 0
+    units: int = 0
+
+
+def hold_out(train: Listing, test: Listing, speaker: str) -> tuple[Listing, Listing]:
+    """One speaker's clips to test on, and all others' to train on, of both parts together.
+
+    Raises:
+      DataError: nobody is called so, or nobody else speaks.
+    """
+    clips = train.clips + test.clips
+    known = sorted({clip.speaker for clip in clips})
+    if speaker not in known:
+        near = difflib.get_close_matches(speaker, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:20])}"
+        raise DataError(f"{train.path}: no speaker is called {speaker!r}; {hint}")
+    if len(known) == 1:
+        raise DataError.at(
+            train.path,
+            f"has one speaker only ({speaker}), so nobody is left to train on",
+            fix="leave `held_out` out, or add recordings of others",
+        )
+    ours = [clip for clip in clips if clip.speaker == speaker]
+    others = [clip for clip in clips if clip.speaker != speaker]
+    return train._replace(clips=others), test._replace(clips=ours)

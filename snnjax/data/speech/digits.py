@@ -1,0 +1,117 @@
+"""Spoken digits: a folder of FSDD recordings, or the same packed into train.npz and test.npz.
+
+FSDD is the Free Spoken Digit Dataset of Zohar Jackson and others: 8 kHz, mono, files called
+<digit>_<speaker>_<take>.wav; takes 0 to 4 of each speaker and digit are the test part.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from snnjax.data.arrays import read_npz
+from snnjax.data.errors import DataError
+
+from .clips import Clip, Listing
+from .wav import read_wav
+
+RATE = 8000
+TEST_TAKES = 5
+DIGITS = tuple("0123456789")
+_NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.wav", re.IGNORECASE)
+_ARRAYS = ("audio", "offset", "digit", "speaker", "take", "speaker_names", "sample_rate")
+
+
+def list_digits(folder: Path, part: str) -> Listing:
+    """One part, "train" or "test", of a folder of spoken digits.
+
+    Raises:
+      DataError: a file name says no digit, speaker and take, or a packed part is malformed.
+    """
+    if (folder / f"{part}.npz").is_file():
+        return _packed(folder / f"{part}.npz")
+    files = wav_files(folder)
+    clips = []
+    for path in files:
+        match = _NAME.fullmatch(path.name)
+        if match is None:
+            raise DataError.at(
+                path,
+                "is not called <digit>_<speaker>_<take>.wav",
+                fix="rename it like 7_jackson_32.wav, or move it elsewhere",
+            )
+        digit, speaker, take = match.groups()
+        if (int(take) < TEST_TAKES) == (part == "test"):
+            read = partial(_file, path)
+            clips.append(Clip(read, int(digit), speaker, path.stem))
+    return Listing(clips, DIGITS, folder, rate=RATE)
+
+
+def wav_files(folder: Path) -> list[Path]:
+    """The wave files of a folder, or of `recordings` in it, in a fixed order."""
+    inner = folder / "recordings"
+    place = inner if inner.is_dir() else folder
+    return sorted(p for p in place.iterdir() if p.suffix.lower() == ".wav" and p.is_file())
+
+
+def _packed(path: Path) -> Listing:
+    arrays = read_npz(path)
+    missing = [name for name in _ARRAYS if name not in arrays]
+    if missing:
+        problem = f"has no array `{missing[0]}`; needed are {', '.join(_ARRAYS)}"
+        raise DataError.at(path, problem, fix="pack the recordings again with all of them")
+    audio, offset = arrays["audio"], _whole(arrays, "offset", path)
+    _check_audio(arrays, path)
+    count = len(offset) - 1
+    digit, take, who = (_whole(arrays, n, path, count) for n in ("digit", "take", "speaker"))
+    names = [str(name) for name in np.atleast_1d(arrays["speaker_names"])]
+    clips = []
+    for i in range(count):
+        if not (0 <= digit[i] <= 9 and 0 <= who[i] < len(names)):
+            problem = f"recording {i} has digit {digit[i]} and speaker {who[i]}"
+            fix = f"digits are 0..9, speakers index the {len(names)} `speaker_names`"
+            raise DataError.at(path, problem, fix=fix)
+        if offset[i] == offset[i + 1]:
+            problem = f"recording {i} holds no samples"
+            raise DataError.at(path, problem, fix="leave it out and pack the others again")
+        name = f"{digit[i]}_{names[who[i]]}_{take[i]}"
+        read = partial(_slice, audio, int(offset[i]), int(offset[i + 1]))
+        clips.append(Clip(read, int(digit[i]), names[who[i]], name))
+    return Listing(clips, DIGITS, path, rate=RATE)
+
+
+def _file(path: Path) -> np.ndarray:
+    return read_wav(path, rates=(RATE,))[1]
+
+
+def _slice(audio: np.ndarray, first: int, last: int) -> np.ndarray:
+    return audio[first:last].astype(np.float32) / 32768
+
+
+def _check_audio(arrays: dict[str, np.ndarray], path: Path) -> None:
+    audio, offset = arrays["audio"], arrays["offset"]
+    if audio.dtype != np.int16 or audio.ndim != 1:
+        problem = f"`audio` must be int16 [samples]; got {audio.dtype} {audio.shape}"
+        raise DataError.at(path, problem, fix="pack 16-bit PCM samples one after the other")
+    steps = np.diff(offset.astype(np.int64))
+    if len(offset) < 2 or offset[0] != 0 or offset[-1] != len(audio) or (steps < 0).any():
+        problem = f"`offset` must rise from 0 to the {len(audio)} samples of `audio`"
+        raise DataError.at(path, problem, fix="save the N + 1 borders of the recordings")
+    rate = arrays["sample_rate"]
+    if rate.size != 1 or int(rate.item()) != RATE:
+        problem = f"`sample_rate` must be {RATE}; got {rate.tolist()}"
+        raise DataError.at(path, problem, fix=f"resample the recordings to {RATE} Hz")
+
+
+def _whole(
+    arrays: dict[str, np.ndarray], name: str, path: Path, count: int | None = None
+) -> np.ndarray:
+    array = arrays[name]
+    if array.dtype.kind not in "iu" or array.ndim != 1 or count not in (None, len(array)):
+        wanted = "integers [N + 1]" if count is None else f"integers [{count}]"
+        problem = f"`{name}` must be {wanted}; got {array.dtype} {array.shape}"
+        raise DataError.at(path, problem, fix="save one whole number for each recording")
+    return array

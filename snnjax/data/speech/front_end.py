@@ -1,0 +1,85 @@
+"""From recordings to frames: what a network hears."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+
+from .bins import sum_frames
+from .cochlea import STEP_MS, erb_centres, hair_cells, lif_spikes
+from .mel import log_mel, unit_range
+
+CHUNK = 64
+WINDOW_MS = 32.0
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """How a recording becomes frames of `channels` numbers."""
+
+    name: Literal["log_mel", "cochlea", "recorded"] = "log_mel"
+    """`log_mel` (real values in [0, 1]), `cochlea` (spike counts of a simple ear), or `recorded`
+    (spike counts of SHD and SSC)"""
+    channels: int = 40
+    """C; of recorded spikes a divisor of 700"""
+    frame_ms: float = 10.0
+    """length of a frame, and distance of two"""
+    low_hz: float = 50.0
+    """lowest frequency of a filter; no effect on recorded spikes"""
+    high_hz: float = 3800.0
+    """highest frequency of a filter; no effect on recorded spikes"""
+
+    def __post_init__(self):
+        if self.name not in ("log_mel", "cochlea", "recorded"):
+            raise ValueError(
+                f'`name` must be "log_mel", "cochlea" or "recorded"; got {self.name!r}'
+            )
+        if self.channels < 1:
+            raise ValueError(f"`channels` must be at least 1; got {self.channels}")
+        if not (self.frame_ms >= 1 and self.frame_ms == round(self.frame_ms)):
+            raise ValueError(f"`frame_ms` must be whole milliseconds; got {self.frame_ms}")
+        if not 0 < self.low_hz < self.high_hz:
+            raise ValueError(
+                f"the band needs 0 < low_hz < high_hz; got {self.low_hz} and {self.high_hz}"
+            )
+
+    def __call__(self, recordings: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+        """Frames [T_i, C] of each recording of `rate` samples a second, in order.
+
+        Real values are float16 and spike counts uint8, so that a data set stays small.
+        """
+        if self.high_hz >= rate / 2 and self.name == "cochlea":
+            raise ValueError(
+                f"`high_hz` must lie below half of {rate} samples a second; got {self.high_hz}"
+            )
+        listen = self._log_mel if self.name == "log_mel" else self._cochlea
+        rest = iter(recordings)
+        while chunk := list(islice(rest, CHUNK)):
+            yield from listen(chunk, rate)
+
+    def _log_mel(self, chunk: list[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+        for audio in chunk:
+            decibel = log_mel(
+                audio,
+                rate=rate,
+                channels=self.channels,
+                n_fft=round(rate * WINDOW_MS / 1000),
+                hop=round(rate * self.frame_ms / 1000),
+                low=self.low_hz,
+                high=self.high_hz,
+            )
+            yield unit_range(decibel).astype(np.float16)
+
+    def _cochlea(self, chunk: list[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+        centres = erb_centres(self.channels, self.low_hz, self.high_hz)
+        drives = [hair_cells(audio, centres, rate) for audio in chunk]
+        longest = max(len(d) for d in drives)
+        together = np.stack([np.pad(d, ((0, longest - len(d)), (0, 0))) for d in drives], axis=1)
+        spikes = lif_spikes(together)
+        for i, drive in enumerate(drives):
+            counts = sum_frames(spikes[: len(drive), i], round(self.frame_ms / STEP_MS))
+            yield np.minimum(counts, 255).astype(np.uint8)

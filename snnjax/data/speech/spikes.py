@@ -1,0 +1,156 @@
+"""Recorded spikes: SHD and SSC, the Heidelberg data sets of spoken digits and words, in HDF5.
+
+Cramer et al., "The Heidelberg spiking data sets for the systematic evaluation of spiking neural
+networks", IEEE TNNLS 2020. Needs h5py, which comes with the extra `events`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnjax.data.errors import DataError
+
+from .bins import bin_events
+from .clips import Clip, Listing
+
+UNITS = 700
+NAMES = ("shd", "ssc")
+_NEEDED = ("spikes/times", "spikes/units", "labels")
+
+
+def find_spikes(folder: Path) -> str | None:
+    """Which of the two, shd or ssc, lies in the folder; None if neither does."""
+    return next((n for n in NAMES if (folder / f"{n}_train.h5").is_file()), None)
+
+
+def list_spikes(folder: Path, part: str, *, channels: int, frame_ms: float) -> Listing:
+    """One part, "train", "valid" (SSC) or "test"; reading a clip gives counts uint16 [T, C].
+
+    Args:
+      folder: with <name>_<part>.h5. part: see above.
+      channels: groups of the 700 units. frame_ms: length of a frame.
+
+    Raises:
+      ImportError: h5py is not installed.
+      DataError: the file is missing, truncated, or its arrays are not those of the data set.
+    """
+    path = folder / f"{find_spikes(folder)}_{part}.h5"
+    if not path.is_file():
+        known = sorted(p.name for p in folder.glob("*.h5"))
+        problem = f"there is no {path.name}; here are {', '.join(known)}"
+        raise DataError.at(folder, problem, fix="add it, or hold out a speaker instead")
+    with opened(path) as file:
+        labels = _labels(file, path)
+        names = _class_names(file, path, labels)
+        speakers = _speakers(file, path, len(labels))
+        bin_events(np.zeros(0), np.zeros(0), total=UNITS, channels=channels, frame_ms=frame_ms)
+        times, units = file["spikes/times"][:], file["spikes/units"][:]
+    clips = [
+        Clip(
+            partial(_frames, times[i], units[i], path, i, channels, frame_ms),
+            int(labels[i]),
+            speakers[i],
+            str(i),
+        )
+        for i in range(len(labels))
+    ]
+    return Listing(clips, names, path, units=UNITS)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The HDF5 file, its needed arrays there and of one length."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            f"{path} needs h5py to be read; install it with: pip install 'snnjax[events]'"
+        ) from error
+    try:
+        with h5py.File(path, "r") as file:
+            _check_arrays(file, path)
+            yield file
+    except (OSError, RuntimeError) as error:
+        raise DataError.at(
+            path,
+            f"is no HDF5 file, or it is truncated or damaged ({error})",
+            fix="copy or download it again",
+        ) from error
+
+
+def _check_arrays(file: Any, path: Path) -> None:
+    for name in _NEEDED:
+        if not hasattr(file.get(name), "shape"):
+            problem = f"has no array `{name}`; needed are {', '.join(_NEEDED)}"
+            raise DataError.at(path, problem, fix="take the file of the original data set")
+    sizes = {name: file[name].shape for name in _NEEDED}
+    if len(set(sizes.values())) > 1 or len(sizes["labels"]) != 1 or sizes["labels"] == (0,):
+        text = ", ".join(f"{name} {shape}" for name, shape in sizes.items())
+        problem = f"arrays must be [N] with one N of at least 1; got {text}"
+        raise DataError.at(path, problem, fix="copy the file again")
+
+
+def _labels(file: Any, path: Path) -> np.ndarray:
+    labels = file["labels"][:]
+    if labels.dtype.kind not in "iu" or int(labels.min()) < 0:
+        problem = f"`labels` must be integers from 0 on; got {labels.dtype}, least {labels.min()}"
+        raise DataError.at(path, problem, fix="save class numbers")
+    return labels
+
+
+def _class_names(file: Any, path: Path, labels: np.ndarray) -> tuple[str, ...]:
+    """The names in extra/keys; without them, numbers up to the largest label."""
+    highest = int(labels.max())
+    if not hasattr(file.get("extra/keys"), "shape"):
+        return tuple(map(str, range(highest + 1)))
+    names = tuple(_text(key) for key in file["extra/keys"][:])
+    if highest >= len(names):
+        problem = f"a label is {highest}, but extra/keys names {len(names)} classes"
+        raise DataError.at(path, problem, fix="copy the file again")
+    return names
+
+
+def _speakers(file: Any, path: Path, count: int) -> list[str]:
+    """Who speaks, from extra/speaker; "unknown" for all without it."""
+    if not hasattr(file.get("extra/speaker"), "shape"):
+        return ["unknown"] * count
+    speakers = file["extra/speaker"][:]
+    if speakers.shape != (count,):
+        problem = f"`extra/speaker` must be [{count}]; got {speakers.shape}"
+        raise DataError.at(path, problem, fix="copy the file again")
+    return [_text(one) for one in speakers]
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _frames(
+    times: np.ndarray, units: np.ndarray, path: Path, i: int, channels: int, frame_ms: float
+) -> np.ndarray:
+    """The counts of one recording.
+
+    Raises:
+      DataError: units that are no integers in 0..699, or times that are not finite or negative.
+    """
+    times, units = np.asarray(times), np.asarray(units)
+    if units.dtype.kind not in "iu":
+        problem = f"the units of recording {i} must be integers; got {units.dtype}"
+        raise DataError.at(path, problem, fix="save them as uint16")
+    if times.shape != units.shape:
+        problem = f"recording {i} has {times.size} times and {units.size} units"
+        raise DataError.at(path, problem, fix="copy the file again")
+    if len(units) and not (units.min() >= 0 and units.max() < UNITS):
+        problem = f"recording {i} has units from {units.min()} to {units.max()}"
+        raise DataError.at(path, problem, fix=f"units are 0..{UNITS - 1}")
+    late = times.max(initial=0) if times.dtype.kind == "f" else np.inf
+    if not (np.isfinite(times).all() and times.min(initial=0) >= 0 and late < 60):
+        problem = f"recording {i} must have times in seconds, from 0 to a minute, as floats"
+        raise DataError.at(path, problem, fix="save seconds, not milliseconds or steps")
+    return bin_events(times, units, total=UNITS, channels=channels, frame_ms=frame_ms)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnjax.data import DataError
+from snnjax.data.speech import FrontEnd, load_speech
+from snnjax.data.speech.commands import halve, list_commands, one_second
+from tests.data.speech.files import write_wav
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two words with four files each of half a second, one to test on and one to validate."""
+    rng = np.random.default_rng(0)
+    for word in ("yes", "no", "_background_noise_"):
+        for i in range(4):
+            audio = 0.3 * rng.normal(size=8000).clip(-3, 3)
+            write_wav(tmp_path / word / f"a{i}_nohash_0.wav", audio, rate=16000)
+    (tmp_path / "testing_list.txt").write_text("yes/a0_nohash_0.wav\nno/a0_nohash_0.wav\n")
+    (tmp_path / "validation_list.txt").write_text("yes/a1_nohash_0.wav\n")
+    return tmp_path
+
+
+def test_the_lists_decide_the_parts(folder: Path) -> None:
+    parts = {part: list_commands(folder, part) for part in ("train", "valid", "test")}
+    assert {part: len(x.clips) for part, x in parts.items()} == {"train": 5, "valid": 1, "test": 2}
+    names = [{clip.name for clip in x.clips} for x in parts.values()]
+    assert not (names[0] & names[1] | names[1] & names[2] | names[0] & names[2])
+    assert parts["test"].class_names == ("no", "yes")
+    assert [(c.label, c.speaker) for c in parts["test"].clips] == [(1, "a0"), (0, "a0")]
+
+
+def test_a_recording_becomes_a_second_at_half_the_rate(folder: Path) -> None:
+    audio = list_commands(folder, "test").clips[0].read()
+    assert audio.shape == (8000,)
+    assert np.abs(audio[:4000]).max() > 0.1
+    assert not audio[4040:].any()
+    test = load_speech(folder, "test", front_end=FrontEnd(channels=20))
+    assert test.points(0).shape == (101, 20)  # T = 101 as published
+    assert len(load_speech(folder, "test", validate=True)) == 1
+
+
+def test_halving_keeps_low_tones_and_removes_high_ones() -> None:
+    t = np.arange(16000) / 16000
+    for hz, gain in ((100, 1), (3000, 1), (5000, 0), (7900, 0)):
+        got = halve(np.cos(2 * np.pi * hz * t))
+        assert got.shape == (8000,)
+        want = gain * np.cos(2 * np.pi * hz * t[::2])
+        np.testing.assert_allclose(got[200:-200], want[200:-200], atol=2e-3)
+    assert halve(np.ones(7)).shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("yes/gone.wav", r"testing_list\.txt, line 1: 'yes/gone\.wav' is listed, but is no file"),
+        ("../x/a.wav", "is listed, but is no file"),
+        ("yes", "'yes' is listed"),
+    ],
+)
+def test_a_list_that_names_no_file_is_refused(folder: Path, listed: str, message: str) -> None:
+    (folder / "testing_list.txt").write_text(listed + "\n")
+    with pytest.raises(DataError, match=message):
+        list_commands(folder, "train")
+
+
+def test_a_missing_list_or_word_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "validation_list.txt").unlink()
+    with pytest.raises(DataError, match=r"there is no validation_list\.txt.*whole archive"):
+        list_commands(folder, "train")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for name in ("testing_list.txt", "validation_list.txt"):
+        (empty / name).write_text("")
+    with pytest.raises(DataError, match="holds no folder of a word"):
+        list_commands(empty, "train")
+
+
+def test_a_file_of_another_rate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has 8000 samples a second; 16000 are needed"):
+        one_second(write_wav(tmp_path / "a.wav", np.zeros(10) + 0.1))

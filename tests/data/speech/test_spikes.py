@@ -1,0 +1,160 @@
+"""Files in the layout of SHD and SSC, written with h5py; without it the tests are skipped."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnjax.data import DataError
+from snnjax.data.speech import FrontEnd, load_speech
+
+RECORDED = FrontEnd("recorded", channels=140)
+ROWS = 6
+
+
+def content(seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(20, 60, ROWS)
+    return {
+        "spikes/times": [np.sort(rng.uniform(0, 0.4, n)).astype(np.float16) for n in sizes],
+        "spikes/units": [rng.integers(0, 700, n).astype(np.uint16) for n in sizes],
+        "labels": np.array([0, 1, 2, 0, 1, 2], np.uint16),
+        "extra/speaker": np.array([0, 0, 0, 4, 4, 4], np.uint16),
+        "extra/keys": np.array([b"zero", b"one", b"null"]),
+    }
+
+
+def write(path: Path, values: dict[str, Any]) -> Path:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for name, value in values.items():
+            if isinstance(value, list):
+                kind = h5py.vlen_dtype(value[0].dtype)
+                rows = file.create_dataset(name, (len(value),), dtype=kind)
+                for i, row in enumerate(value):
+                    rows[i] = row
+            else:
+                file[name] = value
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "shd_train.h5", content(0))
+    write(tmp_path / "shd_test.h5", content(1))
+    return tmp_path
+
+
+def test_recordings_become_counts(folder: Path) -> None:
+    train = load_speech(folder, "train", front_end=RECORDED)
+    values = content(0)
+    assert train.class_names == ("zero", "one", "null")
+    assert train.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert train.speakers == ("0", "0", "0", "4", "4", "4")
+    for i in range(ROWS):
+        times, units = values["spikes/times"][i], values["spikes/units"][i]
+        want = np.zeros((1 + int(float(times[-1]) * 100), 140))
+        for time, unit in zip(times, units, strict=True):
+            want[int(float(time) * 100), unit // 5] += 1
+        np.testing.assert_array_equal(train.points(i), want)
+
+
+def test_a_speaker_is_held_out_of_both_parts(folder: Path) -> None:
+    train, test = (
+        load_speech(folder, split, front_end=RECORDED, held_out="4") for split in ("train", "test")
+    )
+    assert set(train.speakers) == {"0"}
+    assert set(test.speakers) == {"4"}
+    assert len(train) == len(test) == ROWS
+
+
+def test_names_and_speakers_may_be_missing(tmp_path: Path) -> None:
+    values = {name: v for name, v in content().items() if not name.startswith("extra")}
+    write(tmp_path / "ssc_train.h5", values)
+    train = load_speech(tmp_path, "train", front_end=RECORDED)
+    assert train.class_names == ("0", "1", "2")
+    assert set(train.speakers) == {"unknown"}
+    with pytest.raises(DataError, match=r"no ssc_valid\.h5; here are ssc_train\.h5"):
+        load_speech(tmp_path, "test", front_end=RECORDED, validate=True)
+
+
+def floats(value: list[np.ndarray]) -> list[np.ndarray]:
+    return [row.astype(np.float32) for row in value]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("labels", None, "has no array `labels`"),
+        ("spikes/units", None, "has no array `spikes/units`"),
+        ("labels", np.array([0.0, 1, 2, 0, 1, 2]), "`labels` must be integers.*float64"),
+        ("labels", np.array([0, 1, -2, 0, 1, 2]), "`labels` must be integers from 0 on.*-2"),
+        ("labels", np.array([0, 1, 9, 0, 1, 2]), "a label is 9, but extra/keys names 3"),
+        ("labels", np.array([0, 1, 2]), r"one N of at least 1; got .*labels \(3,\)"),
+        ("extra/speaker", np.array([0, 1]), r"`extra/speaker` must be \[6\]; got \(2,\)"),
+        ("spikes/units", floats, "units of recording 0 must be integers; got float32"),
+        ("spikes/units", lambda v: [r + 650 for r in v], "recording 0 has units from .* to "),
+        ("spikes/units", lambda v: [r[1:] for r in v], "recording 0 has .* times and .* units"),
+        ("spikes/times", lambda v: [-r for r in v], "recording 0 must have times in seconds"),
+        ("spikes/times", lambda v: [r / 0 for r in floats(v)], "must have times in seconds"),
+        (
+            "spikes/times",
+            lambda v: [(1000 * r).astype(np.float32) for r in v],
+            "recording 0 must have times in seconds",
+        ),
+        ("spikes/times", lambda v: [(9 * r).astype(np.int32) for r in v], "as floats"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_arrays_of_another_kind_are_refused(tmp_path: Path, name, change, message: str) -> None:
+    values = content()
+    value = change(values[name]) if callable(change) else change
+    values[name] = value
+    if value is None:
+        del values[name]
+    write(tmp_path / "shd_train.h5", values)
+    with pytest.raises(DataError, match=rf"(?s)shd_train\.h5.*{message}.*Fix"):
+        load_speech(tmp_path, "train", front_end=RECORDED)
+
+
+def test_bad_recordings_can_be_skipped(tmp_path: Path) -> None:
+    values = content()
+    values["spikes/units"][2][0] = 700
+    write(tmp_path / "shd_train.h5", values)
+    train = load_speech(tmp_path, "train", front_end=RECORDED, skip_bad=True)
+    assert (len(train), train.skipped) == (ROWS - 1, 1)
+    assert train.labels.tolist() == [0, 1, 0, 1, 2]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_truncated_file_is_refused(folder: Path, share: float) -> None:
+    path = folder / "shd_train.h5"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DataError, match=r"shd_train\.h5.*truncated or damaged.*download"):
+        load_speech(folder, "train", front_end=RECORDED)
+
+
+def test_channels_and_front_end_must_suit_the_spikes(folder: Path) -> None:
+    with pytest.raises(ValueError, match="divide the 700 units; got 40"):
+        load_speech(folder, "train", front_end=FrontEnd("recorded", channels=40))
+    with pytest.raises(ValueError, match="set the front end's name to 'recorded'"):
+        load_speech(folder, "train")
+
+
+def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "shd_train.h5").write_bytes(b"")
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "h5py":
+            raise ImportError("no h5py here")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"pip install 'snnjax\[events\]'"):
+        load_speech(tmp_path, "train", front_end=RECORDED)
