@@ -1,0 +1,74 @@
+"""Spoken digits without delays, with fixed random ones and with learned ones, over seeds.
+
+    python -m experiments.digits --data ../shared/data/fsdd --seeds 0 1 2
+    python -m experiments.digits --data ../shared/data/fsdd --seeds 0 --held-out theo
+
+Each run is a `snnjax train` of its own, in `<run root>/digits-<variant>-<seed>`; one that has a
+summary already is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
+either, and as many parameters as the learned delays and weights together. Accuracy is that of the
+last weights and whole delays. Mean and spread go to a file `experiments/results/digits.json`, and
+as a table to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.variants import Variant, compare, spread, write_json
+
+VARIANTS = {
+    "none": Variant("spoken_digits"),
+    "wide": Variant("spoken_digits", ("--model.hidden", "189")),
+    "fixed": Variant("spoken_digits", ("--model.delays", "fixed")),
+    "learned": Variant("spoken_digits_delays"),
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+def row(name: str, result: dict[str, Any]) -> str:
+    """One line of a Markdown table."""
+    cells = [
+        name,
+        *spread(result),
+        f"{result['parameters']:,}",
+        f"{result['firing_rate']:.3f}",
+        f"{result['seconds'] / 60:.1f} min",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what is missing, write the figures, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="folder of the recordings")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each")
+    parser.add_argument("--held-out", help="test on this speaker instead, trained on the others")
+    parser.add_argument("--epochs", type=int, help="passes over the data; as the experiment says")
+    parser.add_argument("--devices", type=int, help="devices of a run; all by default")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--run-root", type=Path, default=Path("runs"), help="where runs are kept")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
+    options = parser.parse_args(arguments)
+    extra, prefix = ["--data", options.data], "digits"
+    for name in ("epochs", "devices"):
+        if (value := getattr(options, name)) is not None:
+            extra += [f"--{name}", str(value)]
+    if options.held_out:
+        prefix = f"digits-without-{options.held_out}"
+        extra += ["--data.held-out", options.held_out]
+    variants = {name: VARIANTS[name] for name in options.variants}
+    figures = compare(variants, options.seeds, options.run_root, extra, prefix=prefix)
+    write_json(options.results / f"{prefix}.json", figures)
+    print("| delays | accuracy | spread | parameters | firing rate | time |")
+    print("|---|---|---|---|---|---|")
+    for name, result in figures.items():
+        print(row(name, result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Variants of an experiment over seeds: train what is missing, condense what came out."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Variant(NamedTuple):
+    """An experiment and the options that make it this variant."""
+
+    experiment: str
+    options: tuple[str, ...] = ()
+
+
+def train(name: str, variant: Variant, seed: int, root: Path, options: Sequence[str]) -> dict:
+    """The summary of the run in `<root>/<name>-<seed>`, trained now unless it is there."""
+    folder = root / f"{name}-{seed}"
+    summary = folder / "summary.json"
+    if not summary.is_file():
+        command = [sys.executable, "-m", "experiments.train", variant.experiment, *variant.options]
+        command += ["--seed", str(seed), "--run-folder", str(folder), "--no-progress", *options]
+        if folder.exists():
+            command.append("--resume")
+        print(f"{folder} ...", file=sys.stderr, flush=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return json.loads(summary.read_text())
+
+
+def compare(
+    variants: Mapping[str, Variant],
+    seeds: Sequence[int],
+    root: Path,
+    options: Sequence[str] = (),
+    *,
+    prefix: str,
+) -> dict[str, dict[str, Any]]:
+    """Train every variant with every seed; mean and spread of each."""
+    runs: dict[str, list[dict]] = {name: [] for name in variants}
+    for seed in seeds:
+        for name, variant in variants.items():
+            runs[name].append(train(f"{prefix}-{name}", variant, seed, root, options))
+    return {name: condense(made) for name, made in runs.items()}
+
+
+def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean, lowest and highest of what differs between seeds."""
+    accuracy = [run["test_accuracy"] for run in runs]
+    keys = ("firing_rate", "synops", "macs", "acs", "energy_mj", "seconds")
+    means = {
+        key: statistics.mean(values)
+        if (values := [run[key] for run in runs if run[key] is not None])
+        else None
+        for key in keys
+    }
+    return {
+        "accuracy": statistics.mean(accuracy),
+        "lowest": min(accuracy),
+        "highest": max(accuracy),
+        "accuracies": accuracy,
+        "epochs": runs[0]["epochs"],
+        "steps": runs[0]["steps"],
+        "devices": runs[0]["devices"],
+        "parameters": runs[0]["parameters"],
+        **means,
+    }
+
+
+def spread(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Mean accuracy, and its range over the seeds, in percent.
+
+    >>> spread({"accuracy": 0.5, "lowest": 0.25, "highest": 0.625})
+    ('50.0 %', '25.0 to 62.5')
+    """
+    low, high = 100 * result["lowest"], 100 * result["highest"]
+    return f"{100 * result['accuracy']:.1f} %", f"{low:.1f} to {high:.1f}"
+
+
+def write_json(path: Path, figures: Mapping[str, Any]) -> None:
+    """Figures into the results folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
