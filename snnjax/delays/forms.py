@@ -16,10 +16,10 @@ from jax import Array, lax
 from snnjax.unroll import unroll
 
 FORMS = ("direct", "dft")
-BLOCK = 128
-"""Steps of a transform, where the kernel is no longer than a quarter of it."""
-SCRATCH = 2_000_000
-"""Numbers that the spectrum of the kernels of one turn may hold on a CPU: about its cache."""
+BLOCK = 64
+"""Least steps of a transform, where there are so many; three kernels are taken if that is more."""
+WIDTH = 64
+"""Inputs whose kernels and spectra are made in one turn on a CPU: they stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FormTable:
     'direct'
     """
 
-    rules: tuple[FormRule, ...] = (FormRule("cpu", 1.7),)
+    rules: tuple[FormRule, ...] = (FormRule("cpu", 1.4),)
 
     def choose(
         self,
@@ -82,11 +82,11 @@ def transform_length(steps: int, size: int) -> tuple[int, int]:
     """Length of a transform, and how many blocks of time of that length overlap to cover `steps`.
 
     >>> transform_length(100, 25), transform_length(1000, 25)
-    ((124, 1), (128, 10))
+    ((74, 2), (74, 20))
     """
-    length = min(steps + size - 1, max(BLOCK, 4 * size))
-    useful = length - size + 1
-    return length, -(-steps // useful)
+    useful = max(BLOCK, 3 * size) - size + 1
+    blocks = -(-steps // useful)
+    return -(-steps // blocks) + size - 1, blocks
 
 
 def direct_product(z: Array, kernel: Array) -> Array:
@@ -128,9 +128,11 @@ def dft_product(
     length, blocks = transform_length(steps, size)
     into, spread, out = (jnp.asarray(m, z.dtype) for m in _matrices(length, size))
     frequencies = into.shape[0] // 2
-    groups = _groups(2 * frequencies, inputs, outputs)
+    width = WIDTH if jax.default_backend() == "cpu" else inputs
+    groups = -(-inputs // width)
     frames = _frames(z, length, blocks, size)
-    parts = _split(frames, groups, axis=2), jax.tree.map(partial(_split, groups=groups), synapses)
+    split = partial(_cut, groups=groups, width=min(width, inputs))
+    parts = split(frames, axis=2), jax.tree.map(split, synapses)
 
     def turn(total: tuple[Array, Array], part: tuple[Array, Any]) -> tuple[Any, None]:
         frame, own = part
@@ -167,16 +169,8 @@ def _dot(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
-def _groups(rows: int, inputs: int, outputs: int) -> int:
-    """Into how many groups the inputs are cut; one where memory is no matter."""
-    if jax.default_backend() != "cpu":
-        return 1
-    return min(inputs, -(-rows * inputs * outputs // SCRATCH))
-
-
-def _split(x: Array, groups: int, axis: int = 0) -> Array:
-    """`axis` cut into equal groups, padded with zeros, and these along a new first axis."""
-    width = -(-x.shape[axis] // groups)
+def _cut(x: Array, *, groups: int, width: int, axis: int = 0) -> Array:
+    """`axis` cut into groups of one width, padded with zeros, and these along a new first axis."""
     missing = groups * width - x.shape[axis]
     if missing:
         x = jnp.pad(x, [(0, missing if a == axis else 0) for a in range(x.ndim)])
