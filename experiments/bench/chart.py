@@ -1,12 +1,13 @@
-"""`python -m experiments.bench.chart`: one picture of the dense rows, from their results.
+"""`python -m experiments.bench.chart`: pictures of the dense rows and of events, from results.
 
-    python -m experiments.bench.chart                      results/dense.png
+    python -m experiments.bench.chart                      results/dense.png and events.png
     python -m experiments.bench.chart --results FOLDER
 
 Bars are medians of lif-layer (forward and backward), lif-net and conv-net (a training step): ours
 in blue, what one would write by hand in light blue, the matrix products alone as a line. Below, the
-cost of a step of a neuron by T and by N, beside that of copying what goes in and out. It needs
-matplotlib: pip install "snnjax[viz]".
+cost of a step of a neuron by T and by N, beside that of copying what goes in and out. The second
+picture has the time of a product by events over that of the dense one, by density, width and batch:
+below 1 events win. It needs matplotlib: pip install "snnjax[viz]".
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from snnjax.viz.style import (
     BLACK,
     BLUE,
     GREY,
+    PALETTE,
     SKY,
     VERMILION,
     new_figure,
@@ -45,13 +47,15 @@ CUT = 3
 """How many times the median a bar may be long."""
 
 
-def main(arguments: Sequence[str] | None = None) -> Path:
-    """Draw what is there; returns the file."""
+def main(arguments: Sequence[str] | None = None) -> tuple[Path, Path]:
+    """Draw both; returns the files."""
     return tyro.cli(draw, args=arguments, prog="python -m experiments.bench.chart")
 
 
-def draw(results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Options.results) -> Path:
-    """Draw the dense rows into `<results>/dense.png`.
+def draw(
+    results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Options.results,
+) -> tuple[Path, Path]:
+    """Draw the dense rows into `<results>/dense.png`, events into `events.png`.
 
     Args:
       results: folder of the rows' files.
@@ -59,14 +63,22 @@ def draw(results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Options.res
     Raises:
       ValueError: a row was not measured.
     """
-    rows = {row: read(results, row) for row in (*BARS, "cost")}
+    rows = {row: read(results, row) for row in (*BARS, "cost", "events")}
     figure = new_figure(11, 5.6)
     upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=(3, 2)))
     for ax, row in zip(upper.subplots(1, len(BARS)), BARS, strict=True):
         bars(ax, rows[row], BARS[row])
     for ax, varied in zip(lower.subplots(1, 2), ("T", "N"), strict=True):
         cost(ax, rows["cost"], varied)
-    return save_figure(figure, results / "dense.png", dpi=90)
+    by_density = new_figure(11, 3.2)
+    batches = sorted({record["shapes"]["B"] for record in rows["events"]})
+    panels = np.atleast_1d(by_density.subplots(1, len(batches), sharey=True))
+    for ax, batch in zip(panels, batches, strict=True):
+        crossover(ax, rows["events"], batch)
+    return (
+        save_figure(figure, results / "dense.png", dpi=90),
+        save_figure(by_density, results / "events.png", dpi=90),
+    )
 
 
 def read(results: Path, row: str) -> list[Record]:
@@ -124,6 +136,22 @@ def cost(ax: Axes, records: Sequence[Record], varied: str) -> None:
     tidy(ax, title=f"LIF layer by {varied}, {other} = {fixed}", ylabel=label, grid="y")
 
 
+def crossover(ax: Axes, records: Sequence[Record], batch: int) -> None:
+    """Time of `event_matmul` over that of the dense product, by density; one line a width."""
+    chosen = [r for r in records if r["what"] == "event_matmul" and r["shapes"]["B"] == batch]
+    for width, colour in zip(sorted({r["shapes"]["N"] for r in chosen}), PALETTE, strict=False):
+        points = [record for record in chosen if record["shapes"]["N"] == width]
+        densities = [100 * record["shapes"]["density"] for record in points]
+        ratios = [record["ratio"] for record in points]
+        ax.plot(densities, ratios, "o-", color=colour, markersize=3, label=f"N = M = {width}")
+    ax.axhline(1, color=GREY, linestyle="--")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.legend(fontsize=8, frameon=False)
+    label = "time over dense" if batch == min(r["shapes"]["B"] for r in records) else ""
+    tidy(ax, title=f"{batch} rows", xlabel="density, %", ylabel=label, grid="y")
+
+
 def _colour(library: str) -> str:
     if library.startswith("snnjax"):
         return BLUE
@@ -131,4 +159,4 @@ def _colour(library: str) -> str:
 
 
 if __name__ == "__main__":
-    print(main())
+    print(*main(), sep="\n")

@@ -49,10 +49,10 @@ class ArithmeticTable:
         ArithmeticRule("cpu", 128, 1.01),
     )
     products: tuple[ProductRule, ...] = (
-        ProductRule("cpu", 2**19, 1, 0.2),
-        ProductRule("cpu", 2**19, 8, 0.08),
+        ProductRule("cpu", 2**19, 1, 0.3),
+        ProductRule("cpu", 2**19, 8, 0.2),
         ProductRule("cpu", 2**23, 1, 0.4),
-        ProductRule("cpu", 2**23, 8, 0.2),
+        ProductRule("cpu", 2**23, 8, 0.25),
     )
 
     def choose(

@@ -305,9 +305,12 @@ def test_cost_and_the_picture(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="--rows cost"):
         chart.main(["--results", str(tmp_path)])
     write_results(tmp_path, "cost", records + more)
-    picture = chart.main(["--results", str(tmp_path)])
-    assert picture == tmp_path / "dense.png"
-    assert 10_000 < picture.stat().st_size < 120_000
+    shapes = [{"B": b, "N": n, "M": n, "density": 0.1} for b in (1, 8) for n in (256, 1024)]
+    by_events = [{"what": "event_matmul", "shapes": s, "ratio": 0.5} for s in shapes]
+    write_results(tmp_path, "events", by_events)
+    pictures = chart.main(["--results", str(tmp_path)])
+    assert pictures == (tmp_path / "dense.png", tmp_path / "events.png")
+    assert all(10_000 < picture.stat().st_size < 120_000 for picture in pictures)
 
 
 def test_delays_beside_a_peer(delayed, monkeypatch):
