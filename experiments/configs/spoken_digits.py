@@ -2,8 +2,8 @@
 
     snnjax train spoken_digits --data ../shared/data/fsdd
 
-Expected: 95.0 to 96.3 % of the 300 test recordings over three seeds. Run time: 40 seconds on one CPU
-core.
+Expected: 95.0 to 96.3 % of the 300 test recordings over three seeds. Run time: 40 seconds on one
+CPU core.
 """
 
 from snnjax.data.speech import FrontEnd, SpeechAugment

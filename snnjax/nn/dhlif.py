@@ -98,6 +98,8 @@ class BranchLinear(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """`x` is [..., I]; returns [..., N, D]."""
+        x = jnp.asarray(x)
+        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(self.kernel[...].dtype)
         kernel = jnp.where(self.mask[...], self.kernel[...][..., None], 0.0)
         current = jnp.einsum("...i,ind->...nd", x, kernel.astype(x.dtype))
         return current if self.bias is None else current + self.bias[...].astype(x.dtype)

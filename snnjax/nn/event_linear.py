@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from snnjax.sparse import CSR, ArithmeticTable, FanOut, propagate, spike_matmul, takes_events
+from snnjax.sparse import (
+    CSR,
+    ArithmeticTable,
+    FanOut,
+    check_connections,
+    propagate,
+    spike_matmul,
+    takes_events,
+)
+
+OPTIONS = {"use_bias", "dtype", "param_dtype", "kernel_init", "bias_init"}
 
 
 class EventLinear(nnx.Linear):
@@ -15,14 +26,14 @@ class EventLinear(nnx.Linear):
 
         y = x W + b
 
-    The parameters are those of `nnx.Linear`. Events are counted over all of [T, B]: where one step
-    is fuller than the rest, call the layer step by step.
+    Parameters and dtypes are those of `nnx.Linear`. Events are counted over all of [T, B]; where
+    one step is fuller than the rest, call the layer step by step.
 
     Args:
-      in_features, out_features, rngs and further arguments: as of `nnx.Linear`.
+      in_features, out_features, use_bias, dtype, param_dtype, kernel_init, bias_init, rngs: as of
+        `nnx.Linear`, in `rest` as far as they are optional.
       table: of `snnjax profile --write-table`; None takes the default measurements.
 
-    >>> import jax.numpy as jnp
     >>> layer = EventLinear(8, 3, rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((5, 2, 8))).shape
     (5, 2, 3)
@@ -37,13 +48,20 @@ class EventLinear(nnx.Linear):
         table: ArithmeticTable | None = None,
         **rest: Any,
     ):
+        if unknown := set(rest) - OPTIONS:
+            raise TypeError(
+                f"EventLinear does not take {', '.join(sorted(unknown))}; of nnx.Linear's options "
+                f"it knows {', '.join(sorted(OPTIONS))}."
+            )
         super().__init__(in_features, out_features, rngs=rngs, **rest)
         self.table = table
 
     def __call__(self, x: Array) -> Array:
-        """`x` is [..., in_features]; returns [..., out_features] in its dtype."""
-        y = spike_matmul(x, self.kernel[...].astype(x.dtype), table=self.table)
-        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+        """`x` is [..., in_features]; returns [..., out_features]."""
+        bias = None if self.bias is None else self.bias[...]
+        x, kernel, bias = self.promote_dtype((x, self.kernel[...], bias), dtype=self.dtype)
+        y = spike_matmul(x, kernel, table=self.table)
+        return y if bias is None else y + bias
 
     def takes_events(self, x: Array) -> Array:
         """Whether the layer goes by events for this `x`: bool []."""
@@ -60,7 +78,6 @@ class SparseLinear(nnx.Module):
         learn, their targets do not.
       targets: M, neurons that are reached.
 
-    >>> import jax.numpy as jnp
     >>> from snnjax.sparse import fan_out_of
     >>> layer = SparseLinear(fan_out_of([0, 2], [1, 0], [0.5, 2.0], sources=3, targets=2), 2)
     >>> layer(jnp.ones((4, 3))).shape, layer(jnp.array([1.0, 0.0, 1.0])).tolist()
@@ -68,11 +85,14 @@ class SparseLinear(nnx.Module):
     """
 
     def __init__(self, connections: FanOut | CSR, targets: int):
+        check_connections(connections, targets)
         self.targets = targets
         self.weight = nnx.Param(connections.weight)
         self.places = nnx.Variable(connections._replace(weight=None))
 
     def __call__(self, x: Array) -> Array:
-        """`x` is [..., N]; returns [..., M] in its dtype."""
+        """`x` is [..., N]; returns [..., M] in its dtype, or that of the weights for integers."""
+        x = jnp.asarray(x)
+        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(self.weight[...].dtype)
         connections = self.places.get_value()._replace(weight=self.weight[...].astype(x.dtype))
         return propagate(x, connections, targets=self.targets)

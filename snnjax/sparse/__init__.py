@@ -10,6 +10,7 @@ from snnjax.sparse.capacity import level_counts as level_counts
 from snnjax.sparse.capacity import level_occupancy as level_occupancy
 from snnjax.sparse.connectivity import CSR as CSR
 from snnjax.sparse.connectivity import FanOut as FanOut
+from snnjax.sparse.connectivity import check_connections as check_connections
 from snnjax.sparse.connectivity import csr_from as csr_from
 from snnjax.sparse.connectivity import csr_of as csr_of
 from snnjax.sparse.connectivity import fan_out_of as fan_out_of

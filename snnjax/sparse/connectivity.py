@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.sparse.events import for_events
+from snnjax.sparse.events import for_events, wide_dtype
+from snnjax.unroll.unroll import vary_like
 
 CHUNK = 32  # connections of a neuron of a CSR that are added together
 
@@ -54,7 +56,7 @@ def random_fan_out(
         if count < 1:
             raise ValueError(f"`{name}` must be at least 1; got {count}.")
     drawn = jax.random.randint(key, (sources, fan_out), 0, targets, jnp.int32)
-    weight = jnp.asarray(weight, jnp.float32)
+    weight = _floating(weight)
     weight = weight[:, None] if weight.ndim == 1 else weight
     return FanOut(jnp.sort(drawn, axis=1), jnp.broadcast_to(weight, drawn.shape))
 
@@ -83,7 +85,7 @@ def fan_out_of(
     source = np.repeat(np.arange(sources), degree)
     place = np.arange(target.size) - start[source]
     rows = np.full((sources, max(int(degree.max(initial=0)), 1)), targets, np.int32)
-    values = np.zeros(rows.shape, np.float32)
+    values = np.zeros(rows.shape, weight.dtype)
     rows[source, place], values[source, place] = target, weight
     return FanOut(jnp.asarray(rows), jnp.asarray(values))
 
@@ -103,8 +105,8 @@ def csr_of(
     >>> csr_of([2, 0, 0], [1, 1, 0], [1.0, 0.5, 2.0], sources=3, targets=2).start.tolist()
     [0, 2, 2, 3]
     """
-    source, target = (np.asarray(index, np.int64) for index in (source, target))
-    weight = np.asarray(weight, np.float32)
+    source, target = _whole("source", source), _whole("target", target)
+    weight = np.asarray(_floating(weight))
     if not source.shape == target.shape == weight.shape or source.ndim != 1:
         raise ValueError(
             f"`source`, `target` and `weight` must be [E]; got {source.shape}, {target.shape} and "
@@ -130,8 +132,8 @@ def csr_from(start: ArrayLike, target: ArrayLike, weight: ArrayLike, *, targets:
     >>> csr_from([0, 2, 2], [0, 1], [0.5, 1.0], targets=2).target.tolist()
     [0, 1]
     """
-    start, target = np.asarray(start, np.int64), np.asarray(target, np.int64)
-    weight = np.asarray(weight, np.float32)
+    start, target = _whole("start", start), _whole("target", target)
+    weight = np.asarray(_floating(weight))
     if start.ndim != 1 or not start.size or target.ndim != 1 or target.shape != weight.shape:
         raise ValueError(
             f"`start` must be [N + 1], `target` and `weight` [E]; got {start.shape}, "
@@ -145,6 +147,37 @@ def csr_from(start: ArrayLike, target: ArrayLike, weight: ArrayLike, *, targets:
         )
     _check_inside("target", target, targets)
     return CSR(jnp.asarray(start, jnp.int32), jnp.asarray(target, jnp.int32), jnp.asarray(weight))
+
+
+def check_connections(connections: FanOut | CSR, targets: int) -> None:
+    """Refuse concrete connections that `propagate` would misread.
+
+    Raises:
+      ValueError: shapes differ, `start` is not sorted, or a target is outside 0..M (in rows, M
+        is padding). TypeError: indices are not integers.
+    """
+    if isinstance(connections, CSR):
+        csr_from(*connections, targets=targets)
+        return
+    target = _whole("target", connections.target)
+    if target.ndim != 2 or target.shape != connections.weight.shape:
+        raise ValueError(
+            f"`target` and `weight` must be [N, F]; got {target.shape} and "
+            f"{connections.weight.shape}."
+        )
+    _check_inside("target", target, targets + 1)
+
+
+def _whole(name: str, index: ArrayLike) -> np.ndarray:
+    index = np.asarray(index)
+    if index.size and not np.issubdtype(index.dtype, np.integer):
+        raise TypeError(f"`{name}` must hold integers; got {index.dtype}.")
+    return index.astype(np.int64)
+
+
+def _floating(weight: ArrayLike) -> Array:
+    weight = jnp.asarray(weight)
+    return weight if jnp.issubdtype(weight.dtype, jnp.floating) else weight.astype(float)
 
 
 def _check_inside(name: str, index: np.ndarray, size: int) -> None:
@@ -169,6 +202,8 @@ def propagate(
     by the spikes is a gather over all connections, since a surrogate needs it at silent neurons
     too; that by the weights is not zero at the connections of neurons that fired.
 
+    Sums run in float32 at least. Targets are not checked here: see `check_connections`.
+
     Args:
       spikes: [..., N], floating, binary or graded; of the dtype of the weights.
       connections: targets and weights, in rows of F or compressed.
@@ -192,6 +227,11 @@ def propagate(
             f"`spikes` must be [..., {sources}], one for each row of the connections; got "
             f"{spikes.shape}."
         )
+    if not isinstance(connections, CSR) and connections.target.shape != connections.weight.shape:
+        raise ValueError(
+            f"`target` and `weight` must be [N, F]; got {connections.target.shape} and "
+            f"{connections.weight.shape}."
+        )
     if spikes.dtype != connections.weight.dtype:
         raise TypeError(
             f"`spikes` and weights must share a dtype; got {spikes.dtype} and "
@@ -201,7 +241,8 @@ def propagate(
     onto = jnp.zeros(shape, spikes.dtype) if onto is None else jnp.asarray(onto)
     if onto.shape != shape or onto.dtype != spikes.dtype:
         raise ValueError(f"`onto` must be {spikes.dtype} {shape}; got {onto.dtype} {onto.shape}.")
-    flat, onto = spikes.reshape(-1, sources), onto.reshape(-1, targets)
+    rows = math.prod(spikes.shape[:-1])
+    flat, onto = spikes.reshape(rows, sources), onto.reshape(rows, targets)
     return _propagate(flat, connections, onto).reshape(shape)
 
 
@@ -216,19 +257,22 @@ def _propagate(spikes: Array, connections: FanOut | CSR, onto: Array) -> Array:
     if not connections.target.size:
         return onto
     rows = _csr_rows if isinstance(connections, CSR) else _fan_out_rows
-    return for_events(spikes, partial(rows, connections), onto)
+    total = onto.astype(wide_dtype(onto.dtype))
+    total = vary_like(total, (spikes, connections))
+    return for_events(spikes, partial(rows, connections), total).astype(onto.dtype)
 
 
 def _fan_out_rows(connections: FanOut, total: Array, n: Array, size: Array) -> Array:
     batch = jnp.arange(len(n))[:, None, None]
     target = connections.target.at[n].get(mode="fill", fill_value=total.shape[1])
-    weight = connections.weight.at[n].get(mode="clip")
-    return total.at[batch, target].add(size[..., None] * weight, mode="drop")
+    weight = connections.weight.at[n].get(mode="clip").astype(total.dtype)
+    return total.at[batch, target].add(size[..., None].astype(total.dtype) * weight, mode="drop")
 
 
 def _csr_rows(connections: CSR, total: Array, n: Array, size: Array) -> Array:
     """Rows of any length in chunks, as many as the longest of these rows needs."""
     start, target, weight = connections
+    weight = weight.astype(total.dtype)
     batch = jnp.arange(len(n))[:, None, None]
     begin = start.at[n].get(mode="fill", fill_value=0)
     end = start.at[n + 1].get(mode="fill", fill_value=0)
@@ -237,9 +281,8 @@ def _csr_rows(connections: CSR, total: Array, n: Array, size: Array) -> Array:
     def chunk(i: Array, total: Array) -> Array:
         e = (begin + i * CHUNK)[..., None] + jnp.arange(CHUNK, dtype=jnp.int32)
         reached = jnp.where(e < end[..., None], target.at[e].get(mode="clip"), total.shape[1])
-        return total.at[batch, reached].add(
-            size[..., None] * weight.at[e].get(mode="clip"), mode="drop"
-        )
+        current = size[..., None].astype(total.dtype) * weight.at[e].get(mode="clip")
+        return total.at[batch, reached].add(current, mode="drop")
 
     return lax.fori_loop(0, -(-jnp.max(end - begin, initial=0) // CHUNK), chunk, total)
 
@@ -257,9 +300,16 @@ def _edges(connections: FanOut | CSR) -> tuple[Array, Array]:
 
 @_propagate.defjvp
 def _propagate_jvp(primals, tangents):
+    """Row by row, so that memory holds the connections once and not once for each row."""
     (spikes, connections, onto), (dspikes, dconnections, donto) = primals, tangents
     source, target = _edges(connections)
     weight, dweight = (c.weight.reshape(-1) for c in (connections, dconnections))
-    carried = dspikes[:, source] * weight + spikes[:, source] * dweight
-    tangent = donto.at[:, target].add(carried, mode="drop")
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def row(rows: tuple[Array, Array, Array]) -> Array:
+        spikes, dspikes, donto = rows
+        carried = dspikes[source] * weight + spikes[source] * dweight
+        return donto.at[target].add(carried, mode="drop")
+
+    tangent = lax.map(row, (spikes, dspikes, donto))
     return _propagate(spikes, connections, onto), tangent

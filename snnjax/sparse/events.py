@@ -11,11 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.core import Tracer
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
+
+from snnjax.unroll.unroll import vary_like
 
 BITS = 32  # entries in a word
 GROUP = 64  # words in a group
 TOGETHER = 8  # events of a row that one turn of a loop takes
+LISTED = 4096  # events of a row that are looked up together for a list
 
 Total = TypeVar("Total")
 
@@ -47,10 +50,10 @@ def pack_spikes(spikes: ArrayLike) -> Array:
     >>> pack_spikes(jnp.array([1.0, 0.0, 1.0])).tolist()
     [5]
     """
-    spikes = jnp.asarray(spikes)
+    spikes = _with_neurons(spikes)
     lead, n = spikes.shape[:-1], spikes.shape[-1]
     active = jnp.pad(spikes != 0, [(0, 0)] * len(lead) + [(0, -n % BITS)])
-    bits = active.reshape(*lead, -1, BITS).astype(jnp.uint32)
+    bits = active.reshape(*lead, -(-n // BITS), BITS).astype(jnp.uint32)
     return (bits << jnp.arange(BITS, dtype=jnp.uint32)).sum(-1, dtype=jnp.uint32)
 
 
@@ -76,12 +79,12 @@ def spike_times(words: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def find_events(spikes: Array) -> Events:
-    """The events of each row of [B, N], ready for `nth_events`."""
+    """The events of each row of [B, N], N above 0, ready for `nth_events`."""
     words = pack_spikes(spikes)
     batch, count = words.shape
-    group = min(GROUP, max(count, 1))
+    group = min(GROUP, count)
     ones = jnp.pad(lax.population_count(words), ((0, 0), (0, -count % group)))
-    inner = jnp.cumsum(ones.reshape(batch, -1, group), axis=2, dtype=jnp.int32)
+    inner = jnp.cumsum(ones.reshape(batch, -(-count // group), group), axis=2, dtype=jnp.int32)
     return Events(words, inner, jnp.cumsum(inner[:, :, -1], axis=1, dtype=jnp.int32))
 
 
@@ -124,8 +127,10 @@ def for_events(spikes: Array, add: Callable[[Total, Array, Array], Total], total
       spikes: [B, N].
       add: from the total, places int32 [B, 8] and sizes [B, 8] to the next total. Where a row has
         no more events the place is N or more and the size 0.
-      total: at the start.
+      total: at the start; inside `shard_map` it varies as all that `add` reads.
     """
+    if not spikes.size:
+        return total
     events = find_events(spikes)
 
     def turn(i: Array, total: Total) -> Total:
@@ -133,7 +138,7 @@ def for_events(spikes: Array, add: Callable[[Total, Array, Array], Total], total
         return add(total, n, jnp.take_along_axis(spikes, n, axis=1, mode="fill", fill_value=0))
 
     turns = -(-jnp.max(events.outer[:, -1], initial=0) // TOGETHER)
-    return lax.fori_loop(0, turns, turn, total)
+    return lax.fori_loop(0, turns, turn, vary_like(total, spikes))
 
 
 def event_list(spikes: ArrayLike, capacity: int | None = None) -> EventList:
@@ -153,11 +158,13 @@ def event_list(spikes: ArrayLike, capacity: int | None = None) -> EventList:
     >>> index.tolist(), int(count)
     ([1, 3, 4], 2)
     """
-    spikes = jnp.asarray(spikes)
+    spikes = _with_neurons(spikes)
     n, lead = spikes.shape[-1], spikes.shape[:-1]
-    capacity = n if capacity is None else capacity
-    if capacity < 1:
+    if capacity is not None and capacity < 1:
         raise ValueError(f"`capacity` must be at least 1; got {capacity}.")
+    capacity = n if capacity is None else capacity
+    if not spikes.size:
+        return EventList(jnp.full((*lead, capacity), n, jnp.int32), jnp.zeros(lead, jnp.int32))
     index, count = _first_events(spikes.reshape(-1, n), capacity)
     if not isinstance(spikes, Tracer) and (most := int(jnp.max(count, initial=0))) > capacity:
         raise ValueError(
@@ -170,5 +177,20 @@ def event_list(spikes: ArrayLike, capacity: int | None = None) -> EventList:
 @partial(jax.jit, static_argnums=1)
 def _first_events(spikes: Array, capacity: int) -> EventList:
     events = find_events(spikes)
-    index = nth_events(events, jnp.arange(capacity, dtype=jnp.int32))
+    ranks = jnp.arange(-(-capacity // LISTED) * LISTED, dtype=jnp.int32).reshape(-1, LISTED)
+    ranks = ranks if capacity > LISTED else ranks[:, :capacity]
+    index = lax.map(partial(nth_events, events), ranks).swapaxes(0, 1)
+    index = index.reshape(len(spikes), -1)[:, :capacity]
     return EventList(jnp.minimum(index, spikes.shape[1]), events.outer[:, -1])
+
+
+def wide_dtype(dtype: DTypeLike) -> DTypeLike:
+    """The dtype that sums of `dtype` run in: float32 at least."""
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+
+
+def _with_neurons(spikes: ArrayLike) -> Array:
+    spikes = jnp.asarray(spikes)
+    if not spikes.ndim:
+        raise ValueError(f"`spikes` must be [..., N]; got a number, {spikes}.")
+    return spikes

@@ -11,7 +11,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from snnjax.sparse.arithmetic import ArithmeticTable
-from snnjax.sparse.events import TOGETHER, for_events
+from snnjax.sparse.events import TOGETHER, for_events, wide_dtype
+from snnjax.unroll.unroll import vary_like
 
 
 def event_matmul(spikes: ArrayLike, weight: ArrayLike) -> Array:
@@ -28,7 +29,8 @@ def event_matmul(spikes: ArrayLike, weight: ArrayLike) -> Array:
       weight: [N, M], of the same dtype.
 
     Returns:
-      [..., M] in the dtype of the arguments; sums run over the events in ascending order.
+      [..., M] in the dtype of the arguments; sums run over the events in ascending order, in
+      float32 at least.
 
     Raises:
       ValueError: shapes do not fit. TypeError: dtypes differ or are not floating.
@@ -95,17 +97,21 @@ def _fullest(spikes: Array) -> Array:
 
 
 def _rows(spikes: Array, weight: Array, limit: int) -> Array:
-    flat = spikes.reshape(-1, spikes.shape[-1])
+    flat = spikes.reshape(math.prod(spikes.shape[:-1]), spikes.shape[-1])
     return _product(flat, weight, limit).reshape(*spikes.shape[:-1], weight.shape[1])
 
 
 def _by_events(spikes: Array, weight: Array) -> Array:
+    wide = wide_dtype(weight.dtype)
+
     def add(total: Array, n: Array, size: Array) -> Array:
         for j in range(TOGETHER):
-            total = total + size[:, j : j + 1] * weight.at[n[:, j]].get(mode="clip")
+            row = weight.at[n[:, j]].get(mode="clip").astype(wide)
+            total = total + size[:, j : j + 1].astype(wide) * row
         return total
 
-    return for_events(spikes, add, jnp.zeros((len(spikes), weight.shape[1]), weight.dtype))
+    start = vary_like(jnp.zeros((len(spikes), weight.shape[1]), wide), (spikes, weight))
+    return for_events(spikes, add, start).astype(weight.dtype)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))

@@ -18,7 +18,7 @@ from snnjax.unroll.linear import (
     shift,
 )
 from snnjax.unroll.recurrences import CONSTANT
-from snnjax.unroll.unroll import _vary_like
+from snnjax.unroll.unroll import vary_like
 
 
 class _Plan(NamedTuple):
@@ -68,7 +68,7 @@ def attach_gradient(
       name: the function to name when forward mode meets "fast".
     """
     check_differentiate(differentiate)
-    u, decay, x, threshold, v = _vary_like((lax.stop_gradient(u), decay, x, threshold, v), ())
+    u, decay, x, threshold, v = vary_like((lax.stop_gradient(u), decay, x, threshold, v), ())
     fire, constants = jax.closure_convert(spike, u)
     plan = _Plan(fire, reset, "associative" if method in CONSTANT else method)
     if differentiate == "both":

@@ -16,7 +16,7 @@ from snnjax.surrogates import atan
 from snnjax.unroll.adjoint import attach_gradient
 from snnjax.unroll.linear import linear_recurrence, shift
 from snnjax.unroll.sequence import as_currents
-from snnjax.unroll.unroll import _vary_like
+from snnjax.unroll.unroll import vary_like
 
 Spike = Callable[[Array], Array]
 SOFT = (subtract, detach(subtract))
@@ -98,7 +98,7 @@ def lif_fixed_point(
     decay, threshold = as_param(params.decay, state.v), as_param(params.threshold, state.v)
     x = (1.0 - decay) * x if scale_input else x
     limit = len(x) if k is None else min(k, len(x))
-    fixed = lax.stop_gradient(_vary_like((decay, x, threshold, state.v), ()))
+    fixed = lax.stop_gradient(vary_like((decay, x, threshold, state.v), ()))
     u, how = _solve(*fixed, spike=spike, reset=reset, limit=limit, method=method)
     if fallback and limit < len(x):
         by_scan = partial(_step_by_step, spike, reset)
@@ -150,7 +150,7 @@ def _solve(
         return count + 1, (after == z).all(), u, after
 
     start = (jnp.zeros((), jnp.int32), jnp.zeros((), bool), jnp.zeros_like(x), jnp.zeros_like(x))
-    count, settled, u, _ = lax.while_loop(go_on, iterate, _vary_like(start, x))
+    count, settled, u, _ = lax.while_loop(go_on, iterate, vary_like(start, x))
     return u, Convergence(count, settled | (count >= len(x)))
 
 

@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.unroll.recurrences import CONSTANT, METHODS, Plan, run
-from snnjax.unroll.unroll import _length, _vary_like
+from snnjax.unroll.unroll import _length, vary_like
 
 
 def linear_recurrence(
@@ -167,7 +167,7 @@ def _as_arrays(
         decay = decay.reshape((1,) * (x.ndim - 1 - decay.ndim) + decay.shape)
     start = jnp.zeros((), dtype) if initial is None else jnp.asarray(initial, dtype)
     _check_shape("initial", start, x.shape[1:], x.shape)
-    return _vary_like((decay, x, jnp.broadcast_to(start, x.shape[1:])), ())
+    return vary_like((decay, x, jnp.broadcast_to(start, x.shape[1:])), ())
 
 
 def _check_shape(name: str, value: Array, wanted: tuple[int, ...], shape: tuple[int, ...]) -> None:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from snnjax.unroll.unroll import State, Step, _length, _vary_like, unroll
+from snnjax.unroll.unroll import State, Step, _length, unroll, vary_like
 
 LossStep = Callable[[Any, State, Any], tuple[State, Any]]
 
@@ -100,7 +100,7 @@ def online_gradient(
     3.0
     """
     params, state, xs = jax.tree.map(jnp.asarray, (params, state, xs))
-    local, pull = jax.vjp(lambda params: _vary_like(params, (state, xs)), params)
+    local, pull = jax.vjp(lambda params: vary_like(params, (state, xs)), params)
 
     def body(carry: Any, chunk: Any) -> tuple[Any, Any]:
         state, sums = carry
@@ -108,7 +108,7 @@ def online_gradient(
         return (state, jax.tree.map(lambda a, g: a + g.astype(a.dtype), sums, grads)), out
 
     zeros = jax.tree.map(_accumulator, local)
-    state = _vary_like(state, xs)
+    state = vary_like(state, xs)
     (state, sums), out = _windows(body, (state, zeros), xs, window)
     grads = jax.tree.map(lambda p, g: g.astype(p.dtype), local, sums)
     return state, pull(grads)[0], out
@@ -158,7 +158,7 @@ def online_update(
         params, memory = update(params, memory, grads)
         return (params, memory, state), out
 
-    carry = (params, memory, _vary_like(state, (params, xs)))
+    carry = (params, memory, vary_like(state, (params, xs)))
     (params, memory, state), out = _windows(body, carry, xs, window)
     return params, memory, state, out
 

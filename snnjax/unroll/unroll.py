@@ -67,7 +67,7 @@ def unroll(
     steps = _length(xs)
     segment = _segment(checkpoint, steps)
     state, xs = jax.tree.map(jnp.asarray, (state, xs))
-    state = _vary_like(state, xs)
+    state = vary_like(state, xs)
     names = _record_names(record, state)
 
     def body(carry: State, x: Any) -> tuple[State, Any]:
@@ -116,7 +116,7 @@ def _segments(
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
 
 
-def _vary_like(state: State, xs: Any) -> State:
+def vary_like(state: State, xs: Any) -> State:
     """Inside `shard_map`: a fresh state, equal on all devices, marked as varying where `xs` does.
 
     The state after the first step differs between devices as its input does, and a scan keeps the

@@ -23,7 +23,26 @@ def test_equals_the_dense_layer_with_the_same_parameters(use_bias):
         x = jnp.asarray(np.random.default_rng(0).random((3, 2, 9)) < density, jnp.float32)
         assert bool(layer.takes_events(x)) == (density < 0.5)
         np.testing.assert_allclose(layer(x), dense(x), rtol=1e-5, atol=1e-6)
-    assert layer(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    for same in (x.astype(jnp.bfloat16), x.astype(jnp.int32), x > 0):
+        y, want = layer(same), dense(same)
+        assert y.dtype == want.dtype
+        np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_not_known_is_refused():
+    with pytest.raises(TypeError, match=r"EventLinear does not take precision; .* use_bias"):
+        EventLinear(3, 2, precision="highest", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"`target` must lie in 0\.\.1; got 0 to 2"):
+        SparseLinear(csr_of([0, 1], [0, 2], [1.0, 1.0], sources=2, targets=3), 2)
+    beyond = fan_out_of([0, 1], [0, 2], [1.0, 1.0], sources=2, targets=3)
+    with pytest.raises(ValueError, match=r"`target` must lie in 0\.\.2; got 0 to 4"):
+        SparseLinear(beyond._replace(target=beyond.target * 2), 2)
+
+
+def test_whole_numbers_meet_the_weights_as_they_are():
+    connections = fan_out_of([0], [0], [0.5], sources=1, targets=1)
+    for one in (jnp.array([1]), jnp.array([True])):
+        assert SparseLinear(connections, 1)(one).tolist() == [0.5]
 
 
 def test_gradients_reach_parameters_and_spikes():

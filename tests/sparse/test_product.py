@@ -8,8 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
-from snnjax.sparse import ArithmeticTable, ProductRule, event_matmul, spike_matmul, takes_events
+from snnjax.sparse import (
+    ArithmeticTable,
+    ProductRule,
+    csr_of,
+    event_list,
+    event_matmul,
+    fan_out_of,
+    propagate,
+    spike_matmul,
+    takes_events,
+)
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 
@@ -81,3 +92,52 @@ def test_wrong_arguments():
         event_matmul(jnp.ones((2, 3), jnp.bfloat16), jnp.ones((3, 5)))
     with pytest.raises(TypeError, match="must share a floating dtype; got int32 and int32"):
         event_matmul(jnp.ones((2, 3), jnp.int32), jnp.ones((3, 5), jnp.int32))
+
+
+def test_half_precision_is_summed_in_float32():
+    ones, weight = jnp.ones((1, 1000), jnp.bfloat16), jnp.ones((1000, 1), jnp.bfloat16)
+    assert float(event_matmul(ones, weight)[0, 0]) == 1000
+    made = fan_out_of(range(1000), [0] * 1000, np.ones(1000), sources=1000, targets=1)
+    made = made._replace(weight=made.weight.astype(jnp.bfloat16))
+    assert float(propagate(ones, made, targets=1)[0, 0]) == 1000
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 5)])
+def test_nothing_in_gives_nothing(shape):
+    z = jnp.zeros(shape)
+    weight = jnp.ones((shape[-1], 3))
+    assert event_matmul(z, weight).tolist() == (z @ weight).tolist()
+    index, count = event_list(z)
+    assert index.shape == shape
+    assert (np.asarray(count) == 0).all()
+    with pytest.raises(ValueError, match=r"`spikes` must be \[..., N\]; got a number"):
+        event_list(1.0)
+
+
+def test_inside_shard_map():
+    """Each device adds its own rows; gradients are those without it."""
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    z = jnp.asarray(spikes_of((4, 8), 0.4))
+    weight = jnp.asarray(np.random.default_rng(0).integers(-4, 5, (8, 3)), jnp.float32)
+    source, target = np.nonzero(np.asarray(weight))
+    entries = np.asarray(weight)[source, target]
+    rows = [make(source, target, entries, sources=8, targets=3) for make in (fan_out_of, csr_of)]
+
+    def products(z, weight):
+        chosen = partial(spike_matmul, table=HALF)
+        return [f(z, weight) for f in (event_matmul, chosen)] + [
+            propagate(z, made, targets=3) for made in rows
+        ]
+
+    def local(z, weight):
+        out, pull = jax.vjp(products, z, weight)
+        return out, pull(out)
+
+    shape = P("data"), P()
+    run = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=shape, out_specs=(P("data"), shape)))
+    out, (dz, dweight) = run(z, weight)
+    want = z @ weight
+    for y in out:
+        np.testing.assert_array_equal(y, want)
+    np.testing.assert_allclose(dz, 4 * want @ weight.T)
+    np.testing.assert_allclose(dweight, 2 * z.T @ want)
