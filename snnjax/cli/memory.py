@@ -8,6 +8,8 @@ import os
 # From malloc.h of glibc; the environment sets the same ones, by the names below.
 _MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
 _PAD = 2**26
+_SETTINGS = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, _PAD))
+_DEFAULTS = ((_MMAP_MAX, 2**16), (_TRIM_THRESHOLD, 2**17), (_TOP_PAD, 2**17))
 
 ENVIRONMENT = {
     "MALLOC_MMAP_MAX_": "0",
@@ -25,12 +27,16 @@ def keep_memory() -> bool:
     that is two thirds of the time. The process then stays as large as it has been at its largest.
 
     Returns:
-      Whether it was done: with glibc, and where the environment sets none of `ENVIRONMENT`.
+      Whether it was done: with glibc, and where the environment sets none of `ENVIRONMENT`. If the
+      library refuses one of the settings, all are put back to its defaults.
     """
     if any(name in os.environ for name in ENVIRONMENT):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is None:
         return False
-    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, _PAD))
-    return all(mallopt(name, value) == 1 for name, value in settings)
+    if all(mallopt(name, value) == 1 for name, value in _SETTINGS):
+        return True
+    for name, value in _DEFAULTS:
+        mallopt(name, value)
+    return False

@@ -161,13 +161,15 @@ def _products(x: Array, weight: Array) -> Array:
     images, height, width, channels = x.shape
     row = weight.shape[0] * weight.shape[1] * channels
     group = _group(images, height * width * row)
-    flat = weight.reshape(row, -1)
+    # Its gradient is a sum over the groups, which needs at least float32; each product does not.
+    wide = jnp.finfo(weight.dtype).bits >= 32
+    flat = weight.reshape(row, -1).astype(weight.dtype if wide else jnp.float32)
 
     # Without the checkpoint the patches of all images would be kept for the way back.
     @partial(jax.checkpoint, prevent_cse=False)
     def one(part: Array) -> Array:
         patches = _patches(part, *weight.shape[:2])
-        return (patches.reshape(-1, row) @ flat).reshape(*part.shape[:-1], -1)
+        return (patches.reshape(-1, row) @ flat.astype(x.dtype)).reshape(*part.shape[:-1], -1)
 
     out = lax.map(one, x.reshape(-1, group, height, width, channels))
     return out.reshape(images, height, width, -1)

@@ -32,9 +32,14 @@ def scratch_bytes(function: Callable[..., Any], *args: Any) -> int:
 def segment_lengths(steps: int) -> tuple[int, ...]:
     """Powers of two below T, from 4 sqrt(T) down to sqrt(T) / 8: where memory is least.
 
+    Raises:
+      ValueError: `steps` is below 1.
+
     >>> segment_lengths(1000), segment_lengths(3)
     ((128, 64, 32, 16, 8, 4), (2, 1))
     """
+    if steps < 1:
+        raise ValueError(f"`steps` must be at least 1; got {steps}.")
     root = 2.0 ** round(math.log2(math.sqrt(steps)))
     lengths = (int(root * 2.0**power) for power in range(2, -4, -1))
     return tuple(n for n in lengths if 1 <= n < steps)

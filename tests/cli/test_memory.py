@@ -6,10 +6,12 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from snnjax.cli.memory import ENVIRONMENT
+from snnjax.cli import memory
+from snnjax.cli.memory import ENVIRONMENT, keep_memory
 
 SCRIPT = """
 import resource
@@ -45,3 +47,23 @@ def test_pages_are_kept():
 
 def test_the_environment_decides_first():
     assert run("keep", MALLOC_TOP_PAD_="1")[0] == "False"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks no C library elsewhere")
+@pytest.mark.parametrize("refused", [None, -4, -1, -2])
+def test_a_refused_setting_leaves_the_defaults(monkeypatch, refused):
+    """A stand-in for a C library that knows only some of the settings."""
+    held = dict(memory._DEFAULTS)
+
+    def mallopt(name, value):
+        if name == refused:
+            return 0
+        held[name] = value
+        return 1
+
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    library = SimpleNamespace(mallopt=mallopt)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: library)
+    assert keep_memory() == (refused is None)
+    assert held == dict(memory._SETTINGS if refused is None else memory._DEFAULTS)

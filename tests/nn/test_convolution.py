@@ -63,6 +63,21 @@ def test_conv_equals_the_loop_in_both_modes(arrays, monkeypatch, patches):
     np.testing.assert_allclose(alone, expected, **close)
 
 
+def test_narrow_weights_gather_their_gradient_in_float32(monkeypatch):
+    """A group for each of 600 images, each adding 1: bfloat16 counts no further than 256."""
+    monkeypatch.setattr("snnjax.nn.convolution.PATCHES", 1)
+    x = jnp.ones((600, 2, 2, 1), jnp.bfloat16)
+
+    def loss(weight):
+        return (conv(x, weight).astype(jnp.float32) / 4).sum()
+
+    gradient = jax.jit(jax.grad(loss))(jnp.ones((3, 3, 1, 1), jnp.bfloat16))
+    assert gradient.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(
+        gradient[..., 0, 0].astype(jnp.float32), [[150, 300, 150], [300, 600, 300], [150, 300, 150]]
+    )
+
+
 def test_patches_of_all_images_are_never_held(monkeypatch):
     monkeypatch.setattr("snnjax.nn.convolution.PATCHES", 2**12)
     x, weight = jnp.ones((64, 8, 8, 4)), jnp.ones((3, 3, 4, 2))

@@ -92,3 +92,9 @@ def test_lengths_and_bad_arguments():
         checkpoint_for(gradient, WEIGHTS, X, steps=0, budget=10)
     with pytest.raises(ValueError, match="`candidates` is empty"):
         checkpoint_for(gradient, WEIGHTS, X, steps=T, budget=10, candidates=())
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_segments_need_a_step(steps):
+    with pytest.raises(ValueError, match="`steps` must be at least 1"):
+        segment_lengths(steps)
