@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, concrete
+from snnjax.neurons.membrane import as_current, as_param, concrete, positive
 from snnjax.surrogates import atan
 
 
@@ -85,13 +85,15 @@ def delta_levels(x: ArrayLike, delta: ArrayLike, *, bits: int = 8, signed: bool 
       bits, signed: see `quantiser_bounds`.
 
     Returns:
-      Whole numbers of the dtype and shape of `x`.
+      Whole numbers, at least float32, of the shape of `x`. Narrower dtypes hold not all of them.
+
+    Raises:
+      ValueError: a concrete `delta` is not above 0.
 
     >>> delta_levels(jnp.array([-0.3, 0.3, 0.8, 9.0]), 0.5, bits=2).tolist()
     [0.0, 1.0, 2.0, 3.0]
     """
-    x = jnp.asarray(x)
-    return _levels(*quantiser_bounds(bits, signed), x, as_param(delta, x))
+    return _levels(*quantiser_bounds(bits, signed), *_wide(jnp.asarray(x), delta))
 
 
 def delta_quantise(
@@ -109,6 +111,9 @@ def delta_quantise(
     Returns:
       Dtype and shape of `x`.
 
+    Raises:
+      ValueError: a concrete `delta` is not above 0.
+
     Esser et al., "Learned step size quantization", ICLR 2020.
 
     >>> x = jnp.array([-0.3, 0.3, 9.0])
@@ -119,7 +124,8 @@ def delta_quantise(
     """
     x = jnp.asarray(x)
     low, high = quantiser_bounds(bits, signed)
-    return _quantise(low, high, float(1.0 / np.sqrt(count * high)), x, as_param(delta, x))
+    scale = float(1.0 / np.sqrt(count * high))
+    return _quantise(low, high, scale, *_wide(x, delta)).astype(x.dtype)
 
 
 def delta_activation_step(
@@ -145,7 +151,8 @@ def delta_activation_step(
       The next state, and q in the state's dtype and shape.
 
     Raises:
-      TypeError: current not floating, or wider than the state. ValueError: shapes do not fit.
+      TypeError: current not floating, or wider than the state. ValueError: shapes do not fit, the
+        state's dtype does not hold all levels, or a concrete delta is not above 0.
 
     "Training for temporal sparsity in deep neural networks, application in video processing", 2021.
 
@@ -154,10 +161,11 @@ def delta_activation_step(
     >>> float(q[0]), float(state.k[0])
     (1.0, 2.0)
     """
-    x, size = as_current(current, state.k), as_param(params.delta, state.k)
-    x = jnp.broadcast_to(x, state.k.shape)
-    k = delta_levels(x, size, bits=bits, signed=signed)
-    return DeltaActivationState(k), delta_quantise(x, size, bits=bits, signed=signed, count=count)
+    _check_holds(state.k, bits, signed)
+    x = jnp.broadcast_to(as_current(current, state.k), state.k.shape)
+    k = delta_levels(x, params.delta, bits=bits, signed=signed).astype(state.k.dtype)
+    q = delta_quantise(x, params.delta, bits=bits, signed=signed, count=count)
+    return DeltaActivationState(k), q
 
 
 def delta_send_step(
@@ -199,6 +207,7 @@ def delta_send_step(
     1.5
     """
     x = as_current(current, state.k)
+    positive("delta", params.delta)
     size, threshold = (as_param(value, state.k) for value in params)
     e = x - size * state.k
     k = state.k + spike(jnp.abs(e) - threshold) * _round(e / size)
@@ -221,16 +230,22 @@ def delta_product_init(
     """The state of `linear` behind a site of `shape` that has sent nothing.
 
     Raises:
-      ValueError: `linear` is not linear, at two random arguments: it adds a bias, or has an
-        activation or a max-pool inside. Not found while its weights are traced.
+      ValueError: `linear` is not linear, at 0 and at two random arguments: it adds a bias, or has
+        an activation or a max-pool inside. Not found while its weights are traced.
     """
     with jax.ensure_compile_time_eval():
         a, b = (jax.random.normal(key, shape, dtype) for key in jax.random.split(jax.random.key(0)))
         together, apart = linear(a + b), linear(a) + linear(b)
+        bias = concrete(linear(jnp.zeros(shape, dtype)))
     state = DeltaProductState(jnp.zeros(shape, dtype), jnp.zeros_like(together))
     known, wanted = concrete(together - apart), concrete(apart)
-    if known is None or wanted is None:
+    if known is None or wanted is None or bias is None:
         return state
+    if np.any(np.abs(bias) > 0):
+        raise ValueError(
+            f"changes pass through a linear map only, and `linear` is not: linear(0) reaches "
+            f"{np.abs(bias).max()}. Add a bias to the product, once, on the sum."
+        )
     if np.abs(known).max() > 1e-2 * np.abs(wanted).max():
         raise ValueError(
             "changes pass through a linear map only, and `linear` is not: linear(a + b) differs "
@@ -238,6 +253,23 @@ def delta_product_init(
             "max-pools after it, on the sum."
         )
     return state
+
+
+def _wide(x: Array, delta: ArrayLike) -> tuple[Array, Array]:
+    """Activations and their step in float32 at least, in which all levels are exact."""
+    delta = positive("delta", delta)
+    dtype = x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.float32
+    return x.astype(dtype), delta.astype(dtype)
+
+
+def _check_holds(k: Array, bits: int, signed: bool) -> None:
+    """Refuse a state whose dtype would round levels."""
+    top, exact = max(map(abs, quantiser_bounds(bits, signed))), 2 ** (jnp.finfo(k.dtype).nmant + 1)
+    if top > exact:
+        raise ValueError(
+            f"levels of {bits} bits reach {top}, but {k.dtype} is exact up to {exact} only. Make "
+            "the state with dtype=jnp.float32, or take fewer bits."
+        )
 
 
 def delta_product_step(
@@ -272,8 +304,10 @@ def delta_product_step(
     2.0
     1.0
     """
+    _check_holds(state.k, bits, signed)
     x, size = as_current(current, state.k), as_param(params.delta, state.k)
-    k = jnp.broadcast_to(delta_levels(x, size, bits=bits, signed=signed), state.k.shape)
+    k = delta_levels(x, params.delta, bits=bits, signed=signed).astype(state.k.dtype)
+    k = jnp.broadcast_to(k, state.k.shape)
     _, d = delta_encode(DeltaActivationState(state.k), k)
     z = state.z + linear(size * d)
     return DeltaProductState(k, z), z

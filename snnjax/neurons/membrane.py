@@ -56,7 +56,12 @@ def concrete(x: ArrayLike) -> np.ndarray | None:
         return None
 
 
-def _positive(name: str, value: ArrayLike) -> Array:
+def positive(name: str, value: ArrayLike) -> Array:
+    """A parameter of at least float32.
+
+    Raises:
+      ValueError: it is not finite and above 0, as far as it is concrete.
+    """
     known = concrete(value)
     if known is not None and not np.all(np.isfinite(known) & (known > 0)):
         raise ValueError(f"`{name}` must be finite and above 0; got {value}.")
@@ -78,7 +83,7 @@ def exact(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
     >>> round(float(exact(20.0)), 4)
     0.9512
     """
-    tau, dt = _positive("tau", tau), _positive("dt", dt)
+    tau, dt = positive("tau", tau), positive("dt", dt)
     return jnp.exp(-dt.astype(tau.dtype) / tau)
 
 
@@ -96,7 +101,7 @@ def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
     0.5
     """
     known_tau, known_dt = concrete(tau), concrete(dt)
-    tau, dt = _positive("tau", tau), _positive("dt", dt)
+    tau, dt = positive("tau", tau), positive("dt", dt)
     if known_tau is not None and known_dt is not None and np.any(known_dt > known_tau):
         raise ValueError(
             f"`dt` must not exceed `tau`: the Euler decay 1 - dt/tau would be negative; got "

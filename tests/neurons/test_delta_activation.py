@@ -16,6 +16,7 @@ from snnjax.neurons import (
     DeltaActivationState,
     DeltaSendParams,
     delta_activation_init,
+    delta_activation_step,
     delta_encode,
     delta_levels,
     delta_product_init,
@@ -129,7 +130,12 @@ def test_only_linear_maps_pass_changes():
 
     for linear in (lambda d: d + 2.0 * d, pool):
         assert delta_product_init((2, 6), linear).z.shape == linear(jnp.zeros((2, 6))).shape
-    for other in (lambda d: d + 1.0, jax.nn.relu, lambda d: d.reshape(2, 3, 2).max(-1)):
+    for other in (
+        lambda d: d + 1.0,
+        lambda d: 1000.0 * d + 1.0,
+        jax.nn.relu,
+        lambda d: d.reshape(2, 3, 2).max(-1),
+    ):
         with pytest.raises(ValueError, match="changes pass through a linear map only"):
             delta_product_init((2, 6), other)
 
@@ -188,3 +194,35 @@ def test_step_size_and_bad_input():
         delta_levels(x, DELTA, bits=1, signed=True)
     with pytest.raises(TypeError, match="must be floating point"):
         delta_send_step(DeltaSendParams(0.5, 0.5), delta_activation_init((2,)), jnp.ones(2, int))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_narrow_activations_have_the_levels_of_wide_ones(dtype):
+    """Levels of 16 bits are exact in neither dtype, and x / delta overflows in float16."""
+    x = jnp.asarray([1e4, 300.0, 0.25], dtype)
+    k = delta_levels(x, 0.1, bits=16)
+    want = np.clip(np.round(np.asarray(x, np.float32) / np.float32(0.1)), 0, 65535)
+    np.testing.assert_array_equal(k, want)
+    q = delta_quantise(x, 0.1, bits=16)
+    assert q.dtype == dtype
+    np.testing.assert_allclose(np.asarray(q, np.float32), 0.1 * want, rtol=2.0**-8)
+    state = delta_activation_init((3,), dtype)
+    with pytest.raises(ValueError, match="levels of 16 bits reach 65535"):
+        delta_activation_step(DeltaActivationParams(0.1), state, x, bits=16)
+    state, _ = delta_activation_step(DeltaActivationParams(0.1), state, x, bits=8)
+    assert state.k.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(state.k, np.float32), np.minimum(want, 255))
+
+
+@pytest.mark.parametrize("delta", [0.0, -0.5])
+def test_a_step_must_be_above_0(delta):
+    x, state = jnp.ones((2,)), delta_activation_init((2,))
+    calls = (
+        lambda: delta_levels(x, delta),
+        lambda: delta_quantise(x, delta),
+        lambda: delta_activation_step(DeltaActivationParams(delta), state, x),
+        lambda: delta_send_step(DeltaSendParams(delta, 0.5), state, x),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="`delta` must be finite and above 0"):
+            call()
