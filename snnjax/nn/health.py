@@ -10,9 +10,12 @@ import numpy as np
 from flax import nnx
 
 from snnjax.metrics import RATE_BAND, PopulationRate, population_rate
+from snnjax.nn.delayed import DelayedRecurrent
 from snnjax.nn.population import Population
 from snnjax.nn.probe import probe
 from snnjax.nn.recurrent import Recurrent
+
+RECURRENT = (Recurrent, DelayedRecurrent)
 
 
 def spike_report(
@@ -20,6 +23,7 @@ def spike_report(
     *args: Any,
     paths: Sequence[str] | None = None,
     band: tuple[float, float] = RATE_BAND,
+    **kwargs: Any,
 ) -> tuple[PopulationRate, ...]:
     """How every spiking layer fires for a batch, in the order in which the model calls them.
 
@@ -29,13 +33,14 @@ def spike_report(
 
     Args:
       model: any nnx.Module over populations.
-      args: what the model is called with, such as a state and x [T, B, ..., N].
-      paths: layers to look at, as for `snnjax.nn.probe`; None takes all that spike. Those that the
-        model does not call are left out, all calls of one that it calls several times count.
+      args, kwargs: what the model is called with, such as a state and x [T, B, ..., N].
+      paths: layers to look at, without fields; None takes all that spike. All calls of one that the
+        model calls several times count.
       band: healthy rates.
 
     Raises:
-      ValueError: no layer spikes, an unknown path, or a bad band.
+      ValueError: no layer spikes, an unknown path, one of a layer that does not spike, a layer that
+        the model does not call itself, or a bad band.
 
     >>> import jax.numpy as jnp
     >>> from snnjax.metrics import rate_alarms
@@ -52,45 +57,87 @@ def spike_report(
     >>> rate_alarms([row])[0][:48]
     "layer 'cells' is silent: 0.0 % of its outputs ar"
     """
-    whole = paths is None and isinstance(model, (Population, Recurrent))
-    found = [] if whole else list(_spiking(model) if paths is None else paths)
-    if not whole and not found:
+    whole = paths is None and isinstance(model, (Population, *RECURRENT))
+    modules = {".".join(map(str, path)): module for path, module in nnx.iter_modules(model)}
+    found = _spiking(modules) if paths is None else list(paths)
+    if not found:
         raise ValueError(
-            f"{type(model).__name__} holds no spiking layer, a Population or Recurrent, in its "
-            "attributes or nnx.Lists; name the layers to look at in `paths`."
+            f"{type(model).__name__} holds no spiking layer, a Population, Recurrent or "
+            "DelayedRecurrent, in its attributes or nnx.Lists; name the layers to look at in "
+            "`paths`."
         )
+    for path in found:
+        _check_path(path, modules)
     order: list[str] = []
     graphdef, leaves = nnx.split(model)
+    inputs, tree = jax.tree.flatten((args, kwargs))
+    arrays = [leaf if isinstance(leaf, (jax.Array, np.ndarray)) else None for leaf in inputs]
 
     @jax.jit
-    def run(leaves: Any, args: Any) -> dict[str, list[jax.Array]]:
+    def run(leaves: Any, arrays: Any) -> dict[str, list[jax.Array]]:
         merged = nnx.merge(graphdef, leaves)
+        filled = [b if a is None else a for a, b in zip(arrays, inputs, strict=True)]
+        args, kwargs = jax.tree.unflatten(tree, filled)
         if whole:
-            seen = {type(model).__name__: merged(*args)}
+            seen = {type(model).__name__: merged(*args, **kwargs)}
         else:
-            _, seen = probe(merged, found)(*args)
+            _, seen = probe(merged, found)(*args, **kwargs)
+            _check_called(found, seen)
         order[:] = seen
-        return {name: _outputs(value) for name, value in seen.items()}
+        return {name: _outputs(name, value) for name, value in seen.items()}
 
-    outputs = run(leaves, args)
+    outputs = run(leaves, arrays)
     return tuple(population_rate(name, np.concatenate(outputs[name]), band=band) for name in order)
 
 
-def _spiking(model: nnx.Module) -> list[str]:
-    """The paths of the spiking layers; a population inside a `Recurrent` is part of it."""
-    modules = {".".join(map(str, path)): module for path, module in nnx.iter_modules(model)}
-    recurrent = [path for path, module in modules.items() if isinstance(module, Recurrent)]
-    inside = tuple(f"{path}.population" for path in recurrent)
-    return [
-        path
+def _spikes(module: Any) -> bool | None:
+    """Whether a layer spikes; None for one that does not say."""
+    inner = module.population if isinstance(module, RECURRENT) else module
+    return inner.spiking if isinstance(inner, Population) else None
+
+
+def _spiking(modules: dict[str, Any]) -> list[str]:
+    """The paths of the spiking layers; a population inside a recurrent layer is part of it."""
+    inside = {
+        f"{path}.population".lstrip(".")
         for path, module in modules.items()
-        if (isinstance(module, Population) and module.spiking and path not in inside)
-        or (isinstance(module, Recurrent) and module.population.spiking)
-    ]
+        if isinstance(module, RECURRENT)
+    }
+    return [path for path, module in modules.items() if _spikes(module) and path not in inside]
 
 
-def _outputs(value: Any) -> list[jax.Array]:
+def _check_path(path: str, modules: dict[str, Any]) -> None:
+    """Refuse fields, and layers that are known not to spike."""
+    if ":" in path:
+        raise ValueError(
+            f"`paths` names layers, without fields; got {path!r}. See membranes with "
+            "snnjax.nn.probe."
+        )
+    if _spikes(modules.get(path)) is False:
+        raise ValueError(
+            f"{path!r}, a {type(modules[path]).__name__}, does not spike; leave it out. "
+            f"Layers that do: {', '.join(_spiking(modules)) or 'none'}."
+        )
+
+
+def _check_called(found: Sequence[str], seen: dict[str, Any]) -> None:
+    missing = [path for path in found if path not in seen]
+    if missing:
+        raise ValueError(
+            f"the model does not call {', '.join(map(repr, missing))}, so that nothing is known of "
+            "how it fires. Where a layer around it takes its step, name that one in `paths`; leave "
+            "out what is not used."
+        )
+
+
+def _outputs(name: str, value: Any) -> list[jax.Array]:
     """The outputs of all calls of a layer, from what it returned: (state, out) or with records."""
     calls = value if isinstance(value, list) else [value]
+    for call in calls:
+        if not isinstance(call, tuple) or len(call) != 2:
+            raise ValueError(
+                f"{name!r} returned no (state, outputs), as spiking layers do, but a "
+                f"{type(call).__name__}; name spiking layers in `paths`."
+            )
     outs = [out for _, out in calls]
     return [out[0] if isinstance(out, tuple) else out for out in outs]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from flax import nnx
+from jax.extend.core import get_opaque_trace_state
 
 from snnjax.nn.population import nearest
 
@@ -43,7 +46,9 @@ def probe(model: nnx.Module, paths: Sequence[str]) -> Callable[..., tuple[Any, d
       list, one that is not called is left out.
 
     Raises:
-      ValueError: no such layer; the nearest name is given.
+      ValueError: no such layer; the nearest name is given. A field of a layer that records none. In
+        the call: the model calls the layer inside `jax.lax.scan`, `jax.checkpoint` or alike, where
+        values cannot leave; take `record` there.
 
     >>> import jax.numpy as jnp
     >>> from snnjax.nn import LIF
@@ -58,7 +63,16 @@ def probe(model: nnx.Module, paths: Sequence[str]) -> Callable[..., tuple[Any, d
     ((5, 3, 2), (5, 3, 2), True)
     """
     for path in paths:
-        _find(model, path.partition(":")[0])
+        layer, colon, _ = path.partition(":")
+        found = _find(model, layer)
+        if colon and not _records(found):
+            modules = {".".join(map(str, at)): module for at, module in nnx.iter_modules(model)}
+            known = [at for at, module in modules.items() if at and _records(module)]
+            raise ValueError(
+                f"{path!r}: {layer!r}, a {type(found).__name__}, records no fields, for it takes no `record`. "
+                f"Layers that do: {', '.join(known) or 'none'}. Leave out the colon to see what it "
+                "returns."
+            )
 
     def run(*args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         copy, seen = nnx.merge(*nnx.split(model)), {}
@@ -74,7 +88,19 @@ def _tap(model: Any, path: str, fields: list[str], whole: bool, seen: dict[str, 
     """Put a tap at `path` that writes into `seen`."""
     above, _, name = path.rpartition(".")
     parent = _find(model, above)
-    layer = _child(parent, name, path)
+    parent = parent.layer if isinstance(parent, _Tap) else parent
+    layer, outside = _child(parent, name, path), get_opaque_trace_state(convention="nnx")
+
+    def note(path: str, value: Any) -> None:
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+        if traced and get_opaque_trace_state(convention="nnx") != outside:
+            raise ValueError(
+                f"{path!r} cannot be seen: the model calls the layer inside jax.lax.scan, "
+                "jax.checkpoint or another transformation, which values leave as results only. "
+                "Call the layer outside of it, over the whole sequence; inside, take `record` of "
+                "snnjax.unroll.unroll."
+            )
+        _note(seen, path, value)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         asked = tuple(kwargs.pop("record", ()))
@@ -83,10 +109,10 @@ def _tap(model: Any, path: str, fields: list[str], whole: bool, seen: dict[str, 
         else:
             state, (out, records) = layer(*args, record=(*asked, *fields), **kwargs)
             for field in fields:
-                _note(seen, f"{path}:{field}", records[field])
+                note(f"{path}:{field}", records[field])
             out = state, ((out, {name: records[name] for name in asked}) if asked else out)
         if whole:
-            _note(seen, path, out)
+            note(path, out)
         return out
 
     tap = _Tap(layer, call)
@@ -94,6 +120,14 @@ def _tap(model: Any, path: str, fields: list[str], whole: bool, seen: dict[str, 
         parent[int(name)] = tap
     else:
         object.__setattr__(parent, name, tap)
+
+
+def _records(layer: Any) -> bool:
+    """Whether a layer takes `record` when it is called."""
+    if not callable(layer):
+        return False
+    known = inspect.signature(type(layer).__call__).parameters
+    return "record" in known or any(p.kind is p.VAR_KEYWORD for p in known.values())
 
 
 def _note(seen: dict[str, Any], path: str, value: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from snnjax.metrics import population_rate, rate_alarms
-from snnjax.nn import LI, LIF, Recurrent, probe, spike_report
+from snnjax.nn import LI, LIF, DelayedRecurrent, Recurrent, probe, spike_report
 
 T, B, N = 10, 4, 5
 
@@ -20,7 +20,7 @@ class Net(nnx.Module):
         self.zero_first = nnx.Linear(N, N, rngs=rngs)
         self.cells = nnx.List([LIF(N, tau=3.0), LIF(N, tau=3.0, threshold=50.0)])
         self.back = Recurrent(LIF(N, tau=3.0, threshold=0.01), nnx.Linear(N, N, rngs=rngs))
-        self.again, self.unused = LIF(N, tau=3.0), LIF(N)
+        self.again = LIF(N, tau=3.0)
         self.readout = LI(N)
 
     def __call__(self, x):
@@ -94,3 +94,41 @@ def test_bad_input(net):
         population_rate("x", np.zeros((2, 2, 2)), band=(0.5, 0.1))
     with pytest.raises(ValueError, match=r"spikes must be \[T, B, ..., N\]"):
         population_rate("x", np.zeros((2, 2)))
+
+
+class Switch(nnx.Module):
+    """A delayed layer, with an argument that is no array."""
+
+    def __init__(self):
+        self.delayed = DelayedRecurrent(LIF(N, tau=3.0), 3, rngs=nnx.Rngs(0))
+        self.unused = LIF(N)
+
+    def __call__(self, x, double, *, mode="high"):
+        x = 2 * x if double and mode == "high" else x
+        return self.delayed(self.delayed.init_state((B,)), x)[1]
+
+
+def test_delayed_layers_and_arguments_that_are_no_arrays():
+    net, x = Switch(), jax.random.normal(jax.random.key(0), (T, B, N))
+    for double, mode in ((True, "high"), (True, "low"), (False, "high")):
+        (row,) = spike_report(net, x, double, mode=mode, paths=["delayed"])
+        want = population_rate("delayed", net(x, double, mode=mode))
+        np.testing.assert_allclose(row[1:4], want[1:4], rtol=1e-6)
+    (alone,) = spike_report(net.delayed, net.delayed.init_state((B,)), current=x)
+    assert (alone.name, alone[1:]) == ("DelayedRecurrent", row[1:])
+    with pytest.raises(ValueError, match="the model does not call 'unused', so"):
+        spike_report(net, x, False)
+    with pytest.raises(ValueError, match=r"does not call 'delayed\.population'"):
+        spike_report(net, x, False, paths=["delayed.population"])
+
+
+def test_layers_that_do_not_spike_are_refused(net):
+    x = jnp.ones((T, B, N))
+    with pytest.raises(ValueError, match="'zero_first' returned no"):
+        spike_report(net, x, paths=["zero_first"])
+    with pytest.raises(ValueError, match="without fields; got 'again:v'"):
+        spike_report(net, x, paths=["again", "again:v"])
+    with pytest.raises(ValueError, match="'readout', a LI, does not spike"):
+        spike_report(net, x, paths=["readout"])
+    with pytest.raises(ValueError, match="LI holds no spiking layer"):
+        spike_report(net.readout, net.readout.init_state((B,)), x)

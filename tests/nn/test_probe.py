@@ -71,3 +71,40 @@ def test_a_wrong_path_names_the_nearest(net):
     state, x = inputs(net)
     with pytest.raises(ValueError, match="`record` names 'w', but the state has no 'w'"):
         probe(net, ["cells:w"])(state, x)
+
+
+def test_a_field_of_a_layer_that_records_none_is_refused(net):
+    with pytest.raises(
+        ValueError, match=r"'blocks.0', a Linear, records no.*Layers that do: cells"
+    ):
+        probe(net, ["blocks.0:v"])
+
+
+@pytest.mark.parametrize("paths", [["inner", "inner.cells"], ["inner.cells", "inner"]])
+def test_a_layer_and_one_inside_it_are_both_seen(paths):
+    class Outer(nnx.Module):
+        def __init__(self):
+            self.inner = Net()
+
+        def __call__(self, state, x):
+            return self.inner(state, x)
+
+    outer = Outer()
+    result, seen = probe(outer, paths)(*inputs(outer.inner))
+    assert set(seen) == set(paths)
+    np.testing.assert_array_equal(seen["inner"][1], result[1])
+
+
+@pytest.mark.parametrize("inside", ["scan", "checkpoint"])
+def test_layers_called_inside_a_transformation_are_refused(inside):
+    class Inside(Net):
+        def __call__(self, state, x):
+            if inside == "checkpoint":
+                return jax.checkpoint(lambda state, x: self.cells(state, x))(state, x)
+            return jax.lax.scan(lambda state, x: self.cells(state, x[None]), state, x)
+
+    net = Inside()
+    run = probe(net, ["cells"])
+    for function in (run, jax.jit(run)):
+        with pytest.raises(ValueError, match=r"'cells' cannot be seen: .* inside jax\.lax\.scan"):
+            function(*inputs(net))
