@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 from flax import nnx
+from jax.core import Tracer
 from jax.extend.core import get_opaque_trace_state
 
 from snnjax.nn.population import nearest
@@ -69,9 +70,9 @@ def probe(model: nnx.Module, paths: Sequence[str]) -> Callable[..., tuple[Any, d
             modules = {".".join(map(str, at)): module for at, module in nnx.iter_modules(model)}
             known = [at for at, module in modules.items() if at and _records(module)]
             raise ValueError(
-                f"{path!r}: {layer!r}, a {type(found).__name__}, records no fields, for it takes no `record`. "
-                f"Layers that do: {', '.join(known) or 'none'}. Leave out the colon to see what it "
-                "returns."
+                f"{path!r}: {layer!r}, a {type(found).__name__}, records no fields, for it takes "
+                f"no `record`. Layers that do: {', '.join(known) or 'none'}. Leave out the colon "
+                "to see what it returns."
             )
 
     def run(*args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -92,7 +93,7 @@ def _tap(model: Any, path: str, fields: list[str], whole: bool, seen: dict[str, 
     layer, outside = _child(parent, name, path), get_opaque_trace_state(convention="nnx")
 
     def note(path: str, value: Any) -> None:
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
         if traced and get_opaque_trace_state(convention="nnx") != outside:
             raise ValueError(
                 f"{path!r} cannot be seen: the model calls the layer inside jax.lax.scan, "
