@@ -6,8 +6,8 @@
 Each run is a `snnjax train` of its own, in `<run root>/digits-<variant>-<seed>`; one that has a
 summary already is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
 either, and as many parameters as the learned delays and weights together. Accuracy is that of the
-last weights and whole delays. Mean and spread go to a file `experiments/results/digits.json`, and
-as a table to stdout.
+last weights and whole delays; "unrounded" is that of learned delays as they are in training. Mean
+and spread go to a file `experiments/results/digits.json`, and as a table to stdout.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ RESULTS = Path(__file__).parent / "results"
 
 def row(name: str, result: dict[str, Any]) -> str:
     """One line of a Markdown table."""
+    unrounded = result.get("test_accuracy_unrounded")
     cells = [
         name,
         *spread(result),
+        "" if unrounded is None else f"{100 * unrounded:.1f} %",
         f"{result['parameters']:,}",
         f"{result['firing_rate']:.3f}",
         f"{result['seconds'] / 60:.1f} min",
@@ -64,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     variants = {name: VARIANTS[name] for name in options.variants}
     figures = compare(variants, options.seeds, options.run_root, extra, prefix=prefix)
     write_json(options.results / f"{prefix}.json", figures)
-    print("| delays | accuracy | spread | parameters | firing rate | time |")
-    print("|---|---|---|---|---|---|")
+    print("| delays | accuracy | spread | unrounded | parameters | firing rate | time |")
+    print("|---|---|---|---|---|---|---|")
     for name, result in figures.items():
         print(row(name, result))
 

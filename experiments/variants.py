@@ -51,7 +51,9 @@ def compare(
 def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean, lowest and highest of what differs between seeds."""
     accuracy = [run["test_accuracy"] for run in runs]
-    keys = ("firing_rate", "synops", "macs", "acs", "energy_mj", "seconds")
+    keys = ["firing_rate", "synops", "macs", "acs", "energy_mj", "seconds"]
+    if all("test_accuracy_unrounded" in run for run in runs):  # delays are learned
+        keys += ["test_accuracy_unrounded", "mean_delay", "clamp_occupancy"]
     means = {
         key: statistics.mean(values)
         if (values := [run[key] for run in runs if run[key] is not None])

@@ -35,6 +35,7 @@ from snnjax.nn.delayed import Delays as Delays
 from snnjax.nn.delayed import Sigma as Sigma
 from snnjax.nn.delayed import SpacedConv as SpacedConv
 from snnjax.nn.delayed import clamp_delays as clamp_delays
+from snnjax.nn.delayed import learned_delays as learned_delays
 from snnjax.nn.delayed import set_sigma as set_sigma
 from snnjax.nn.delta_activation import DeltaActivation as DeltaActivation
 from snnjax.nn.dhlif import DHLIF as DHLIF

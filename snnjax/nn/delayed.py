@@ -344,6 +344,21 @@ def set_sigma(model: nnx.Module, value: ArrayLike) -> None:
             module.sigma[...] = jnp.asarray(value, module.sigma[...].dtype)
 
 
+def learned_delays(model: nnx.Module) -> dict[str, Delays]:
+    """The delays of a model that learn, by the path of their layer; buffers of one step hold none.
+
+    >>> rngs = nnx.Rngs(0)
+    >>> layers = nnx.List([Delay(2, 5, rngs=rngs), Delay(2, 5, learn_delays=False, rngs=rngs)])
+    >>> [(name, delays.size) for name, delays in learned_delays(layers).items()]
+    [('0', 5)]
+    """
+    return {
+        ".".join(map(str, path)).removesuffix(".delays"): module
+        for path, module in nnx.iter_modules(model)
+        if isinstance(module, Delays) and module.learn and module.size > 1
+    }
+
+
 def clamp_delays(model: nnx.Module) -> None:
     """Bring all delays of a model into their buffers, as after loading foreign ones."""
     for _, module in nnx.iter_modules(model):

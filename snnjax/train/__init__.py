@@ -5,6 +5,7 @@ from snnjax.train.errors import Diverged as Diverged
 from snnjax.train.errors import Interrupted as Interrupted
 from snnjax.train.errors import RunFolderError as RunFolderError
 from snnjax.train.evaluate import Evaluation as Evaluation
+from snnjax.train.evaluate import evaluate_delays as evaluate_delays
 from snnjax.train.evaluate import evaluate_weights as evaluate_weights
 from snnjax.train.evaluate import vote as vote
 from snnjax.train.experiment import DataConfig as DataConfig

@@ -1,4 +1,4 @@
-"""Evaluation: accuracy, confusion, activity; of a state, or of a run folder."""
+"""Evaluation: accuracy, confusion, activity, delays; of a state, or of a run folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from snnjax.data import Augment, PointDataset
+from snnjax.delays import clamp_occupancy
 from snnjax.metrics import (
     ActivityTotals,
     LayerRate,
@@ -18,11 +19,13 @@ from snnjax.metrics import (
     mean_firing_rate,
     synops,
 )
+from snnjax.nn import learned_delays
 from snnjax.sparse import Buckets
 from snnjax.train.experiment import DataConfig, Experiment
 from snnjax.train.feed import evaluation_feed, pipelined
+from snnjax.train.forward import accepted
 from snnjax.train.programs import Programs
-from snnjax.train.state import Weights
+from snnjax.train.state import Weights, merge_model
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ def evaluate_weights(
     dataset: PointDataset,
     buckets: Buckets | None,
     mesh: Mesh,
+    *,
+    whole: bool = True,
 ) -> Evaluation:
     """Run the test split through the model.
 
@@ -91,6 +96,7 @@ def evaluate_weights(
       dataset: the split.
       buckets: capacities of this split; None for sequences.
       mesh: devices.
+      whole: round learned delays of sequences.
     """
     began = time.perf_counter()
     classes = len(dataset.class_names)
@@ -98,7 +104,7 @@ def evaluate_weights(
     totals, loss, overflow = ActivityTotals(), 0.0, 0
     with evaluation_feed(experiment, dataset, buckets, mesh) as feed:
         outputs = pipelined(
-            feed, lambda item: programs.evaluate(item.capacities, weights, item.batch)
+            feed, lambda item: programs.evaluate(item.capacities, weights, item.batch, whole=whole)
         )
         for item, out in outputs:
             keep = item.host.weight > 0
@@ -116,6 +122,40 @@ def evaluate_weights(
         overflow,
         time.perf_counter() - began,
     )
+
+
+def evaluate_delays(
+    programs: Programs,
+    weights: Weights,
+    experiment: Experiment,
+    dataset: PointDataset,
+    mesh: Mesh,
+) -> dict[str, float]:
+    """What rounding costs learned delays, and where they are; empty for a model without any.
+
+    Costs one more program and one more pass over the split.
+
+    Args:
+      programs, weights, experiment, dataset, mesh: as in `evaluate_weights`.
+
+    Returns:
+      `test_accuracy_unrounded` and `test_loss_unrounded`, with delays and the width of their taps
+      as in training; `mean_delay`, in steps, and `clamp_occupancy`, the share of delays at the
+      ends of their buffer.
+    """
+    model = merge_model(programs.spec.graphdef, weights)
+    learned = [(np.asarray(d.delay[...]), d.size) for d in learned_delays(model).values()]
+    if not (learned and accepted(model, discrete=False)):
+        return {}
+    result = evaluate_weights(programs, weights, experiment, dataset, None, mesh, whole=False)
+    counts = [delay.size for delay, _ in learned]
+    at_ends = [float(clamp_occupancy(delay, size)) for delay, size in learned]
+    return {
+        "test_accuracy_unrounded": result.accuracy,
+        "test_loss_unrounded": result.loss,
+        "mean_delay": float(np.concatenate([delay.ravel() for delay, _ in learned]).mean()),
+        "clamp_occupancy": float(np.average(at_ends, weights=counts)),
+    }
 
 
 def vote(

@@ -10,7 +10,7 @@ from jax import Array
 from snnjax import viz
 from snnjax.data import PointBatch
 from snnjax.metrics import rate_alarms
-from snnjax.train.evaluate import Evaluation, evaluate_weights
+from snnjax.train.evaluate import Evaluation, evaluate_delays, evaluate_weights
 from snnjax.train.experiment import DataConfig, ModelConfig
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.forward import to_voxels
@@ -34,7 +34,10 @@ def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
             loop.evaluation,
             loop.mesh,
         )
-    summary = summarise(loop, state, info, result)
+    delays = evaluate_delays(
+        loop.programs, evaluated(state), loop.experiment, loop.test_set, loop.mesh
+    )
+    summary = summarise(loop, state, info, result) | delays
     write_json(loop.folder / "summary.json", summary)
     rates = result.rates(loop.experiment.model.largest_count)
     for sentence in rate_alarms(rates):

@@ -85,8 +85,13 @@ class SequenceForward(NamedTuple):
         lengths     int [B], frames of each sample that are not padding
         axis_name   the mesh axis over which statistics of the batch are summed
         record      whether the activity of its layers is wanted
-        discrete    True in evaluation, where learned delays are rounded
+        discrete    whether learned delays are rounded: True in evaluation, unless `whole` is not
+
+    Attributes:
+      whole: round learned delays in evaluation, as hardware does.
     """
+
+    whole: bool = True
 
     def inputs(self, points: Array, count: Array, capacities: Any) -> Array:
         """The frames, time first."""
@@ -105,8 +110,9 @@ class SequenceForward(NamedTuple):
         record: bool = False,
     ) -> ClassifierOutput:
         """The output of the model."""
-        extra = _accepted(
-            model, lengths=count, axis_name=axis_name, record=record, discrete=not train
+        discrete = self.whole and not train
+        extra = accepted(
+            model, lengths=count, axis_name=axis_name, record=record, discrete=discrete
         )
         return model(model.init_state(x), x, key=key, train=train, **extra)[1]
 
@@ -126,7 +132,7 @@ def to_voxels(points: Array, count: Array, extent: int, capacities: Capacities) 
     )
 
 
-def _accepted(model: Any, **options: Any) -> dict[str, Any]:
+def accepted(model: Any, **options: Any) -> dict[str, Any]:
     """Those of the options that the call of the model takes."""
     known = inspect.signature(type(model).__call__).parameters
     if any(p.kind is p.VAR_KEYWORD for p in known.values()):

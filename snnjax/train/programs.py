@@ -15,6 +15,7 @@ from snnjax.train.step import (
     StepSpec,
     eval_step,
     train_step,
+    unrounded_step,
 )
 
 
@@ -44,10 +45,16 @@ class Programs:
         return self._get("train", train_step, capacities, state, batch)(state, batch)
 
     def evaluate(
-        self, capacities: Capacities | None, weights: Weights, batch: DeviceBatch
+        self,
+        capacities: Capacities | None,
+        weights: Weights,
+        batch: DeviceBatch,
+        *,
+        whole: bool = True,
     ) -> EvalOutput:
-        """One evaluated batch."""
-        return self._get("evaluate", eval_step, capacities, weights, batch)(weights, batch)
+        """One evaluated batch, of sequences with rounded delays unless `whole` is False."""
+        kind, build = ("evaluate", eval_step) if whole else ("unrounded", unrounded_step)
+        return self._get(kind, build, capacities, weights, batch)(weights, batch)
 
     def _get(self, kind: str, build: Any, capacities: Capacities | None, *arguments: Any) -> Any:
         known = self._built.get((kind, capacities))

@@ -19,7 +19,7 @@ from snnjax.data.speech import read_recording
 from snnjax.sparse import Buckets, Capacities
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
 from snnjax.train.errors import CheckpointError
-from snnjax.train.evaluate import evaluate_weights, vote
+from snnjax.train.evaluate import evaluate_delays, evaluate_weights, vote
 from snnjax.train.experiment import DataConfig, Experiment, Source, SpeechConfig, of_type
 from snnjax.train.folder import DatasetInfo, read_experiment, read_info
 from snnjax.train.forward import CloudForward
@@ -142,7 +142,8 @@ def evaluate(
 
     Returns:
       Accuracy, rates, operations and energy under the names of summary.json, and with votes
-      `voted_accuracy`; everything else is of the clouds as they are.
+      `voted_accuracy`; everything else is of the clouds as they are. Of a model with learned
+      delays also what `evaluate_delays` gives; everything else is with rounded ones.
 
     Raises:
       ValueError: the other source has other classes or channels.
@@ -160,7 +161,8 @@ def evaluate(
     subject = (programs, run.weights, experiment, dataset, buckets, run.spec.mesh)
     voted = {"voted_accuracy": vote(*subject, votes)} if votes else {}
     result = evaluate_weights(*subject)
-    numbers = {**result.numbers(experiment.model.largest_count), **voted}
+    delays = evaluate_delays(programs, run.weights, experiment, dataset, run.spec.mesh)
+    numbers = {**result.numbers(experiment.model.largest_count), **voted, **delays}
     return {
         "test_accuracy": numbers.pop("test_accuracy"),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.weights.params)),

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from snnjax.sparse import Capacities
-from snnjax.train.forward import DeviceBatch, Forward
+from snnjax.train.forward import DeviceBatch, Forward, SequenceForward
 from snnjax.train.loss import cross_entropy
 from snnjax.train.mesh import AXIS
 from snnjax.train.state import TrainState, Weights, merge_model, split_model, update_average
@@ -110,6 +110,11 @@ def eval_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., An
         check_vma=False,
     )
     return jax.jit(sharded)
+
+
+def unrounded_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
+    """`eval_step` of sequences with learned delays as they are in training."""
+    return eval_step(spec._replace(forward=SequenceForward(whole=False)), capacities)
 
 
 def _update(

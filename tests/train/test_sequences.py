@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from jax import Array
@@ -196,7 +197,7 @@ def test_what_a_model_schedules_changes_without_compiling_anew(
     )
     summary = train(config, progress=False)
     assert summary["compiles"] == 2
-    assert "synops" not in summary  # it records no activity
+    assert not {"synops", "mean_delay"} & set(summary)  # it records no activity, and has no delays
     _, model = load(summary["run_folder"])
     assert float(model.width[...]) == 8.0 * 0.25 + 3
     position = np.asarray(model.position[...])
@@ -219,6 +220,8 @@ def test_a_model_is_told_what_its_call_takes() -> None:
             "axis_name": "data",
             "record": True,
         }
+    SequenceForward(whole=False)(model, x, count, None)
+    assert TOLD.pop()["discrete"] is False
     assert forward(Least(4, 3, nnx.Rngs(0)), x, count, None, record=True).activity == ()
 
 
@@ -251,7 +254,7 @@ def test_delays_are_learned_with_their_own_rate_and_schedule(folder, tmp_path) -
     spec, state = build_spec(config, describe_data(*splits), data_mesh(1))
     start = merge_model(spec.graphdef, state.weights)
     summary = train(config, progress=False)
-    assert summary["compiles"] == 2
+    assert summary["compiles"] == 2  # in the loop; a third evaluates unrounded delays after it
     _, model = load(summary["run_folder"])
     for before, after in zip(start.linears, model.linears, strict=True):
         old, new = np.asarray(before.delays.delay[...]), np.asarray(after.delays.delay[...])
@@ -260,6 +263,27 @@ def test_delays_are_learned_with_their_own_rate_and_schedule(folder, tmp_path) -
         assert float(before.delays.sigma[...]) == 2.0
         assert float(after.delays.sigma[...]) == pytest.approx(0.23)  # a quarter of the run is over
     assert summary["dense_macs"] > 24 * 16 * 8
+    check_what_is_said_of_delays(summary, model, splits[1])
+
+
+def check_what_is_said_of_delays(summary: dict[str, Any], model: Any, test_set: Any) -> None:
+    """Against the model itself; `evaluate` says the same."""
+    points, count = test_set.gather(np.arange(len(test_set)), 24, [])
+    labels = np.array([test_set.label(i) for i in range(len(test_set))])
+    x = jnp.swapaxes(jnp.asarray(points), 0, 1)
+    _, soft = model(model.init_state(x), x, lengths=count, discrete=False)
+    assert summary["test_accuracy_unrounded"] == np.mean(soft.logits.argmax(-1) == labels)
+    loss = optax.softmax_cross_entropy_with_integer_labels(soft.logits, labels).mean()
+    assert summary["test_loss_unrounded"] == pytest.approx(float(loss), rel=1e-5)
+    assert summary["test_loss_unrounded"] != pytest.approx(summary["test_loss"], rel=1e-3)
+    delays = np.concatenate([np.ravel(linear.delays.delay[...]) for linear in model.linears])
+    assert summary["mean_delay"] == pytest.approx(delays.mean(), rel=1e-5)
+    ends = np.mean((delays <= 0.5) | (delays >= 3.5))
+    assert summary["clamp_occupancy"] == pytest.approx(ends, rel=1e-5)
+    again = evaluate(summary["run_folder"])
+    names = ("test_loss", "test_loss_unrounded", "mean_delay", "clamp_occupancy")
+    assert [again[name] for name in names] == [summary[name] for name in names]
+    assert again["compiles"] == 2
 
 
 @pytest.mark.parametrize(
