@@ -11,11 +11,12 @@ import optax
 import pytest
 from flax import nnx
 
+from snnjax.delays import deliver_step, discrete_kernel, ring_init, ring_step
 from snnjax.losses import membrane_mean, softmax_sum
 from snnjax.metrics import count_parameters
 from snnjax.models import snn_delays_gsc, snn_delays_shd, snn_delays_ssc
 from snnjax.models.snn_delays import drop_channels
-from snnjax.nn import delay_optimiser, set_sigma
+from snnjax.nn import delay_optimiser, probe, set_sigma
 from tests.reference import delays as reference
 from tests.reference.quick import quick
 
@@ -138,6 +139,66 @@ def test_training_learns_and_rounds_at_evaluation():
     assert (whole.logits.argmax(1) == label).mean() >= 0.75
     delays = [linear.delays.delay[...] for linear in net.linears]
     assert all(0 <= float(d.min()) <= float(d.max()) <= 4 for d in delays)
+
+
+def test_inference_step_by_step_with_buffers_is_the_network():
+    """Whole delays as spikes that are delivered, with neurons by hand; and the network's own state.
+
+    Without tails, which are of whole sequences.
+    """
+    net = small(tail=0, tau=2.0, rngs=nnx.Rngs(3))
+    draw = np.random.default_rng(3)
+    lowest = {"mean": -0.2, "var": 0.5, "scale": 0.8, "shift": 0.0}
+    for norm in net.norms:  # as after training
+        for name, low in lowest.items():
+            getattr(norm, name)[...] = jnp.asarray(draw.uniform(low, low + 0.6, 6), jnp.float32)
+
+    @quick
+    def run(x):
+        names = ["neurons.0", "neurons.1", "integrators"]
+        (_, out), seen = probe(net, names)(net.init_state(x), x, discrete=True)
+        step = partial(stream_step, net)
+        _, streamed = jax.lax.scan(step, stream_init(net), x)
+
+        def chunk(state, now):
+            return net(state, now[None], discrete=True)
+
+        _, chunks = jax.lax.scan(chunk, net.init_state(x), x)
+        return [seen[name][1] for name in names], streamed, out.logits, chunks.logits
+
+    layers, streamed, logits, chunks = run(X)
+    for layer, stream in zip(layers[:2], streamed[:2], strict=True):
+        assert 0.1 < layer.mean() < 0.9
+        np.testing.assert_array_equal(stream, layer)
+    np.testing.assert_allclose(streamed[2], layers[2], atol=1e-5)
+    np.testing.assert_allclose(chunks.sum(0), logits, atol=1e-5)
+
+
+def stream_init(net):
+    """Rings of inputs for the first layer and of outputs to come for the others; membranes."""
+    rings = [ring_init(5, (B, linear.shape[index > 0])) for index, linear in enumerate(net.linears)]
+    return rings, [jnp.zeros((B, 6)), jnp.zeros((B, 6)), jnp.zeros((B, 3))]
+
+
+def stream_step(net, state, h):
+    """One step of the network; returns the output of each population."""
+    rings, membranes = map(list, state)
+    out = []
+    for index, linear in enumerate(net.linears):
+        kernel = discrete_kernel(linear.weight[...], linear.delays.delay[...], 5)
+        move = deliver_step if index else ring_step
+        rings[index], h = move(kernel, rings[index], h)
+        last = index == len(net.linears) - 1
+        if not last:
+            norm = net.norms[index]
+            h = (h - norm.mean[...]) / jnp.sqrt(norm.var[...] + norm.eps)
+            h = h * norm.scale[...] + norm.shift[...]
+        v = 0.5 * membranes[index] + h
+        z = v if last else (v >= 1).astype(v.dtype)
+        membranes[index] = v if last else v * (1 - z)
+        out.append(z)
+        h = z
+    return (rings, membranes), out
 
 
 def test_dropout_is_one_mask_for_all_steps():
