@@ -6,6 +6,9 @@ from snnjax.viz.cloud import voxel_cloud as voxel_cloud
 from snnjax.viz.confusion import confusion_figure as confusion_figure
 from snnjax.viz.confusion import worst_confusions as worst_confusions
 from snnjax.viz.curves import learning_curves as learning_curves
+from snnjax.viz.delays import Arrivals as Arrivals
+from snnjax.viz.delays import aligned_raster as aligned_raster
+from snnjax.viz.delays import delay_histograms as delay_histograms
 from snnjax.viz.neurons import membrane_traces as membrane_traces
 from snnjax.viz.neurons import spike_raster as spike_raster
 from snnjax.viz.neurons import surrogate_figure as surrogate_figure
