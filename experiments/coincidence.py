@@ -2,6 +2,7 @@
 
     python -m experiments.coincidence                       two, four and six lags, 10 seeds each
     python -m experiments.coincidence --constant 12         without narrowing the taps
+    python -m experiments.coincidence --picture             four lags and one seed, drawn
 
 Two inputs spike once each, `lag` steps apart; the class is the lag. There is one neuron a class,
 and every weight is frozen at 0.6 of a threshold of 1, so a neuron fires only if its two delays make
@@ -18,7 +19,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,12 @@ from snnjax.delays.forms import direct_product
 from snnjax.neurons import LIFParams, detach, lif_init, lif_step, zero
 from snnjax.surrogates import atan
 from snnjax.unroll import unroll
+from snnjax.viz import Arrivals, aligned_raster, save_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RESULTS = Path(__file__).parent / "results"
 T, SIZE, BATCH, UPDATES = 64, 25, 64, 600
 WEIGHT, DECAY = 0.6, 0.005
 LAGS = {"two": (-6, 6), "four": (-9, -3, 3, 9), "six": (-10, -6, -2, 2, 6, 10)}
@@ -41,10 +48,12 @@ class Outcome(NamedTuple):
     """What a seed learned.
 
     Attributes:
-      delay: [2, K]. accuracy: with whole delays, ties shared. before: the same of the first delays.
+      delay: [2, K]. start: the first delays.
+      accuracy: with whole delays, ties shared. before: the same of the first delays.
     """
 
     delay: Array
+    start: Array
     accuracy: Array
     before: Array
 
@@ -101,7 +110,7 @@ def learn(key: Array, lags: Array, *, constant: float | None = None) -> Outcome:
 
     (delay, _), _ = jax.lax.scan(update, (start, rule.init(start)), jnp.arange(UPDATES))
     x, label = sample(test, lags, 512)
-    return Outcome(delay, accuracy(delay, x, label), accuracy(start, x, label))
+    return Outcome(delay, start, accuracy(delay, x, label), accuracy(start, x, label))
 
 
 def learn_all(seeds: int, lags: Sequence[int], *, constant: float | None = None) -> Outcome:
@@ -111,11 +120,35 @@ def learn_all(seeds: int, lags: Sequence[int], *, constant: float | None = None)
     return jax.jit(jax.vmap(run))(keys)
 
 
+def draw(learned: Outcome, lags: Sequence[int]) -> Figure:
+    """Two spikes of each class on their way to its neuron, with the first and the last delays."""
+    steps, first = np.arange(T)[:, None], 20
+    return aligned_raster(
+        [
+            Arrivals(
+                f"lag {lag:+d}",
+                steps == (first, first + lag),
+                learned.start[:, k],
+                learned.delay[:, k],
+            )
+            for k, lag in enumerate(lags)
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Learn delays alone.")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--constant", type=float, help="a sigma to keep, such as 0.23 or 12")
+    parser.add_argument("--picture", action="store_true", help="draw what a seed learns instead")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the picture goes")
     options = parser.parse_args()
+    if options.picture:
+        learned = learn_all(1, LAGS["four"], constant=options.constant)
+        one = jax.tree.map(lambda column: np.asarray(column[0]), learned)
+        print(f"accuracy {one.accuracy:.3f} (before {one.before:.3f})")
+        print(save_figure(draw(one, LAGS["four"]), options.results / "coincidence.png"))
+        return
     for name, lags in LAGS.items():
         out = jax.tree.map(np.asarray, learn_all(options.seeds, lags, constant=options.constant))
         solved = out.accuracy >= 0.99

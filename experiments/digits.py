@@ -2,6 +2,7 @@
 
     python -m experiments.digits --data ../shared/data/fsdd --seeds 0 1 2
     python -m experiments.digits --data ../shared/data/fsdd --seeds 0 --held-out theo
+    python -m experiments.digits --picture runs/digits-learned-0      delays, drawn and learned
 
 Each run is a `snnjax train` of its own, in `<run root>/digits-<variant>-<seed>`; one that has a
 summary already is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
@@ -15,9 +16,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.variants import Variant, compare, spread, write_json
+from snnjax.nn import learned_delays
+from snnjax.train import build_model, load
+from snnjax.train.folder import read_info
+from snnjax.viz import delay_histograms, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VARIANTS = {
     "none": Variant("spoken_digits"),
@@ -42,12 +50,28 @@ def row(name: str, result: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def draw(run_folder: Path) -> Figure:
+    """The delays of a run of learned ones, beside those that its seed first drew."""
+    experiment, model = load(run_folder)
+    start = build_model(experiment.model, read_info(run_folder), seed=experiment.seed)
+    before, after = (
+        {name: delays.delay[...] for name, delays in learned_delays(net).items()}
+        for net in (start, model)
+    )
+    if not after:
+        raise SystemExit(f"{run_folder} learned no delays; draw a run of the variant 'learned'.")
+    sizes = {delays.size for delays in learned_delays(model).values()}
+    return delay_histograms(before, after, max(sizes))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, write the figures, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True, help="folder of the recordings")
+    work = parser.add_mutually_exclusive_group(required=True)
+    work.add_argument("--data", help="folder of the recordings")
+    work.add_argument("--picture", type=Path, metavar="RUN_FOLDER", help="only draw its delays")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each")
     parser.add_argument("--held-out", help="test on this speaker instead, trained on the others")
     parser.add_argument("--epochs", type=int, help="passes over the data; as the experiment says")
@@ -56,6 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run-root", type=Path, default=Path("runs"), help="where runs are kept")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
     options = parser.parse_args(arguments)
+    if options.picture:
+        print(save_figure(draw(options.picture), options.results / "delays.png"))
+        return
     extra, prefix = ["--data", options.data], "digits"
     for name in ("epochs", "devices"):
         if (value := getattr(options, name)) is not None:

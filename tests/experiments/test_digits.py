@@ -1,0 +1,38 @@
+"""The picture of a run shows what its seed drew and what it learned."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import digits
+from experiments.configs.spoken_digits_delays import experiment
+from snnjax.train import build_model
+from snnjax.train.folder import DatasetInfo
+
+INFO = DatasetInfo(("zero", "one"), 6, 1, 1, 0)
+
+
+def test_the_delays_first_drawn_are_those_of_the_seed(monkeypatch, tmp_path):
+    network = dataclasses.replace(experiment.model, hidden=7, layers=1, max_delay=4)
+    config = dataclasses.replace(experiment, model=network, seed=3)
+    trained = build_model(network, INFO, seed=3)
+    drawn = [np.rint(linear.delays.delay[...]) for linear in trained.linears]
+    for linear in trained.linears:
+        linear.delays.delay[...] = linear.delays.delay[...] * 0
+    monkeypatch.setattr(digits, "load", lambda _: (config, trained))
+    monkeypatch.setattr(digits, "read_info", lambda _: INFO)
+    figure = digits.draw(Path("run"))
+    for ax, delay in zip(figure.axes, drawn, strict=True):
+        learned, before = (patch.get_data().values for patch in ax.patches)
+        np.testing.assert_allclose(before, [(delay == step).mean() for step in range(5)])
+        np.testing.assert_array_equal(learned, [1, 0, 0, 0, 0])
+    fixed = build_model(dataclasses.replace(network, delays="fixed"), INFO, seed=3)
+    monkeypatch.setattr(digits, "load", lambda _: (config, fixed))
+    with pytest.raises(SystemExit, match="learned no delays"):
+        digits.draw(Path("run"))
+    with pytest.raises(SystemExit):
+        digits.main(["--data", "d", "--picture", "run"])
