@@ -22,11 +22,10 @@ def test_stored_without_outputs(path):
         assert cell.get("execution_count") is None
 
 
-@pytest.fixture(scope="module")
-def classifier():
-    """The outputs of the executed notebook: printed text, and the number of pictures."""
+def run(name: str) -> tuple[str, int]:
+    """The outputs of an executed notebook: printed text, and the number of pictures."""
     client = pytest.importorskip("nbclient", reason="nbclient is in the dev group")
-    notebook = nbformat.read(ROOT / "notebooks" / "spiking_classifier.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     quiet = {**os.environ, "PYTHONPATH": search, "XLA_FLAGS": ""}
     quiet.pop("MPLBACKEND", None)  # the kernel's own, which shows figures inline
@@ -36,6 +35,11 @@ def classifier():
     text = "".join(out.text for out in outputs if out.output_type == "stream")
     pictures = sum("image/png" in out.get("data", {}) for out in outputs)
     return text, pictures
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return run("spiking_classifier")
 
 
 def _number(pattern: str, text: str) -> float:
@@ -62,3 +66,16 @@ def test_energy_and_the_silent_layer_are_shown(classifier):
     assert _number(r"([\d,]+) additions", text) < _number(r"([\d,]+) multiply-adds", text)
     assert "layer 'fc2' is silent: 0.0 %" in text
     assert pictures == 8
+
+
+def test_delays_alone_solve_what_is_chance_without_learning():
+    text, pictures = run("learnable_delays")
+    assert _number(r"before ([\d.]+), chance 0.25", text) <= 0.5
+    assert _number(r"accuracy ([\d.]+) after", text) >= 0.99
+    assert _number(r"as trained ([\d.]+)", text) < 0.9  # smeared spikes miss the threshold
+    assert re.findall(r"lag ([+-]\d): delays differ by ([+-]\d)", text) == [
+        (lag, lag) for lag in ("-9", "-3", "+3", "+9")
+    ]
+    for width in ("narrow", "wide"):
+        assert _number(rf"always {width}: accuracy ([\d.]+)", text) < 0.8
+    assert pictures == 3
