@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,12 +92,20 @@ def exact(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
 def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
     """The factor by which a membrane decays in a forward-Euler step: 1 - dt / tau.
 
+    Between dt = tau and 2 tau it is negative: the membrane alternates, though it decays.
+
     Args:
-      tau: time constant, at least `dt`, any shape, in the unit of `dt`.
+      tau: time constant above dt / 2, at best at least dt, any shape, in the unit of `dt`.
       dt: length of a step.
 
     Returns:
-      Decays in [0, 1), at least float32. Only concrete values are checked, never traced ones.
+      Decays in (-1, 1), at least float32. Only concrete values are checked, never traced ones.
+
+    Raises:
+      ValueError: dt is 2 tau or more, with which the membrane does not decay.
+
+    Warns:
+      UserWarning: dt exceeds tau.
 
     >>> float(euler(2.0))
     0.5
@@ -103,8 +113,15 @@ def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
     known_tau, known_dt = concrete(tau), concrete(dt)
     tau, dt = positive("tau", tau), positive("dt", dt)
     if known_tau is not None and known_dt is not None and np.any(known_dt > known_tau):
-        raise ValueError(
-            f"`dt` must not exceed `tau`: the Euler decay 1 - dt/tau would be negative; got "
-            f"dt={known_dt} with tau={known_tau}. Use a smaller dt, or exact(tau, dt)."
+        given = f"got dt={known_dt} with tau={known_tau}. Use a smaller dt, or exact(tau, dt)."
+        if np.any(known_dt >= 2 * known_tau):
+            raise ValueError(
+                f"`dt` must be below 2 `tau`: else the Euler decay 1 - dt/tau is -1 or less and "
+                f"the membrane grows; {given}"
+            )
+        warnings.warn(
+            f"`dt` exceeds `tau`: the Euler decay 1 - dt/tau is negative; {given}",
+            UserWarning,
+            stacklevel=2,
         )
     return 1.0 - dt.astype(tau.dtype) / tau

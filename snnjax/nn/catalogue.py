@@ -17,15 +17,18 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax import neurons as n
+from snnjax.neurons.membrane import concrete
 from snnjax.nn.population import (
     POSITIVE,
     REAL,
@@ -52,12 +55,22 @@ def _constants(**given: Constant) -> Mapping[str, Constant]:
 class Catalogued(Population):
     """A layer that is said by a neuron's four names and its constants.
 
-    A subclass gives `rest`, `advance` (the step), `params` (their type) and `constants`.
+    A subclass gives `rest`, `advance` (the step), `params` (their type) and `constants`; and where
+    it has them, `below`, `euler` and `coarse`.
     """
 
     advance: ClassVar[Callable[..., Any]]
     params: ClassVar[Callable[..., Any]]
     constants: ClassVar[Mapping[str, Constant]]
+
+    below: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of constants of which the first lies below the second."""
+
+    euler: ClassVar[tuple[str, ...]] = ()
+    """Time constants of forward Euler, which a step should not exceed."""
+
+    coarse: ClassVar[float] = math.inf
+    """Largest step, in the unit of `dt`, with which the equations still hold."""
 
     def __init__(
         self,
@@ -68,17 +81,51 @@ class Catalogued(Population):
         **given: Any,
     ):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
-        for name, (default, domain) in self.constants.items():
-            self.constant(name, given.pop(name, default), domain)
+        known = {name: given.pop(name, default) for name, (default, _) in self.constants.items()}
+        for name, (_, domain) in self.constants.items():
+            self.constant(name, known[name], domain)
         self.check_learned()
+        self._check_order(known)
         signature = inspect.signature(type(self).advance).parameters.values()
-        known = [p.name for p in signature if p.kind is p.KEYWORD_ONLY]
+        options = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY}
         for name, value in given.items():
-            if name not in known:
-                hint = nearest(name, [*self.constants, *known])
+            if name not in options:
+                hint = nearest(name, [*self.constants, *options])
                 raise TypeError(f"{type(self).__name__} has no argument {name!r}; {hint}")
             setattr(self, f"option_{name}", choice(value) if callable(value) else value)
         self.options = tuple(given)
+        if "dt" in options:
+            self._check_dt(given.get("dt", options["dt"]), known)
+
+    def _check_order(self, known: Mapping[str, ArrayLike]) -> None:
+        """Refuse constants in the wrong order, such as a reset at the threshold."""
+        for low, high in self.below:
+            if np.any(np.asarray(known[low]) >= np.asarray(known[high])):
+                raise ValueError(
+                    f"{type(self).__name__}: `{low}` must lie below `{high}`; got {low}="
+                    f"{known[low]} with {high}={known[high]}. Lower `{low}` or raise `{high}`."
+                )
+
+    def _check_dt(self, dt: ArrayLike, known: Mapping[str, ArrayLike]) -> None:
+        """Refuse a step that is none, and warn of one too long; a traced one passes."""
+        length, layer = concrete(dt), type(self).__name__
+        if length is None:
+            return
+        if not np.all(np.isfinite(length) & (length > 0)):
+            raise ValueError(
+                f"{layer}: `dt` must be finite and above 0; got {dt}. Give the length of a step."
+            )
+        limits = {f"{name}={known[name]}": np.asarray(known[name]) for name in self.euler}
+        if math.isfinite(self.coarse):
+            limits[f"the largest step that holds, {self.coarse:g}"] = np.asarray(self.coarse)
+        for words, limit in limits.items():
+            if np.any(length > limit):
+                warnings.warn(
+                    f"{layer}: dt={dt} exceeds {words}: a forward-Euler step overshoots. "
+                    "Use a smaller dt.",
+                    UserWarning,
+                    stacklevel=3,
+                )
 
     def step(self) -> Callable[..., Any]:
         """One step with the constants of now."""
@@ -327,6 +374,7 @@ class QIF(Catalogued):
         threshold=_ONE,
         v_reset=Constant(-0.1, REAL),
     )
+    below, euler = (("v_reset", "threshold"), ("v_rest", "v_c")), ("tau",)
 
 
 class EIF(Catalogued):
@@ -344,6 +392,7 @@ class EIF(Catalogued):
         threshold=_ONE,
         v_reset=Constant(0.0, REAL),
     )
+    below, euler = (("v_reset", "threshold"),), ("tau",)
 
 
 class AdEx(Catalogued):
@@ -356,6 +405,7 @@ class AdEx(Catalogued):
         a=Constant(0.1, REAL),
         b=Constant(0.1, REAL),
     )
+    below, euler = EIF.below, ("tau", "tau_w")
 
 
 class Izhikevich(Catalogued):
@@ -374,6 +424,7 @@ class Izhikevich(Catalogued):
         d=Constant(8.0, REAL),
         peak=Constant(30.0, REAL),
     )
+    below = (("c", "peak"),)
 
     def __init__(
         self,
@@ -410,6 +461,7 @@ class HodgkinHuxley(Catalogued):
         e_l=Constant(-54.4, REAL),
         threshold=Constant(0.0, REAL),
     )
+    coarse = 0.05  # ms; 0.02 is where spikes are accurate
 
     def __init__(self, features: int, **given: Any):
         super().__init__(features, **{"spike": partial(atan, slope=0.1), **given})

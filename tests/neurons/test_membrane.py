@@ -44,6 +44,10 @@ def test_euler_needs_a_step_below_tau():
     with pytest.raises(ValueError, match=r"dt=1.0 with tau=0.5. Use a smaller dt, or exact"):
         euler(0.5)
     assert float(euler(1.0, 1.0)) == 0.0
+    with pytest.warns(UserWarning, match=r"dt=1.0 with tau=0.8. Use a smaller dt, or exact"):
+        assert float(euler(0.8)) == pytest.approx(-0.25)
+    with pytest.raises(ValueError, match="must be below 2 `tau`"):
+        euler(np.array([2.0, 0.4]))
 
 
 def test_traced_constants_are_not_checked_and_have_gradients():

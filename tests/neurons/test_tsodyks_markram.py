@@ -74,5 +74,7 @@ def test_u_and_x_stay_in_their_ranges():
 
 
 def test_time_constants_shorter_than_a_step():
-    with pytest.raises(ValueError, match="`dt` must not exceed `tau`"):
+    with pytest.warns(UserWarning, match="`dt` exceeds `tau`"):
         tsodyks_markram_params(30.0)
+    with pytest.raises(ValueError, match="`dt` must be below 2 `tau`"):
+        tsodyks_markram_params(40.0)

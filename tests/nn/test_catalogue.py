@@ -144,6 +144,40 @@ def test_unknown_arguments_name_the_nearest():
         catalogue.Alpha(N, decay_exc=0.5, decay_inh=0.8)
 
 
+@pytest.mark.parametrize(
+    ("layer", "given", "words"),
+    [
+        ("EIF", {"v_reset": 1.0}, "v_reset=1.0 with threshold=1.0"),
+        ("AdEx", {"v_reset": [0.0, 2.0, 0.0]}, r"v_reset=\[0.0, 2.0, 0.0\] with threshold=1.0"),
+        ("QIF", {"v_reset": 2.0, "learn": ("threshold",)}, "v_reset=2.0 with threshold=1.0"),
+        ("QIF", {"v_c": -0.5}, "v_rest=0.0 with v_c=-0.5"),
+        ("Izhikevich", {"peak": -70.0}, "c=-65.0 with peak=-70.0"),
+    ],
+)
+def test_constants_in_the_wrong_order(layer, given, words):
+    with pytest.raises(ValueError, match=rf"{layer}: .* must lie below .*{words}. Lower"):
+        getattr(catalogue, layer)(N, **given)
+
+
+@pytest.mark.parametrize("layer", ["QIF", "EIF", "AdEx", "Izhikevich", "HodgkinHuxley", "BRF"])
+@pytest.mark.parametrize("dt", [-1.0, 0.0, np.nan])
+def test_a_step_has_a_length(layer, dt):
+    with pytest.raises(ValueError, match=f"{layer}: `dt` must be finite and above 0; got"):
+        getattr(catalogue, layer)(N, dt=dt)
+
+
+def test_a_step_too_long_is_warned_of():
+    for layer, given, words in (
+        (catalogue.QIF, {"dt": 2.5}, "dt=2.5 exceeds tau=2.0"),
+        (catalogue.EIF, {"tau": 0.5}, "dt=1.0 exceeds tau=0.5"),
+        (catalogue.AdEx, {"tau_w": 0.5}, "dt=1.0 exceeds tau_w=0.5"),
+        (catalogue.HodgkinHuxley, {"dt": 0.1}, "dt=0.1 exceeds the largest step that holds, 0.05"),
+    ):
+        with pytest.warns(UserWarning, match=f"{layer.__name__}: {words}.*Use a smaller dt"):
+            layer(N, **given)
+    catalogue.QIF(N, dt=2.0)  # warnings are errors here
+
+
 def test_one_trace_for_all_values():
     traces = []
 
