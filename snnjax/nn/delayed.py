@@ -244,6 +244,7 @@ class DelayedRecurrent(nnx.Module):
     ) -> tuple[DelayedRecurrentState, Any]:
         """`current` is [T, B, N]; returns the last state and the output of every step."""
         current = self.population.check_input(state.cell, current)
+        self.population.check_back("DelayedRecurrent", state.out, current)
         delay, sigma, taps = self.synapses.delays.taken(discrete)
         size = self.synapses.delays.size
         kernel = kernel_of(self.synapses.weight[...], delay, sigma, size, taps=taps)

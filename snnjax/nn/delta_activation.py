@@ -59,12 +59,12 @@ class DeltaActivation(Population):
         shape = (features,) if per_channel else ()
         self.constant("delta", delta, POSITIVE, shape)
         if threshold is not None:
+            self.constant("threshold", threshold, POSITIVE, shape)
             if np.any(np.asarray(threshold) < 0.5 * np.asarray(delta)):
                 raise ValueError(
-                    f"`threshold` must be at least delta / 2, below which a change rounds to "
-                    f"nothing; got {threshold} with delta={delta}."
+                    f"DeltaActivation: `threshold` must be at least delta / 2, below which a "
+                    f"change rounds to nothing; got {threshold} with delta={delta}."
                 )
-            self.constant("threshold", threshold, POSITIVE, shape)
         self.check_learned()
         n.quantiser_bounds(bits, signed)  # refuses bad numbers now
         self.bits, self.signed, self.per_channel = bits, signed, per_channel

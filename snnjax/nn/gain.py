@@ -30,7 +30,7 @@ def gain_for_rate(
 
     Raises:
       ValueError: the rate cannot be reached: even with the largest gain the neurons fire less, or
-        even with the smallest more.
+        even with the smallest more; or the current has no fit, no steps, or a NaN.
 
     >>> from snnjax.nn import LIF
     >>> x = jax.random.normal(jax.random.key(0), (50, 4, 8))
@@ -45,6 +45,7 @@ def gain_for_rate(
     if not largest > 1:
         raise ValueError(f"`largest` must be above 1; got {largest}.")
     state = population.init_state(population.batch_shape(current))
+    current = population.check_input(state, current)
 
     @jax.jit
     def rate_at(log_gain: Array) -> Array:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from snnjax.metrics import RATE_BAND, PopulationRate, population_rate
 from snnjax.nn.delayed import DelayedRecurrent
-from snnjax.nn.population import Population
+from snnjax.nn.population import Population, check_finite
 from snnjax.nn.probe import probe
 from snnjax.nn.recurrent import Recurrent
 
@@ -40,9 +41,8 @@ def spike_report(
 
     Raises:
       ValueError: no layer spikes, an unknown path, one of a layer that does not spike, a layer that
-        the model does not call itself, or a bad band.
+        the model does not call itself, a bad band, or a NaN or infinity in `args`.
 
-    >>> import jax.numpy as jnp
     >>> from snnjax.metrics import rate_alarms
     >>> from snnjax.nn import LIF
     >>> class Net(nnx.Module):
@@ -68,6 +68,9 @@ def spike_report(
         )
     for path in found:
         _check_path(path, modules)
+    for leaf in jax.tree.leaves((args, kwargs)):  # inside jit nobody sees a NaN
+        if isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.floating):
+            check_finite(type(model).__name__, leaf)
     order: list[str] = []
     graphdef, leaves = nnx.split(model)
     inputs, tree = jax.tree.flatten((args, kwargs))

@@ -90,14 +90,15 @@ class Population(nnx.Module):
           ValueError: it lies outside the domain, or has another shape.
         """
         known, learned = np.asarray(value, np.float32), name in self.learn
+        layer = type(self).__name__
         if not np.all(domain.inside(known)):
-            raise ValueError(f"`{name}` must {domain.bounds}; got {value}.")
+            raise ValueError(f"{layer}: `{name}` must {domain.bounds}; got {value}.")
         if learned and domain.open is not None and not np.all(domain.open(known)):
             raise ValueError(
-                f"`{name}` must lie strictly inside its bounds to be learned; got {value}."
+                f"{layer}: `{name}` must lie strictly inside its bounds to be learned; got {value}."
             )
         shape = (self.features,) if shape is None else shape
-        stored = spread(name, domain.free(known) if learned else known, shape)
+        stored = spread(name, domain.free(known) if learned else known, shape, f"{layer}: ")
         self.domains += ((name, domain),)
         setattr(
             self,
@@ -151,23 +152,67 @@ class Population(nnx.Module):
         """`current` as an array [T, B, ..., N] that fits the state.
 
         Raises:
-          ValueError: it does not.
+          ValueError: it does not, has no steps, or is known to hold a NaN or an infinity.
+          TypeError: it is not floating point.
         """
         current = jnp.asarray(current)
-        held, own = jnp.shape(jax.tree.leaves(state)[0]), self.shape(())
+        own, layer = self.shape(()), f"{type(self).__name__}({self.features})"
         axes = len(own)
-        if current.ndim <= axes or current.shape[-axes:] != own or current.shape[1:] != held:
-            layer, last = f"{type(self).__name__}({self.features})", ", ".join(map(str, own))
+        held = jax.tree.map(jnp.shape, state)
+        fits = current.ndim > axes and current.shape[-axes:] == own
+        if fits:
+            rest = jax.eval_shape(lambda: self.init_state(current.shape[1:-axes]))
+            fits = held == jax.tree.map(jnp.shape, rest)
+        if not fits:
+            last = ", ".join(map(str, own))
             raise ValueError(
                 f"{layer} takes input [T, B, ..., {last}] and a state of one step's "
                 f"shape; got input {current.shape} and state {held}. "
                 f"Make the state with init_state(x.shape[1:-{axes}])."
             )
+        if not current.shape[0]:
+            raise ValueError(
+                f"{layer} got input {current.shape} with T = 0 time steps; give at least one."
+            )
+        if not jnp.issubdtype(current.dtype, jnp.floating):
+            raise TypeError(
+                f"{layer}: `current` must be floating point; got {current.dtype} {current.shape}. "
+                "Cast it first, for instance with .astype(jnp.float32)."
+            )
+        check_finite(layer, current)
         return current
+
+    def check_back(self, layer: str, out: ArrayLike, current: Array) -> None:
+        """Refuse an output of the step before, in the state of `layer`, of another shape."""
+        want = (*self.batch_shape(current), self.features)
+        if jnp.shape(out) != want:
+            raise ValueError(
+                f"{layer}({type(self).__name__}) takes a state whose `out` is {want} for input "
+                f"{current.shape}; got {jnp.shape(out)}. Make the state with "
+                f"init_state({want[:-1]})."
+            )
 
     def batch_shape(self, current: ArrayLike) -> tuple[int, ...]:
         """What `init_state` takes for the input [T, *batch_shape, N]."""
         return jnp.shape(current)[1 : jnp.ndim(current) - len(self.shape(()))]
+
+
+def check_finite(layer: str, current: ArrayLike) -> None:
+    """Refuse a NaN or an infinity, which neurons would answer with silence.
+
+    Traced values pass, and those of which other processes hold a part.
+    """
+    if isinstance(current, jax.core.Tracer):
+        return
+    if isinstance(current, jax.Array) and not current.is_fully_addressable:
+        return
+    known = np.asarray(current)
+    if not np.isfinite(known).all():
+        wrong = int((~np.isfinite(known)).sum())
+        raise ValueError(
+            f"{layer}: the input {known.shape} must be finite; got {wrong} NaN or infinite of "
+            f"{known.size} values. Look at what made it, or mask them with jnp.nan_to_num."
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -177,12 +222,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
 
 
-def spread(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """A number, or numbers for the last axes of `shape`, as float32 of that shape."""
+def spread(name: str, value: ArrayLike, shape: tuple[int, ...], layer: str = "") -> Array:
+    """A number, or numbers for the last axes of `shape`, as float32 of that shape.
+
+    What `layer` says stands before an error.
+    """
     value = jnp.asarray(value, jnp.float32)
     if value.ndim > len(shape) or value.shape != shape[len(shape) - value.ndim :]:
-        wanted = f"one for each of the {shape[0]} features" if len(shape) == 1 else f"of {shape}"
-        raise ValueError(f"`{name}` must be a number or {wanted}; got shape {value.shape}.")
+        each = f"one for each of the {shape[0]} features" if len(shape) == 1 else f"of {shape}"
+        wanted = f"a number or {each}" if shape else "a number, which all features share"
+        raise ValueError(f"{layer}`{name}` must be {wanted}; got shape {value.shape}.")
     return jnp.broadcast_to(value, shape)
 
 

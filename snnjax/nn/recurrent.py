@@ -60,5 +60,6 @@ class Recurrent(nnx.Module):
         `record=("cell.v",)` returns the membrane over time too: see `snnjax.unroll.unroll`.
         """
         current = self.population.check_input(state.cell, current)
+        self.population.check_back("Recurrent", state.out, current)
         step = partial(recurrent_step, self.population.step(), self.connection)
         return unroll(step, state, current, checkpoint=self.population.checkpoint, record=record)

@@ -148,7 +148,7 @@ class PLIF(Population):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
         self.constant("threshold", threshold, POSITIVE)
         self.check_learned()
-        self.w = nnx.Param(spread("tau", plif_weight(tau), (1 if shared else features,)))
+        self.w = nnx.Param(spread("tau", plif_weight(tau), (1 if shared else features,), "PLIF: "))
         self.scale_input = scale_input
         self.spike, self.reset = choice(spike), choice(reset)
 

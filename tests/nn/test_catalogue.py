@@ -178,6 +178,13 @@ def test_a_step_too_long_is_warned_of():
     catalogue.QIF(N, dt=2.0)  # warnings are errors here
 
 
+def test_every_field_of_the_state_fits_the_input():
+    layer = catalogue.ALIF(N)
+    state = layer.init_state((B,))._replace(a=jnp.zeros((5, N)))
+    with pytest.raises(ValueError, match=r"ALIF\(3\) takes .* state ALIFState\(v=.*a=\(5, 3\)\)"):
+        layer(state, jnp.ones((T, B, N)))
+
+
 def test_one_trace_for_all_values():
     traces = []
 

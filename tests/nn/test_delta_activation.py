@@ -161,3 +161,9 @@ def test_bad_arguments():
         DeltaActivation(N, delta=1.0, threshold=0.2)
     with pytest.raises(ValueError, match=r'`record` must be \(\) or \("k",\)'):
         DeltaActivation(N)(DeltaActivation(N).init_state((B,)), clip(), record=("v",))
+    with pytest.raises(ValueError, match=r"DeltaActivation\(\d+\) got input .* with T = 0"):
+        DeltaActivation(N)(DeltaActivation(N).init_state((B,)), clip()[:0])
+    with pytest.raises(ValueError, match=r"DeltaActivation: `threshold` must be .* shape \(\d,\)"):
+        DeltaActivation(N, delta=jnp.ones(N), threshold=jnp.ones(N - 1), per_channel=True)
+    with pytest.raises(ValueError, match="`delta` must be a number, which all features share"):
+        DeltaActivation(N, delta=jnp.ones(N))

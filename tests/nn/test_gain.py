@@ -27,3 +27,7 @@ def test_what_cannot_be_reached_is_said():
     for rate in (0.0, 1.0, -1.0):
         with pytest.raises(ValueError, match=r"`rate` must be in \(0, 1\)"):
             gain_for_rate(LIF(3), x, rate)
+    with pytest.raises(
+        ValueError, match=r"LIF\(3\): the input \(20, 1, 3\) must be finite; got 60"
+    ):
+        gain_for_rate(LIF(3), x * jnp.nan, 0.1)

@@ -94,6 +94,10 @@ def test_bad_input(net):
         population_rate("x", np.zeros((2, 2, 2)), band=(0.5, 0.1))
     with pytest.raises(ValueError, match=r"spikes must be \[T, B, ..., N\]"):
         population_rate("x", np.zeros((2, 2)))
+    with pytest.raises(
+        ValueError, match=r"Net: the input \(10, 4, 5\) must be finite; got 200 NaN"
+    ):
+        spike_report(net, jnp.full((T, B, N), jnp.nan))
 
 
 class Switch(nnx.Module):

@@ -103,3 +103,8 @@ def test_wrong_input_names_the_layer():
     narrow = net.init_state((B,), out_dtype=jnp.bfloat16)
     with pytest.raises(ValueError, match=r"state\.out went in as bfloat16\[2, 4\] and came out as"):
         net(narrow, jnp.zeros((T, B, N)))
+    state = net.init_state((B,))
+    with pytest.raises(ValueError, match=r"Recurrent\(LIF\) .* `out` is \(2, 4\) .* got \(3, 4\)"):
+        net(state._replace(out=jnp.zeros((3, N))), jnp.zeros((T, B, N)))
+    with pytest.raises(TypeError, match=r"LIF\(4\): `current` must be floating point; got int32"):
+        net(state, jnp.zeros((T, B, N), jnp.int32))

@@ -150,8 +150,16 @@ def test_bad_input_of_layers(layer):
             ValueError, match=rf"{layer.__name__}\(3\) takes input \[T, B, ..., 3\]"
         ):
             made(state, jnp.zeros(shape))
-    with pytest.raises(ValueError, match="T = 0 time steps"):
+    with pytest.raises(
+        ValueError, match=rf"{layer.__name__}\(3\) got input \(0, 2, 3\) with T = 0"
+    ):
         made(state, jnp.zeros((0, B, N)))
+    for bad in (jnp.nan, -jnp.inf):
+        x = jnp.zeros((T, B, N)).at[2, 1, 0].set(bad)
+        with pytest.raises(
+            ValueError, match=rf"{layer.__name__}\(3\): the input \(6, 2, 3\) .* 1 NaN or inf"
+        ):
+            made(state, x)
     with pytest.raises(TypeError, match="must be floating point; got int32"):
         made(state, jnp.zeros((T, B, N), jnp.int32))
     for features in (0, -3, 2.0, True):
@@ -159,7 +167,21 @@ def test_bad_input_of_layers(layer):
             layer(features)
 
 
+def test_a_traced_input_is_not_looked_at():
+    layer, x = LIF(N), jnp.full((T, B, N), jnp.nan)
+    assert not jax.jit(lambda x: layer(layer.init_state((B,)), x)[1])(x).any()
+    with pytest.raises(ValueError, match="must be finite"):  # what a function closes over is known
+        jax.jit(lambda: layer(layer.init_state((B,)), x)[1])()
+
+
 def test_bad_constants_of_layers():
+    for call, words in (
+        (lambda: LI(N, tau=0.0), "LI: `tau` must be finite and above 0"),
+        (lambda: IF(N, threshold=np.ones(2)), "IF: `threshold` must be a number or one for each"),
+        (lambda: PLIF(N, tau=np.full(2, 2.0)), "PLIF: `tau` must be a number or one"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
     for layer in (LIF, LI):
         with pytest.raises(ValueError, match="`tau` must be finite and above 0"):
             layer(N, tau=0.0)
