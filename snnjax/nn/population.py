@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.unroll import unroll
@@ -202,7 +203,7 @@ def check_finite(layer: str, current: ArrayLike) -> None:
 
     Traced values pass, and those of which other processes hold a part.
     """
-    if isinstance(current, jax.core.Tracer):
+    if isinstance(current, Tracer):
         return
     if isinstance(current, jax.Array) and not current.is_fully_addressable:
         return
