@@ -8,6 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.neurons.membrane import concrete
+from snnjax.surrogates.core import check_floating
 
 
 def check_size(size: int) -> int:
@@ -67,12 +68,7 @@ def check_sequence(x: ArrayLike, features: int, name: str = "x") -> Array:
     Raises:
       TypeError: it is not floating. ValueError: its shape is another.
     """
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(
-            f"`{name}` must be floating point; got {x.dtype}. Cast it, for instance with "
-            ".astype(jnp.float32)."
-        )
+    x = check_floating(x, name)
     if x.ndim < 2 or x.shape[-1] != features or not x.shape[0]:
         raise ValueError(
             f"`{name}` must be [T, B, ..., {features}] with T of at least 1; got {x.shape}."

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.membrane import as_current, as_param, concrete, positive
 from snnjax.surrogates import atan
+from snnjax.surrogates.core import compute_dtype
 
 
 class DeltaActivationParams(NamedTuple):
@@ -258,7 +259,7 @@ def delta_product_init(
 def _wide(x: Array, delta: ArrayLike) -> tuple[Array, Array]:
     """Activations and their step in float32 at least, in which all levels are exact."""
     delta = positive("delta", delta)
-    dtype = x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.float32
+    dtype = compute_dtype(x.dtype)
     return x.astype(dtype), delta.astype(dtype)
 
 

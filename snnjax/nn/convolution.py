@@ -13,6 +13,8 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from snnjax.nn.population import check_count
+from snnjax.nn.sparse import kaiming_uniform
+from snnjax.surrogates.core import compute_dtype
 
 PATCHES = 2**18
 """Numbers in the patches of one group of images; 1 MB of float32 stays in the cache of a core."""
@@ -44,11 +46,8 @@ class Conv(nnx.Module):
         outer = check_count("out_channels", out_channels)
         size = check_count("kernel_size", kernel_size)
         _check_odd(size)
-        bound = 1.0 / (size * size * inner) ** 0.5
-        shape = (size, size, inner, outer)
-        self.weight = nnx.Param(
-            jax.random.uniform(rngs.params(), shape, jnp.float32, -bound, bound)
-        )
+        drawn = kaiming_uniform(rngs.params(), (size * size, inner, outer))
+        self.weight = nnx.Param(drawn.reshape(size, size, inner, outer))
         self.bias = nnx.Param(jnp.zeros((outer,), jnp.float32)) if use_bias else None
 
     def __call__(self, x: ArrayLike) -> Array:
@@ -162,8 +161,7 @@ def _products(x: Array, weight: Array) -> Array:
     row = weight.shape[0] * weight.shape[1] * channels
     group = _group(images, height * width * row)
     # Its gradient is a sum over the groups, which needs at least float32; each product does not.
-    wide = jnp.finfo(weight.dtype).bits >= 32
-    flat = weight.reshape(row, -1).astype(weight.dtype if wide else jnp.float32)
+    flat = weight.reshape(row, -1).astype(compute_dtype(weight.dtype))
 
     # Without the checkpoint the patches of all images would be kept for the way back.
     @partial(jax.checkpoint, prevent_cse=False)

@@ -14,7 +14,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax import neurons as n
-from snnjax.nn.population import POSITIVE, UNIT, Fixed, Population, check_count, choice
+from snnjax.nn.population import POSITIVE, UNIT, Fixed, Population, as_floating, check_count, choice
 from snnjax.surrogates import Spike, atan
 
 
@@ -98,8 +98,7 @@ class BranchLinear(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """`x` is [..., I]; returns [..., N, D]."""
-        x = jnp.asarray(x)
-        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(self.kernel[...].dtype)
+        x = as_floating(x, self.kernel[...])
         kernel = jnp.where(self.mask[...], self.kernel[...][..., None], 0.0)
         current = jnp.einsum("...i,ind->...nd", x, kernel.astype(x.dtype))
         return current if self.bias is None else current + self.bias[...].astype(x.dtype)

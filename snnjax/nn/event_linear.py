@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from snnjax.nn.population import as_floating
 from snnjax.sparse import (
     CSR,
     ArithmeticTable,
@@ -92,7 +92,6 @@ class SparseLinear(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """`x` is [..., N]; returns [..., M] in its dtype, or that of the weights for integers."""
-        x = jnp.asarray(x)
-        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(self.weight[...].dtype)
+        x = as_floating(x, self.weight[...])
         connections = self.places.get_value()._replace(weight=self.weight[...].astype(x.dtype))
         return propagate(x, connections, targets=self.targets)

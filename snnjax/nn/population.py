@@ -236,6 +236,12 @@ def spread(name: str, value: ArrayLike, shape: tuple[int, ...], layer: str = "")
     return jnp.broadcast_to(value, shape)
 
 
+def as_floating(x: ArrayLike, like: Array) -> Array:
+    """`x` as it is where it is floating; whole numbers and bools in the dtype of `like`."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(like.dtype)
+
+
 def check_count(name: str, count: int) -> int:
     """A Python int of at least 1."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
+from snnjax.nn.masked_norm import MaskedBatchNorm
 from snnjax.nn.population import check_count
-from snnjax.sparse import masked_moments, masked_normalise
 
 
-class SequenceBatchNorm(nnx.Module):
+class SequenceBatchNorm(MaskedBatchNorm):
     """Normalise each channel over T * B, leaving out the steps after a sample's end.
 
-    Training uses the moments of the batch, summed over `axis_name` where one is given, and moves
-    the running ones: r = decay * r + (1 - decay) * batch, with the unbiased variance.
-
     Args:
-      channels: C. eps: added to the variance. decay: of the running statistics.
+      channels, eps, decay: as of `MaskedBatchNorm`.
 
     >>> norm = SequenceBatchNorm(1)
     >>> y = norm(jnp.array([1.0, 3.0, 99.0]).reshape(3, 1, 1), jnp.array([2]), train=True)
@@ -29,13 +24,7 @@ class SequenceBatchNorm(nnx.Module):
 
     def __init__(self, channels: int, *, eps: float = 1e-5, decay: float = 0.9):
         check_count("channels", channels)
-        if not 0 <= decay < 1:
-            raise ValueError(f"`decay` must be in [0, 1); got {decay}.")
-        self.eps, self.decay = eps, decay
-        self.scale = nnx.Param(jnp.ones((channels,)))
-        self.shift = nnx.Param(jnp.zeros((channels,)))
-        self.mean = nnx.BatchStat(jnp.zeros((channels,)))
-        self.var = nnx.BatchStat(jnp.ones((channels,)))
+        super().__init__(channels, eps=eps, decay=decay)
 
     def __call__(
         self,
@@ -55,19 +44,4 @@ class SequenceBatchNorm(nnx.Module):
             raise ValueError(f"`lengths` must be [B] = {x.shape[1:2]}; got {n.shape}.")
         n = jnp.clip(n, 0, x.shape[0])
         rows = x.swapaxes(0, 1)  # samples of T rows
-        if train:
-            mean, var = masked_moments(rows, n, axis_name=axis_name)
-            self._move(mean, var, n, axis_name)
-        else:
-            mean, var = self.mean[...], self.var[...]
-        y = masked_normalise(rows, n, mean, var, self.scale[...], self.shift[...], eps=self.eps)
-        return y.swapaxes(0, 1)
-
-    def _move(self, mean: Array, var: Array, n: Array, axis_name: str | None) -> None:
-        count = n.sum().astype(var.dtype)
-        if axis_name is not None:
-            count = jax.lax.psum(count, axis_name)
-        var = var * count / jnp.maximum(count - 1, 1)
-        for running, batch in ((self.mean, mean), (self.var, var)):
-            fresh = (1 - self.decay) * jax.lax.stop_gradient(batch)
-            running[...] = self.decay * running[...] + fresh
+        return self.normalise(rows, n, train=train, axis_name=axis_name).swapaxes(0, 1)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
-from jax.typing import DTypeLike
 
 from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, subtract
-from snnjax.sparse import KernelMap, SparseTensor, masked_moments, masked_normalise, sparse_conv
+from snnjax.nn.masked_norm import MaskedBatchNorm
+from snnjax.sparse import KernelMap, SparseTensor, sparse_conv
 from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
 
@@ -54,25 +54,16 @@ class SparseConv(nnx.Module):
         return sparse_conv(x, self.weight[...], kmap, bias)
 
 
-class SparseBatchNorm(nnx.Module):
+class SparseBatchNorm(MaskedBatchNorm):
     """Batch normalisation whose statistics see occupied rows alone.
 
-    Training uses the moments of the batch, summed over `axis_name` where one is given, and moves
-    the running ones: r = decay * r + (1 - decay) * batch, with the unbiased variance.
-
     Args:
-      channels: C. eps: added to the variance. decay: of the running statistics.
+      channels, eps, decay: as of `MaskedBatchNorm`.
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-3, decay: float = 0.99):
         _at_least_1(channels=channels)
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must be in [0, 1); got {decay}.")
-        self.eps, self.decay = eps, decay
-        self.scale = nnx.Param(jnp.ones((channels,)))
-        self.shift = nnx.Param(jnp.zeros((channels,)))
-        self.mean = nnx.BatchStat(jnp.zeros((channels,)))
-        self.var = nnx.BatchStat(jnp.ones((channels,)))
+        super().__init__(channels, eps=eps, decay=decay)
 
     def __call__(
         self, x: SparseTensor, *, train: bool = False, axis_name: str | None = None
@@ -84,20 +75,7 @@ class SparseBatchNorm(nnx.Module):
                 f"SparseBatchNorm({channels}) takes features of {channels} channels; got "
                 f"{x.feats.shape}. Build it with SparseBatchNorm({x.feats.shape[-1]})."
             )
-        if train:
-            mean, var = masked_moments(x.feats, x.n, axis_name=axis_name)
-            self._move(mean, var * _bessel(x, var.dtype, axis_name))
-        else:
-            mean, var = self.mean[...], self.var[...]
-        scale, shift = self.scale[...], self.shift[...]
-        return x.replace(
-            feats=masked_normalise(x.feats, x.n, mean, var, scale, shift, eps=self.eps)
-        )
-
-    def _move(self, mean: Array, var: Array) -> None:
-        for running, batch in ((self.mean, mean), (self.var, var)):
-            fresh = (1 - self.decay) * jax.lax.stop_gradient(batch)
-            running[...] = self.decay * running[...] + fresh
+        return x.replace(feats=self.normalise(x.feats, x.n, train=train, axis_name=axis_name))
 
 
 class IntegerNeuron(nnx.Module):
@@ -147,12 +125,3 @@ def _at_least_1(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} must be at least 1; got {size}.")
-
-
-def _bessel(x: SparseTensor, dtype: DTypeLike, axis_name: str | None) -> Array:
-    """What makes a variance over rows and steps unbiased: count / (count - 1), 1 for one row."""
-    steps = x.feats.shape[0] if x.feats.ndim == 4 else 1
-    count = (steps * x.n.sum()).astype(dtype)
-    if axis_name is not None:
-        count = jax.lax.psum(count, axis_name)
-    return count / jnp.maximum(count - 1, 1)

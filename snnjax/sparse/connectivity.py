@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.sparse.events import for_events, wide_dtype
+from snnjax.sparse.events import for_events
+from snnjax.surrogates.core import compute_dtype
 from snnjax.unroll.unroll import vary_like
 
 CHUNK = 32  # connections of a neuron of a CSR that are added together
@@ -132,12 +133,19 @@ def csr_from(start: ArrayLike, target: ArrayLike, weight: ArrayLike, *, targets:
     >>> csr_from([0, 2, 2], [0, 1], [0.5, 1.0], targets=2).target.tolist()
     [0, 1]
     """
+    start, target = _check_compressed(start, target, np.shape(weight), targets)
+    return CSR(jnp.asarray(start, jnp.int32), jnp.asarray(target, jnp.int32), _floating(weight))
+
+
+def _check_compressed(
+    start: ArrayLike, target: ArrayLike, weights: tuple[int, ...], targets: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`start` and `target` on the host; `weights` is the shape of the weights."""
     start, target = _whole("start", start), _whole("target", target)
-    weight = np.asarray(_floating(weight))
-    if start.ndim != 1 or not start.size or target.ndim != 1 or target.shape != weight.shape:
+    if start.ndim != 1 or not start.size or target.ndim != 1 or target.shape != weights:
         raise ValueError(
             f"`start` must be [N + 1], `target` and `weight` [E]; got {start.shape}, "
-            f"{target.shape} and {weight.shape}."
+            f"{target.shape} and {weights}."
         )
     if start[0] != 0 or start[-1] != target.size or (np.diff(start) < 0).any():
         raise ValueError(
@@ -146,7 +154,7 @@ def csr_from(start: ArrayLike, target: ArrayLike, weight: ArrayLike, *, targets:
             "order is for csr_of."
         )
     _check_inside("target", target, targets)
-    return CSR(jnp.asarray(start, jnp.int32), jnp.asarray(target, jnp.int32), jnp.asarray(weight))
+    return start, target
 
 
 def check_connections(connections: FanOut | CSR, targets: int) -> None:
@@ -157,7 +165,8 @@ def check_connections(connections: FanOut | CSR, targets: int) -> None:
         is padding). TypeError: indices are not integers.
     """
     if isinstance(connections, CSR):
-        csr_from(*connections, targets=targets)
+        start, target, weight = connections
+        _check_compressed(start, target, weight.shape, targets)
         return
     target = _whole("target", connections.target)
     if target.ndim != 2 or target.shape != connections.weight.shape:
@@ -257,7 +266,7 @@ def _propagate(spikes: Array, connections: FanOut | CSR, onto: Array) -> Array:
     if not connections.target.size:
         return onto
     rows = _csr_rows if isinstance(connections, CSR) else _fan_out_rows
-    total = onto.astype(wide_dtype(onto.dtype))
+    total = onto.astype(compute_dtype(onto.dtype))
     total = vary_like(total, (spikes, connections))
     return for_events(spikes, partial(rows, connections), total).astype(onto.dtype)
 

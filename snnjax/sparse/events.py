@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.core import Tracer
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import ArrayLike
 
 from snnjax.unroll.unroll import vary_like
 
@@ -182,11 +182,6 @@ def _first_events(spikes: Array, capacity: int) -> EventList:
     index = lax.map(partial(nth_events, events), ranks).swapaxes(0, 1)
     index = index.reshape(len(spikes), -1)[:, :capacity]
     return EventList(jnp.minimum(index, spikes.shape[1]), events.outer[:, -1])
-
-
-def wide_dtype(dtype: DTypeLike) -> DTypeLike:
-    """The dtype that sums of `dtype` run in: float32 at least."""
-    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
 
 
 def _with_neurons(spikes: ArrayLike) -> Array:

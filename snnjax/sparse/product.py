@@ -11,7 +11,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from snnjax.sparse.arithmetic import ArithmeticTable
-from snnjax.sparse.events import TOGETHER, for_events, wide_dtype
+from snnjax.sparse.events import TOGETHER, for_events
+from snnjax.surrogates.core import compute_dtype
 from snnjax.unroll.unroll import vary_like
 
 
@@ -102,7 +103,7 @@ def _rows(spikes: Array, weight: Array, limit: int) -> Array:
 
 
 def _by_events(spikes: Array, weight: Array) -> Array:
-    wide = wide_dtype(weight.dtype)
+    wide = compute_dtype(weight.dtype)
 
     def add(total: Array, n: Array, size: Array) -> Array:
         for j in range(TOGETHER):

@@ -18,7 +18,7 @@ _SOFT: dict[Spike, Spike] = {}
 
 
 def compute_dtype(dtype: Any) -> jnp.dtype:
-    """The dtype that derivatives are computed in: `dtype`, but never narrower than float32."""
+    """The dtype that derivatives and sums are computed in: `dtype`, never narrower than float32."""
     return jnp.dtype(dtype) if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 

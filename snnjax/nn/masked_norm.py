@@ -1,0 +1,51 @@
+"""Batch normalisation over rows of which only the first few of each sample count."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from snnjax.sparse import masked_moments, masked_normalise
+
+
+class MaskedBatchNorm(nnx.Module):
+    """Scale, shift and running moments of each channel, for norms that leave rows out.
+
+    Training uses the moments of the batch, summed over `axis_name` where one is given, and moves
+    the running ones: r = decay * r + (1 - decay) * batch, with the unbiased variance.
+
+    Args:
+      channels: C. eps: added to the variance. decay: of the running statistics.
+    """
+
+    def __init__(self, channels: int, *, eps: float, decay: float):
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be in [0, 1); got {decay}.")
+        self.eps, self.decay = eps, decay
+        self.scale = nnx.Param(jnp.ones((channels,)))
+        self.shift = nnx.Param(jnp.zeros((channels,)))
+        self.mean = nnx.BatchStat(jnp.zeros((channels,)))
+        self.var = nnx.BatchStat(jnp.ones((channels,)))
+
+    def normalise(self, feats: Array, n: Array, *, train: bool, axis_name: str | None) -> Array:
+        """`feats` [T?, B, R, C] of which the first `n` [B] rows count; the others become 0."""
+        if train:
+            mean, var = masked_moments(feats, n, axis_name=axis_name)
+            steps = feats.shape[0] if feats.ndim == 4 else 1
+            self._move(mean, var, steps * n.sum(), axis_name)
+        else:
+            mean, var = self.mean[...], self.var[...]
+        scale, shift = self.scale[...], self.shift[...]
+        return masked_normalise(feats, n, mean, var, scale, shift, eps=self.eps)
+
+    def _move(self, mean: Array, var: Array, count: Array, axis_name: str | None) -> None:
+        """Towards this batch; count / (count - 1) makes the variance unbiased, 1 for one row."""
+        count = count.astype(var.dtype)
+        if axis_name is not None:
+            count = jax.lax.psum(count, axis_name)
+        unbiased = var * (count / jnp.maximum(count - 1, 1))
+        for running, batch in ((self.mean, mean), (self.var, unbiased)):
+            fresh = (1 - self.decay) * jax.lax.stop_gradient(batch)
+            running[...] = self.decay * running[...] + fresh
