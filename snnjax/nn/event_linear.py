@@ -34,6 +34,7 @@ class EventLinear(nnx.Linear):
         `nnx.Linear`, in `rest` as far as they are optional.
       table: of `snnjax profile --write-table`; None takes the default measurements.
 
+    >>> import jax.numpy as jnp
     >>> layer = EventLinear(8, 3, rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((5, 2, 8))).shape
     (5, 2, 3)
@@ -78,6 +79,7 @@ class SparseLinear(nnx.Module):
         learn, their targets do not.
       targets: M, neurons that are reached.
 
+    >>> import jax.numpy as jnp
     >>> from snnjax.sparse import fan_out_of
     >>> layer = SparseLinear(fan_out_of([0, 2], [1, 0], [0.5, 2.0], sources=3, targets=2), 2)
     >>> layer(jnp.ones((4, 3))).shape, layer(jnp.array([1.0, 0.0, 1.0])).tolist()
