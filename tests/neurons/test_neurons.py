@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import runpy
 from functools import partial
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 
 from snnjax.neurons import none
 from snnjax.unroll import unroll
-from tests.neurons.cases import CASES
+from tests.neurons.cases import CASES, GROUPS
 from tests.neurons.cases.case import B, N
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
@@ -189,6 +190,27 @@ def test_bfloat16_input_keeps_a_float32_membrane(name):
     equal(state, want_state)
 
 
+@functools.cache
+def wide_cases():
+    """All cases again, with parameters of float64."""
+    with jax.enable_x64(True):
+        made = [runpy.run_path(group.__file__)["CASES"] for group in GROUPS]
+    return functools.reduce(dict.__or__, made)
+
+
+@every_case
+def test_float64_is_nowhere_narrowed(name):
+    case, x = wide_cases()[name], np.asarray(drive(name)[0], np.float64)[:5]
+    out, fields, _ = case.loop(x)
+    with jax.enable_x64(True):
+        state = case.init((B, N), jnp.float64)
+        for t, current in enumerate(x):
+            state, got = case.step(case.params, state, current)
+            np.testing.assert_allclose(got, out[t], rtol=1e-12, atol=1e-12)
+        for field, want in fields.items():
+            np.testing.assert_allclose(getattr(state, field), want[-1], rtol=1e-12, atol=1e-12)
+
+
 @every_case
 def test_one_trace_per_shape(name):
     case, (x, _, _) = CASES[name], drive(name)
@@ -233,6 +255,18 @@ def test_a_reset_never_raises_the_membrane(name):
     after, out = case.step(case.params, state, x[1])
     assert (after.v <= kept.v).all()
     np.testing.assert_array_equal(after.v < kept.v, out > 0)
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n != "few spike"])  # its tables are no [N]
+def test_parameters_of_a_shape_that_does_not_fit(name):
+    """Too many numbers, and a batch axis more, with which the state would grow."""
+    case, state, x = CASES[name], CASES[name].init((B, N)), jnp.ones((B, N))
+    for field in case.params._fields:
+        for shape in ((N + 1,), (2, B, N)):
+            params = case.params._replace(**{field: jnp.full(shape, 0.5)})
+            words = rf"`{field}` has shape \({shape[0]},.* does not broadcast to the state's \(2"
+            with pytest.raises(ValueError, match=words):
+                case.step(params, state, x)
 
 
 @every_case
