@@ -87,7 +87,9 @@ def brf_step(
         q' = refractory * q + z
 
     A spike does not touch u and v: through q it damps them more and raises the threshold, for a
-    while. The published models use a surrogate of two Gaussians; here it is `spike`, as elsewhere.
+    while. So much damping that a step overshoots diverges too: without, dt * (abs(b0) + q) is below
+    2 sqrt(1 - (dt * w)^2), where q reaches 1 / (1 - refractory) at most. The published models use a
+    surrogate of two Gaussians; here it is `spike`, as elsewhere.
 
     Args:
       params: b0, w and thresholds, shape [] or [N]; cast to the state's dtype.

@@ -54,7 +54,8 @@ def hrf_step(
 
     The published boundary 0.005 * w^2 is dt / 2 * w^2 at the default step. The velocity sees the
     new position, so the area of (v, u) shrinks by 1 - 2 * b * dt in a step. A spike does not touch
-    u and v: through q it damps them more and raises the threshold, for a while.
+    u and v: through q it damps them more and raises the threshold, for a while. It is stable where
+    dt * (abs(b0) + q) < 1 - 3/4 (dt * w)^2.
 
     Args:
       params: b0, w and thresholds, shape [] or [N]; cast to the state's dtype.

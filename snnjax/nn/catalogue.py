@@ -319,7 +319,7 @@ class RAF(Catalogued):
 class RF(Catalogued):
     """Euler resonate-and-fire neurons, never reset: see `snnjax.neurons.rf_step`.
 
-    They diverge for b above `snnjax.neurons.brf_boundary(w, dt)`; `BRF` starts below it.
+    They diverge for b above `snnjax.neurons.brf_boundary(w, dt)`, below which `BRF` stays.
     """
 
     rest, advance, params = n.rf_init, n.rf_step, n.RFParams

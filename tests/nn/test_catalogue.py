@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from snnjax import nn
-from snnjax.neurons import IZHIKEVICH_PRESETS, euler, exact
+from snnjax.neurons import IZHIKEVICH_PRESETS, alpha_step, brf_step, euler, exact, hrf_step
 from snnjax.nn import catalogue, population
 from snnjax.surrogates import rectangle, sigmoid
 from snnjax.unroll import unroll
@@ -169,7 +169,8 @@ def test_no_update_leaves_the_limits_of_a_step_or_between_constants(name):
         made = nnx.merge(graphdef, moved, rest)
         assert np.all(holds(made))
         after, _ = made.step()(state, x)  # concrete: refuses what it would not compute with
-        slopes = () if turn else jax.grad(loss)(moved)
+        risky = made.step().func in (brf_step, hrf_step, alpha_step) and not turn
+        slopes = jax.grad(loss)(moved) if risky else ()
         for leaf in jax.tree.leaves((after, slopes)):
             assert np.isfinite(leaf).all()
 
