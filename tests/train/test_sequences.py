@@ -124,6 +124,8 @@ def test_it_is_read_back_evaluated_and_used(finished, folder: Path, tmp_path: Pa
     assert sum(p for _, p in odds) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="votes are over augmented clouds"):
         evaluate(run, votes=2)
+    with pytest.raises(ValueError, match=r"asked for with data\.validate"):
+        evaluate(run, test_part=True)
 
 
 def test_a_killed_run_ends_with_the_same_weights(
