@@ -49,7 +49,7 @@ def build_schedule(
                 f"got {epoch_steps}."
             )
         of_epoch = build_schedule(replace(config, every="step"), peak, total_steps // epoch_steps)
-        return lambda t: of_epoch(t // epoch_steps)
+        return lambda t: of_epoch(jnp.asarray(t) // epoch_steps)
     if config.name == "one_cycle":
         return _one_cycle(config, peak, total_steps)
     warmup = min(round(config.warmup * total_steps), total_steps - 1)
