@@ -9,11 +9,12 @@ part; here every tenth training recording is held out to choose the epoch (815 o
 second command tests once. Its voices are in training too, two of the test's are not. To train on
 all and test on the test part after each epoch: --data.no-validate.
 
-The network, its initial values and the training are those of Hammouamri et al., ICLR 2024, with
-these differences: T is 140 frames for all, and padding counts neither in norms nor in scores;
-frames begin at time 0, not at the first spike; the last, partial batch of an epoch is left out.
-Needs h5py: pip install 'snnjax[events]'. Results are with whole delays; unrounded ones stand beside
-them in summary.json.
+The network and its training are those of Hammouamri et al., ICLR 2024. What differs: T is 140
+frames for all, and padding counts neither in norms nor in scores; frames begin at time 0, not at
+the first spike; the last, partial batch of an epoch is left out; the first delays are uniform over
+the buffer, where the published ones begin a step before it and are clamped; the taps have their
+last width from epoch 37.5 on, not 37. Results are with whole delays; unrounded ones stand beside
+them in summary.json. Needs h5py: pip install 'snnjax[events]'.
 """
 
 from snnjax.data.speech import FrontEnd

@@ -25,8 +25,16 @@ _NEEDED = ("spikes/times", "spikes/units", "labels")
 
 
 def find_spikes(folder: Path) -> str | None:
-    """Which of the two, shd or ssc, lies in the folder; None if neither does."""
-    return next((n for n in CLASSES if (folder / f"{n}_train.h5").is_file()), None)
+    """Which of the two, shd or ssc, lies in the folder; None if neither does.
+
+    Raises:
+      DataError: both do, so that one of them would be trained on unasked.
+    """
+    found = [name for name in CLASSES if (folder / f"{name}_train.h5").is_file()]
+    if len(found) > 1:
+        problem = "holds SHD and SSC together"
+        raise DataError.at(folder, problem, fix="move one of them to a folder of its own")
+    return next(iter(found), None)
 
 
 def list_spikes(folder: Path, part: str, *, channels: int, frame_ms: float) -> Listing:
@@ -156,7 +164,9 @@ def _frames(
         problem = f"`spikes/units` of recording {i} go from {units.min()} to {units.max()}"
         raise DataError.at(path, problem, fix=f"units are 0..{UNITS - 1}")
     if times.dtype.kind != "f" or not np.isfinite(times).all() or times.max(initial=0) >= 60:
-        problem = f"`spikes/times` of recording {i} must be seconds below a minute, as floats"
+        problem = (
+            f"`spikes/times` of recording {i} must be finite seconds, below a minute, as floats"
+        )
         raise DataError.at(path, problem, fix="save seconds, not milliseconds or steps")
     if times.min(initial=0) < 0:
         problem = f"`spikes/times` of recording {i} begin at {times.min()}, before its start"

@@ -105,11 +105,15 @@ def floats(value: list[np.ndarray]) -> list[np.ndarray]:
         ("spikes/units", lambda v: [r[1:] for r in v], "in `spikes/times` and .*`spikes/units`"),
         ("spikes/times", lambda v: [-r for r in v], "`spikes/times` of recording 0 begin at -0"),
         ("spikes/times", lambda v: [r[::-1] for r in v], "`spikes/times` of recording 0 fall from"),
-        ("spikes/times", lambda v: [r / 0 for r in floats(v)], "recording 0 must be seconds"),
+        (
+            "spikes/times",
+            lambda v: [r / 0 for r in floats(v)],
+            "recording 0 must be finite seconds",
+        ),
         (
             "spikes/times",
             lambda v: [(1000 * r).astype(np.float32) for r in v],
-            "recording 0 must be seconds",
+            "recording 0 must be finite seconds",
         ),
         ("spikes/times", lambda v: [(9 * r).astype(np.int32) for r in v], "as floats"),
     ],
@@ -151,6 +155,12 @@ def test_a_truncated_file_is_refused(folder: Path, share: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(DataError, match=r"shd_train\.h5.*truncated or damaged.*download"):
+        load_speech(folder, "train", front_end=RECORDED)
+
+
+def test_a_folder_with_both_data_sets_is_refused(folder: Path) -> None:
+    write(folder / "ssc_train.h5", content())
+    with pytest.raises(DataError, match=r"SHD and SSC together.*a folder of its own"):
         load_speech(folder, "train", front_end=RECORDED)
 
 
