@@ -20,6 +20,7 @@ from snnjax.train import (
 )
 from snnjax.train.optimisers import decay_mask, group_labels
 from snnjax.train.schedules import momentum_schedule
+from tests.reference.quick import quick
 
 RATES = [0.1, 0.05, 0.2, 0.1]
 PARAMS = {
@@ -102,20 +103,22 @@ def test_adam_on_one_cycle_is_that_of_pytorch() -> None:
         build_schedule(schedule, 5e-3, 5),
         momentum=momentum_schedule(schedule, 0.9, 0.05, 5, 1),
     )
-    params: Any = {"kernel": jnp.array([[1.0, -2.0, 0.5]])}
-    state = optimiser.init(params)
-    slopes = (
-        [0.3, -1.0, 2.0],
-        [1.0, 0.2, -0.4],
-        [-0.6, 0.9, 0.1],
-        [0.2, -0.3, 0.7],
-        [1.5, 0.4, -0.8],
+    slopes = jnp.array(
+        [[0.3, -1.0, 2.0], [1.0, 0.2, -0.4], [-0.6, 0.9, 0.1], [0.2, -0.3, 0.7], [1.5, 0.4, -0.8]]
     )
-    for slope in slopes:
-        updates, state = optimiser.update({"kernel": jnp.array([slope])}, state, params)
-        params = optax.apply_updates(params, updates)
-    want = [[0.993946612, -1.999121666, 0.498600930]]
-    np.testing.assert_allclose(params["kernel"], want, rtol=2e-7)
+
+    @quick
+    def run(slopes: jax.Array) -> Any:
+        def step(carry: Any, slope: jax.Array) -> Any:
+            params, state = carry
+            updates, state = optimiser.update({"kernel": slope[None]}, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        params = {"kernel": jnp.array([[1.0, -2.0, 0.5]])}
+        (params, _), _ = jax.lax.scan(step, (params, optimiser.init(params)), slopes)
+        return params["kernel"]
+
+    np.testing.assert_allclose(run(slopes), [[0.993946612, -1.999121666, 0.498600930]], rtol=2e-7)
 
 
 def test_vectors_and_scalars_are_not_decayed() -> None:

@@ -40,6 +40,7 @@ from snnjax.train.folder import describe_data
 from snnjax.train.forward import SequenceForward
 from snnjax.train.progress import Reporter
 from snnjax.train.run import _warn_of_cuts
+from snnjax.train.runs import _without_validation
 from snnjax.train.setup import load_splits
 from tests.data.speech.files import digit_folder, tone, write_wav
 from tests.train.least import Least
@@ -126,8 +127,6 @@ def test_it_is_read_back_evaluated_and_used(finished, folder: Path, tmp_path: Pa
     assert sum(p for _, p in odds) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="votes are over augmented clouds"):
         evaluate(run, votes=2)
-    with pytest.raises(ValueError, match=r"asked for with data\.validate"):
-        evaluate(run, test_part=True)
 
 
 def test_a_killed_run_ends_with_the_same_weights(
@@ -288,6 +287,14 @@ def check_what_is_said_of_delays(summary: dict[str, Any], model: Any, test_set: 
     names = ("test_loss", "test_loss_unrounded", "mean_delay", "clamp_occupancy")
     assert [again[name] for name in names] == [summary[name] for name in names]
     assert again["compiles"] == 2
+
+
+def test_the_test_part_is_for_runs_that_validated(folder) -> None:
+    config = experiment(folder, folder)
+    with pytest.raises(ValueError, match=r"asked for with data\.validate"):
+        _without_validation(config)
+    chosen = dataclasses.replace(config, data=dataclasses.replace(config.data, validate=True))
+    assert _without_validation(chosen) == config
 
 
 def test_sequences_that_lose_their_end_are_said(folder, caplog) -> None:
