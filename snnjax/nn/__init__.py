@@ -37,6 +37,7 @@ from snnjax.nn.delayed import SpacedConv as SpacedConv
 from snnjax.nn.delayed import clamp_delays as clamp_delays
 from snnjax.nn.delayed import learned_delays as learned_delays
 from snnjax.nn.delayed import set_sigma as set_sigma
+from snnjax.nn.delayed_conv import DelayedConv as DelayedConv
 from snnjax.nn.delta_activation import DeltaActivation as DeltaActivation
 from snnjax.nn.dhlif import DHLIF as DHLIF
 from snnjax.nn.dhlif import BranchLinear as BranchLinear

@@ -45,7 +45,7 @@ class Conv(nnx.Module):
         inner = check_count("in_channels", in_channels)
         outer = check_count("out_channels", out_channels)
         size = check_count("kernel_size", kernel_size)
-        _check_odd(size)
+        check_odd(size)
         drawn = kaiming_uniform(rngs.params(), (size * size, inner, outer))
         self.weight = nnx.Param(drawn.reshape(size, size, inner, outer))
         self.bias = nnx.Param(jnp.zeros((outer,), jnp.float32)) if use_bias else None
@@ -85,7 +85,7 @@ def conv(x: ArrayLike, weight: ArrayLike) -> Array:
             f"`conv` takes x [..., H, W, C], none of them 0, and weight [K, K, C, O] of the same "
             f"C; got x {x.shape} and weight {weight.shape}. Channels are the last axis of x."
         )
-    _check_odd(*weight.shape[:2])
+    check_odd(*weight.shape[:2])
     if x.dtype != weight.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
             f"`x` and `weight` must have one floating dtype; got {x.dtype} and {weight.dtype}. "
@@ -166,14 +166,14 @@ def _products(x: Array, weight: Array) -> Array:
     # Without the checkpoint the patches of all images would be kept for the way back.
     @partial(jax.checkpoint, prevent_cse=False)
     def one(part: Array) -> Array:
-        patches = _patches(part, *weight.shape[:2])
-        return (patches.reshape(-1, row) @ flat.astype(x.dtype)).reshape(*part.shape[:-1], -1)
+        rows = patches(part, *weight.shape[:2]).reshape(-1, row)
+        return (rows @ flat.astype(x.dtype)).reshape(*part.shape[:-1], -1)
 
     out = lax.map(one, x.reshape(-1, group, height, width, channels))
     return out.reshape(images, height, width, -1)
 
 
-def _patches(x: Array, rows: int, columns: int) -> Array:
+def patches(x: Array, rows: int, columns: int) -> Array:
     """The neighbourhood of each place, [B, H, W, rows * columns * C], zeros outside."""
     height, width = x.shape[1:3]
     top, left = rows // 2, columns // 2
@@ -192,7 +192,8 @@ def _group(images: int, size: int) -> int:
     return max(n for n in range(1, min(images, most) + 1) if images % n == 0)
 
 
-def _check_odd(*sizes: int) -> None:
+def check_odd(*sizes: int) -> None:
+    """A kernel that has a centre."""
     if any(size % 2 == 0 for size in sizes):
         raise ValueError(
             f"the kernel must have odd edges, so that it has a centre; got {sizes}. For other "

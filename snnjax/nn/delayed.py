@@ -115,15 +115,9 @@ class DelayedLinear(nnx.Module):
                 ("kernel_count", kernel_count),
             )
         )
-        shapes = {"synapse": shape, "input": shape[:1], "output": shape[1:2]}
-        if per not in shapes:
-            raise ValueError(f"`per` must be one of {', '.join(shapes)}; got {per!r}.")
-        if per != "synapse" and kernel_count != 1:
-            raise ValueError(f"several taps need a delay per synapse; got {kernel_count} {per!r}.")
+        own = delay_shapes(shape, per)[per]
         self.shape, self.per, self.tail = shape, per, tail
-        self.delays = Delays(
-            shapes[per], size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs
-        )
+        self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
         bound = (6.0 / (in_features * kernel_count)) ** 0.5
         weight = shape if per == "synapse" else shape[:2]
         self.weight = nnx.Param(
@@ -144,6 +138,7 @@ class DelayedLinear(nnx.Module):
         weights alone.
         """
         x = check_sequence(x, self.shape[0])
+        check_past("DelayedLinear", state, self.init_state(x.shape[1:-1]), x)
         delay, sigma, taps = self.delays.taken(discrete)
         options = {"taps": taps, "tail": self.tail, "past": state}
         args = delay, sigma, self.delays.size
@@ -191,6 +186,7 @@ class Delay(nnx.Module):
     ) -> tuple[Array, Array]:
         """`x` is [T, B, N]; returns the last K - 1 steps, and [T + tail, B, N]."""
         x = check_sequence(x, self.features)
+        check_past("Delay", state, self.init_state(x.shape[1:-1]), x)
         delay, sigma, taps = self.delays.taken(discrete)
         y = delayed(x, delay, sigma, self.delays.size, taps=taps, tail=self.tail, past=state)
         return keep_past(state, x, self.tail), y
@@ -261,6 +257,8 @@ class DelayedRecurrent(nnx.Module):
 class SpacedConv(nnx.Module):
     """A convolution in space whose taps learn where they are: DCLS in 1 to 3 dimensions.
 
+    For delays in time between images see `DelayedConv`.
+
     Args:
       in_features, out_features: C, O. sizes: extent of the kernel in each dimension.
       kernel_count: Kc, taps of each kernel.
@@ -323,6 +321,25 @@ class SpacedConv(nnx.Module):
 
     def _half(self) -> Array:
         return ((jnp.array(self.sizes, jnp.float32) - 1) / 2).reshape(-1, 1, 1, 1)
+
+
+def delay_shapes(shape: tuple[int, ...], per: str) -> dict[str, tuple[int, ...]]:
+    """The shape of the delays for each choice of `per`, of synapses [I, O, Kc]."""
+    shapes = {"synapse": shape, "input": shape[:1], "output": shape[1:2]}
+    if per not in shapes:
+        raise ValueError(f"`per` must be one of {', '.join(shapes)}; got {per!r}.")
+    if per != "synapse" and shape[2] != 1:
+        raise ValueError(f"several taps need a delay per synapse; got {shape[2]} {per!r}.")
+    return shapes
+
+
+def check_past(layer: str, state: ArrayLike, silent: Array, x: Array) -> None:
+    """Refuse a past of another shape than the `silent` one for `x`."""
+    if jnp.shape(state) != silent.shape:
+        raise ValueError(
+            f"{layer} takes a state of {silent.shape} for x {x.shape}; got {jnp.shape(state)}. "
+            f"Make it with init_state({x.shape[1:-1]})."
+        )
 
 
 def keep_past(state: Array, x: Array, tail: int) -> Array:

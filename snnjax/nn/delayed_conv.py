@@ -1,0 +1,121 @@
+"""A convolution in space with learnable delays in time."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from snnjax.delays import Taps, delayed, delayed_dense, gaussian_taps
+from snnjax.delays.check import check_sequence
+from snnjax.nn.convolution import check_odd, conv, patches
+from snnjax.nn.delayed import Delays, Per, check_past, delay_shapes, keep_past
+from snnjax.nn.population import check_count
+
+
+class DelayedConv(nnx.Module):
+    """A convolution over images without bias, whose spikes arrive after learnable delays.
+
+        y[t, h, w] = sum_{u, v, i, c, j} k[u, v, i, :, c] tap_j(d[u, v, i, :, c])
+                     x[t - j, h + u - S//2, w + v - S//2, i]
+
+    Dense in space, DCLS along time alone; stride 1, zeros around, the same size out. A delay for
+    each of the S * S * I * O synapses costs as much as K convolutions, or less where the transform
+    of `delayed_dense` saves; one for each input or output channel costs a single convolution, and K
+    multiplications a number. For taps with learnable places in space see `SpacedConv`.
+
+    Args:
+      in_channels, out_channels: I, O. kernel_size: S, odd. size: K, the largest delay + 1.
+      kernel_count, tail, sigma, taps, learn_delays: as in `DelayedLinear`.
+      per: what has a delay: every "synapse" of the kernel, or only every "input" or "output"
+        channel.
+      rngs: weights are drawn as in `DelayedLinear`, and kept as its synapses of S * S * I inputs,
+        [S * S * I, O, Kc] by row, column and channel; so are the delays.
+
+    Khalfaoui-Hassani, Pellegrini and Masquelier, "Dilated convolution with learnable spacings",
+    ICLR 2023, with learned places along one axis only.
+
+    >>> layer = DelayedConv(2, 4, 3, 5, tail=2, rngs=nnx.Rngs(0))
+    >>> silence, x = layer.init_state((1, 8, 8)), jnp.ones((7, 1, 8, 8, 2))
+    >>> state, y = jax.eval_shape(layer, silence, x)
+    >>> y.shape, state.shape
+    ((9, 1, 8, 8, 4), (4, 1, 8, 8, 2))
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        size: int,
+        *,
+        kernel_count: int = 1,
+        per: Per = "synapse",
+        tail: int = 0,
+        sigma: float | None = None,
+        taps: Taps = gaussian_taps,
+        learn_delays: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        inner = check_count("in_channels", in_channels)
+        outer = check_count("out_channels", out_channels)
+        edge = check_count("kernel_size", kernel_size)
+        check_odd(edge)
+        shape = (edge * edge * inner, outer, check_count("kernel_count", kernel_count))
+        own = {**delay_shapes(shape, per), "input": (inner,)}[per]
+        self.channels, self.edge, self.per, self.tail = (inner, outer), edge, per, tail
+        self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
+        bound = (6.0 / (shape[0] * kernel_count)) ** 0.5
+        weight = shape if per == "synapse" else shape[:2]
+        self.weight = nnx.Param(
+            jax.random.uniform(rngs.params(), weight, jnp.float32, -bound, bound)
+        )
+
+    def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
+        """A silent past for images of `batch_shape` (B, H, W): [K - 1, B, H, W, I], or O."""
+        channels = self.channels[self.per == "output"]
+        return jnp.zeros((self.delays.size - 1, *batch_shape, channels), dtype)
+
+    def __call__(
+        self, state: Array, x: ArrayLike, *, discrete: bool = False
+    ) -> tuple[Array, Array]:
+        """`x` is [T, B, H, W, I]; returns the last K - 1 steps, and [T + tail, B, H, W, O].
+
+        With `discrete` delays are rounded; the derivative is that of the weights alone.
+        """
+        x = check_sequence(x, self.channels[0])
+        if x.ndim != 5:
+            raise ValueError(
+                f"DelayedConv takes images over time [T, B, H, W, {self.channels[0]}]; got "
+                f"{x.shape}. Give them all five axes."
+            )
+        check_past("DelayedConv", state, self.init_state(x.shape[1:4]), x)
+        delay, sigma, taps = self.delays.taken(discrete)
+        args, options = (delay, sigma, self.delays.size), {"taps": taps, "tail": self.tail}
+        if self.per == "output":
+            x = self._conv(x)
+        if self.per == "synapse":
+            past, now = self._patches(state), self._patches(x)
+            y = delayed_dense(_flat(now), self.weight[...], *args, past=_flat(past), **options)
+        else:
+            y = delayed(_flat(x), *args, past=_flat(state), **options)
+        y = y.reshape(len(y), *x.shape[1:4], y.shape[-1])
+        return keep_past(state, x, self.tail), self._conv(y) if self.per == "input" else y
+
+    def _conv(self, x: Array) -> Array:
+        return conv(x, self.weight[...].reshape(self.edge, self.edge, *self.channels))
+
+    def _patches(self, x: Array) -> Array:
+        """The neighbourhood of each place at each step, [T, B, H, W, S * S * I]."""
+        images = x.reshape(math.prod(x.shape[:2]), *x.shape[2:])
+        rows = patches(images, self.edge, self.edge)
+        return rows.reshape(*x.shape[:4], rows.shape[-1])
+
+
+def _flat(x: Array) -> Array:
+    """Places as samples, [T, B * H * W, C]."""
+    return x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
