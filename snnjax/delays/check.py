@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -35,13 +37,12 @@ def check_delay(delay: ArrayLike, size: int) -> None:
     """Refuse delays that the buffer cannot hold, and NaN.
 
     Raises:
-      ValueError: a delay is NaN, negative, or above size - 1.
+      ValueError: a delay is not finite, negative, or above size - 1.
     """
     values = concrete(delay)
     if values is None or not values.size:
         return
-    if np.isnan(values).any():
-        raise ValueError(f"`delay` holds {int(np.isnan(values).sum())} NaN; training diverged?")
+    _check_numbers("delay", values)
     if values.min() < 0:
         raise ValueError(
             f"`delay` must not be negative; got {values.min():g}. Use `clamp_delay(delay, {size})`."
@@ -49,7 +50,32 @@ def check_delay(delay: ArrayLike, size: int) -> None:
     if values.max() > size - 1:
         raise ValueError(
             f"`delay` must be at most size - 1 = {size - 1}; got {values.max():g}. Raise size to "
-            f"{int(np.ceil(min(values.max(), 2**31))) + 1}, or use `clamp_delay(delay, {size})`."
+            f"{int(np.ceil(values.max())) + 1}, or use `clamp_delay(delay, {size})`."
+        )
+
+
+def check_position(position: ArrayLike, sizes: Sequence[int]) -> None:
+    """Refuse positions [D, ...] outside a kernel of `sizes`, and NaN."""
+    values = concrete(position)
+    if values is None or not values.size:
+        return
+    _check_numbers("position", values)
+    for axis, (size, place) in enumerate(zip(sizes, values, strict=True)):
+        half = (size - 1) / 2
+        if np.abs(place).max() > half:
+            raise ValueError(
+                f"`position` must lie within {half:g} steps of the middle of a kernel of {size} "
+                f"along axis {axis}; got {place.flat[np.abs(place).argmax()]:g}. Raise that size, "
+                "or clip it."
+            )
+
+
+def _check_numbers(name: str, values: np.ndarray) -> None:
+    wrong = int((~np.isfinite(values)).sum())
+    if wrong:
+        raise ValueError(
+            f"`{name}` holds {wrong} NaN or infinite of {values.size} values; did training "
+            "diverge? Go back to a checkpoint, and lower the learning rate."
         )
 
 

@@ -61,6 +61,11 @@ def delayed_dense(
     weight, delay = check_synapses(weight, delay, size)
     check_sigma(sigma)
     z = with_past(x, past, size, tail, features=weight.shape[0], dtype=weight.dtype)
+    if z.ndim != 3:
+        raise ValueError(
+            f"`x` must be [T, B, {weight.shape[0]}]; got {jnp.shape(x)}. Merge the axes between T "
+            "and the last into one."
+        )
     steps, batch = z.shape[0] - size + 1, z.shape[1]
     inputs, outputs = weight.shape[:2]
     if form is None:
@@ -85,17 +90,17 @@ def delayed(
 ) -> Array:
     """Delay every channel by its own learnable time.
 
-        y[t, b, n] = sum_j tap_j(d[n], sigma) x[t - j, b, n]
+        y[t, b, .., n] = sum_j tap_j(d[n], sigma) x[t - j, b, .., n]
 
     Before a matmul these are delays of axons, one an input; after it of dendrites, one an output.
     The cost is K multiplications a number, not those of K matmuls.
 
     Args:
-      x: [T, B, N]. delay: d, [N], in 0 .. size - 1.
+      x: [T, B, ..., N], such as [T, B, H, W, C]. delay: d, [N], in 0 .. size - 1.
       sigma, size, taps, tail, past: as in `delayed_dense`.
 
     Returns:
-      [T + tail, B, N].
+      [T + tail, B, ..., N].
 
     >>> from snnjax.delays import two_taps
     >>> x = jnp.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])[:, None]
@@ -136,12 +141,10 @@ def check_synapses(weight: ArrayLike, delay: ArrayLike, size: int) -> tuple[Arra
 def with_past(
     x: ArrayLike, past: ArrayLike | None, size: int, tail: int, *, features: int, dtype: jnp.dtype
 ) -> Array:
-    """The sequence with K - 1 steps before it and `tail` steps after it."""
+    """The sequence [T, B, ..., I] with K - 1 steps before it and `tail` steps after it."""
     x = check_sequence(x, features)
     if x.dtype != dtype:
         raise TypeError(f"`x` is {x.dtype} but the delays are {dtype}; cast one of them.")
-    if x.ndim != 3:
-        raise ValueError(f"`x` must be [T, B, {features}]; got {x.shape}.")
     if isinstance(tail, bool) or not isinstance(tail, int) or tail < 0:
         raise ValueError(f"`tail` must be a Python int of at least 0; got {tail!r}.")
     if past is None and size > x.shape[0] + tail:
@@ -154,6 +157,6 @@ def with_past(
     if past is None:
         past = jnp.zeros(shape, x.dtype)
     if jnp.shape(past) != shape:
-        raise ValueError(f"`past` must be [size - 1, B, I] = {shape}; got {jnp.shape(past)}.")
+        raise ValueError(f"`past` must be [size - 1, B, ..., I] = {shape}; got {jnp.shape(past)}.")
     after = jnp.zeros((tail, *x.shape[1:]), x.dtype)
     return jnp.concatenate([jnp.asarray(past, x.dtype), x, after])

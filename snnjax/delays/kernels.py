@@ -14,6 +14,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from snnjax.delays.check import as_delay, check_delay, check_sigma, check_size
+from snnjax.surrogates.core import compute_dtype
 
 Taps = Callable[[Array, ArrayLike, int], Array]
 
@@ -45,9 +46,9 @@ def gaussian_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
     >>> [round(float(tap), 3) for tap in gaussian_taps(1.0, 0.23, 4)]
     [0.106, 0.787, 0.106, 0.0]
     """
-    delay, steps = _grid(delay, sigma, size)
+    delay, steps, narrow = _grid(delay, sigma, size)
     width = jnp.abs(jnp.asarray(sigma, delay.dtype)) + jnp.asarray(SIGMA_OFFSET, delay.dtype)
-    return _normalise(jnp.exp(-0.5 * jnp.square((steps - delay) / width)))
+    return _normalise(jnp.exp(-0.5 * jnp.square((steps - delay) / width))).astype(narrow)
 
 
 def triangle_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
@@ -62,9 +63,9 @@ def triangle_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
     >>> [round(float(tap), 3) for tap in triangle_taps(1.25, 0.0, 4)]
     [0.0, 0.75, 0.25, 0.0]
     """
-    delay, steps = _grid(delay, sigma, size)
+    delay, steps, narrow = _grid(delay, sigma, size)
     width = jnp.abs(jnp.asarray(sigma, delay.dtype)) + 1
-    return _normalise(jax.nn.relu(width - jnp.abs(steps - delay)))
+    return _normalise(jax.nn.relu(width - jnp.abs(steps - delay))).astype(narrow)
 
 
 def two_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
@@ -80,10 +81,11 @@ def two_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
     >>> [round(float(tap), 3) for tap in two_taps(1.25, 0.0, 4)]
     [0.0, 0.75, 0.25, 0.0]
     """
-    delay, steps = _grid(delay, sigma, size)
+    delay, steps, narrow = _grid(delay, sigma, size)
     floor = lax.stop_gradient(jnp.floor(delay))
-    share = delay - floor
-    return jnp.where(steps == floor, 1 - share, jnp.where(steps == floor + 1, share, 0))
+    share = delay - floor  # of a NaN it is NaN, and so are all taps then
+    tap = jnp.where(steps == floor, 1 - share, jnp.where(steps == floor + 1, share, 0 * share))
+    return tap.astype(narrow)
 
 
 def kernel_of(
@@ -105,13 +107,18 @@ def kernel_of(
     return sum(each[1:], each[0])
 
 
-def _grid(delay: ArrayLike, sigma: ArrayLike, size: int) -> tuple[Array, Array]:
-    """The delay, and the steps 0 .. K - 1 along a new first axis."""
+def _grid(delay: ArrayLike, sigma: ArrayLike, size: int) -> tuple[Array, Array, jnp.dtype]:
+    """The delay and the steps 0 .. K - 1 along a new first axis, and the dtype of the delay.
+
+    Both are float32 or wider: bfloat16 tells no steps apart from 256 on.
+    """
     check_size(size)
     delay = as_delay(delay)
     check_delay(delay, size)
     check_sigma(sigma)
-    return delay, lax.broadcasted_iota(delay.dtype, (size, *(1,) * delay.ndim), 0)
+    wide = delay.astype(compute_dtype(delay.dtype))
+    steps = lax.broadcasted_iota(wide.dtype, (size, *(1,) * delay.ndim), 0)
+    return wide, steps, delay.dtype
 
 
 def _normalise(taps: Array) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.delays.check import check_size
+from snnjax.delays.check import check_position, check_size
 from snnjax.delays.kernels import Taps, triangle_taps
 
 _LAYOUTS = {1: ("NHC", "HIO", "NHC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
@@ -53,6 +53,7 @@ def spaced_kernel(
             f"`weight` must be [I, O, Kc] and `position` [D, I, O, Kc] with D = {len(sizes)} "
             f"sizes; got {weight.shape} and {position.shape}."
         )
+    check_position(position, sizes)
     total = weight
     for place, size in zip(reversed(position), reversed(sizes), strict=True):
         along = taps(place + (size - 1) / 2, sigma, size)

@@ -27,8 +27,8 @@ from snnjax.delays import (
     triangle_taps,
     two_taps,
 )
-from snnjax.delays.check import check_sequence, check_sigma
-from snnjax.nn.population import Fixed, Population, check_count
+from snnjax.delays.check import check_delay, check_sequence, check_sigma
+from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
 from snnjax.unroll import unroll
 
 Per = Literal["synapse", "input", "output"]
@@ -57,7 +57,7 @@ class Delays(nnx.Module):
         learn: bool = True,
         rngs: nnx.Rngs,
     ):
-        self.size, self.taps, self.learn = check_count("size", size), taps, learn
+        self.size, self.taps, self.learn = check_count("size", size), check_taps(taps), learn
         sigma = size // 2 if sigma is None else sigma
         check_sigma(sigma)
         drawn = jax.random.uniform(rngs.params(), shape, jnp.float32, 0, size - 1)
@@ -68,11 +68,15 @@ class Delays(nnx.Module):
         """Where the parameters of this module must stay."""
         return {"delay": (0.0, self.size - 1.0)} if self.learn else {}
 
-    def taken(self, discrete: bool) -> tuple[Array, Array, Taps]:
-        """The delays, sigma and taps of this call; whole delays with one tap if `discrete`."""
-        if discrete:
-            return to_discrete(self.delay[...], self.size), jnp.zeros(()), two_taps
-        return self.delay[...], self.sigma[...], self.taps
+    def taken(self, layer: str, discrete: bool) -> tuple[Array, Array, Taps]:
+        """The delays, sigma and taps of a call of `layer`; whole delays with one tap if `discrete`.
+
+        Raises:
+          ValueError: a delay is known to be none of the buffer's.
+        """
+        delay = to_discrete(self.delay[...], self.size) if discrete else self.delay[...]
+        named(layer, check_delay, delay, self.size)
+        return (delay, jnp.zeros(()), two_taps) if discrete else (delay, self.sigma[...], self.taps)
 
 
 class DelayedLinear(nnx.Module):
@@ -127,7 +131,7 @@ class DelayedLinear(nnx.Module):
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         """A silent past, [K - 1, B, I], or [K - 1, B, O] where outputs are delayed."""
         features = self.shape[1] if self.per == "output" else self.shape[0]
-        return jnp.zeros((self.delays.size - 1, *batch_shape, features), dtype)
+        return jnp.zeros((self.delays.size - 1, *check_batch_shape(batch_shape), features), dtype)
 
     def __call__(
         self, state: Array, x: ArrayLike, *, discrete: bool = False
@@ -138,8 +142,8 @@ class DelayedLinear(nnx.Module):
         weights alone.
         """
         x = check_sequence(x, self.shape[0])
-        check_past("DelayedLinear", state, self.init_state(x.shape[1:-1]), x)
-        delay, sigma, taps = self.delays.taken(discrete)
+        check_past(self, state, x)
+        delay, sigma, taps = self.delays.taken("DelayedLinear", discrete)
         options = {"taps": taps, "tail": self.tail, "past": state}
         args = delay, sigma, self.delays.size
         if self.per == "synapse":
@@ -154,6 +158,8 @@ class DelayedLinear(nnx.Module):
 
 class Delay(nnx.Module):
     """Every channel delayed by a learnable time of its own; see `snnjax.delays.delayed`.
+
+    Input may have axes between batch and channels, such as [T, B, H, W, C].
 
     >>> layer = Delay(3, 5, rngs=nnx.Rngs(0))
     >>> state, y = layer(layer.init_state((4,)), jnp.ones((7, 4, 3)))
@@ -178,16 +184,17 @@ class Delay(nnx.Module):
         )
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
-        """A silent past, [K - 1, B, N]."""
-        return jnp.zeros((self.delays.size - 1, *batch_shape, self.features), dtype)
+        """A silent past, [K - 1, B, ..., N]."""
+        shape = (*check_batch_shape(batch_shape), self.features)
+        return jnp.zeros((self.delays.size - 1, *shape), dtype)
 
     def __call__(
         self, state: Array, x: ArrayLike, *, discrete: bool = False
     ) -> tuple[Array, Array]:
-        """`x` is [T, B, N]; returns the last K - 1 steps, and [T + tail, B, N]."""
+        """`x` is [T, B, ..., N]; returns the last K - 1 steps, and [T + tail, B, ..., N]."""
         x = check_sequence(x, self.features)
-        check_past("Delay", state, self.init_state(x.shape[1:-1]), x)
-        delay, sigma, taps = self.delays.taken(discrete)
+        check_past(self, state, x)
+        delay, sigma, taps = self.delays.taken("Delay", discrete)
         y = delayed(x, delay, sigma, self.delays.size, taps=taps, tail=self.tail, past=state)
         return keep_past(state, x, self.tail), y
 
@@ -225,7 +232,7 @@ class DelayedRecurrent(nnx.Module):
         self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
     ) -> DelayedRecurrentState:
         """Neurons at rest that have been silent."""
-        shape = (*batch_shape, self.population.features)
+        shape = (*check_batch_shape(batch_shape), self.population.features)
         ring = ring_init(self.synapses.delays.size, shape, dtype)
         cell = self.population.init_state(batch_shape, dtype)
         return DelayedRecurrentState(cell, ring, jnp.zeros(shape, dtype))
@@ -241,7 +248,7 @@ class DelayedRecurrent(nnx.Module):
         """`current` is [T, B, N]; returns the last state and the output of every step."""
         current = self.population.check_input(state.cell, current)
         self.population.check_back("DelayedRecurrent", state.out, current)
-        delay, sigma, taps = self.synapses.delays.taken(discrete)
+        delay, sigma, taps = self.synapses.delays.taken("DelayedRecurrent", discrete)
         size = self.synapses.delays.size
         kernel = kernel_of(self.synapses.weight[...], delay, sigma, size, taps=taps)
         advance = self.population.step()
@@ -284,15 +291,24 @@ class SpacedConv(nnx.Module):
         taps: Taps = triangle_taps,
         rngs: nnx.Rngs,
     ):
+        for name, count in (
+            ("in_features", in_features),
+            ("out_features", out_features),
+            ("kernel_count", kernel_count),
+            ("groups", groups),
+        ):
+            check_count(name, count)
+        if isinstance(sizes, int):
+            raise TypeError(f"`sizes` must hold one extent a dimension, ({sizes},); got {sizes}.")
         if in_features % groups or out_features % groups:
             raise ValueError(
                 f"`groups` must divide both features; got {groups} with {in_features} and "
                 f"{out_features}."
             )
         check_sigma(sigma)
-        shape = (in_features // groups, out_features, check_count("kernel_count", kernel_count))
+        shape = (in_features // groups, out_features, kernel_count)
         self.sizes, self.groups = tuple(check_count("sizes", size) for size in sizes), groups
-        self.strides, self.padding, self.taps = strides, padding, taps
+        self.strides, self.padding, self.taps = strides, padding, check_taps(taps)
         bound = (6.0 / (shape[0] * kernel_count)) ** 0.5
         draw = partial(jax.random.uniform, dtype=jnp.float32)
         self.weight = nnx.Param(draw(rngs.params(), shape, minval=-bound, maxval=bound))
@@ -323,6 +339,13 @@ class SpacedConv(nnx.Module):
         return ((jnp.array(self.sizes, jnp.float32) - 1) / 2).reshape(-1, 1, 1, 1)
 
 
+def check_taps(taps: Taps) -> Taps:
+    """A function, not the name of one."""
+    if not callable(taps):
+        raise TypeError(f"`taps` is a function, such as snnjax.delays.gaussian_taps; got {taps!r}.")
+    return taps
+
+
 def delay_shapes(shape: tuple[int, ...], per: str) -> dict[str, tuple[int, ...]]:
     """The shape of the delays for each choice of `per`, of synapses [I, O, Kc]."""
     shapes = {"synapse": shape, "input": shape[:1], "output": shape[1:2]}
@@ -333,12 +356,14 @@ def delay_shapes(shape: tuple[int, ...], per: str) -> dict[str, tuple[int, ...]]
     return shapes
 
 
-def check_past(layer: str, state: ArrayLike, silent: Array, x: Array) -> None:
-    """Refuse a past of another shape than the `silent` one for `x`."""
-    if jnp.shape(state) != silent.shape:
+def check_past(layer: Any, state: ArrayLike, x: Array) -> None:
+    """Refuse a past of another shape than the silent one of `layer` for `x`."""
+    batch = x.shape[1:-1]
+    want = jax.eval_shape(lambda: layer.init_state(batch)).shape
+    if jnp.shape(state) != want:
         raise ValueError(
-            f"{layer} takes a state of {silent.shape} for x {x.shape}; got {jnp.shape(state)}. "
-            f"Make it with init_state({x.shape[1:-1]})."
+            f"{type(layer).__name__} takes a state of {want} for x {x.shape}; got "
+            f"{jnp.shape(state)}. Make it with init_state({batch})."
         )
 
 
@@ -378,7 +403,16 @@ def learned_delays(model: nnx.Module) -> dict[str, Delays]:
 
 
 def clamp_delays(model: nnx.Module) -> None:
-    """Bring all delays of a model into their buffers, as after loading foreign ones."""
+    """Bring all delays and positions of a model into their buffers, as after loading foreign ones.
+
+    >>> layer = Delay(1, 5, rngs=nnx.Rngs(0))
+    >>> layer.delays.delay[...] = jnp.array([9.0])
+    >>> clamp_delays(layer)
+    >>> layer.delays.delay[...].tolist()
+    [4.0]
+    """
     for _, module in nnx.iter_modules(model):
         if isinstance(module, Delays):
             module.delay[...] = clamp_delay(module.delay[...], module.size)
+        if isinstance(module, SpacedConv):
+            module.position[...] = jnp.clip(module.position[...], *module.bounds()["position"])

@@ -14,7 +14,7 @@ from snnjax.delays import Taps, delayed, delayed_dense, gaussian_taps
 from snnjax.delays.check import check_sequence
 from snnjax.nn.convolution import check_odd, conv, patches
 from snnjax.nn.delayed import Delays, Per, check_past, delay_shapes, keep_past
-from snnjax.nn.population import check_count
+from snnjax.nn.population import check_batch_shape, check_count
 
 
 class DelayedConv(nnx.Module):
@@ -78,7 +78,7 @@ class DelayedConv(nnx.Module):
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         """A silent past for images of `batch_shape` (B, H, W): [K - 1, B, H, W, I], or O."""
         channels = self.channels[self.per == "output"]
-        return jnp.zeros((self.delays.size - 1, *batch_shape, channels), dtype)
+        return jnp.zeros((self.delays.size - 1, *check_batch_shape(batch_shape), channels), dtype)
 
     def __call__(
         self, state: Array, x: ArrayLike, *, discrete: bool = False
@@ -93,29 +93,24 @@ class DelayedConv(nnx.Module):
                 f"DelayedConv takes images over time [T, B, H, W, {self.channels[0]}]; got "
                 f"{x.shape}. Give them all five axes."
             )
-        check_past("DelayedConv", state, self.init_state(x.shape[1:4]), x)
-        delay, sigma, taps = self.delays.taken(discrete)
+        check_past(self, state, x)
+        delay, sigma, taps = self.delays.taken("DelayedConv", discrete)
         args, options = (delay, sigma, self.delays.size), {"taps": taps, "tail": self.tail}
         if self.per == "output":
             x = self._conv(x)
         if self.per == "synapse":
-            past, now = self._patches(state), self._patches(x)
-            y = delayed_dense(_flat(now), self.weight[...], *args, past=_flat(past), **options)
+            now, past = self._patches(x), self._patches(state)
+            y = delayed_dense(now, self.weight[...], *args, past=past, **options)
+            y = y.reshape(len(y), *x.shape[1:4], y.shape[-1])
         else:
-            y = delayed(_flat(x), *args, past=_flat(state), **options)
-        y = y.reshape(len(y), *x.shape[1:4], y.shape[-1])
+            y = delayed(x, *args, past=state, **options)
         return keep_past(state, x, self.tail), self._conv(y) if self.per == "input" else y
 
     def _conv(self, x: Array) -> Array:
         return conv(x, self.weight[...].reshape(self.edge, self.edge, *self.channels))
 
     def _patches(self, x: Array) -> Array:
-        """The neighbourhood of each place at each step, [T, B, H, W, S * S * I]."""
+        """The neighbourhood of each place at each step, [T, B * H * W, S * S * I]."""
         images = x.reshape(math.prod(x.shape[:2]), *x.shape[2:])
         rows = patches(images, self.edge, self.edge)
-        return rows.reshape(*x.shape[:4], rows.shape[-1])
-
-
-def _flat(x: Array) -> Array:
-    """Places as samples, [T, B * H * W, C]."""
-    return x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
+        return rows.reshape(len(x), math.prod(x.shape[1:4]), rows.shape[-1])

@@ -207,12 +207,7 @@ class Population(nnx.Module):
 
     def shape(self, batch_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one step."""
-        if not isinstance(batch_shape, (tuple, list)):  # jax itself checks the entries
-            raise TypeError(
-                f"`batch_shape` must be a tuple of ints, such as x.shape[1:-1]; got "
-                f"{type(batch_shape).__name__}."
-            )
-        return (*batch_shape, self.features)
+        return (*check_batch_shape(batch_shape), self.features)
 
     def __call__(
         self, state: Any, current: ArrayLike, *, record: Sequence[str] = ()
@@ -373,6 +368,16 @@ def named(layer: str, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     except ValueError as error:
         raise ValueError(f"{layer}: {error}") from error
+
+
+def check_batch_shape(batch_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A tuple; jax itself checks the entries."""
+    if not isinstance(batch_shape, (tuple, list)):
+        raise TypeError(
+            f"`batch_shape` must be a tuple of ints, such as x.shape[1:-1]; got "
+            f"{type(batch_shape).__name__}."
+        )
+    return tuple(batch_shape)
 
 
 def check_count(name: str, count: int, layer: str = "") -> int:

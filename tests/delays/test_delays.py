@@ -143,6 +143,16 @@ def test_kernels_keep_the_weight_and_peak_where_they_should():
     )
 
 
+def test_taps_in_a_narrow_dtype_and_of_a_nan_that_no_check_sees():
+    narrow = jnp.asarray([3.0, 258.0], jnp.bfloat16)  # 257 steps and more need nine bits
+    for taps in KERNELS.values():
+        got = taps(narrow, 0.23, 300)
+        assert got.dtype == jnp.bfloat16
+        assert got.argmax(0).tolist() == [3, 258]
+        # A silent network would be mistaken for one that has nothing to say.
+        assert jnp.isnan(jax.jit(partial(taps, sigma=0.0, size=4))(jnp.nan)).all()
+
+
 def test_whole_delays_shift_and_steps_equal_sequences():
     """Convolution = ring of inputs = ring of outputs = gather, for whole delays."""
     whole = to_discrete(DELAY, SIZE)

@@ -153,8 +153,10 @@ def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
     net.layers[1].delays.delay[...] = jnp.full((N, 2, 1), 99.0)
     with pytest.raises(ValueError, match="at most size - 1 = 6; got 99"):
         net.layers[1](net.layers[1].init_state((B,)), X)
+    net.conv.position[...] = jnp.full_like(net.conv.position[...], -99.0)
     clamp_delays(net)
     assert float(net.layers[1].delays.delay[...].max()) == 6
+    np.testing.assert_array_equal(net.conv.position[...][:, 0, 0], [[-1, -1], [-4, -4]])
 
 
 def test_positions_of_a_spaced_convolution():
@@ -190,18 +192,60 @@ def test_norm_sees_only_steps_before_the_end():
             bad()
 
 
-def test_layers_refuse_bad_settings():
+def with_delay(kind, value):
+    layer = MAKE[kind](rngs=nnx.Rngs(0))
+    layer.delays.delay[...] = jnp.full_like(layer.delays.delay[...], value)
+    return layer
+
+
+def moved_conv(by):
+    conv = SpacedConv(2, 3, (3, 5), kernel_count=2, rngs=nnx.Rngs(0))
+    conv.position[...] = conv.position[...] + by
+    return conv
+
+
+def call(layer, x=X, batch=(B,)):
+    return layer(layer.init_state(batch), x)
+
+
+REFUSED = {
+    "`per` must be one of synapse, input, output": lambda rngs: MAKE["input"](per="row", rngs=rngs),
+    "a delay per synapse": lambda rngs: MAKE["input"](kernel_count=2, rngs=rngs),
+    "`size` must be": lambda rngs: Delay(3, 0, rngs=rngs),
+    "`sigma` must be finite": lambda rngs: Delay(3, 4, sigma=np.inf, rngs=rngs),
+    "`in_features` must be": lambda rngs: DelayedLinear(0, 1, 4, rngs=rngs),
+    "`taps` is a function.*'gauss'": lambda rngs: Delay(3, 4, taps="gauss", rngs=rngs),
+    "`groups` must be.*got 0": lambda rngs: SpacedConv(
+        2, 2, (3,), groups=0, kernel_count=1, rngs=rngs
+    ),
+    r"`sizes` must hold.*\(5,\)": lambda rngs: SpacedConv(2, 2, 5, kernel_count=1, rngs=rngs),
+    "a tuple of ints.*got int": lambda rngs: Delay(3, 4, rngs=rngs).init_state(2),
+    "^DelayedLinear: `delay` must be at most size - 1 = 4; got 9. Raise size to 10": lambda _: call(
+        with_delay("synapse", 9.0)
+    ),
+    "^Delay: `delay` must not be negative; got -1": lambda _: call(with_delay("delay", -1.0)),
+    "^DelayedLinear: `delay` holds 3 NaN or infinite of 3.*checkpoint": lambda _: call(
+        with_delay("output", np.inf)
+    ),
+    r"DelayedLinear takes a state of \(4, 2, 4\) for x .*got \(4, 1, 4\).*init_state\(": (
+        lambda _: call(with_delay("synapse", 1.0), batch=(1,))
+    ),
+    "along axis 1; got .*Raise that size": lambda _: moved_conv(
+        jnp.array([0.0, 9.0]).reshape(2, 1, 1, 1)
+    )(X[..., None, :2]),
+    "`position` holds 24 NaN": lambda _: moved_conv(np.nan)(X[..., None, :2]),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_bad_settings_delays_and_states_are_refused(message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        REFUSED[message](nnx.Rngs(0))
+
+
+def test_a_buffer_of_one_step_is_no_delay():
     rngs = nnx.Rngs(0)
-    for message, make in {
-        "`per` must be one of synapse, input, output": lambda: MAKE["input"](per="row", rngs=rngs),
-        "a delay per synapse": lambda: MAKE["input"](kernel_count=2, rngs=rngs),
-        "`size` must be": lambda: Delay(3, 0, rngs=rngs),
-        "`sigma` must be finite": lambda: Delay(3, 4, sigma=np.inf, rngs=rngs),
-        "`in_features` must be": lambda: DelayedLinear(0, 1, 4, rngs=rngs),
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            make()
-    layer = Delays((3,), 1, rngs=rngs)  # a buffer of one step: no delay
+    layer = Delays((3,), 1, rngs=rngs)
     np.testing.assert_array_equal(layer.delay[...], 0)
     plain = DelayedLinear(N, M, 1, taps=two_taps, rngs=rngs)
     _, y = plain(plain.init_state((B,)), X)
