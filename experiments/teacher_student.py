@@ -9,7 +9,7 @@ student of the same shape has its weights and learns nothing but delays, from th
 difference of their outputs on random spikes. Prints the mean of |d - d_teacher| in steps, the share
 of delays that are exact after rounding, the share of taps that rounding puts on another of their
 synapse, and the error of the rounded student as a share of the variance of the output. Of 10 seeds
-(8.1 steps and 4 % as drawn):
+(8.1 steps and 2 % as drawn):
 
                                   |d - d_teacher|   exact   collisions   error
     taps that narrow                    0.26        0.972     none       0.0005
@@ -20,7 +20,7 @@ synapse, and the error of the rounded student as a share of the variance of the 
 
 Two taps of a synapse may settle at each other's delays, or both at one. `tap_repulsion` parts the
 latter, here from the middle of the updates on: while taps are wide it would keep them from passing
-each other (0.43 exact).
+each other (from the start: 0.51 exact, error 0.42).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from snnjax.delays import (
     ring_init,
     ring_step,
     sigma_schedule,
+    spaced_kernel,
     to_discrete,
     triangle_taps,
     two_taps,
@@ -145,12 +146,11 @@ def test_kernels_keep_the_weight_and_peak_where_they_should():
 
 def test_taps_in_a_narrow_dtype_and_of_a_nan_that_no_check_sees():
     narrow = jnp.asarray([3.0, 258.0], jnp.bfloat16)  # 257 steps and more need nine bits
-    for taps in KERNELS.values():
-        got = taps(narrow, 0.23, 300)
+    run = quick(lambda *a: [[taps(d, 0.23, 300) for d in a] for taps in KERNELS.values()])
+    for got, of_nan in run(narrow, np.nan):
         assert got.dtype == jnp.bfloat16
-        assert got.argmax(0).tolist() == [3, 258]
-        # A silent network would be mistaken for one that has nothing to say.
-        assert jnp.isnan(jax.jit(partial(taps, sigma=0.0, size=4))(jnp.nan)).all()
+        assert np.asarray(got).argmax(0).tolist() == [3, 258]
+        assert np.isnan(of_nan).all()  # zeros would pass for a network with nothing to say
 
 
 def test_whole_delays_shift_and_steps_equal_sequences():
@@ -279,6 +279,10 @@ BAD = {
     "must be integers": lambda: integer_delayed(X, np.ones(N), SIZE),
     "Make the ring": lambda: ring_step(jnp.ones((2, 3, 4)), ring_init(3, (B, 3)), X[0]),
     "ring \\[K, B, O\\]": lambda: deliver_step(jnp.ones((2, 3, 4)), ring_init(3, (B, 3)), X[0]),
+    "within 2 steps of the middle of a kernel of 5 along axis 1; got -2.5": lambda: spaced_kernel(
+        WEIGHT, np.stack([0 * DELAY, 0 * DELAY - 2.5]), 0.0, (3, 5)
+    ),
+    "`position` holds 24 NaN": lambda: spaced_kernel(WEIGHT, DELAY[None] * np.nan, 0.0, (5,)),
     "floor=1": lambda: sigma_schedule(0, 10, 0.5, floor=1),
     "got 0 and 0.25": lambda: sigma_schedule(0, 0, 2.0),
 }

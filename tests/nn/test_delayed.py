@@ -198,12 +198,6 @@ def with_delay(kind, value):
     return layer
 
 
-def moved_conv(by):
-    conv = SpacedConv(2, 3, (3, 5), kernel_count=2, rngs=nnx.Rngs(0))
-    conv.position[...] = conv.position[...] + by
-    return conv
-
-
 def call(layer, x=X, batch=(B,)):
     return layer(layer.init_state(batch), x)
 
@@ -230,10 +224,6 @@ REFUSED = {
     r"DelayedLinear takes a state of \(4, 2, 4\) for x .*got \(4, 1, 4\).*init_state\(": (
         lambda _: call(with_delay("synapse", 1.0), batch=(1,))
     ),
-    "along axis 1; got .*Raise that size": lambda _: moved_conv(
-        jnp.array([0.0, 9.0]).reshape(2, 1, 1, 1)
-    )(X[..., None, :2]),
-    "`position` holds 24 NaN": lambda _: moved_conv(np.nan)(X[..., None, :2]),
 }
 
 
