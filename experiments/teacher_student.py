@@ -35,6 +35,7 @@ import numpy as np
 import optax
 from flax import nnx
 from jax import Array
+from jax.typing import ArrayLike
 
 from snnjax.delays import count_collisions, sigma_schedule, to_discrete
 from snnjax.losses import tap_repulsion
@@ -82,14 +83,15 @@ def learn(
     shape: tuple[int, int] = (8, 4),
     taps: int = 1,
     constant: float | None = None,
-    repulsion: float = 0.0,
+    repulsion: ArrayLike = 0.0,
 ) -> Outcome:
     """Train the student's delays alone.
 
     Args:
       key: seed. shape: inputs and outputs. taps: delays of a synapse.
       constant: a sigma to keep, where taps else narrow over the first half of the updates.
-      repulsion: weight of `tap_repulsion` in the second half of the updates, with a distance of 2.
+      repulsion: weight of `tap_repulsion` in the second half of the updates, with a distance of 2;
+        of several taps.
     """
     draw, train = jax.random.split(key)
     teacher, student = pair(draw, shape, taps)
@@ -108,7 +110,7 @@ def learn(
             set_sigma(net, narrowing if constant is None else constant)
             target = teacher(silence, x, discrete=True)[1]
             error = jnp.square(net(silence, x)[1] - target).mean()
-            if repulsion:
+            if taps > 1:
                 now = jnp.where(2 * step < UPDATES, 0, repulsion)
                 error += now * tap_repulsion(net.delays.delay[...], distance=2.0)
             return error
@@ -145,6 +147,8 @@ def main() -> None:
     parser.add_argument("--constant", type=float, help="a sigma to keep, such as 0.23 or 12")
     parser.add_argument("--repulsion", type=float, default=0.0, help="weight of tap_repulsion")
     options = parser.parse_args()
+    if options.repulsion and options.taps < 2:
+        parser.error("--repulsion is between the taps of a synapse: give --taps 2 or more")
     out = jax.tree.map(np.asarray, learn_all(**vars(options)))
     print(
         f"|d - d_teacher| {out.error.mean():.2f} (before {out.before.mean():.2f}), "

@@ -82,7 +82,8 @@ class Delays(nnx.Module):
 class DelayedLinear(nnx.Module):
     """A dense layer without bias whose synapses, inputs or outputs have learnable delays.
 
-    Over time with channels this is the temporal convolution of DCLS and SNN-delays.
+    Over time with channels this is the temporal convolution of DCLS and SNN-delays. A sequence may
+    be shorter than the buffer, down to one step of a stream: what is on its way is in the state.
 
     Args:
       in_features, out_features: I, O. size: K, the largest delay + 1.
