@@ -1,7 +1,7 @@
 # Each target makes its own environment: a machine needs only make and Python 3.11 or newer.
 #   make train                      train E-3DSNN-T on the embedded 3D shapes
 #   make train ARGS="--data DIR"    pass options on to `snnjax train`
-#   make test                       run the whole test suite (ARGS="-m 'not slow'" passes options)
+#   make test                       run the test suite (ARGS="-m slow" runs the long trainings instead)
 #   make lint                       ruff, import arrows, types
 #   make bench                      measure, one JSON line each, into experiments/bench/results/
 

@@ -1,4 +1,4 @@
-"""Shared set-up: eight fake CPU devices, strict warnings, and where the real data lies."""
+"""Shared set-up: eight fake CPU devices, quick compilation, and where the real data lies."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Before jax is imported anywhere: the number of host devices is fixed when the backend starts.
-_DEVICES = "--xla_force_host_platform_device_count=8"
-if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}".strip()
+# Before jax is imported anywhere: the backend reads its flags once, when it starts. A test runs its
+# programs once or twice, so that compiling is what costs: machine code is not optimised here.
+# The whole suite also holds with XLA_FLAGS=--xla_backend_optimization_level=3.
+for _flag, _value in (
+    ("--xla_force_host_platform_device_count", 8),
+    ("--xla_backend_optimization_level", 0),
+):
+    if _flag not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}={_value}".strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 
@@ -31,6 +36,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "tests/cli" if file.startswith("tests/cli/") else file
 
     return ByFile(config, log)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Programs that several tests build alike, on any worker, are compiled once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "xla"
+    options: dict[str, Any] = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.3,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    yield folder
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="session")

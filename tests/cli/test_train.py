@@ -78,7 +78,7 @@ def test_shortcuts_leave_the_rest_alone():
         ("--model.steps 0", "steps"),
         ("--epochs 0", "epochs"),
         ("--optimiser.learning-rate nan", "learning_rate"),
-        ("--optimiser.name adam", "adamw"),
+        ("--optimiser.name adamv", "adamw"),
         ("--schedule.name cosin", "cosine"),
         ("--seed -1", "seed"),
         ("--data.augment.rotate so2", "so3"),

@@ -33,7 +33,6 @@ from snnjax.delays import (
     two_taps,
 )
 from tests.reference import delays as reference
-from tests.reference.quick import quick
 
 T, B, N, M, KC, SIZE = 14, 2, 4, 3, 2, 6
 KERNELS = {"gaussian": gaussian_taps, "triangle": triangle_taps, "two": two_taps}
@@ -66,7 +65,7 @@ def dense(form, kind="gaussian", sigma=0.7, tail=0):
 @pytest.mark.parametrize("kind", KERNELS)
 def test_against_a_loop(kind):
     want = reference.delayed_dense(X, WEIGHT, DELAY, 0.7, SIZE, kind, tail=3)
-    run = quick(lambda: [dense(form, kind, tail=3)(X, WEIGHT, DELAY) for form in forms.FORMS])
+    run = jax.jit(lambda: [dense(form, kind, tail=3)(X, WEIGHT, DELAY) for form in forms.FORMS])
     for got in run():
         np.testing.assert_allclose(got, want, atol=1e-12)
 
@@ -83,7 +82,7 @@ def test_blocks_of_time_and_groups_of_inputs():
         return y, jax.jvp(partial(run, form), args, args)[1], pull(UPSTREAM)
 
     args = X, WEIGHT, DELAY, jnp.asarray(0.7)
-    got, want = quick(lambda *a: (both("dft", *a), both("direct", *a)))(*args)
+    got, want = jax.jit(lambda *a: (both("dft", *a), both("direct", *a)))(*args)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-12), got, want)
 
 
@@ -104,13 +103,13 @@ def test_batches_over_devices():
     parts = jax.shard_map(
         partial(grads, axis="data"), mesh=mesh, in_specs=(spec, spec), out_specs=P()
     )
-    got, want = quick(parts)(X, UPSTREAM), quick(partial(grads, axis=None))(X, UPSTREAM)
+    got, want = jax.jit(parts)(X, UPSTREAM), jax.jit(partial(grads, axis=None))(X, UPSTREAM)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-11), got, want)
 
 
 @pytest.mark.parametrize("kind", KERNELS)
 def test_gradients_by_finite_differences(kind):
-    @quick
+    @jax.jit
     @partial(jax.value_and_grad, argnums=(0, 1))
     def loss(delay, sigma):
         y = delayed_dense(X, WEIGHT, delay, sigma, SIZE, taps=KERNELS[kind])
@@ -146,7 +145,7 @@ def test_kernels_keep_the_weight_and_peak_where_they_should():
 
 def test_taps_in_a_narrow_dtype_and_of_a_nan_that_no_check_sees():
     narrow = jnp.asarray([3.0, 258.0], jnp.bfloat16)  # 257 steps and more need nine bits
-    run = quick(lambda *a: [[taps(d, 0.23, 300) for d in a] for taps in KERNELS.values()])
+    run = jax.jit(lambda *a: [[taps(d, 0.23, 300) for d in a] for taps in KERNELS.values()])
     for got, of_nan in run(narrow, np.nan):
         assert got.dtype == jnp.bfloat16
         assert np.asarray(got).argmax(0).tolist() == [3, 258]
@@ -160,7 +159,7 @@ def test_whole_delays_shift_and_steps_equal_sequences():
     for (i, o, c), d in np.ndenumerate(np.asarray(whole, int)):
         want[d:, :, o] += WEIGHT[i, o, c] * X[: T - d, :, i]
 
-    @quick
+    @jax.jit
     def run():
         kernel = discrete_kernel(WEIGHT, DELAY, SIZE)
         stream = jax.lax.scan(partial(ring_step, kernel), ring_init(SIZE, (B, N), float), X)[1]

@@ -19,7 +19,6 @@ from snnjax.delays import (
     triangle_taps,
     two_taps,
 )
-from tests.reference.quick import quick
 
 SIZE, HALF = 9, 4
 CASES = {
@@ -45,7 +44,7 @@ def test_over_time(name):
     delay = HALF - jnp.asarray(case["position"][0].swapaxes(0, 1))
     x = case["x"].transpose(2, 0, 1)  # theirs is [B, I, T]
 
-    @quick
+    @jax.jit
     def run(x, weight, delay):
         kernel = kernel_of(weight, delay, sigma, SIZE, taps=taps)
         layer = partial(delayed_dense, sigma=sigma, size=SIZE, taps=taps)
@@ -68,7 +67,7 @@ def test_in_the_plane(name):
     position = jnp.asarray(case["position"][::-1].swapaxes(1, 2))  # theirs are columns, rows
     x = case["x"].transpose(0, 2, 3, 1)[None]  # [T, B, H, W, C]
 
-    @quick
+    @jax.jit
     def run(x, weight, position):
         kernel = spaced_kernel(weight, position, sigma, (5, 5), taps=taps)
         conv = partial(spaced_conv, sigma=sigma, sizes=(5, 5), groups=2, taps=taps)

@@ -11,7 +11,6 @@ import pytest
 
 from snnjax.delays import clamp_delay
 from snnjax.losses import tap_repulsion
-from tests.reference.quick import quick
 
 SHAPES = {"delays": (3, 2, 4), "positions": (2, 3, 2, 4)}
 
@@ -31,7 +30,7 @@ def test_it_equals_the_loop_and_its_differences(kind):
     rng = np.random.default_rng(0)
     place, step = 3 * rng.random(SHAPES[kind]), rng.normal(size=SHAPES[kind])
     with jax.enable_x64(True):
-        value, gradient = quick(jax.value_and_grad(tap_repulsion), static_argnames="distance")(
+        value, gradient = jax.jit(jax.value_and_grad(tap_repulsion), static_argnames="distance")(
             place, distance=1.5
         )
     np.testing.assert_allclose(value, loop(place, 1.5), rtol=1e-12)
@@ -43,7 +42,7 @@ def test_descent_parts_taps_that_share_a_step_even_at_the_clamp():
     start = np.full((1, 4, 2), 3.0, np.float32)
     start[0, 1:] = [[0, 0], [6, 6], [1, 5]]  # both ends, and a pair that is apart already
 
-    @quick
+    @jax.jit
     def descend(delay):
         def one(_, delay):
             return clamp_delay(delay - 0.2 * jax.grad(tap_repulsion)(delay, distance=1.2), 7)

@@ -30,7 +30,6 @@ from snnjax.models import E3DSNN, MODELS, E3DSNNConfig, e3dsnn_h, e3dsnn_l, e3ds
 from snnjax.neurons import ILIFState, ilif_unroll_spikes
 from snnjax.sparse import Capacities, SparseTensor, voxelize
 from tests.reference.e3dsnn import Dense, at, coarser, integer_neuron, pairs_of
-from tests.reference.quick import quick
 
 EXTENT = (5, 4, 7)  # odd: strided convolutions lose the last plane
 CELLS = 140
@@ -120,7 +119,7 @@ def weighted(logits):
 def train_program(net, *, record=False):
     """(params, x) -> ((loss, (output, statistics after, state)), gradients)."""
 
-    @quick
+    @jax.jit
     @partial(jax.value_and_grad, has_aux=True)
     def run(params, x):
         model = net.model(params)
@@ -135,7 +134,7 @@ def eval_program(net, change=lambda model: None, *, spikes=True):
     """(state, x) -> (state, output with its record, (name, spikes) of every population)."""
     names = []
 
-    @quick
+    @jax.jit
     def run(state, x):
         model = net.model()
         change(model)
@@ -172,7 +171,7 @@ def dense_program(net, make_neuron, train, **options):
         moments = list(dense.moments.values())
         return weighted(logits), (logits, moments, dense.inputs, dense.masks)
 
-    compiled = quick(jax.value_and_grad(run, has_aux=True) if train else run)
+    compiled = jax.jit(jax.value_and_grad(run, has_aux=True) if train else run)
 
     def call(*args):
         out = compiled(*args)
@@ -302,7 +301,7 @@ def test_names_and_signatures_of_the_four_sizes():
 
 
 def test_the_released_initialisation():
-    @quick
+    @jax.jit
     def make():
         model = E3DSNN(dataclasses.replace(CONFIG, stem=16, channels=(16,)), rngs=nnx.Rngs(0))
         return nnx.as_pure(nnx.state(model))
@@ -369,7 +368,7 @@ def test_a_batch_of_nothing_stays_finite(evaluate, batch):
 def test_padding_and_arithmetic_change_neither_logits_nor_statistics(net, batch, trained):
     capacities = Capacities((2 * CELLS, 24), ("pairs",) * 2)
 
-    @quick
+    @jax.jit
     def run(x):
         model = net.model()
         _, out = model((), x, train=True, capacities=capacities)
@@ -383,7 +382,7 @@ def test_the_order_of_points_changes_nothing(evaluate):
     rng = np.random.default_rng(5)
     points = rng.uniform(0, EXTENT[::-1], (BATCH, CELLS, 3))
     count = np.array([CELLS, 90, 30, 1, 0, 70, 70, 70])
-    voxels = quick(
+    voxels = jax.jit(
         partial(voxelize, extent=EXTENT, voxel_size=1.0, origin=(0.0, 0.0, 0.0), capacity=CELLS)
     )
     shuffled = points.copy()
@@ -504,7 +503,7 @@ def test_overflow_is_everything_that_was_lost(batch):
     capacities = Capacities((CELLS, 5, 1), ("table",) * 3)
     before = np.arange(BATCH, dtype=np.int32)
 
-    @quick
+    @jax.jit
     def run(x):  # the maps alone: the compiler drops the convolutions
         _, out = net.model()((), x, capacities=capacities, record=True)
         return out.overflow, [layer.sites for layer in out.activity]
@@ -549,7 +548,7 @@ def test_the_twin_of_four_stages_on_a_full_grid_equals_a_dense_net_in_float32():
     capacities = Capacities(tuple(edge**3 for edge in edges), ("table",) * 5)
     x = pack(grid, mask)
 
-    @quick
+    @jax.jit
     def run(x):
         return net.model()((), x, capacities=capacities, record=True)[1]
 
@@ -655,7 +654,7 @@ def sharded_program(net, devices):
         (value, (logits, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
         return *jax.lax.psum((value, gradient), "data"), stats, logits
 
-    return quick(
+    return jax.jit(
         jax.shard_map(
             run,
             mesh=mesh,

@@ -18,7 +18,6 @@ from snnjax.models import snn_delays_gsc, snn_delays_shd, snn_delays_ssc
 from snnjax.models.snn_delays import drop_channels
 from snnjax.nn import delay_optimiser, probe, set_sigma
 from tests.reference import delays as reference
-from tests.reference.quick import quick
 
 SMALL = {"inputs": 5, "hidden": 6, "classes": 3, "size": 5}
 small = partial(snn_delays_shd, **SMALL)
@@ -94,7 +93,7 @@ def test_padding_does_not_matter(train):
     lengths = np.array([9, 6, 9, 4])
     clean = np.where(np.arange(T)[:, None, None] < lengths[:, None], X, 0)
 
-    @quick
+    @jax.jit
     def run(x):
         net = small(dropout=0.0, rngs=nnx.Rngs(0))
         out = net(net.init_state(x), x, lengths=lengths, train=train)[1]
@@ -112,7 +111,7 @@ def test_training_learns_and_rounds_at_evaluation():
     rule = delay_optimiser(optax.adam(2e-2), optax.adam(0.1), net)
     label = jnp.arange(B) % 3
 
-    @quick
+    @jax.jit
     def update(params, rest, opt, sigma, key):
         def loss(params):
             model = nnx.merge(graph, params, rest)
@@ -153,7 +152,7 @@ def test_inference_step_by_step_with_buffers_is_the_network():
         for name, low in lowest.items():
             getattr(norm, name)[...] = jnp.asarray(draw.uniform(low, low + 0.6, 6), jnp.float32)
 
-    @quick
+    @jax.jit
     def run(x):
         names = ["neurons.0", "neurons.1", "integrators"]
         (_, out), seen = probe(net, names)(net.init_state(x), x, discrete=True)

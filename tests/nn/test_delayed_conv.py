@@ -14,7 +14,6 @@ from snnjax.delays import kernel_of, ring_init, ring_step
 from snnjax.metrics import count_parameters
 from snnjax.nn import DelayedConv, learned_delays
 from tests.reference.delays import bump
-from tests.reference.quick import quick
 
 T, B, H, W, C, N, S, SIZE, SIGMA = 7, 2, 4, 3, 2, 3, 3, 4, 0.75
 X = np.random.default_rng(0).normal(size=(T, B, H, W, C)).astype(np.float32)
@@ -61,7 +60,7 @@ def test_a_stream_and_whole_delays_against_a_dense_loop(per):
     weight, delay = np.asarray(layer.weight[...]), np.asarray(layer.delays.delay[...])
     silence = layer.init_state((B, H, W))
 
-    @quick
+    @jax.jit
     def run(x):
         def step(state, frame):
             state, y = stream(state, frame[None])
@@ -88,7 +87,7 @@ def test_a_sequence_is_a_ring_of_patches_and_gradients_are_differences():
         )
         upstream = np.random.default_rng(1).normal(size=(T, B, H, W, N))
 
-        @quick
+        @jax.jit
         @partial(jax.value_and_grad, has_aux=True)
         def loss(delay):
             net = nnx.merge(graph, {**params, "delays": {"delay": delay}}, rest)
@@ -105,7 +104,7 @@ def test_a_sequence_is_a_ring_of_patches_and_gradients_are_differences():
         views = [padded[:, :, u : u + H, v : v + W] for u in range(S) for v in range(S)]
         rows = np.concatenate(views, -1).reshape(T, B * H * W, S * S * C)
         start = ring_init(SIZE, rows.shape[1:], float)
-        ring = quick(lambda: jax.lax.scan(partial(ring_step, kernel), start, rows)[1])()
+        ring = jax.jit(lambda: jax.lax.scan(partial(ring_step, kernel), start, rows)[1])()
         np.testing.assert_allclose(ring.reshape(y.shape), y, atol=1e-12)
 
 

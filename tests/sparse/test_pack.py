@@ -21,7 +21,6 @@ from snnjax.sparse import (
     strided_map,
     submanifold_map,
 )
-from tests.reference.quick import quick
 
 EXTENT, CHANNELS = (4, 4, 4), 3
 COUNTS = (5, 0, 64, 1, 17, 2)  # an empty one, a full one, single sites
@@ -89,14 +88,14 @@ def alone() -> Alone:
     rng = np.random.default_rng(1)
     shapes = [(27, CHANNELS, CHANNELS)] * 3 + [(8, CHANNELS, CHANNELS)]
     weights = tuple(jnp.asarray(rng.integers(-1, 2, s).astype(np.float32)) for s in shapes)
-    return weights, quick(network)(clouds(), weights)
+    return weights, jax.jit(network)(clouds(), weights)
 
 
 @pytest.mark.parametrize("samples", [2, 6])
 def test_no_convolution_sees_a_neighbouring_sample(samples: int, alone: Alone) -> None:
     weights, outs = alone
     x = pack(clouds(), samples, rows=96 * samples // 2, depth=2)
-    for one, many in zip(outs, quick(network)(x, weights), strict=True):
+    for one, many in zip(outs, jax.jit(network)(x, weights), strict=True):
         assert by_site(many) == by_site(one)
         np.testing.assert_array_equal(global_mean_pool(many), global_mean_pool(one))
         np.testing.assert_array_equal(global_max_pool(many), global_max_pool(one))

@@ -1,34 +1,15 @@
-"""The tiny model under its registered name, and compiled programs shared by all tests."""
+"""The tiny model under its registered name, and a finished run of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
 
 from snnjax.models import MODELS
 from snnjax.train import train
 from tests.train.tiny import tiny, tiny_experiment
-
-
-@pytest.fixture(autouse=True, scope="session")
-def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Most tests build the same two programs: compile them once."""
-    folder = tmp_path_factory.mktemp("xla")
-    options: dict[str, Any] = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    yield folder
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,6 @@ from snnjax.train import (
 )
 from snnjax.train.optimisers import decay_mask, group_labels
 from snnjax.train.schedules import momentum_schedule
-from tests.reference.quick import quick
 
 RATES = [0.1, 0.05, 0.2, 0.1]
 PARAMS = {
@@ -107,7 +106,7 @@ def test_adam_on_one_cycle_is_that_of_pytorch() -> None:
         [[0.3, -1.0, 2.0], [1.0, 0.2, -0.4], [-0.6, 0.9, 0.1], [0.2, -0.3, 0.7], [1.5, 0.4, -0.8]]
     )
 
-    @quick
+    @jax.jit
     def run(slopes: jax.Array) -> Any:
         def step(carry: Any, slope: jax.Array) -> Any:
             params, state = carry
