@@ -43,7 +43,7 @@ class FormTable:
     'direct'
     """
 
-    rules: tuple[FormRule, ...] = (FormRule("cpu", 1.4),)
+    rules: tuple[FormRule, ...] = (FormRule("cpu", 1.8),)
 
     def choose(
         self,
@@ -59,8 +59,8 @@ class FormTable:
         backend = jax.default_backend() if backend is None else backend
         direct = steps * batch * size * inputs * outputs
         length, blocks = transform_length(steps, size)
-        rows = 2 * (length // 2 + 1)
-        product = 2 * rows * blocks * batch * inputs * outputs
+        rows = len(_matrices(length, size)[0])
+        product = rows * blocks * batch * inputs * outputs
         transforms = rows * length * blocks * batch * (inputs + outputs)
         transforms += rows * size * inputs * outputs
         for rule in self.rules:
@@ -110,7 +110,7 @@ def dft_product(
 ) -> Array:
     """The same in the frequency domain, with the transform as a matmul.
 
-    Each block of time is transformed, multiplied frequency by frequency, and transformed back;
+    Each block of time is transformed, multiplied factor by factor, and transformed back;
     the outputs that wrapped round are dropped (overlap-save), so the cost is linear in T. A
     spectrum is larger than its kernel and memory is slow: so the inputs are cut into groups, whose
     kernels and spectra are made, used and dropped in one turn, and made again on the way back.
@@ -126,33 +126,24 @@ def dft_product(
     """
     steps, batch, inputs = z.shape[0] - size + 1, z.shape[1], z.shape[2]
     length, blocks = transform_length(steps, size)
-    into, spread, out = (jnp.asarray(m, z.dtype) for m in _matrices(length, size))
-    frequencies = into.shape[0] // 2
+    into, spread, back = (jnp.asarray(m, z.dtype) for m in _matrices(length, size))
     width = WIDTH if jax.default_backend() == "cpu" else inputs
     groups = -(-inputs // width)
     frames = _frames(z, length, blocks, size)
     split = partial(_cut, groups=groups, width=min(width, inputs))
     parts = split(frames, axis=2), jax.tree.map(split, synapses)
 
-    def turn(total: tuple[Array, Array], part: tuple[Array, Any]) -> tuple[Any, None]:
+    def turn(total: Array, part: tuple[Array, Any]) -> tuple[Array, None]:
         frame, own = part
-        flat = kernel(own).reshape(size, -1)
-        signal = _mix(into, frame).reshape(frequencies, -1, frame.shape[2])
-        spectrum = _mix(spread, flat).reshape(2, frequencies, frame.shape[2], outputs)
-        shape = (frequencies, 2, -1, outputs)
-        by_real = _dot(signal, spectrum[0]).reshape(shape)  # xr wr, xi wr
-        by_imaginary = _dot(signal, spectrum[1]).reshape(shape)  # xr wi, xi wi
-        real = by_real[:, 0] - by_imaginary[:, 1]
-        imaginary = by_real[:, 1] + by_imaginary[:, 0]
-        return (total[0] + real, total[1] + imaginary), None
+        signal, spectrum = _mix(into, frame), _mix(spread, kernel(own))  # [R, M, G], [R, G, O]
+        return total + jnp.matmul(signal, spectrum, precision=lax.Precision.HIGHEST), None
 
-    shape = (frequencies, blocks * batch, outputs)
-    start = jnp.zeros(shape, z.dtype), jnp.zeros(shape, z.dtype)
+    start = jnp.zeros((into.shape[0], blocks * batch, outputs), z.dtype)
     if groups == 1:
         total = turn(start, jax.tree.map(lambda x: x[0], parts))[0]
     else:
         total = unroll(turn, start, parts)[0]  # over groups, not over time
-    y = _mix(out[0], total[0]) + _mix(out[1], total[1])  # [useful, blocks * B, O]
+    y = _mix(back, total)  # [useful, blocks * B, O]
     y = y.reshape(-1, blocks, batch, outputs).swapaxes(0, 1)
     return y.reshape(-1, batch, outputs)[:steps]
 
@@ -162,11 +153,6 @@ def _mix(matrix: Array, x: Array) -> Array:
     flat = x.reshape(x.shape[0], -1)
     y = lax.dot(matrix, flat, precision=lax.Precision.HIGHEST)
     return y.reshape(-1, *x.shape[1:])
-
-
-def _dot(a: Array, b: Array) -> Array:
-    """Products by frequency, [F, M, G] @ [F, G, O]."""
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
 def _cut(x: Array, *, groups: int, width: int, axis: int = 0) -> Array:
@@ -189,16 +175,21 @@ def _frames(z: Array, length: int, blocks: int, size: int) -> Array:
 
 
 def _matrices(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The transforms of the signal, of the kernel, and back, as real matrices.
+    """The transforms of the signal [R, length], of the kernel [R, size], and back [useful, R].
 
-    Signal rows are (frequency, part) with parts real and imaginary, kernel rows (part, frequency);
-    the way back is [part, useful, frequency].
+    A product of complex numbers is three real ones (Karatsuba), of p = a c, q = b d and
+    r = (a + b)(c + d): real part p - q, imaginary part r - p - q. The rows of both transforms are
+    these factors for every frequency, and the way back takes the sums with it. The first frequency
+    and that of half the length have no imaginary part, so that R is about 3/2 length.
     """
     frequency = np.arange(length // 2 + 1)
     angle = 2 * np.pi * np.outer(frequency, np.arange(length)) / length
-    cosine, sine = np.cos(angle), np.sin(angle)
-    into = np.stack([cosine, -sine], 1).reshape(-1, length)
-    spread = np.stack([cosine, -sine])[:, :, :size].reshape(-1, size)
-    twice = np.where((frequency == 0) | (2 * frequency == length), 1.0, 2.0)[:, None] / length
-    back = np.stack([twice * cosine, -twice * sine])[:, :, size - 1 :]
-    return into, spread, back.swapaxes(1, 2)
+    real = (frequency == 0) | (2 * frequency == length)
+    twice = np.where(real, 1.0, 2.0)[:, None] / length
+    cosine, sine = np.cos(angle), -np.sin(angle)
+    into = np.concatenate([cosine, sine[~real], (cosine + sine)[~real]])
+    by_real, by_imaginary = twice * cosine, (twice * sine)[~real]
+    by_p = by_real.copy()
+    by_p[~real] -= by_imaginary
+    back = np.concatenate([by_p, -by_real[~real] - by_imaginary, by_imaginary])
+    return into, into[:, :size], back[:, size - 1 :].T
