@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -25,10 +26,9 @@ from snnjax.train.experiment import (
 )
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.forward import CloudForward, Forward, SequenceForward
-from snnjax.train.mesh import replicate
 from snnjax.train.optimisers import build_optimiser
 from snnjax.train.schedules import build_schedule
-from snnjax.train.state import TrainState, create_state, split_model
+from snnjax.train.state import TrainState, create_state, split_model, state_shardings
 from snnjax.train.step import StepSpec
 
 READOUTS = {"softmax_sum": softmax_sum, "mean": membrane_mean}
@@ -136,7 +136,8 @@ def build_spec(
     """The static part of the step, and the state before the first update, on the mesh.
 
     Raises:
-      ValueError: the model cannot halve the grid as often as it would.
+      ValueError: the model cannot halve the grid as often as it would, or the sharding of the
+        experiment does not fit its parameters or the mesh.
     """
     epoch_steps, total = steps_of(experiment, info)
     rule = experiment.optimiser
@@ -146,24 +147,42 @@ def build_spec(
         for group in rule.groups
     ]
     optimiser = build_optimiser(rule, schedule, group_schedules)
-    model = build_model(experiment.model, info, seed=experiment.seed)
-    forward = build_forward(experiment, model)
-    graphdef, weights = split_model(model)
-    state = create_state(
-        weights, optimiser, ema=experiment.ema > 0, key=jax.random.key(experiment.seed)
-    )
+
+    def create() -> tuple[Any, TrainState]:
+        model = build_model(experiment.model, info, seed=experiment.seed)
+        key = jax.random.key(experiment.seed)
+        weights = split_model(model)[1]
+        return model, create_state(weights, optimiser, ema=experiment.ema > 0, key=key)
+
+    model, state, shardings = _created(create, experiment.sharding, mesh)
     spec = StepSpec(
-        graphdef,
+        split_model(model)[0],
         optimiser,
         schedule,
-        forward,
+        build_forward(experiment, model),
         experiment.label_smoothing,
         experiment.ema,
         mesh,
+        shardings,
         epoch_steps,
         experiment.epochs,
     )
-    return spec, replicate(state, mesh)
+    return spec, state
+
+
+def _created(
+    create: Callable[[], tuple[Any, TrainState]], sharding: str, mesh: Mesh
+) -> tuple[Any, TrainState, TrainState]:
+    """The model, its state on the mesh, and how that lies there.
+
+    What is cut is made in place: no device ever holds it whole.
+    """
+    model, shapes = jax.eval_shape(create)
+    shardings = state_shardings(shapes, sharding, mesh, getattr(model, "tensor_rules", None))
+    if all(leaf.is_fully_replicated for leaf in jax.tree.leaves(shardings)):
+        model, state = create()  # equal bit for bit, without a program to compile
+        return model, jax.device_put(state, shardings), shardings
+    return model, jax.jit(lambda: create()[1], out_shardings=shardings)(), shardings
 
 
 def build_forward(experiment: Experiment, model: Any) -> Forward:

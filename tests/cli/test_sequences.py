@@ -22,7 +22,7 @@ experiment = Experiment(
     data=SpeechConfig(steps=24, batch_size=8, front_end=FrontEnd(channels=8)),
     model=SequenceConfig(hidden=4, layers=1),
     epochs=1,
-    devices=1,
+    mesh="data=1",
 )
 '''
 

@@ -25,7 +25,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[dict[str, 
         patch.setattr("snnjax.viz.write_report", lambda folder, *_: folder)
         for devices in DEVICES:
             root = tmp_path_factory.mktemp(f"devices{devices}")
-            experiment = tiny_experiment(root, model=ModelConfig(name="double"), devices=devices)
+            experiment = tiny_experiment(
+                root, model=ModelConfig(name="double"), mesh=f"data={devices}"
+            )
             summary = train(experiment, progress=False)
             results[devices] = summary, read_run(Path(summary["run_folder"])).metrics
     return results
