@@ -46,15 +46,15 @@ def tensor(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
     """
     if rules is None:
         raise ValueError(
-            "this model does not say how its kernels are cut over the axis 'model'. Give it an "
-            "attribute tensor_rules, such as (('first/kernel$', P(None, 'model')), ('.*', P())), or "
-            "choose the sharding 'replicated' or 'fsdp'."
+            "this model does not say how its kernels are cut over the axis 'model'. Give it "
+            "tensor_rules, such as (('first/kernel$', P(None, 'model')), ('.*', P())), "
+            "or choose the sharding 'replicated' or 'fsdp'."
         )
     return specs_by_rules(rules, params, mesh)
 
 
 def mixed(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
-    """As "tensor", and along another dimension as "fsdp"."""
+    """As "tensor", and along another dimension as "fsdp", where the devices divide one."""
     return jax.tree_util.tree_map_with_path(
         partial(_over_data, mesh), params, tensor(params, mesh, rules)
     )
@@ -119,12 +119,13 @@ def _over_data(mesh: Mesh, keys: tuple[Any, ...], leaf: Any, spec: P) -> P:
         return spec
     entries = [*spec, *[None] * (leaf.ndim - len(spec))]
     fitting = [d for d in range(leaf.ndim) if entries[d] is None and leaf.shape[d] % size == 0]
+    if not fitting and any(entries):
+        return spec  # it is cut over "model" at least
     if not fitting:
-        whole = "" if spec == P() else f" (cut already as {spec})"
         raise ValueError(
-            f"{parameter_path(keys)!r} with shape {tuple(leaf.shape)}{whole} has no dimension that "
-            f"the {size} devices of 'data' divide. Take another size of 'data', or a sharding "
-            "without fsdp."
+            f"{parameter_path(keys)!r} with shape {tuple(leaf.shape)} has no dimension that the "
+            f"{size} devices of 'data' divide. Take another size of 'data', or a sharding without "
+            "fsdp."
         )
     entries[max(fitting, key=lambda d: leaf.shape[d])] = "data"
     return P(*entries)

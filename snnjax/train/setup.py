@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from snnjax.data import PointDataset, load_dataset
 from snnjax.data.speech import load_speech
@@ -135,9 +135,28 @@ def build_spec(
 ) -> tuple[StepSpec, TrainState]:
     """The static part of the step, and the state before the first update, on the mesh.
 
+    What is cut is made in place: no device ever holds it whole.
+
     Raises:
       ValueError: the model cannot halve the grid as often as it would, or the sharding of the
         experiment does not fit its parameters or the mesh.
+    """
+    spec, create, _ = abstract_spec(experiment, info, mesh)
+    if all(leaf.is_fully_replicated for leaf in jax.tree.leaves(spec.shardings)):
+        model, state = create()  # equal bit for bit, without a program to compile
+        graphdef = split_model(model)[0]
+        return spec._replace(graphdef=graphdef), jax.device_put(state, spec.shardings)
+    return spec, jax.jit(lambda: create()[1], out_shardings=spec.shardings)()
+
+
+def abstract_spec(
+    experiment: Experiment, info: DatasetInfo, mesh: Mesh
+) -> tuple[StepSpec, Callable[[], tuple[Any, TrainState]], TrainState]:
+    """As `build_spec`, but nothing is computed.
+
+    Returns:
+      The static part, a function that makes the model and the state, and the state's shapes with
+      their shardings.
     """
     epoch_steps, total = steps_of(experiment, info)
     rule = experiment.optimiser
@@ -154,7 +173,9 @@ def build_spec(
         weights = split_model(model)[1]
         return model, create_state(weights, optimiser, ema=experiment.ema > 0, key=key)
 
-    model, state, shardings = _created(create, experiment.sharding, mesh)
+    model, shapes = jax.eval_shape(create)
+    rules = getattr(model, "tensor_rules", None)
+    shardings = state_shardings(shapes, experiment.sharding, mesh, rules)
     spec = StepSpec(
         split_model(model)[0],
         optimiser,
@@ -167,22 +188,11 @@ def build_spec(
         epoch_steps,
         experiment.epochs,
     )
-    return spec, state
+    return spec, create, jax.tree.map(_with_sharding, shapes, shardings)
 
 
-def _created(
-    create: Callable[[], tuple[Any, TrainState]], sharding: str, mesh: Mesh
-) -> tuple[Any, TrainState, TrainState]:
-    """The model, its state on the mesh, and how that lies there.
-
-    What is cut is made in place: no device ever holds it whole.
-    """
-    model, shapes = jax.eval_shape(create)
-    shardings = state_shardings(shapes, sharding, mesh, getattr(model, "tensor_rules", None))
-    if all(leaf.is_fully_replicated for leaf in jax.tree.leaves(shardings)):
-        model, state = create()  # equal bit for bit, without a program to compile
-        return model, jax.device_put(state, shardings), shardings
-    return model, jax.jit(lambda: create()[1], out_shardings=shardings)(), shardings
+def _with_sharding(leaf: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def build_forward(experiment: Experiment, model: Any) -> Forward:

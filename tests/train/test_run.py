@@ -413,8 +413,8 @@ def test_a_run_of_another_configuration_is_left_alone(
         ({"mesh": "data=3"}, "multiple of the 3 devices"),
         ({"mesh": "data=99"}, "needs 99 devices, and there are 8"),
         ({"mesh": "data=4,model=2"}, "leaves the 2 devices of the axis 'model' without work"),
-        ({"mesh": "model=2", "sharding": "tensor"}, "an attribute tensor_rules"),
-        ({"mesh": "data=2", "sharding": "tensor"}, "an attribute tensor_rules"),
+        ({"mesh": "model=2", "sharding": "tensor"}, "Give it tensor_rules"),
+        ({"mesh": "data=2", "sharding": "tensor"}, "Give it tensor_rules"),
     ],
 )
 def test_an_impossible_experiment_leaves_no_folder(
