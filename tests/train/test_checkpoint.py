@@ -15,10 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
+from snnjax.sharding import parse_mesh
 from snnjax.train import CheckpointError, TrainState, Weights, data_mesh
 from snnjax.train.checkpoint import Checkpoints, fingerprint, quiet_orbax
 from snnjax.train.mesh import replicate
+from snnjax.train.state import state_shardings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,6 +64,40 @@ def test_a_state_comes_back_bit_for_bit_on_the_mesh(checkpoints: Checkpoints) ->
     assert restored.weights.params["layers"][0].sharding.device_set == set(
         data_mesh(2).devices.flat
     )
+
+
+PLACES = [
+    ("data=8", "fsdp"),
+    ("data=4", "fsdp"),
+    ("data=1", "replicated"),
+    ("data=2,model=2", "mixed"),
+    ("data=8", "fsdp"),
+]
+
+
+def test_a_state_goes_from_mesh_to_mesh_bit_for_bit(checkpoints: Checkpoints) -> None:
+    """The width is such that eight devices divide it and cut the parameter and its moments."""
+    rules = ((r"layers/0", P(None, "model")), (".*", P()))
+    first, cuts = state_of(3, width=304), []
+    first = first._replace(opt_state={"mu": first.weights.params}, ema=first.weights)
+    state = first
+    for step, (axes, sharding) in enumerate(PLACES):
+        shardings = state_shardings(first, sharding, parse_mesh(axes), rules)
+        template = jax.device_put(jax.tree.map(jnp.copy, first), shardings)
+        checkpoints.save(step, state, {"step": step})
+        checkpoints.wait()
+        state, _ = checkpoints.restore(step, template)
+        assert same(state, first)
+        for leaf, want in zip(jax.tree.leaves(state), jax.tree.leaves(shardings), strict=True):
+            assert leaf.sharding.is_equivalent_to(want, leaf.ndim)
+        kernels = (state.weights, state.opt_state["mu"], state.ema)
+        (kernel,) = {
+            leaf.sharding.shard_shape(leaf.shape)
+            for leaf in jax.tree.leaves(kernels)
+            if leaf.ndim == 2
+        }
+        cuts.append(kernel)
+    assert cuts == [(38, 100), (76, 100), (304, 100), (152, 50), (38, 100)]
 
 
 def test_a_saved_state_may_be_donated_at_once(checkpoints: Checkpoints) -> None:
