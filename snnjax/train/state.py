@@ -88,7 +88,8 @@ def state_shardings(
     weights = Weights(cut, stats_specs(name, stats, mesh, rules))
     moments = specs_like(params, cut, state.opt_state)
     average = None if state.ema is None else weights
-    return placed(TrainState(P(), weights, moments, average, P()), mesh)
+    whole: Any = P()
+    return placed(TrainState(whole, weights, moments, average, whole), mesh)
 
 
 def evaluated(state: TrainState) -> Weights:
