@@ -1,4 +1,4 @@
-"""``snnjax evaluate RUN_FOLDER [--data FOLDER] [--skip-bad] [--votes N]``."""
+"""``snnjax evaluate RUN_FOLDER [--data FOLDER] [--skip-bad] [--votes N] [--test-part]``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class EvaluateOptions(Common):
     """Which weights."""
     votes: int = 0
     """Also average the probabilities over so many augmented copies of each cloud."""
+    test_part: bool = False
+    """Of a run with --data.validate: test on the test part of the data after all."""
 
 
 def run(arguments: list[str]) -> None:
@@ -45,5 +47,6 @@ def run(arguments: list[str]) -> None:
             checkpoint=options.checkpoint,
             skip_bad=options.skip_bad,
             votes=options.votes,
+            test_part=options.test_part,
         )
     print(summary_line(summary))

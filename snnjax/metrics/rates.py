@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -41,8 +42,10 @@ class PopulationRate(NamedTuple):
       rate: non-zero outputs / outputs.
       silent: the fraction of its neurons that never fire.
       saturated: the fraction of its neurons whose rate is above the band.
-      alarm: "silent" or "saturated" where `rate` is outside the band; "uneven" where it is inside
-        and half of the neurons, or more, are silent or saturated; else "".
+      alarm: "non-finite" where a NaN or an infinity was found; else "silent" or "saturated" where
+        `rate` is outside the band; "uneven" where it is inside and half of the neurons, or more,
+        are silent or saturated; else "".
+      non_finite: how many of the outputs and of the values of the last states are NaN or infinite.
     """
 
     name: str
@@ -50,17 +53,21 @@ class PopulationRate(NamedTuple):
     silent: float
     saturated: float
     alarm: str
+    non_finite: int = 0
 
 
 def population_rate(
-    name: str, spikes: ArrayLike, *, band: tuple[float, float] = RATE_BAND
+    name: str, spikes: ArrayLike, *, band: tuple[float, float] = RATE_BAND, state: Any = ()
 ) -> PopulationRate:
     """The firing rate of a population, and how it is spread over its neurons.
+
+    A NaN in a membrane stays there and never fires, which the outputs alone would show as silence.
 
     Args:
       name: of the layer.
       spikes: its outputs [T, B, ..., N], concrete; binary, ternary or graded.
       band: healthy rates, as for `firing_rates`.
+      state: arrays in which to look for NaN and infinity beside the outputs, any pytree.
 
     Raises:
       ValueError: `spikes` has less than three axes, or `band` is not an interval in [0, 1].
@@ -70,14 +77,17 @@ def population_rate(
     (0.5, 0.333, 0.333, 'uneven')
     """
     _check_band(band)
-    fired = np.asarray(spikes) != 0
+    spikes = np.asarray(spikes)
+    fired = spikes != 0
     if fired.ndim < 3:
         raise ValueError(f"spikes must be [T, B, ..., N]; got shape {fired.shape}.")
     neurons = fired.mean(axis=(0, 1))
     rate, silent = float(neurons.mean()), float((neurons == 0).mean())
     saturated = float((neurons > band[1]).mean())
     alarm = _alarm(rate, band) or ("uneven" if silent + saturated >= 0.5 else "")
-    return PopulationRate(name, rate, silent, saturated, alarm)
+    leaves = (np.asarray(leaf) for leaf in (spikes, *jax.tree.leaves(state)))
+    wrong = sum(int((~np.isfinite(leaf)).sum()) for leaf in leaves)
+    return PopulationRate(name, rate, silent, saturated, "non-finite" if wrong else alarm, wrong)
 
 
 def firing_rates(
@@ -134,6 +144,11 @@ _FIX = {
         "Put a norm before the neurons, let each have a threshold that learns, or add "
         "snnjax.losses.rate_band, which judges every neuron by its own rate."
     ),
+    "non-finite": (
+        "Look at the first layer of which this is said: for NaN or infinity in the weights and the "
+        "norm before it, then for a learning rate that is too high or a loss that overflows; "
+        "jax.config.update('jax_debug_nans', True) stops where the first NaN is made."
+    ),
 }
 _GAIN = " Or multiply the weights before it by what snnjax.nn.gain_for_rate finds."
 
@@ -151,6 +166,9 @@ def _check_band(band: tuple[float, float]) -> None:
 
 def _sentence(row: LayerRate | PopulationRate) -> str:
     fix = _FIX[row.alarm]
+    if isinstance(row, PopulationRate) and row.non_finite:
+        count = f"{row.non_finite} values of its outputs and its last state"
+        return f"layer '{row.name}' is non-finite: {count} are NaN or infinite. {fix}"
     if isinstance(row, LayerRate):
         share = f"{100 * row.rate:.1f} % of its input is non-zero"
     else:

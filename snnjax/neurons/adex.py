@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
-from snnjax.neurons.nonlinear import as_params, clipped_exp, hard
+from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.nonlinear import clipped_exp, hard
 from snnjax.neurons.reset import Reset
 from snnjax.surrogates import atan
 
@@ -108,7 +108,7 @@ def adex_step(
     """
     current = jnp.asarray(current)
     p, v, w = as_params(params, state.v), state.v, state.w
-    dt = as_param(dt, v)
+    dt = as_param(dt, v, "dt")
     upstroke = p.delta * clipped_exp((v - p.v_rh) / p.delta)
     charged = v + dt / p.tau * (as_current(current, v) - (v - p.v_rest) + upstroke - w)
     adapted = w + dt / p.tau_w * (p.a * (v - p.v_rest) - w)

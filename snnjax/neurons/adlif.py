@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -92,7 +92,7 @@ def adlif_step(
     1.0 0.75 2.125
     """
     current = jnp.asarray(current)
-    decay, decay_w, a, b, threshold = (as_param(value, state.v) for value in params)
+    decay, decay_w, a, b, threshold = as_params(params, state.v)
     x = as_current(current, state.v) - state.w
     h = decay * state.v + ((1.0 - decay) * x if scale_input else x)
     z = spike(h - threshold)

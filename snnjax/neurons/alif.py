@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -85,7 +85,7 @@ def alif_step(
     1.0 0.5 1.5
     """
     current = jnp.asarray(current)
-    decay, decay_a, beta, threshold = (as_param(value, state.v) for value in params)
+    decay, decay_a, beta, threshold = as_params(params, state.v)
     x = as_current(current, state.v)
     v = decay * state.v + ((1.0 - decay) * x if scale_input else x)
     theta = threshold + beta * state.a

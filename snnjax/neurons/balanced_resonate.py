@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.euler_resonate import euler_turn
-from snnjax.neurons.membrane import as_current, as_param, concrete
+from snnjax.neurons.membrane import as_current, as_param, as_params, concrete
 from snnjax.surrogates import atan, check_floating
 
 
@@ -87,7 +87,9 @@ def brf_step(
         q' = refractory * q + z
 
     A spike does not touch u and v: through q it damps them more and raises the threshold, for a
-    while. The published models use a surrogate of two Gaussians; here it is `spike`, as elsewhere.
+    while. So much damping that a step overshoots diverges too: without, dt * (abs(b0) + q) is below
+    2 sqrt(1 - (dt * w)^2), where q reaches 1 / (1 - refractory) at most. The published models use a
+    surrogate of two Gaussians; here it is `spike`, as elsewhere.
 
     Args:
       params: b0, w and thresholds, shape [] or [N]; cast to the state's dtype.
@@ -112,9 +114,11 @@ def brf_step(
     """
     check_frequency(params.w, dt)
     current = jnp.asarray(current)
-    x, dt = as_current(current, state.u), as_param(dt, state.u)
-    b0, w, threshold = (as_param(p, state.u) for p in params)
+    x, dt = as_current(current, state.u), as_param(dt, state.u, "dt")
+    b0, w, threshold = as_params(params, state.u)
     b = brf_boundary(w, dt) - jnp.abs(b0) - state.q
     u, v = euler_turn(state.u, state.v, b, w, x, dt)
     z = spike(u - threshold - state.q)
-    return BRFState(u, v, as_param(refractory, u) * state.q + z), z.astype(current.dtype)
+    return BRFState(u, v, as_param(refractory, u, "refractory") * state.q + z), z.astype(
+        current.dtype
+    )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -80,7 +80,7 @@ def cuba_step(
     (1.0, 0.125, 0.75)
     """
     current = jnp.asarray(current)
-    decay_c, decay, threshold = (as_param(value, state.v) for value in params)
+    decay_c, decay, threshold = as_params(params, state.v)
     x = as_current(current, state.v)
     c = decay_c * state.c + ((1.0 - decay_c) * x if scale_input else x)
     v = decay * state.v + ((1.0 - decay) * c if scale_input else c)

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, concrete, positive
+from snnjax.neurons.membrane import as_current, as_params, concrete, positive
 from snnjax.surrogates import atan
 from snnjax.surrogates.core import compute_dtype
 
@@ -163,6 +163,7 @@ def delta_activation_step(
     (1.0, 2.0)
     """
     _check_holds(state.k, bits, signed)
+    as_params(params, state.k)  # refuses a shape that does not fit
     x = jnp.broadcast_to(as_current(current, state.k), state.k.shape)
     k = delta_levels(x, params.delta, bits=bits, signed=signed).astype(state.k.dtype)
     q = delta_quantise(x, params.delta, bits=bits, signed=signed, count=count)
@@ -209,7 +210,7 @@ def delta_send_step(
     """
     x = as_current(current, state.k)
     positive("delta", params.delta)
-    size, threshold = (as_param(value, state.k) for value in params)
+    size, threshold = as_params(params, state.k)
     e = x - size * state.k
     k = state.k + spike(jnp.abs(e) - threshold) * _round(e / size)
     return DeltaActivationState(k), size * k
@@ -306,7 +307,7 @@ def delta_product_step(
     1.0
     """
     _check_holds(state.k, bits, signed)
-    x, size = as_current(current, state.k), as_param(params.delta, state.k)
+    x, (size,) = as_current(current, state.k), as_params(params, state.k)
     k = delta_levels(x, params.delta, bits=bits, signed=signed).astype(state.k.dtype)
     k = jnp.broadcast_to(k, state.k.shape)
     _, d = delta_encode(DeltaActivationState(state.k), k)

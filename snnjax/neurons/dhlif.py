@@ -115,8 +115,9 @@ def dhlif_step(
     (1.0, [[1.0, 1.0]], [1.0])
     """
     current = jnp.asarray(current)
-    x, branch = as_current(current, state.i), as_param(params.branch_decay, state.i)
-    decay, threshold = as_param(params.decay, state.u), as_param(params.threshold, state.u)
+    x, branch = as_current(current, state.i), as_param(params.branch_decay, state.i, "branch_decay")
+    decay = as_param(params.decay, state.u, "decay")
+    threshold = as_param(params.threshold, state.u, "threshold")
     i = branch * state.i + (1.0 - branch) * x
     u = reset(decay * state.u, state.z, threshold) + (1.0 - decay) * i.sum(-1)
     z = spike(u - threshold)

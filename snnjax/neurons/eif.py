@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
-from snnjax.neurons.nonlinear import as_params, clipped_exp, hard
+from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.nonlinear import clipped_exp, hard
 from snnjax.neurons.reset import Reset
 from snnjax.surrogates import atan
 
@@ -90,6 +90,6 @@ def eif_step(
     current = jnp.asarray(current)
     p, v = as_params(params, state.v), state.v
     upstroke = p.delta * clipped_exp((v - p.v_rh) / p.delta)
-    v = v + as_param(dt, v) / p.tau * (as_current(current, v) - (v - p.v_rest) + upstroke)
+    v = v + as_param(dt, v, "dt") / p.tau * (as_current(current, v) - (v - p.v_rest) + upstroke)
     z = spike(v - p.threshold)
     return EIFState(reset(v, z, p.v_reset)), z.astype(current.dtype)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_param, as_params
 from snnjax.surrogates import atan
 
 
@@ -74,7 +74,7 @@ def rf_step(
     (1.485, 0.15, 1.0)
     """
     current = jnp.asarray(current)
-    x, dt = as_current(current, state.u), as_param(dt, state.u)
-    b, w, threshold = (as_param(p, state.u) for p in params)
+    x, dt = as_current(current, state.u), as_param(dt, state.u, "dt")
+    b, w, threshold = as_params(params, state.u)
     u, v = euler_turn(state.u, state.v, b, w, x, dt)
     return RFState(u, v), spike(u - threshold).astype(current.dtype)

@@ -50,7 +50,7 @@ def few_spike_relu(steps: int, maximum: float) -> FewSpikeParams:
         raise ValueError(
             f"`steps` must be at least 1 and `maximum` above 0; got {steps} and {maximum}."
         )
-    table = jnp.asarray(maximum * 0.5 ** np.arange(1, steps + 1), jnp.float32)
+    table = jnp.asarray(maximum * 0.5 ** np.arange(1, steps + 1), float)
     return FewSpikeParams(table, table, table)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 from snnjax.surrogates import atan
 
 
@@ -86,8 +86,7 @@ def glif_step(
     (1.0, 1.0)
     """
     current = jnp.asarray(current)
-    arrays = (as_param(value, state.v) for value in params)
-    alpha, beta, gamma, decay, leak, conduct, threshold, drop = arrays
+    alpha, beta, gamma, decay, leak, conduct, threshold, drop = as_params(params, state.v)
     keep = 1.0 - alpha * (1.0 - decay)
     x = (1.0 - beta * (1.0 - conduct)) * as_current(current, state.v)
     v = keep * state.v * (1.0 - gamma * state.z) - (1.0 - gamma) * drop * state.z

@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.balanced_resonate import check_frequency
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_param, as_params
 from snnjax.surrogates import atan
 
 
@@ -54,7 +54,8 @@ def hrf_step(
 
     The published boundary 0.005 * w^2 is dt / 2 * w^2 at the default step. The velocity sees the
     new position, so the area of (v, u) shrinks by 1 - 2 * b * dt in a step. A spike does not touch
-    u and v: through q it damps them more and raises the threshold, for a while.
+    u and v: through q it damps them more and raises the threshold, for a while. It is stable where
+    dt * (abs(b0) + q) < 1 - 3/4 (dt * w)^2.
 
     Args:
       params: b0, w and thresholds, shape [] or [N]; cast to the state's dtype.
@@ -79,10 +80,12 @@ def hrf_step(
     """
     check_frequency(params.w, dt)
     current = jnp.asarray(current)
-    x, dt = as_current(current, state.u), as_param(dt, state.u)
-    b0, w, threshold = (as_param(p, state.u) for p in params)
+    x, dt = as_current(current, state.u), as_param(dt, state.u, "dt")
+    b0, w, threshold = as_params(params, state.u)
     b = 0.5 * dt * w * w + jnp.abs(b0) + state.q
     v = state.v + dt * state.u
     u = state.u + dt * (x - 2.0 * b * state.u - w * w * v)
     z = spike(u - threshold - state.q)
-    return HRFState(u, v, as_param(refractory, u) * state.q + z), z.astype(current.dtype)
+    return HRFState(u, v, as_param(refractory, u, "refractory") * state.q + z), z.astype(
+        current.dtype
+    )

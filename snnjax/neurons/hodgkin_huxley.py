@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
-from snnjax.neurons.nonlinear import LARGEST_EXPONENT, as_params, filled, on_host
+from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.nonlinear import LARGEST_EXPONENT, filled, on_host
 from snnjax.surrogates import atan
 
 
@@ -152,7 +152,7 @@ def hodgkin_huxley_step(
     """
     current = jnp.asarray(current)
     p, v = as_params(params, state.v), state.v
-    dt = as_param(dt, v)
+    dt = as_param(dt, v, "dt")
     gates = []
     for gate, (opening, closing) in zip(state[1:], _rates(v, jnp), strict=True):
         rate = opening + closing

@@ -11,7 +11,7 @@ from jax import Array, errors
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.integrate_fire import IFParams, IFState, if_step
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_param, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import multi_level
 
@@ -73,7 +73,8 @@ def ilif_step(
     ([3.0, 4.0], [-0.5, 5.0])
     """
     current = jnp.asarray(current)
-    h = as_param(params.decay, state.v) * state.v + as_current(current, state.v)
+    (decay,) = as_params(params, state.v)
+    h = decay * state.v + as_current(current, state.v)
     s = spike(h, levels)
     return ILIFState(reset(h, s, as_param(1.0, h))), s.astype(current.dtype)
 

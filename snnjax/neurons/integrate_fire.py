@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -63,7 +63,7 @@ def if_step(
     (1.0, 0.5)
     """
     current = jnp.asarray(current)
-    threshold = as_param(params.threshold, state.v)
+    (threshold,) = as_params(params, state.v)
     v = state.v + as_current(current, state.v)
     z = spike(v - threshold)
     return IFState(reset(v, z, threshold)), z.astype(current.dtype)

@@ -10,8 +10,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
-from snnjax.neurons.nonlinear import as_params, filled, hard, on_host
+from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.nonlinear import filled, hard, on_host
 from snnjax.neurons.reset import Reset
 from snnjax.surrogates import atan
 
@@ -111,7 +111,7 @@ def izhikevich_step(
     """
     current = jnp.asarray(current)
     p, v, u = as_params(params, state.v), state.v, state.u
-    dt, x = as_param(dt, v), as_current(current, v)
+    dt, x = as_param(dt, v, "dt"), as_current(current, v)
     half = 0.5 * dt
     v1 = jnp.minimum(v + half * (0.04 * v**2 + 5.0 * v + 140.0 - u + x), p.peak)
     v2 = v1 + half * (0.04 * v1**2 + 5.0 * v1 + 140.0 - u + x)
@@ -190,7 +190,7 @@ def adaptive_qif_step(
     """
     current = jnp.asarray(current)
     p, v, w = as_params(params, state.v), state.v, state.w
-    dt = as_param(dt, v)
+    dt = as_param(dt, v, "dt")
     drift = as_current(current, v) + p.a0 * (v - p.v_rest) * (v - p.v_c) - w
     charged = v + dt / p.tau * drift
     adapted = w + dt / p.tau_w * (p.a * (charged - p.v_rest) - w)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -80,7 +80,7 @@ def klif_step(
     ([1.0, 0.0], [0.5, 0.0])
     """
     current = jnp.asarray(current)
-    decay, k, threshold = (as_param(value, state.v) for value in params)
+    decay, k, threshold = as_params(params, state.v)
     x = as_current(current, state.v)
     f = jax.nn.relu(k * (decay * state.v + ((1.0 - decay) * x if scale_input else x)))
     z = spike(f - threshold)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 
 
 class LIParams(NamedTuple):
@@ -51,7 +51,7 @@ def li_step(
     >>> float(v[0])
     2.0
     """
-    decay = as_param(params.decay, state.v)
+    (decay,) = as_params(params, state.v)
     x = as_current(current, state.v)
     v = decay * state.v + ((1.0 - decay) * x if scale_input else x)
     return LIState(v), v

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.neurons.timing import Timing, same_step
 from snnjax.surrogates import atan
@@ -73,7 +73,7 @@ def lif_step(
     (1.0, 0.5)
     """
     current = jnp.asarray(current)
-    decay, threshold = as_param(params.decay, state.v), as_param(params.threshold, state.v)
+    decay, threshold = as_params(params, state.v)
     x = as_current(current, state.v)
     x = (1.0 - decay) * x if scale_input else x
     v, z = timing(state.v, lambda v: decay * v + x, spike, reset, threshold)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
+
+from snnjax.surrogates.core import compute_dtype
 
 
 def as_current(current: ArrayLike, v: Array) -> Array:
@@ -33,11 +36,7 @@ def as_current(current: ArrayLike, v: Array) -> Array:
             f"`current` is {current.dtype} but the membrane {v.dtype}: adding it would narrow it. "
             f"Make the state with dtype={current.dtype}, or cast the current."
         )
-    try:
-        fits = jnp.broadcast_shapes(current.shape, v.shape) == v.shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not _fits(current, v):
         raise ValueError(
             f"`current` has shape {current.shape}, which does not fit the membrane's {v.shape}. "
             "Make the state with the shape of one step of the input, [B, ..., N]."
@@ -45,9 +44,37 @@ def as_current(current: ArrayLike, v: Array) -> Array:
     return current.astype(v.dtype)
 
 
-def as_param(value: ArrayLike, v: Array) -> Array:
-    """A parameter in the membrane's dtype."""
-    return jnp.asarray(value, v.dtype)
+def as_param(value: ArrayLike, v: Array, name: str = "") -> Array:
+    """A parameter in the membrane's dtype; one that is named must broadcast to its shape.
+
+    Raises:
+      ValueError: a named parameter would not fit the shape of `v`, or make it grow.
+    """
+    value = jnp.asarray(value, v.dtype)
+    if name and not _fits(value, v):
+        raise ValueError(
+            f"`{name}` has shape {value.shape}, which does not broadcast to the state's {v.shape}. "
+            "Give a number or one for each neuron, [N] as the state's last axis, or make the state "
+            "larger."
+        )
+    return value
+
+
+def as_params(params: Any, v: Array) -> Any:
+    """The parameters of a neuron, a NamedTuple, in the membrane's dtype.
+
+    Raises:
+      ValueError: one of them does not broadcast to the shape of `v`; it is named.
+    """
+    return type(params)(*(as_param(value, v, name) for name, value in params._asdict().items()))
+
+
+def _fits(value: Array, v: Array) -> bool:
+    """Whether `value` broadcasts to the shape of `v`, which stays as it is."""
+    try:
+        return jnp.broadcast_shapes(value.shape, v.shape) == v.shape
+    except ValueError:
+        return False
 
 
 def concrete(x: ArrayLike) -> np.ndarray | None:
@@ -59,7 +86,7 @@ def concrete(x: ArrayLike) -> np.ndarray | None:
 
 
 def positive(name: str, value: ArrayLike) -> Array:
-    """A parameter of at least float32.
+    """A parameter of at least float32; whole numbers in the default float dtype.
 
     Raises:
       ValueError: it is not finite and above 0, as far as it is concrete.
@@ -68,8 +95,9 @@ def positive(name: str, value: ArrayLike) -> Array:
     if known is not None and not np.all(np.isfinite(known) & (known > 0)):
         raise ValueError(f"`{name}` must be finite and above 0; got {value}.")
     value = jnp.asarray(value)
-    wide = jnp.issubdtype(value.dtype, jnp.floating) and jnp.finfo(value.dtype).bits >= 32
-    return value if wide else value.astype(jnp.float32)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        return value.astype(float)
+    return value.astype(compute_dtype(value.dtype))
 
 
 def exact(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:

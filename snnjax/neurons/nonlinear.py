@@ -33,11 +33,6 @@ def clipped_exp(x: Array) -> Array:
     return jnp.exp(jnp.minimum(x, as_param(LARGEST_EXPONENT, x)))
 
 
-def as_params(params: Any, v: Array) -> Any:
-    """The parameters of a neuron, a NamedTuple, as arrays in the membrane's dtype."""
-    return jax.tree.map(lambda value: as_param(value, v), params)
-
-
 def on_host(params: Any) -> Any:
     """The parameters of a neuron, a NamedTuple, as float64 on the host, to compute its rest from.
 

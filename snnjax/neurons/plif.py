@@ -48,7 +48,7 @@ def plif_weight(tau: float | np.ndarray) -> Array:
         raise ValueError(
             f"`tau` of a PLIF neuron must be above 1 step, since 1/tau = sigmoid(w); got {tau}."
         )
-    return jnp.asarray(-np.log(np.asarray(tau) - 1.0), jnp.float32)
+    return jnp.asarray(-np.log(np.asarray(tau) - 1.0), float)
 
 
 def plif_step(
@@ -88,7 +88,7 @@ def plif_step(
     >>> float(z[0]), float(state.v[0])
     (1.0, 0.5)
     """
-    decay = jax.nn.sigmoid(-as_param(params.w, state.v))
+    decay = jax.nn.sigmoid(-as_param(params.w, state.v, "w"))
     lif = LIFParams(decay, params.threshold)
     after, z = lif_step(
         lif, LIFState(state.v), current, spike=spike, reset=reset, scale_input=scale_input

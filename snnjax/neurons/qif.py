@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
-from snnjax.neurons.nonlinear import as_params, hard
+from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.nonlinear import hard
 from snnjax.neurons.reset import Reset
 from snnjax.surrogates import atan
 
@@ -83,6 +83,6 @@ def qif_step(
     current = jnp.asarray(current)
     p, v = as_params(params, state.v), state.v
     drift = as_current(current, v) + p.a0 * (v - p.v_rest) * (v - p.v_c)
-    v = v + as_param(dt, v) / p.tau * drift
+    v = v + as_param(dt, v, "dt") / p.tau * drift
     z = spike(v - p.threshold)
     return QIFState(reset(v, z, p.v_reset)), z.astype(current.dtype)

@@ -84,7 +84,9 @@ def refractory_step(
     resting = state.wait > 0
     after, z = step(state.neuron, current)
     z = jnp.where(resting, jnp.zeros_like(z), z)
-    wait = jnp.where(z != 0, as_param(period, state.wait), jnp.maximum(state.wait - 1.0, 0.0))
+    wait = jnp.where(
+        z != 0, as_param(period, state.wait, "period"), jnp.maximum(state.wait - 1.0, 0.0)
+    )
     return RefractoryState(_held(resting, state.neuron, after, hold), wait), z
 
 

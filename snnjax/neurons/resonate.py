@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_param, as_params
 from snnjax.neurons.reset import Reset, zero
 from snnjax.surrogates import atan
 
@@ -81,10 +81,10 @@ def raf_step(
     [0.0, 1.0, 0.0]
     """
     current = jnp.asarray(current)
-    x, dt = as_current(current, state.u), as_param(dt, state.u)
-    size, angle = jnp.exp(as_param(params.b, state.u) * dt), as_param(params.w, state.u) * dt
+    x, dt = as_current(current, state.u), as_param(dt, state.u, "dt")
+    b, w, threshold = as_params(params, state.u)
+    size, angle = jnp.exp(b * dt), w * dt
     real, imaginary = size * jnp.cos(angle), size * jnp.sin(angle)
-    threshold = as_param(params.threshold, state.u)
     u = state.u * real - state.v * imaginary + x
     v = state.u * imaginary + state.v * real
     z = spike(v - threshold)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_current, as_params
 from snnjax.surrogates import atan
 
 
@@ -83,7 +83,7 @@ def stbif_step(
         raise ValueError(
             f"`low` and `high` must enclose 0, where the count starts; got low={low}, high={high}."
         )
-    scale = as_param(params.scale, state.q)
+    (scale,) = as_params(params, state.q)
     q = state.q + as_current(current, state.q) / scale
     up = jnp.where(state.count < high, spike(q - 1.0), jnp.zeros_like(q))
     down = jnp.where(state.count > low, 1.0 - spike(q), jnp.zeros_like(q))

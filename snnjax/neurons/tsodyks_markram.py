@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, euler
+from snnjax.neurons.membrane import as_current, as_params, euler
 
 
 class TsodyksMarkramParams(NamedTuple):
@@ -65,7 +65,7 @@ def tsodyks_markram_params(
     [0.45, 0.96, 0.9973, 0.9]
     """
     return TsodyksMarkramParams(
-        jnp.asarray(use, jnp.float32), euler(tau_f, dt), euler(tau_d, dt), euler(tau_s, dt)
+        jnp.asarray(use, float), euler(tau_f, dt), euler(tau_d, dt), euler(tau_s, dt)
     )
 
 
@@ -106,7 +106,7 @@ def tsodyks_markram_step(
     0.625 0.75 0.375
     """
     spikes = as_current(current, state.u)
-    use, facilitation, recovery, decay = (as_param(p, state.u) for p in params)
+    use, facilitation, recovery, decay = as_params(params, state.u)
     released = state.u * state.x * spikes
     u = use + facilitation * (state.u - use) + use * (1.0 - state.u) * spikes
     x = 1.0 + recovery * (state.x - 1.0) - released

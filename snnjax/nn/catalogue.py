@@ -35,7 +35,11 @@ from snnjax.nn.population import (
     UNIT,
     Domain,
     Population,
-    choice,
+    check_dt,
+    check_shape,
+    euler_frequency,
+    euler_time_constant,
+    named,
     nearest,
 )
 from snnjax.surrogates import Spike, atan
@@ -56,7 +60,7 @@ class Catalogued(Population):
     """A layer that is said by a neuron's four names and its constants.
 
     A subclass gives `rest`, `advance` (the step), `params` (their type) and `constants`; and where
-    it has them, `below`, `euler` and `coarse`.
+    it has them, `below`, `euler`, `turns` and `coarse`.
     """
 
     advance: ClassVar[Callable[..., Any]]
@@ -64,10 +68,13 @@ class Catalogued(Population):
     constants: ClassVar[Mapping[str, Constant]]
 
     below: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Pairs of constants of which the first lies below the second."""
+    """Pairs of constants of which the first lies below the second, also while they learn."""
 
     euler: ClassVar[tuple[str, ...]] = ()
-    """Time constants of forward Euler, which a step should not exceed."""
+    """Time constants of forward Euler: above half a step while they learn, at best above a step."""
+
+    turns: ClassVar[tuple[str, ...]] = ()
+    """Angular frequencies of Euler rotations, of less than one radian a step."""
 
     coarse: ClassVar[float] = math.inf
     """Largest step, in the unit of `dt`, with which the equations still hold."""
@@ -82,39 +89,62 @@ class Catalogued(Population):
     ):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
         known = {name: given.pop(name, default) for name, (default, _) in self.constants.items()}
-        for name, (_, domain) in self.constants.items():
-            self.constant(name, known[name], domain)
-        self.check_learned()
-        self._check_order(known)
         signature = inspect.signature(type(self).advance).parameters.values()
         options = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY}
         for name, value in given.items():
             if name not in options:
                 hint = nearest(name, [*self.constants, *options])
                 raise TypeError(f"{type(self).__name__} has no argument {name!r}; {hint}")
-            setattr(self, f"option_{name}", choice(value) if callable(value) else value)
+            setattr(self, f"option_{name}", self.choice(value) if callable(value) else value)
         self.options = tuple(given)
-        if "dt" in options:
-            self._check_dt(given.get("dt", options["dt"]), known)
+        dt = given.get("dt", options.get("dt"))
+        if dt is not None:
+            check_dt(type(self).__name__, dt)
+        self._check_order(known)
+        for name in self.constants:
+            domain = self._domain(name, dt)
+            limit = known.get(domain.above or domain.under, 0.0)
+            self.constant(name, known[name], domain, limit=limit)
+        self.check_learned()
+        if dt is not None:
+            self._warn_of_dt(dt, known)
+
+    def _domain(self, name: str, dt: ArrayLike | None) -> Domain:
+        """Where a constant lies, with what a step of `dt` and the other constants allow."""
+        domain = self.constants[name].domain
+        for low, high in self.below:  # where both learn, the low one moves with the high one
+            if name == low:
+                domain = domain._replace(under=high)
+            elif name == high and low not in self.learn:
+                domain = domain._replace(above=low)
+        if name not in self.turns and (name not in self.euler or name not in self.learn):
+            return domain
+        if dt is None or concrete(dt) is None:
+            if name not in self.learn:
+                return domain
+            raise ValueError(
+                f"{type(self).__name__}: `dt` must be concrete for {name!r} to be learned, since "
+                "it limits it. Make the layer outside of jit, or give dt as a number."
+            )
+        return euler_frequency(dt) if name in self.turns else euler_time_constant(dt)
 
     def _check_order(self, known: Mapping[str, ArrayLike]) -> None:
         """Refuse constants in the wrong order, such as a reset at the threshold."""
         for low, high in self.below:
+            for name in (low, high):
+                shape = np.shape(known[name])
+                check_shape(name, shape, (self.features,), f"{type(self).__name__}: ")
             if np.any(np.asarray(known[low]) >= np.asarray(known[high])):
                 raise ValueError(
                     f"{type(self).__name__}: `{low}` must lie below `{high}`; got {low}="
                     f"{known[low]} with {high}={known[high]}. Lower `{low}` or raise `{high}`."
                 )
 
-    def _check_dt(self, dt: ArrayLike, known: Mapping[str, ArrayLike]) -> None:
-        """Refuse a step that is none, and warn of one too long; a traced one passes."""
+    def _warn_of_dt(self, dt: ArrayLike, known: Mapping[str, ArrayLike]) -> None:
+        """Warn of a step that is too long; a traced one passes."""
         length, layer = concrete(dt), type(self).__name__
         if length is None:
             return
-        if not np.all(np.isfinite(length) & (length > 0)):
-            raise ValueError(
-                f"{layer}: `dt` must be finite and above 0; got {dt}. Give the length of a step."
-            )
         limits = {f"{name}={known[name]}": np.asarray(known[name]) for name in self.euler}
         if math.isfinite(self.coarse):
             limits[f"the largest step that holds, {self.coarse:g}"] = np.asarray(self.coarse)
@@ -148,12 +178,21 @@ class CUBA(Catalogued):
     constants = _constants(decay_c=_decay(5.0), decay=_decay(10.0), threshold=_ONE)
 
 
+# Decays of an alpha neuron that learn: its gain is infinite where one is 0, or where they meet.
+_RISING = Domain(low=1e-6, high=1.0 - 1e-6)
+_FALLING = Domain(low=1e-5, high=1.0 - 1e-6)
+
+
 class Alpha(Population):
     """LIF neurons whose potential is an alpha function: see `snnjax.neurons.alpha_step`.
 
+    While they learn, the decays keep their order, 1e-6 apart at least.
+
     Args:
-      features: N. decay_exc, decay_inh: of the flanks, decay_inh below decay_exc; both learn if
-        `learn` names them. threshold: above 0. spike, reset: see `snnjax.neurons.alpha_step`.
+      features: N. decay_exc, decay_inh: of the flanks, decay_inh below decay_exc.
+      threshold: above 0.
+      learn: which of ("decay_exc", "decay_inh", "threshold") learn; none by default.
+      spike, reset: see `snnjax.neurons.alpha_step`. checkpoint: see `snnjax.unroll.unroll`.
     """
 
     rest = n.alpha_init
@@ -171,12 +210,15 @@ class Alpha(Population):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
-        n.alpha_gain(decay_exc, decay_inh)  # refuses bad constants now
-        self.constant("decay_exc", decay_exc, UNIT)
-        self.constant("decay_inh", decay_inh, UNIT)
+        named("Alpha", n.alpha_gain, decay_exc, decay_inh)  # refuses bad constants now
+        falling = _FALLING if "decay_inh" in self.learn else _FALLING._replace(above="decay_inh")
+        falling = falling if "decay_exc" in self.learn else UNIT
+        rising = _RISING._replace(under="decay_exc") if "decay_inh" in self.learn else UNIT
+        self.constant("decay_exc", decay_exc, falling, limit=decay_inh)
+        self.constant("decay_inh", decay_inh, rising, limit=decay_exc)
         self.constant("threshold", threshold, POSITIVE)
         self.check_learned()
-        self.spike, self.reset = choice(spike), choice(reset)
+        self.spike, self.reset = self.choice(spike), self.choice(reset)
 
     def step(self) -> Callable[..., Any]:
         """One step with the constants of now."""
@@ -277,7 +319,7 @@ class RAF(Catalogued):
 class RF(Catalogued):
     """Euler resonate-and-fire neurons, never reset: see `snnjax.neurons.rf_step`.
 
-    They diverge for b above `snnjax.neurons.brf_boundary(w, dt)`; `BRF` cannot.
+    They diverge for b above `snnjax.neurons.brf_boundary(w, dt)`, below which `BRF` stays.
     """
 
     rest, advance, params = n.rf_init, n.rf_step, n.RFParams
@@ -287,21 +329,23 @@ class RF(Catalogued):
 class HRF(Catalogued):
     """Harmonic resonate-and-fire neurons: see `snnjax.neurons.hrf_step`.
 
-    The frequencies must keep dt * w below 1 while they learn.
+    Frequencies that learn keep dt * abs(w) below 1.
     """
 
     rest, advance, params = n.hrf_init, n.hrf_step, n.HRFParams
     constants = _constants(b0=Constant(1.0, REAL), w=Constant(10.0, REAL), threshold=_ONE)
+    turns = ("w",)
 
 
 class BRF(Catalogued):
     """Balanced resonate-and-fire neurons: see `snnjax.neurons.brf_step`.
 
-    The frequencies must keep dt * w below 1 while they learn.
+    Frequencies that learn keep dt * abs(w) below 1.
     """
 
     rest, advance, params = n.brf_init, n.brf_step, n.BRFParams
     constants = _constants(b0=Constant(1.0, REAL), w=Constant(10.0, REAL), threshold=_ONE)
+    turns = ("w",)
 
 
 class TCLIF(Catalogued):
@@ -354,7 +398,7 @@ class FewSpike(Population):
         for name, table in tables._asdict().items():
             self.constant(name, table, REAL, jnp.shape(tables.threshold))
         self.check_learned()
-        self.spike = choice(spike)
+        self.spike = self.choice(spike)
 
     def step(self) -> Callable[..., Any]:
         """One step with the tables of now."""
@@ -425,6 +469,7 @@ class Izhikevich(Catalogued):
         peak=Constant(30.0, REAL),
     )
     below = (("c", "peak"),)
+    coarse = 1.0  # ms; the published program's half-steps are of 0.5
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from snnjax import neurons as n
-from snnjax.nn.population import POSITIVE, Population, choice
+from snnjax.nn.population import POSITIVE, Population
 from snnjax.surrogates import Spike, atan
 
 
@@ -68,7 +68,7 @@ class DeltaActivation(Population):
         self.check_learned()
         n.quantiser_bounds(bits, signed)  # refuses bad numbers now
         self.bits, self.signed, self.per_channel = bits, signed, per_channel
-        self.sends, self.spike = threshold is not None, choice(spike)
+        self.sends, self.spike = threshold is not None, self.choice(spike)
 
     def quantiser(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """The options of `delta_quantise` for frames of `shape` [B, ..., N]."""

@@ -14,7 +14,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax import neurons as n
-from snnjax.nn.population import POSITIVE, UNIT, Fixed, Population, as_floating, check_count, choice
+from snnjax.nn.population import POSITIVE, UNIT, Fixed, Population, as_floating, check_count
 from snnjax.surrogates import Spike, atan
 
 
@@ -48,14 +48,14 @@ class DHLIF(Population):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
-        self.branches = check_count("branches", branches)
+        self.branches = check_count("branches", branches, "DHLIF")
         if branch_decay is None:
             branch_decay = np.exp(-1.0 / np.geomspace(2.0, 32.0, branches))
         self.constant("branch_decay", branch_decay, UNIT, (features, branches))
         self.constant("decay", decay, UNIT)
         self.constant("threshold", threshold, POSITIVE)
         self.check_learned()
-        self.spike, self.reset = choice(spike), choice(reset)
+        self.spike, self.reset = self.choice(spike), self.choice(reset)
 
     def shape(self, batch_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one step of branch currents."""

@@ -1,4 +1,4 @@
-"""How the layers of a model fire: silent, saturated, or well."""
+"""How the layers of a model fire: silent, saturated, on numbers that are none, or well."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def spike_report(
 ) -> tuple[PopulationRate, ...]:
     """How every spiking layer fires for a batch, in the order in which the model calls them.
 
-    `snnjax.metrics.rate_alarms` makes a sentence with the usual remedy of each row in alarm. The
+    `snnjax.metrics.rate_alarms` makes a sentence with the usual remedy of each row in alarm. NaN
+    and infinity in what a layer returns, its last state included, are an alarm of their own. The
     model stays as it is. A model over sparse tensors counts its own activity; see
     `snnjax.metrics.firing_rates`.
 
@@ -77,7 +78,7 @@ def spike_report(
     arrays = [leaf if isinstance(leaf, (jax.Array, np.ndarray)) else None for leaf in inputs]
 
     @jax.jit
-    def run(leaves: Any, arrays: Any) -> dict[str, list[jax.Array]]:
+    def run(leaves: Any, arrays: Any) -> dict[str, tuple[list[Any], list[jax.Array]]]:
         merged = nnx.merge(graphdef, leaves)
         filled = [b if a is None else a for a, b in zip(arrays, inputs, strict=True)]
         args, kwargs = jax.tree.unflatten(tree, filled)
@@ -87,10 +88,14 @@ def spike_report(
             _, seen = probe(merged, found)(*args, **kwargs)
             _check_called(found, seen)
         order[:] = seen
-        return {name: _outputs(name, value) for name, value in seen.items()}
+        return {name: _states_and_outputs(name, value) for name, value in seen.items()}
 
-    outputs = run(leaves, arrays)
-    return tuple(population_rate(name, np.concatenate(outputs[name]), band=band) for name in order)
+    calls = run(leaves, arrays)
+    rows = []
+    for name in order:
+        states, outs = calls[name]
+        rows.append(population_rate(name, np.concatenate(outs), band=band, state=states))
+    return tuple(rows)
 
 
 def _spikes(module: Any) -> bool | None:
@@ -133,8 +138,8 @@ def _check_called(found: Sequence[str], seen: dict[str, Any]) -> None:
         )
 
 
-def _outputs(name: str, value: Any) -> list[jax.Array]:
-    """The outputs of all calls of a layer, from what it returned: (state, out) or with records."""
+def _states_and_outputs(name: str, value: Any) -> tuple[list[Any], list[jax.Array]]:
+    """Of all calls of a layer, from what it returned: (state, out) or with records."""
     calls = value if isinstance(value, list) else [value]
     for call in calls:
         if not isinstance(call, tuple) or len(call) != 2:
@@ -142,5 +147,5 @@ def _outputs(name: str, value: Any) -> list[jax.Array]:
                 f"{name!r} returned no (state, outputs), as spiking layers do, but a "
                 f"{type(call).__name__}; name spiking layers in `paths`."
             )
-    outs = [out for _, out in calls]
-    return [out[0] if isinstance(out, tuple) else out for out in outs]
+    outs = [out[0] if isinstance(out, tuple) else out for _, out in calls]
+    return [state for state, _ in calls], outs

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -14,6 +16,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
+from snnjax.neurons.membrane import concrete
 from snnjax.unroll import unroll
 
 
@@ -22,34 +25,72 @@ class Fixed(nnx.Variable):
 
 
 class Domain(NamedTuple):
-    """Where a constant lies, and the unconstrained number that stands for it while it learns.
+    """The interval in which a constant lies.
+
+    A constant that learns is held as a number x without limits, so that no update leaves the
+    interval:
+
+        x                                 without limits
+        low + exp(x) or high - exp(x)     with one
+        low + (high - low) sigmoid(x)     with two
+        high tanh(x / high)               with two that are opposite; near 0 it moves as x does
 
     Attributes:
-      prefix: of the learned variable's name; that of a learned `tau` is `log_tau`.
-      inside, bounds: which values are allowed, and in words; while learning: `open` to both ends.
-      free, value: from the constant to the unconstrained number, and back.
+      low, high: the limits.
+      closed: whether a constant that does not learn may lie on them.
+      reason: what they come from, for errors.
+      above, under: another constant that is the low or the high limit where it is the tighter.
     """
 
-    prefix: str
-    inside: Callable[[np.ndarray], Any]
-    bounds: str
-    free: Callable[[np.ndarray], Any]
-    value: Callable[[Array], Array]
-    open: Callable[[np.ndarray], Any] | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    closed: bool = False
+    reason: str = ""
+    above: str = ""
+    under: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """Of the learned variable's name: that of a learned `tau` above 0 is `log_tau`."""
+        known = {REAL: "", POSITIVE: "log_", UNIT: "logit_"}
+        return known.get(self, "free_")
+
+    def inside(self, value: np.ndarray) -> bool:
+        """Whether all of `value` lie in the interval, on its ends if it is closed."""
+        within = (value > self.low) & (value < self.high)
+        ends = self.closed & ((value == self.low) | (value == self.high))
+        return bool(np.all(np.isfinite(value) & (within | ends)))
+
+    @property
+    def words(self) -> str:
+        """What a constant must do."""
+        if self.closed:
+            return f"lie in [{self.low:g}, {self.high:g}]"
+        if self.high < math.inf:
+            return f"lie between {self.low:.4g} and {self.high:.4g}{self.reason}"
+        least = f" and above {self.low:.4g}" if self.low > -math.inf else ""
+        return f"be finite{least}{self.reason}"
 
 
-REAL = Domain("", np.isfinite, "be finite", np.asarray, lambda x: x)
-POSITIVE = Domain(
-    "log_", lambda x: np.isfinite(x) & (x > 0), "be finite and above 0", np.log, jnp.exp
-)
-UNIT = Domain(
-    "logit_",
-    lambda x: (x >= 0) & (x <= 1),
-    "lie in [0, 1]",
-    lambda x: np.log(x / (1 - x)),
-    jax.nn.sigmoid,
-    lambda x: (x > 0) & (x < 1),
-)
+REAL = Domain()
+POSITIVE = Domain(low=0.0)
+UNIT = Domain(low=0.0, high=1.0, closed=True)
+APART = 1e-6  # between a constant and another that limits it; float32 tells numbers near 1 apart
+INNER = 1.0 + 1e-6  # a limit that is not to be reached when x runs away is drawn in by this factor
+
+
+def euler_time_constant(dt: ArrayLike) -> Domain:
+    """Time constants with which forward Euler decays: above dt / 2, for the longest step."""
+    longest = float(np.max(np.asarray(dt)))
+    reason = f" (half of dt={longest:g}) to be learned, for forward Euler diverges below it"
+    return Domain(low=0.5 * longest * INNER, reason=reason)
+
+
+def euler_frequency(dt: ArrayLike) -> Domain:
+    """Angular frequencies with dt * abs(w) < 1, for the longest step."""
+    longest = float(np.max(np.asarray(dt)))
+    reason = f", for `dt` * abs(w) < 1 with dt={longest:g}, beyond which Euler rotations diverge"
+    return Domain(low=-1.0 / (longest * INNER), high=1.0 / (longest * INNER), reason=reason)
 
 
 class Population(nnx.Module):
@@ -70,9 +111,13 @@ class Population(nnx.Module):
     """Whether the outputs are events, most of them 0; else they are membranes or activations."""
 
     def __init__(self, features: int, *, learn: Sequence[str], checkpoint: bool | int):
+        layer = type(self).__name__
         if isinstance(learn, (str, bool)):
-            raise TypeError(f'`learn` must be a tuple of names, such as ("tau",); got {learn!r}.')
-        self.features, self.checkpoint = check_count("features", features), checkpoint
+            raise TypeError(
+                f'{layer}: `learn` must be a tuple of names, such as ("tau",); got {learn!r}.'
+            )
+        self.features = check_count("features", features, layer)
+        self.checkpoint = checkpoint
         self.learn = tuple(learn)
         self.domains: tuple[tuple[str, Domain], ...] = ()
 
@@ -82,24 +127,38 @@ class Population(nnx.Module):
         value: ArrayLike,
         domain: Domain = REAL,
         shape: tuple[int, ...] | None = None,
+        *,
+        limit: ArrayLike = 0.0,
     ) -> None:
         """Hold a constant of `shape`, by default one a neuron; as a parameter if `learn` names it.
 
-        A number stands for all of them, and so does an array of the shape's last axes.
+        A number stands for all of them, and so does an array of the shape's last axes. `limit` is
+        the value of the constant that `domain` names in `above` or `under`; both concern what
+        learns alone.
 
         Raises:
           ValueError: it lies outside the domain, or has another shape.
         """
-        known, learned = np.asarray(value, np.float32), name in self.learn
+        known = np.asarray(value, jnp.result_type(float)).astype(np.float64)  # as it will be held
+        learned = name in self.learn
         layer = type(self).__name__
-        if not np.all(domain.inside(known)):
-            raise ValueError(f"{layer}: `{name}` must {domain.bounds}; got {value}.")
-        if learned and domain.open is not None and not np.all(domain.open(known)):
-            raise ValueError(
-                f"{layer}: `{name}` must lie strictly inside its bounds to be learned; got {value}."
-            )
+        if not domain.inside(known):
+            raise ValueError(f"{layer}: `{name}` must {domain.words}; got {value}.")
         shape = (self.features,) if shape is None else shape
-        stored = spread(name, domain.free(known) if learned else known, shape, f"{layer}: ")
+        check_shape(name, known.shape, shape, f"{layer}: ")
+        if learned:
+            low, high = _limits(np, domain, np.asarray(limit, np.float64))
+            if not np.all((known > low) & (known < high)):
+                of = domain.above or domain.under
+                beyond = f" with {of}={limit}. Move them apart." if of else "."
+                raise ValueError(
+                    f"{layer}: `{name}` must lie strictly inside its bounds to be learned; got "
+                    f"{value}{beyond}"
+                )
+            known = _free(known, low, high)
+        else:
+            domain = domain._replace(above="", under="")
+        stored = spread(name, known, shape)
         self.domains += ((name, domain),)
         setattr(
             self,
@@ -113,14 +172,30 @@ class Population(nnx.Module):
             known = dict(self.domains)
             if name not in known:
                 hint = nearest(name, known)
-                raise ValueError(f"`learn` names {name!r}, which is no constant here; {hint}")
+                raise ValueError(
+                    f"{type(self).__name__}: `learn` names {name!r}, which is no constant here; "
+                    f"{hint}"
+                )
+
+    def choice(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function as a static attribute, or as data if it is a Partial that carries arrays."""
+        if not callable(function):
+            raise TypeError(
+                f"{type(self).__name__}: `spike` and `reset` are functions, such as "
+                f"snnjax.surrogates.atan; got {function!r}."
+            )
+        leaves = jax.tree.leaves(function)
+        carries = any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves)
+        return nnx.data(function) if carries else function
 
     def value(self, name: str) -> Array:
         """A constant, [N] in most cases, in its domain whether it is learned or not."""
         if name not in self.learn:
             return getattr(self, name)[...]
         domain = dict(self.domains)[name]
-        return domain.value(getattr(self, domain.prefix + name)[...])
+        of = domain.above or domain.under
+        low, high = _limits(jnp, domain, self.value(of) if of else 0.0)
+        return _held(getattr(self, domain.prefix + name)[...], low, high)
 
     def step(self) -> Callable[[Any, Array], tuple[Any, Any]]:
         """`step(state, current) -> (state, out)` with the constants of now."""
@@ -198,6 +273,43 @@ class Population(nnx.Module):
         return jnp.shape(current)[1 : jnp.ndim(current) - len(self.shape(()))]
 
 
+def _limits(xp: ModuleType, domain: Domain, limit: Any) -> tuple[Any, Any]:
+    """The limits of a constant that learns: floats, or arrays where another constant limits it."""
+    low = xp.asarray(xp.maximum(domain.low, limit + APART)) if domain.above else domain.low
+    high = xp.asarray(xp.minimum(domain.high, limit - APART)) if domain.under else domain.high
+    return low, high
+
+
+def _there(limit: Any) -> bool:
+    return not (isinstance(limit, float) and math.isinf(limit))
+
+
+def _opposite(low: Any, high: Any) -> bool:
+    return isinstance(low, float) and isinstance(high, float) and low == -high
+
+
+def _free(value: np.ndarray, low: Any, high: Any) -> np.ndarray:
+    """The number without limits that stands for a constant between `low` and `high`."""
+    if not _there(high):
+        return np.log(value - low) if _there(low) else value
+    if not _there(low):
+        return np.log(high - value)
+    if _opposite(low, high):
+        return high * np.arctanh(value / high)
+    return np.log((value - low) / (high - value))
+
+
+def _held(x: Array, low: Any, high: Any) -> Array:
+    """The constant between `low` and `high` that `x` stands for."""
+    if not _there(high):
+        return low + jnp.exp(x) if _there(low) else x
+    if not _there(low):
+        return high - jnp.exp(x)
+    if _opposite(low, high):
+        return high * jnp.tanh(x / high)
+    return low + (high - low) * jax.nn.sigmoid(x)
+
+
 def check_finite(layer: str, current: ArrayLike) -> None:
     """Refuse a NaN or an infinity, which neurons would answer with silence.
 
@@ -224,16 +336,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def spread(name: str, value: ArrayLike, shape: tuple[int, ...], layer: str = "") -> Array:
-    """A number, or numbers for the last axes of `shape`, as float32 of that shape.
+    """A number, or numbers for the last axes of `shape`, as floats of that shape.
 
     What `layer` says stands before an error.
     """
-    value = jnp.asarray(value, jnp.float32)
-    if value.ndim > len(shape) or value.shape != shape[len(shape) - value.ndim :]:
+    check_shape(name, np.shape(value), shape, layer)
+    return jnp.broadcast_to(jnp.asarray(value, float), shape)
+
+
+def check_shape(name: str, given: tuple[int, ...], shape: tuple[int, ...], layer: str = "") -> None:
+    """Refuse what is no number and has not the last axes of `shape`."""
+    if len(given) > len(shape) or given != shape[len(shape) - len(given) :]:
         each = f"one for each of the {shape[0]} features" if len(shape) == 1 else f"of {shape}"
         wanted = f"a number or {each}" if shape else "a number, which all features share"
-        raise ValueError(f"{layer}`{name}` must be {wanted}; got shape {value.shape}.")
-    return jnp.broadcast_to(value, shape)
+        raise ValueError(f"{layer}`{name}` must be {wanted}; got shape {given}.")
 
 
 def as_floating(x: ArrayLike, like: Array) -> Array:
@@ -242,18 +358,26 @@ def as_floating(x: ArrayLike, like: Array) -> Array:
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(like.dtype)
 
 
-def check_count(name: str, count: int) -> int:
-    """A Python int of at least 1."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"`{name}` must be a Python int of at least 1; got {count!r}.")
-    return count
-
-
-def choice(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function as a static attribute, or as data where it is a Partial that carries arrays."""
-    if not callable(function):
-        raise TypeError(
-            f"`spike` and `reset` are functions, such as snnjax.surrogates.atan; got {function!r}."
+def check_dt(layer: str, dt: ArrayLike) -> None:
+    """Refuse a step that is none; a traced one passes."""
+    length = concrete(dt)
+    if length is not None and not np.all(np.isfinite(length) & (length > 0)):
+        raise ValueError(
+            f"{layer}: `dt` must be finite and above 0; got {dt}. Give the length of a step."
         )
-    carries = any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in jax.tree.leaves(function))
-    return nnx.data(function) if carries else function
+
+
+def named(layer: str, function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)`, whose ValueError begins with the layer's name."""
+    try:
+        return function(*args)
+    except ValueError as error:
+        raise ValueError(f"{layer}: {error}") from error
+
+
+def check_count(name: str, count: int, layer: str = "") -> int:
+    """A Python int of at least 1; an error begins with the layer's name."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        named = f"{layer}: " if layer else ""
+        raise ValueError(f"{named}`{name}` must be a Python int of at least 1; got {count!r}.")
+    return count

@@ -18,6 +18,7 @@ from snnjax.neurons import (
     LIParams,
     PLIFParams,
     Reset,
+    euler,
     exact,
     if_init,
     if_step,
@@ -32,10 +33,28 @@ from snnjax.neurons import (
     plif_weight,
     subtract,
 )
-from snnjax.nn.population import POSITIVE, UNIT, Population, check_count, choice, spread
+from snnjax.nn.population import (
+    POSITIVE,
+    UNIT,
+    Population,
+    check_count,
+    check_dt,
+    euler_time_constant,
+    named,
+    spread,
+)
 from snnjax.surrogates import Spike, atan, multi_level
 
 Decay = Callable[[ArrayLike, ArrayLike], Array]
+
+
+def hold_tau(layer: Population, tau: ArrayLike, dt: ArrayLike, decay: Decay) -> None:
+    """Hold the time constants of a layer, where they learn under `euler` above half a step."""
+    name = type(layer).__name__
+    check_dt(name, dt)
+    stiff = decay is euler and "tau" in layer.learn
+    layer.constant("tau", tau, euler_time_constant(dt) if stiff else POSITIVE)
+    named(name, decay, tau, dt)  # refuses bad constants now
 
 
 class IF(Population):
@@ -62,7 +81,7 @@ class IF(Population):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
         self.constant("threshold", threshold, POSITIVE)
         self.check_learned()
-        self.spike, self.reset = choice(spike), choice(reset)
+        self.spike, self.reset = self.choice(spike), self.choice(reset)
 
     def step(self) -> Callable[..., Any]:
         """One step with the constants of now."""
@@ -72,6 +91,8 @@ class IF(Population):
 
 class LIF(Population):
     """A population of LIF neurons; their time constants learn, through their logarithms.
+
+    Under `decay=euler` they stay above dt / 2 while they learn, where the membrane still decays.
 
     Args:
       features: N. tau: time constants above 0, a number or [N], in the unit of `dt`.
@@ -104,12 +125,11 @@ class LIF(Population):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
-        self.constant("tau", tau, POSITIVE)
+        hold_tau(self, tau, dt, decay)
         self.constant("threshold", threshold, POSITIVE)
         self.check_learned()
-        decay(tau, dt)  # refuses bad constants now
         self.dt, self.decay, self.scale_input = dt, decay, scale_input
-        self.spike, self.reset = choice(spike), choice(reset)
+        self.spike, self.reset = self.choice(spike), self.choice(reset)
 
     def step(self) -> Callable[..., Any]:
         """One step with the constants of now."""
@@ -148,9 +168,10 @@ class PLIF(Population):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
         self.constant("threshold", threshold, POSITIVE)
         self.check_learned()
-        self.w = nnx.Param(spread("tau", plif_weight(tau), (1 if shared else features,), "PLIF: "))
+        w = named("PLIF", plif_weight, tau)
+        self.w = nnx.Param(spread("tau", w, (1 if shared else features,), "PLIF: "))
         self.scale_input = scale_input
-        self.spike, self.reset = choice(spike), choice(reset)
+        self.spike, self.reset = self.choice(spike), self.choice(reset)
 
     def step(self) -> Callable[..., Any]:
         """One step with the constants of now."""
@@ -184,9 +205,8 @@ class LI(Population):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
-        self.constant("tau", tau, POSITIVE)
+        hold_tau(self, tau, dt, decay)
         self.check_learned()
-        decay(tau, dt)  # refuses bad constants now
         self.dt, self.decay, self.scale_input = dt, decay, scale_input
 
     def step(self) -> Callable[..., Any]:
@@ -220,8 +240,8 @@ class ILIF(Population):
         super().__init__(features, learn=learn, checkpoint=checkpoint)
         self.constant("beta", beta, UNIT)
         self.check_learned()
-        self.levels = check_count("levels", levels)
-        self.spike, self.reset = choice(spike), choice(reset)
+        self.levels = check_count("levels", levels, "ILIF")
+        self.spike, self.reset = self.choice(spike), self.choice(reset)
 
     def step(self) -> Callable[..., Any]:
         """One step with the constants of now."""

@@ -88,7 +88,8 @@ class SpeechConfig(Source):
     held_out: str | None = None
     """Test on this speaker and train on all others; None takes the parts of the data set."""
     validate: bool = False
-    """Test on the data set's validation part, to choose settings without a look at the test."""
+    """Test on the data set's validation part, to choose settings without a look at the test; where
+    it has none, on every tenth training sample, which is then not trained on."""
     front_end: FrontEnd = field(default_factory=FrontEnd)
     """From a recording to frames."""
     augment: SpeechAugment = field(default_factory=SpeechAugment)
@@ -105,6 +106,11 @@ class SpeechConfig(Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         _at_least_one("data.steps", self.steps)
+        if self.front_end.name == "mel_db" and self.augment.puts_zeros:
+            raise ValueError(
+                "data.augment puts in zeros, which are no silence in dB; take noise alone, or set "
+                "data.front_end.name to 'log_mel'."
+            )
 
 
 @dataclass(frozen=True)
@@ -168,17 +174,24 @@ class SequenceConfig(Network):
     """Delays of the synapses: `none`, as drawn and `fixed`, or `learned`."""
     max_delay: int = 24
     """The longest delay; without effect where there are none."""
+    kernel_count: int = 1
+    """Delays of a synapse, each with a weight of its own."""
     readout: Literal["softmax_sum", "mean"] = "softmax_sum"
     """Score of a class: its share of each step, summed, or the mean of its membrane."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "layers", "max_delay"):
+        for name in ("hidden", "layers", "max_delay", "kernel_count"):
             _at_least_one(f"model.{name}", getattr(self, name))
         _positive("model.tau", self.tau)
         _within("model.dropout", self.dropout, 0.0, 1.0, open_above=True)
         if self.delays not in ("none", "fixed", "learned"):
             raise ValueError(
                 f"model.delays must be 'none', 'fixed' or 'learned'; got {self.delays!r}."
+            )
+        if self.delays == "none" and self.kernel_count > 1:
+            raise ValueError(
+                f"model.kernel_count must be 1 where there are no delays, since the weights of a "
+                f"synapse would only add up; got {self.kernel_count}. Set model.delays."
             )
         if self.readout not in ("softmax_sum", "mean"):
             raise ValueError(
@@ -211,24 +224,30 @@ KINDS: dict[str, tuple[type[Source], type[Network]]] = {
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The learning rate over the run: linear warm-up, then a cosine or steps."""
+    """The learning rate over the run: a warm-up, then a cosine or steps."""
 
-    name: Literal["cosine", "step"] = "cosine"
-    """`cosine` or `step`."""
+    name: Literal["cosine", "step", "one_cycle"] = "cosine"
+    """`cosine` or `step` after a linear warm-up, or `one_cycle`, which rises by a cosine too."""
     warmup: float = 0.1
-    """Fraction of all steps in which the rate rises linearly to its peak."""
+    """Fraction of all steps in which the rate rises to its peak."""
     start: float = 0.04
     """Rate of the first step, as a fraction of the peak (no effect without warm-up)."""
     end: float = 0.001
-    """Rate at the end of a cosine, as a fraction of the peak."""
+    """Rate at the end of a cosine or cycle, as a fraction of the peak."""
     boundaries: tuple[float, ...] = (0.6, 0.8)
     """Fractions of all steps at which `step` multiplies the rate."""
     factor: float = 0.1
     """What `step` multiplies the rate with."""
+    every: Literal["step", "epoch"] = "step"
+    """When the rate changes: at every `step`, or only where an `epoch` begins."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("cosine", "step"):
-            raise ValueError(f"schedule.name must be 'cosine' or 'step'; got {self.name!r}.")
+        if self.name not in ("cosine", "step", "one_cycle"):
+            raise ValueError(
+                f"schedule.name must be 'cosine', 'step' or 'one_cycle'; got {self.name!r}."
+            )
+        if self.every not in ("step", "epoch"):
+            raise ValueError(f"schedule.every must be 'step' or 'epoch'; got {self.every!r}.")
         _within("schedule.warmup", self.warmup, 0.0, 1.0, open_above=True)
         _within("schedule.start", self.start, 0.0, 1.0)
         _within("schedule.end", self.end, 0.0, 1.0)
@@ -268,14 +287,18 @@ class Group:
 class OptimiserConfig:
     """The update rule; decay never touches norm scales, biases and neuron constants."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
-    """`adamw` (decoupled decay) or `sgd` (decay added to the gradient, as PyTorch does)."""
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """`adamw` (decoupled decay), or `adam` or `sgd` (decay added to the gradient, as PyTorch
+    does)."""
     learning_rate: float = 4e-3
     """Peak of the schedule."""
     weight_decay: float = 1e-2
     """Decay of the weights."""
     momentum: float = 0.9
-    """Momentum of sgd, first-moment decay of adamw."""
+    """Momentum of sgd, first-moment decay of adamw and adam."""
+    momentum_swing: float = 0.0
+    """How far the momentum lies above this at the ends of a one_cycle, and below at its peak;
+    groups keep `momentum`."""
     nesterov: bool = False
     """Nesterov momentum, for either rule."""
     clip_norm: float = 1.0
@@ -285,10 +308,15 @@ class OptimiserConfig:
     the first counts."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("adamw", "sgd"):
-            raise ValueError(f"optimiser.name must be 'adamw' or 'sgd'; got {self.name!r}.")
+        if self.name not in ("adamw", "adam", "sgd"):
+            raise ValueError(f"optimiser.name must be 'adamw', 'adam' or 'sgd'; got {self.name!r}.")
         _positive("optimiser.learning_rate", self.learning_rate)
         _within("optimiser.momentum", self.momentum, 0.0, 1.0, open_above=True)
+        if self.momentum_swing:
+            room = min(self.momentum, 1 - self.momentum)
+            _within("optimiser.momentum_swing", self.momentum_swing, 0.0, room, open_above=True)
+        if self.name == "sgd" and self.momentum_swing:
+            raise ValueError("optimiser.momentum_swing is of adamw and adam; leave it out for sgd.")
         _within("optimiser.weight_decay", self.weight_decay, 0.0, math.inf)
         _within("optimiser.clip_norm", self.clip_norm, 0.0, math.inf)
 
@@ -351,6 +379,11 @@ class Experiment:
             raise ValueError(
                 f"data and model must go together, {pairs}; got {type(self.data).__name__} with "
                 f"{type(self.model).__name__}."
+            )
+        if self.optimiser.momentum_swing and self.schedule.name != "one_cycle":
+            raise ValueError(
+                "optimiser.momentum_swing follows a one_cycle; set schedule.name to 'one_cycle', "
+                f"or leave it out; got {self.schedule.name!r}."
             )
         if self.kind != "clouds" and self.arithmetic is not None:
             raise ValueError("arithmetic is of sparse convolutions; leave it out for sequences.")

@@ -28,11 +28,13 @@ def build_optimiser(
     config: OptimiserConfig,
     schedule: optax.Schedule,
     group_schedules: Sequence[optax.Schedule] = (),
+    momentum: optax.Schedule | None = None,
 ) -> optax.GradientTransformation:
     """Clip, precondition, decay and scale, in the order of the rule.
 
         clip:   g <- g * min(1, clip_norm / |g|)
         adamw:  u = adam(g) + weight_decay * w        (decoupled)
+        adam:   u = adam(g + weight_decay * w)        (coupled, as in PyTorch)
         sgd:    u = momentum(g + weight_decay * w)    (coupled, as in PyTorch)
         w <- w - rate(t) * u
 
@@ -43,9 +45,10 @@ def build_optimiser(
       config: rule and constants.
       schedule: rate(t).
       group_schedules: rate(t) of each of `config.groups`.
+      momentum: first-moment decay at t, of adamw and adam outside groups; None takes the config's.
     """
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm > 0 else []
-    rest = _rule(config, config.weight_decay, schedule)
+    rest = _rule(config, config.weight_decay, schedule, momentum)
     if not config.groups:
         return optax.chain(*clip, *rest)
     rules: dict[Hashable, Any] = {REST: optax.chain(*rest)}
@@ -80,13 +83,26 @@ def group_labels(patterns: Sequence[str], params: Any) -> Any:
 
 
 def _rule(
-    config: OptimiserConfig, weight_decay: float, schedule: optax.Schedule
+    config: OptimiserConfig,
+    weight_decay: float,
+    schedule: optax.Schedule,
+    momentum: optax.Schedule | None = None,
 ) -> list[optax.GradientTransformation]:
     """Precondition, decay and scale, as `build_optimiser` says."""
     decay = [optax.add_decayed_weights(weight_decay, mask=decay_mask)] if weight_decay > 0 else []
-    if config.name == "adamw":
-        rule = [optax.scale_by_adam(b1=config.momentum, nesterov=config.nesterov), *decay]
+    if config.name != "sgd":
+        adam = _adam(config, momentum)
+        rule = [adam, *decay] if config.name == "adamw" else [*decay, adam]
     else:
         trace = optax.trace(config.momentum, nesterov=config.nesterov)
         rule = [*decay, *([trace] if config.momentum > 0 else [])]
     return [*rule, optax.scale_by_learning_rate(schedule)]
+
+
+def _adam(config: OptimiserConfig, momentum: optax.Schedule | None) -> optax.GradientTransformation:
+    def adam(b1: Any) -> optax.GradientTransformation:
+        return optax.scale_by_adam(b1=b1, nesterov=config.nesterov)
+
+    if momentum is None:
+        return adam(config.momentum)
+    return optax.inject_hyperparams(adam)(b1=momentum)

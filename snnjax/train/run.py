@@ -11,6 +11,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from snnjax.data import PointDataset
+from snnjax.data.speech import SequenceSet
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import ArithmeticTable
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
@@ -88,6 +89,7 @@ def train(
         else:
             write_info(folder, info)
         plan = _plan(folder, experiment, train_set, test_set, spec, table)
+        _warn_of_cuts(reporter, experiment, train_set, test_set)
         reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")
         with contextlib.closing(Checkpoints(folder / "checkpoints")) as checkpoints:
             state, book = _restore(checkpoints, state, experiment)
@@ -112,6 +114,16 @@ def train(
                 state = loop.fit(state)
             checkpoints.wait()
         return finish(loop, state, info)
+
+
+def _warn_of_cuts(reporter: Reporter, experiment: Experiment, *splits: PointDataset) -> None:
+    """Say how many sequences are too long for the experiment."""
+    steps, sets = experiment.data.rows, [s for s in splits if isinstance(s, SequenceSet)]
+    if cut := sum(split.longer(steps) for split in sets):
+        reporter.warn(
+            f"{cut} of {sum(map(len, sets))} sequences have more than data.steps = {steps} frames "
+            f"and lose their end; the longest has {max(split.longest for split in sets)}."
+        )
 
 
 def _plan(

@@ -129,6 +129,7 @@ def evaluate(
     checkpoint: str | int = "last",
     skip_bad: bool = False,
     votes: int = 0,
+    test_part: bool = False,
 ) -> dict[str, Any]:
     """Test a run on its test split, or on the test split of another source.
 
@@ -138,6 +139,7 @@ def evaluate(
       checkpoint: as in `restore`.
       skip_bad: skip malformed samples and count them, even if the run did not.
       votes: also average over so many augmented copies of each cloud, as `vote` does; 0 does not.
+      test_part: of a run with `data.validate`, test on the test part of the data after all.
 
     Returns:
       Accuracy, rates, operations and energy under the names of summary.json, and with votes
@@ -145,13 +147,16 @@ def evaluate(
       delays also what `evaluate_delays` gives; everything else is with rounded ones.
 
     Raises:
-      ValueError: the other source has other classes or channels.
+      ValueError: the other source has other classes or channels, or `test_part` was asked of a run
+        that tests on that part anyway.
     """
     run = restore(run_folder, checkpoint=checkpoint)
     folder, experiment = Path(run_folder), run.experiment
     if skip_bad:
         config = dataclasses.replace(experiment.data, skip_bad=True)
         experiment = dataclasses.replace(experiment, data=config)
+    if test_part:
+        experiment = _without_validation(experiment)
     dataset = load_test_split(experiment, data)
     _check_source(run.info, dataset)
     buckets = _buckets(run, folder, data, experiment, dataset)
@@ -172,6 +177,16 @@ def evaluate(
         "checkpoint": run.step,
         "skipped": dataset.skipped,
     }
+
+
+def _without_validation(experiment: Experiment) -> Experiment:
+    config = experiment.data
+    if not (isinstance(config, SpeechConfig) and config.validate):
+        raise ValueError(
+            "the test part is asked for with data.validate, and this run has no such; evaluate it "
+            "without: it tests on its test split."
+        )
+    return dataclasses.replace(experiment, data=dataclasses.replace(config, validate=False))
 
 
 def _buckets(

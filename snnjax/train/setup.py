@@ -27,7 +27,7 @@ from snnjax.train.experiment import (
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.forward import CloudForward, Forward, SequenceForward
 from snnjax.train.optimisers import build_optimiser
-from snnjax.train.schedules import build_schedule
+from snnjax.train.schedules import build_schedule, momentum_schedule
 from snnjax.train.state import TrainState, create_state, split_model, state_shardings
 from snnjax.train.step import StepSpec
 
@@ -160,12 +160,17 @@ def abstract_spec(
     """
     epoch_steps, total = steps_of(experiment, info)
     rule = experiment.optimiser
-    schedule = build_schedule(experiment.schedule, rule.learning_rate, total)
+    schedule = build_schedule(experiment.schedule, rule.learning_rate, total, epoch_steps)
     group_schedules = [
-        build_schedule(group.schedule, group.rate * rule.learning_rate, total)
+        build_schedule(group.schedule, group.rate * rule.learning_rate, total, epoch_steps)
         for group in rule.groups
     ]
-    optimiser = build_optimiser(rule, schedule, group_schedules)
+    momentum = None
+    if rule.momentum_swing:
+        momentum = momentum_schedule(
+            experiment.schedule, rule.momentum, rule.momentum_swing, total, epoch_steps
+        )
+    optimiser = build_optimiser(rule, schedule, group_schedules, momentum)
 
     def create() -> tuple[Any, TrainState]:
         model = build_model(experiment.model, info, seed=experiment.seed)

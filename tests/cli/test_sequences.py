@@ -9,41 +9,35 @@ import pytest
 from flax import nnx
 
 from snnjax.cli import main
-from tests.data.speech.files import digit_folder, tone, write_wav
+from snnjax.train import read_run
+from tests.data.speech.files import command_folder, tone, write_wav
 from tests.train.least import Least
 
-CONFIG = '''"""Tones, in a second."""
-
-from snnjax.data.speech import FrontEnd
-from snnjax.train import Experiment, SequenceConfig, SpeechConfig
-
-experiment = Experiment(
-    name="tones",
-    data=SpeechConfig(steps=24, batch_size=8, front_end=FrontEnd(channels=8)),
-    model=SequenceConfig(hidden=4, layers=1),
-    epochs=1,
-    mesh="data=1",
-)
-'''
+NARROW = ["--model.hidden", "6", "--model.layers", "1", "--model.max-delay", "2"]
+NARROW += ["--data.batch-size", "8", "--epochs", "2", "--mesh", "data=1"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """`snnjax train tones.py --data FOLDER --model.hidden 6`: the run folder."""
-    root = tmp_path_factory.mktemp("tones")
-    (root / "tones.py").write_text(CONFIG)
-    data = digit_folder(root / "data")
-    arguments = ["--data", str(data), "--model.hidden", "6", "--run-folder", str(root / "run")]
-    assert main(["train", str(root / "tones.py"), *arguments]) == 0
+    """`snnjax train snn_delays_gsc --data FOLDER`, of narrow layers, on three words: its folder."""
+    root = tmp_path_factory.mktemp("words")
+    data = command_folder(root / "data", words=3, takes=10)
+    arguments = ["snn_delays_gsc", "--data", str(data), *NARROW, "--run-folder", str(root / "run")]
+    assert main(["train", *arguments]) == 0
     return root / "run"
 
 
 def test_it_is_trained_with_the_options_of_its_kind(run, capsys):
     config = json.loads((run / "config.json").read_text())
     assert (config["kind"], config["model"]["hidden"]) == ("sequences", 6)
-    assert json.loads((run / "summary.json").read_text())["steps"] == 3
+    summary = json.loads((run / "summary.json").read_text())
+    assert (summary["steps"], summary["train_samples"], summary["test_samples"]) == (6, 24, 3)
+    assert {"test_accuracy_unrounded", "mean_delay"} <= set(summary)
+    rows = [row for row in read_run(run).metrics if row["split"] == "train"]
+    rates = [row["learning_rate"] for row in rows]
+    assert rates == pytest.approx([5e-3] * 3 + [2e-8] * 3, rel=1e-5)  # by epochs
     assert (run / "report.html").is_file()
-    assert main(["train", str(run.parent / "tones.py"), "--data.points", "7"]) == 2
+    assert main(["train", "snn_delays_gsc", "--data.points", "7"]) == 2
     assert "there is no option '--data.points'" in capsys.readouterr().err
 
 
@@ -63,7 +57,7 @@ def test_a_recording_is_classified(run, tmp_path, capsys):
     path = write_wav(tmp_path / "a.wav", tone(1, 3))
     assert main(["predict", str(run), str(path)]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert sorted(row.split()[1] for row in rows) == [str(k) for k in range(10)]
+    assert sorted(row.split()[1] for row in rows) == ["word00", "word01", "word02"]
     assert (
         main(["predict", str(run), str(write_wav(tmp_path / "b.wav", tone(1, 3), rate=9000))]) == 2
     )

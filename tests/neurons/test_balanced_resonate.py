@@ -98,6 +98,21 @@ def test_a_spike_damps_the_balanced_neuron():
     assert float(state.u) == pytest.approx(0.5 * 0.8)
 
 
+@pytest.mark.parametrize(
+    ("step", "params", "state"), [(brf_step, BRFParams, BRFState), (hrf_step, HRFParams, HRFState)]
+)
+def test_too_much_damping_diverges_where_it_is_said_to(step, params, state):
+    """The linear map of a step has its largest eigenvalue at 1 on the limit of abs(b0) + q."""
+    w, q = 60.0, 1.5
+    limit = 2 * math.sqrt(1 - (DT * w) ** 2) if step is brf_step else 1 - 0.75 * (DT * w) ** 2
+
+    unit = state(jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), jnp.full(2, q))
+    for factor, grows in ((0.99, False), (1.01, True)):
+        after, _ = step(params(factor * limit / DT - q, w, 9.0), unit, jnp.zeros(2))
+        matrix = np.array([after.u, after.v], np.float64)
+        assert (np.abs(np.linalg.eigvals(matrix)).max() > 1) == grows
+
+
 def test_signs_of_frequency_and_offset_do_not_matter():
     x = jax.random.normal(jax.random.key(0), (200, 4)) * 100
     run = jax.jit(lambda p: unroll(partial(brf_step, p), brf_init((4,)), x)[1])

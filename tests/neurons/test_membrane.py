@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax.neurons import euler, exact, plif_weight
+from snnjax.neurons import euler, exact, few_spike_relu, plif_weight, tsodyks_markram_params
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 
@@ -29,6 +29,8 @@ def test_at_least_float32():
     assert euler(jnp.array(3.0, jnp.bfloat16), 1).dtype == jnp.float32
     with jax.enable_x64(True):
         assert exact(jnp.array(3.0, jnp.float64)).dtype == jnp.float64
+        made = (exact(3), euler(3, 1), plif_weight(3.0), *few_spike_relu(3, 0.3))
+        assert {leaf.dtype for leaf in (*made, *tsodyks_markram_params())} == {jnp.dtype("float64")}
 
 
 @pytest.mark.parametrize("decay", [exact, euler])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import runpy
 from functools import partial
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 
 from snnjax.neurons import none
 from snnjax.unroll import unroll
-from tests.neurons.cases import CASES
+from tests.neurons.cases import CASES, GROUPS
 from tests.neurons.cases.case import B, N
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
@@ -189,6 +190,38 @@ def test_bfloat16_input_keeps_a_float32_membrane(name):
     equal(state, want_state)
 
 
+ONE_EACH = {type(case.params): name for name, case in CASES.items()}.values()  # per step
+
+
+@functools.cache
+def wide_results():
+    """Three steps of each neuron in float64, made under x64; a step of all is one program."""
+    with jax.enable_x64(True):
+        made = [runpy.run_path(group.__file__)["CASES"] for group in GROUPS]
+        cases = {name: case for group in made for name, case in group.items() if name in ONE_EACH}
+        inputs = {name: case.input(0)[:3].astype(np.float64) for name, case in cases.items()}
+
+        @jax.jit
+        def step(states, x):
+            return {n: cases[n].step(cases[n].params, states[n], x[n]) for n in cases}
+
+        states, outs = {n: case.init((B, N), jnp.float64) for n, case in cases.items()}, []
+        for t in range(3):
+            both = step(states, {n: x[t] for n, x in inputs.items()})
+            states = {n: state for n, (state, _) in both.items()}
+            outs.append({n: out for n, (_, out) in both.items()})
+        results = {n: (state, np.stack([out[n] for out in outs])) for n, state in states.items()}
+    return {name: (results[name], cases[name].loop(inputs[name])) for name in cases}
+
+
+@pytest.mark.parametrize("name", ONE_EACH)
+def test_float64_is_nowhere_narrowed(name):
+    (state, got), (out, fields, _) = wide_results()[name]
+    np.testing.assert_allclose(got, out, rtol=1e-12, atol=1e-12)
+    for field, want in fields.items():
+        np.testing.assert_allclose(getattr(state, field), want[-1], rtol=1e-12, atol=1e-12)
+
+
 @every_case
 def test_one_trace_per_shape(name):
     case, (x, _, _) = CASES[name], drive(name)
@@ -233,6 +266,18 @@ def test_a_reset_never_raises_the_membrane(name):
     after, out = case.step(case.params, state, x[1])
     assert (after.v <= kept.v).all()
     np.testing.assert_array_equal(after.v < kept.v, out > 0)
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n != "few spike"])  # its tables are no [N]
+def test_parameters_of_a_shape_that_does_not_fit(name):
+    """Too many numbers, and a batch axis more, with which the state would grow."""
+    case, state, x = CASES[name], CASES[name].init((B, N)), jnp.ones((B, N))
+    for field in case.params._fields:
+        for shape in ((N + 1,), (2, B, N)):
+            params = case.params._replace(**{field: jnp.full(shape, 0.5)})
+            words = rf"`{field}` has shape \({shape[0]},.* does not broadcast to the state's \(2"
+            with pytest.raises(ValueError, match=words):
+                case.step(params, state, x)
 
 
 @every_case

@@ -11,8 +11,8 @@ import pytest
 from flax import nnx
 
 from snnjax import nn
-from snnjax.neurons import IZHIKEVICH_PRESETS, exact
-from snnjax.nn import catalogue
+from snnjax.neurons import IZHIKEVICH_PRESETS, brf_boundary, euler, exact
+from snnjax.nn import catalogue, population
 from snnjax.surrogates import rectangle, sigmoid
 from snnjax.unroll import unroll
 
@@ -131,12 +131,81 @@ def test_a_preset_decides_constants_and_rest():
     np.testing.assert_allclose(catalogue.Izhikevich(N).init_state().v, -70.0, atol=1e-4)
 
 
+def ordered(made, low, high):
+    return np.asarray(made.value(low)) <= np.asarray(made.value(high))
+
+
+RUNAWAYS = {  # layer, options, what learns, how far it is pushed, and what must hold
+    "BRF": ({}, ("w",), 1e4, lambda m: 0.01 * np.abs(m.value("w")) < 1),
+    "HRF": ({"dt": 0.02}, ("w",), 1e4, lambda m: 0.02 * np.abs(m.value("w")) < 1),
+    "Alpha": ({}, ("decay_exc", "decay_inh"), 50, lambda m: ordered(m, "decay_inh", "decay_exc")),
+    "Alpha falling": ({}, ("decay_exc",), 50, lambda m: m.value("decay_exc") > 0.8),
+    "Alpha rising": ({}, ("decay_inh",), 50, lambda m: m.value("decay_inh") < 0.9),
+    "LIF": ({"tau": 0.6, "decay": euler}, ("tau",), 50, lambda m: m.value("tau") > 0.5),
+    "LI": ({"tau": 9.0, "decay": euler}, ("tau",), 50, lambda m: m.value("tau") > 0.5),
+    "QIF": ({"dt": 0.5}, ("tau", "v_c"), 50, lambda m: m.value("tau") > 0.25),
+    "EIF": ({}, ("v_reset", "threshold"), 9, lambda m: ordered(m, "v_reset", "threshold")),
+    "AdEx": ({}, ("tau_w", "threshold"), 9, lambda m: m.value("tau_w") > 0.5),
+    "Izhikevich": ({}, ("peak",), 9, lambda m: ordered(m, "c", "peak")),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`dt` exceeds `tau`")
+@pytest.mark.parametrize("name", RUNAWAYS)
+def test_no_update_leaves_the_limits_of_a_step_or_between_constants(name):
+    options, learn, far, holds = RUNAWAYS[name]
+    made = getattr(nn, name.split()[0])(N, learn=learn, **options)
+    assert np.all(holds(made))
+    graphdef, params, rest = nnx.split(made, nnx.Param, ...)
+    state, x = made.init_state(), jnp.array([0.1, 1.0, 30.0])
+
+    def boundary(params):
+        return brf_boundary(nnx.merge(graphdef, params, rest).value("w"), 0.01).sum()
+
+    for turn in (0, 1):
+        pushed = [np.roll(np.float32([-far, 0.3, far]), turn * k) for k in (1, 2)][: len(learn)]
+        moved = jax.tree.unflatten(jax.tree.structure(params), pushed)
+        made = nnx.merge(graphdef, moved, rest)
+        assert np.all(holds(made))
+        after, _ = made.step()(state, x)  # concrete: refuses what it would not compute with
+        slopes = jax.grad(boundary)(moved) if name == "BRF" else ()  # of a root near 0
+        for leaf in jax.tree.leaves((after, slopes)):
+            assert np.isfinite(leaf).all()
+
+
+def test_a_learned_constant_starts_where_it_was_put():
+    w, decay = np.array([1e-3, 10.0, -99.0]), np.array([0.3, 0.8, 0.89])
+    for layer, name, value in (
+        (nn.BRF(N, w=w, learn=("w",)), "w", w),
+        (nn.Alpha(N, decay_inh=decay, learn=("decay_inh",)), "decay_inh", decay),
+        (nn.QIF(N, v_reset=-w, threshold=100.0, learn=("v_reset",)), "v_reset", -w),
+        (nn.LIF(N, tau=0.75, decay=exact), "tau", np.full(N, 0.75)),
+    ):
+        np.testing.assert_allclose(layer.value(name), value, rtol=1e-5, atol=1e-5)
+    slope = jax.grad(lambda x: population._held(x, -100.0, 100.0))(1.0)
+    assert float(slope) == pytest.approx(1, rel=1e-3)  # near 0 a frequency moves as its number does
+    with pytest.raises(ValueError, match=r"BRF: `w` must lie between -50 and 50, .*got 60"):
+        nn.BRF(N, w=60.0, dt=0.02)
+    with pytest.raises(ValueError, match=r"QIF: `tau` must be finite and above 0.5 .*; got 0.4"):
+        nn.QIF(N, tau=0.4, learn=("tau",))
+    with pytest.raises(ValueError, match="BRF: `dt` must be concrete for 'w' to be learned"):
+        jax.jit(lambda dt: nn.BRF(N, dt=dt, learn=("w",)).value("w"))(0.01)
+
+
+def test_constants_follow_the_default_float():
+    with jax.enable_x64(True):
+        made = nn.LIF(N, tau=1 / 3, learn=("tau",))
+        np.testing.assert_allclose(made.value("tau"), 1 / 3, rtol=1e-14)
+        assert made.step().args[0].decay.dtype == jnp.float64
+    assert nn.LIF(N).value("tau").dtype == jnp.float32
+
+
 def test_unknown_arguments_name_the_nearest():
     with pytest.raises(TypeError, match="ALIF has no argument 'deca_a'; did you mean 'decay_a'"):
         catalogue.ALIF(N, deca_a=0.5)
     with pytest.raises(TypeError, match="did you mean 'spike'"):
         catalogue.CLIF(N, spikes=sigmoid)
-    with pytest.raises(ValueError, match="`learn` names 'tau', which is no constant here"):
+    with pytest.raises(ValueError, match="CUBA: `learn` names 'tau', which is no constant here"):
         catalogue.CUBA(N, learn=("tau",))
     with pytest.raises(ValueError, match=r"`decay` must lie in \[0, 1\]; got 1\.5"):
         catalogue.CUBA(N, decay=1.5)
@@ -171,11 +240,13 @@ def test_a_step_too_long_is_warned_of():
         (catalogue.QIF, {"dt": 2.5}, "dt=2.5 exceeds tau=2.0"),
         (catalogue.EIF, {"tau": 0.5}, "dt=1.0 exceeds tau=0.5"),
         (catalogue.AdEx, {"tau_w": 0.5}, "dt=1.0 exceeds tau_w=0.5"),
+        (catalogue.Izhikevich, {"dt": 2.0}, "dt=2.0 exceeds the largest step that holds, 1"),
         (catalogue.HodgkinHuxley, {"dt": 0.1}, "dt=0.1 exceeds the largest step that holds, 0.05"),
     ):
         with pytest.warns(UserWarning, match=f"{layer.__name__}: {words}.*Use a smaller dt"):
             layer(N, **given)
     catalogue.QIF(N, dt=2.0)  # warnings are errors here
+    catalogue.Izhikevich(N, dt=1.0)
 
 
 def test_every_field_of_the_state_fits_the_input():

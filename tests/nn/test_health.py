@@ -51,6 +51,7 @@ def test_rows_are_the_means_of_what_the_layers_return(net):
         assert len(calls) == (2 if row.name == "again" else 1)
         np.testing.assert_allclose(row.rate, z.mean(), rtol=1e-6)
         assert row.silent == (~z.any((0, 1))).mean()
+        assert row.non_finite == 0
         assert row.saturated == (z.mean((0, 1)) > 0.55).mean()
     assert [row.alarm for row in rows] == ["saturated", "", "", "silent"]
     high, low = rate_alarms(rows)
@@ -98,6 +99,22 @@ def test_bad_input(net):
         ValueError, match=r"Net: the input \(10, 4, 5\) must be finite; got 200 NaN"
     ):
         spike_report(net, jnp.full((T, B, N), jnp.nan))
+
+
+def test_nan_is_not_silence():
+    """A weight that is NaN makes membranes NaN, which never reach the threshold."""
+    dense = nnx.Linear(N, N, rngs=nnx.Rngs(0))
+    dense.kernel[...] = dense.kernel[...].at[0, 2].set(jnp.nan)
+    layer = Recurrent(LIF(N, tau=3.0), dense)
+    (row,) = spike_report(layer, layer.init_state((B,)), jnp.ones((T, B, N)))
+    assert (row.alarm, row.non_finite) == ("non-finite", B)  # membranes alone: no spike is NaN
+    (sentence,) = rate_alarms([row])
+    assert sentence.startswith(f"layer 'Recurrent' is non-finite: {B} values of its outputs and")
+    assert "NaN or infinity in the weights" in sentence
+    bad = population_rate(
+        "x", np.array([[[np.nan, 1.0]]]), state={"v": jnp.array([np.inf], jnp.bfloat16)}
+    )
+    assert (bad.non_finite, bad.alarm) == (2, "non-finite")
 
 
 class Switch(nnx.Module):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.neurons import ILIFParams, ilif_step, zero
+from snnjax.neurons import ILIFParams, euler, ilif_step, zero
 from snnjax.nn import IF, ILIF, LI, LIF, PLIF
 from snnjax.surrogates import atan, rectangle
 from snnjax.unroll import unroll
@@ -163,7 +163,7 @@ def test_bad_input_of_layers(layer):
     with pytest.raises(TypeError, match="must be floating point; got int32"):
         made(state, jnp.zeros((T, B, N), jnp.int32))
     for features in (0, -3, 2.0, True):
-        with pytest.raises(ValueError, match="`features` must be a Python int of at least 1"):
+        with pytest.raises(ValueError, match=rf"{layer.__name__}: `features` must be a Python int"):
             layer(features)
 
 
@@ -185,8 +185,17 @@ def test_bad_constants_of_layers():
     for layer in (LIF, LI):
         with pytest.raises(ValueError, match="`tau` must be finite and above 0"):
             layer(N, tau=0.0)
-    with pytest.raises(ValueError, match="`tau` of a PLIF neuron must be above 1 step"):
+    with pytest.raises(ValueError, match="PLIF: `tau` of a PLIF neuron must be above 1 step"):
         PLIF(N, tau=1.0)
+    with pytest.raises(TypeError, match="PLIF: `spike` and `reset` are functions"):
+        PLIF(N, reset=1.0)
+    with pytest.raises(ValueError, match="PLIF: `learn` names 'tau', which"):
+        PLIF(N, learn=("tau",))
+    for layer in (LIF, LI):
+        with pytest.raises(ValueError, match=f"{layer.__name__}: `dt` must be finite and above 0"):
+            layer(N, dt=0.0)
+        with pytest.raises(ValueError, match=f"{layer.__name__}: `dt` must be below 2 `tau`"):
+            layer(N, tau=0.5, decay=euler, learn=())
     for layer in (IF, LIF, PLIF):
         assert layer(N, threshold=np.array([0.5, 1.0, 2.0])).threshold[...].shape == (N,)
         with pytest.raises(ValueError, match="`threshold` must be finite and above 0"):
@@ -228,7 +237,7 @@ def test_a_learned_constant_is_named_after_what_it_holds():
 def test_what_learns_is_checked():
     with pytest.raises(ValueError, match="no constant here; did you mean 'threshold'"):
         LIF(N, learn=("treshold",))
-    with pytest.raises(TypeError, match="`learn` must be a tuple of names"):
+    with pytest.raises(TypeError, match="LIF: `learn` must be a tuple of names"):
         LIF(N, learn="tau")
     with pytest.raises(TypeError, match="`learn` must be a tuple of names"):
         LI(N, learn=True)

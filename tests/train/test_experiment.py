@@ -6,7 +6,7 @@ import json
 import pytest
 
 from snnjax.data import Augment
-from snnjax.data.speech import FrontEnd
+from snnjax.data.speech import FrontEnd, SpeechAugment
 from snnjax.train import (
     DataConfig,
     Experiment,
@@ -81,10 +81,17 @@ def test_a_wrong_field_is_named(values: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: OptimiserConfig(name="adam"), "'adamw' or 'sgd'; got 'adam'"),  # pyright: ignore
+        (lambda: OptimiserConfig(name="lion"), "'adam' or 'sgd'; got 'lion'"),  # pyright: ignore
+        (lambda: OptimiserConfig(momentum_swing=0.2), r"momentum_swing must be in \[0.0, 0.09"),
+        (lambda: OptimiserConfig("sgd", momentum_swing=0.05), "is of adamw and adam"),
+        (
+            lambda: Experiment(optimiser=OptimiserConfig(momentum_swing=0.05)),
+            "follows a one_cycle; set schedule.name.*got 'cosine'",
+        ),
+        (lambda: ScheduleConfig(every="day"), "'step' or 'epoch'; got 'day'"),  # pyright: ignore
         (lambda: OptimiserConfig(learning_rate=0.0), "learning_rate must be a positive number"),
         (lambda: OptimiserConfig(learning_rate=float("nan")), "positive number; got nan"),
-        (lambda: ScheduleConfig(name="linear"), "'cosine' or 'step'; got 'linear'"),  # pyright: ignore
+        (lambda: ScheduleConfig(name="linear"), "'one_cycle'; got 'linear'"),  # pyright: ignore
         (lambda: ScheduleConfig(boundaries=(0.8, 0.6)), "must rise strictly inside"),
         (lambda: ScheduleConfig(warmup=1.0), r"schedule.warmup must be in \[0.0, 1.0\)"),
         (lambda: Experiment(ema=1.0), r"ema must be in \[0.0, 1.0\)"),
@@ -100,6 +107,14 @@ def test_a_wrong_field_is_named(values: dict, message: str) -> None:
         (lambda: SequenceConfig(delays="no"), "'learned'; got 'no'"),  # pyright: ignore
         (lambda: Experiment(mesh="date=2"), "axes of a mesh are data and model"),
         (lambda: Experiment(sharding="fdsp"), "sharding must be one of replicated, fsdp"),  # pyright: ignore
+        (
+            lambda: SequenceConfig(kernel_count=2),
+            "kernel_count must be 1 where there are no delays",
+        ),
+        (
+            lambda: SpeechConfig(front_end=FrontEnd("mel_db"), augment=SpeechAugment(time_mask=3)),
+            "zeros, which are no silence in dB",
+        ),
         (lambda: DataConfig(batch_size=0), "data.batch_size must be an integer of at least 1"),
     ],
 )

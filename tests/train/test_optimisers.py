@@ -11,8 +11,16 @@ import pytest
 from flax import nnx
 
 from snnjax.models import e3dsnn_t
-from snnjax.train import Group, OptimiserConfig, build_optimiser
+from snnjax.train import (
+    Group,
+    OptimiserConfig,
+    ScheduleConfig,
+    build_optimiser,
+    build_schedule,
+)
 from snnjax.train.optimisers import decay_mask, group_labels
+from snnjax.train.schedules import momentum_schedule
+from tests.reference.quick import quick
 
 RATES = [0.1, 0.05, 0.2, 0.1]
 PARAMS = {
@@ -45,18 +53,21 @@ def numpy_sgd(config: OptimiserConfig) -> dict[str, np.ndarray]:
     return params
 
 
-def numpy_adamw(config: OptimiserConfig) -> dict[str, np.ndarray]:
+def numpy_adam(config: OptimiserConfig) -> dict[str, np.ndarray]:
+    """Both: adamw decays beside the update, adam within the gradient, as PyTorch's do."""
+    decoupled = config.name == "adamw"
     params = {k: v.astype(np.float64) for k, v in PARAMS.items()}
     m = {k: np.zeros_like(v) for k, v in params.items()}
     v = {k: np.zeros_like(p) for k, p in params.items()}
     for t, rate in enumerate(RATES, 1):
         g = clipped(gradients(t - 1), config.clip_norm)
         for k in params:
-            m[k] = config.momentum * m[k] + (1 - config.momentum) * g[k]
-            v[k] = 0.999 * v[k] + 0.001 * g[k] ** 2
+            decay = config.weight_decay * params[k] if k == "kernel" else 0.0
+            d = g[k] if decoupled else g[k] + decay
+            m[k] = config.momentum * m[k] + (1 - config.momentum) * d
+            v[k] = 0.999 * v[k] + 0.001 * d**2
             mhat, vhat = m[k] / (1 - config.momentum**t), v[k] / (1 - 0.999**t)
-            decay = config.weight_decay if k == "kernel" else 0.0
-            params[k] -= rate * (mhat / (np.sqrt(vhat) + 1e-8) + decay * params[k])
+            params[k] -= rate * (mhat / (np.sqrt(vhat) + 1e-8) + (decay if decoupled else 0))
     return params
 
 
@@ -66,8 +77,9 @@ def numpy_adamw(config: OptimiserConfig) -> dict[str, np.ndarray]:
         (OptimiserConfig("sgd", 0.1, 1e-2, 0.9, nesterov=True, clip_norm=0.0), numpy_sgd),
         (OptimiserConfig("sgd", 0.1, 1e-2, 0.9, nesterov=False, clip_norm=1.5), numpy_sgd),
         (OptimiserConfig("sgd", 0.1, 0.0, 0.0, clip_norm=0.0), numpy_sgd),
-        (OptimiserConfig("adamw", 0.1, 0.1, 0.9, clip_norm=2.0), numpy_adamw),
-        (OptimiserConfig("adamw", 0.1, 0.0, 0.8, clip_norm=0.0), numpy_adamw),
+        (OptimiserConfig("adamw", 0.1, 0.1, 0.9, clip_norm=2.0), numpy_adam),
+        (OptimiserConfig("adamw", 0.1, 0.0, 0.8, clip_norm=0.0), numpy_adam),
+        (OptimiserConfig("adam", 0.1, 0.3, 0.9, clip_norm=2.0), numpy_adam),
     ],
 )
 def test_updates_are_those_of_a_numpy_loop(config: OptimiserConfig, reference) -> None:
@@ -80,6 +92,33 @@ def test_updates_are_those_of_a_numpy_loop(config: OptimiserConfig, reference) -
         params = optax.apply_updates(params, updates)
     for name, want in reference(config).items():
         np.testing.assert_allclose(params[name], want, rtol=2e-5, atol=1e-5)  # pyright: ignore
+
+
+def test_adam_on_one_cycle_is_that_of_pytorch() -> None:
+    """Adam(weight_decay=0.1) under OneCycleLR(max_lr=5e-3, total_steps=5), torch 2.13."""
+    schedule = ScheduleConfig("one_cycle", warmup=0.3, start=0.04, end=4e-6)
+    config = OptimiserConfig("adam", 5e-3, 0.1, 0.9, momentum_swing=0.05, clip_norm=0.0)
+    optimiser = build_optimiser(
+        config,
+        build_schedule(schedule, 5e-3, 5),
+        momentum=momentum_schedule(schedule, 0.9, 0.05, 5, 1),
+    )
+    slopes = jnp.array(
+        [[0.3, -1.0, 2.0], [1.0, 0.2, -0.4], [-0.6, 0.9, 0.1], [0.2, -0.3, 0.7], [1.5, 0.4, -0.8]]
+    )
+
+    @quick
+    def run(slopes: jax.Array) -> Any:
+        def step(carry: Any, slope: jax.Array) -> Any:
+            params, state = carry
+            updates, state = optimiser.update({"kernel": slope[None]}, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        params = {"kernel": jnp.array([[1.0, -2.0, 0.5]])}
+        (params, _), _ = jax.lax.scan(step, (params, optimiser.init(params)), slopes)
+        return params["kernel"]
+
+    np.testing.assert_allclose(run(slopes), [[0.993946612, -1.999121666, 0.498600930]], rtol=2e-7)
 
 
 def test_vectors_and_scalars_are_not_decayed() -> None:

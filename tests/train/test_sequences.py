@@ -38,6 +38,9 @@ from snnjax.train import (
 from snnjax.train.feed import train_feed
 from snnjax.train.folder import describe_data
 from snnjax.train.forward import SequenceForward
+from snnjax.train.progress import Reporter
+from snnjax.train.run import _warn_of_cuts
+from snnjax.train.runs import _without_validation
 from snnjax.train.setup import load_splits
 from tests.data.speech.files import digit_folder, tone, write_wav
 from tests.train.least import Least
@@ -284,6 +287,27 @@ def check_what_is_said_of_delays(summary: dict[str, Any], model: Any, test_set: 
     names = ("test_loss", "test_loss_unrounded", "mean_delay", "clamp_occupancy")
     assert [again[name] for name in names] == [summary[name] for name in names]
     assert again["compiles"] == 2
+
+
+def test_the_test_part_is_for_runs_that_validated(folder) -> None:
+    config = experiment(folder, folder)
+    with pytest.raises(ValueError, match=r"asked for with data\.validate"):
+        _without_validation(config)
+    chosen = dataclasses.replace(config, data=dataclasses.replace(config.data, validate=True))
+    assert _without_validation(chosen) == config
+
+
+def test_sequences_that_lose_their_end_are_said(folder, caplog) -> None:
+    """All recordings have 21 frames."""
+    config = experiment(folder, folder)
+    splits = load_splits(config)
+    with Reporter(shown=False) as reporter:
+        _warn_of_cuts(reporter, config, *splits)
+        assert not caplog.messages
+        short = dataclasses.replace(config, data=dataclasses.replace(config.data, steps=20))
+        _warn_of_cuts(reporter, short, *splits)
+    assert "36 of 36 sequences have more than data.steps = 20" in caplog.messages[0]
+    assert "the longest has 21" in caplog.messages[0]
 
 
 @pytest.mark.parametrize(

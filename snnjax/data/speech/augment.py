@@ -34,6 +34,11 @@ class SpeechAugment:
             if not 0 <= value < np.inf:
                 raise ValueError(f"`{name}` must be finite and at least 0; got {value}")
 
+    @property
+    def puts_zeros(self) -> bool:
+        """Whether zeros come in, from a shift or a mask."""
+        return any((self.time_shift, self.channel_shift, self.time_mask, self.channel_mask))
+
     def __call__(
         self, frames: np.ndarray, count: np.ndarray, rngs: list[np.random.Generator]
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,8 @@ def bin_events(
       channels: C, a divisor of `total`. frame_ms: length of a frame.
 
     Returns:
-      uint16 [T, C], T up to the frame of the last spike; no spikes give [0, C].
+      uint8 [T, C], or uint16 where a count needs it; T up to the frame of the last spike, so that
+      no spikes give [0, C].
 
     Raises:
       ValueError: `total` is no multiple of `channels`, or the frame has no length.
@@ -39,7 +40,8 @@ def bin_events(
     steps = int(frame.max(initial=-1)) + 1
     cell = frame * channels + np.asarray(units, np.int64) // (total // channels)
     counts = np.bincount(cell, minlength=steps * channels).reshape(steps, channels)
-    return np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16)
+    small = counts.max(initial=0) <= np.iinfo(np.uint8).max
+    return np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint8 if small else np.uint16)
 
 
 def sum_frames(spikes: np.ndarray, steps: int) -> np.ndarray:

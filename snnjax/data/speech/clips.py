@@ -42,6 +42,12 @@ class Listing(NamedTuple):
     units: int = 0
 
 
+def tenth(train: Listing, validation: bool) -> Listing:
+    """Every tenth training clip, from the tenth on, to validate on; or the others."""
+    clips = [c for i, c in enumerate(train.clips) if (i % 10 == 9) == validation]
+    return train._replace(clips=clips)
+
+
 def hold_out(train: Listing, test: Listing, speaker: str) -> tuple[Listing, Listing]:
     """One speaker's clips to test on, and all others' to train on, of both parts together.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .bins import sum_frames
 from .cochlea import STEP_MS, erb_centres, hair_cells, lif_spikes
-from .mel import log_mel, unit_range
+from .mel import decibel, mel_filters, power_spectrogram, unit_range
 
 CHUNK = 64
 WINDOW_MS = 32.0
@@ -21,9 +21,9 @@ WINDOW_MS = 32.0
 class FrontEnd:
     """How a recording becomes frames of `channels` numbers."""
 
-    name: Literal["log_mel", "cochlea", "recorded"] = "log_mel"
-    """`log_mel` (real values in [0, 1]), `cochlea` (spike counts of a simple ear), or `recorded`
-    (spike counts of SHD and SSC)"""
+    name: Literal["log_mel", "mel_db", "cochlea", "recorded"] = "log_mel"
+    """`log_mel` (real values in [0, 1]), `mel_db` (the same bands in dB as they are, -100 for
+    silence), `cochlea` (spike counts of a simple ear), or `recorded` (those of SHD and SSC)"""
     channels: int = 40
     """C; of recorded spikes a divisor of 700"""
     frame_ms: float = 10.0
@@ -31,12 +31,13 @@ class FrontEnd:
     low_hz: float = 50.0
     """lowest frequency of a filter; no effect on recorded spikes"""
     high_hz: float = 3800.0
-    """highest frequency of a filter; no effect on recorded spikes"""
+    """highest frequency of a filter; mel bands above half the rate are empty; no effect on recorded
+    spikes"""
 
     def __post_init__(self):
-        if self.name not in ("log_mel", "cochlea", "recorded"):
+        if self.name not in ("log_mel", "mel_db", "cochlea", "recorded"):
             raise ValueError(
-                f'`name` must be "log_mel", "cochlea" or "recorded"; got {self.name!r}'
+                f'`name` must be "log_mel", "mel_db", "cochlea" or "recorded"; got {self.name!r}'
             )
         if self.channels < 1:
             raise ValueError(f"`channels` must be at least 1; got {self.channels}")
@@ -56,23 +57,19 @@ class FrontEnd:
             raise ValueError(
                 f"`high_hz` must lie below half of {rate} samples a second; got {self.high_hz}"
             )
-        listen = self._log_mel if self.name == "log_mel" else self._cochlea
+        listen = self._cochlea if self.name == "cochlea" else self._mel
         rest = iter(recordings)
         while chunk := list(islice(rest, CHUNK)):
             yield from listen(chunk, rate)
 
-    def _log_mel(self, chunk: list[np.ndarray], rate: int) -> Iterator[np.ndarray]:
-        for audio in chunk:
-            decibel = log_mel(
-                audio,
-                rate=rate,
-                channels=self.channels,
-                n_fft=round(rate * WINDOW_MS / 1000),
-                hop=round(rate * self.frame_ms / 1000),
-                low=self.low_hz,
-                high=self.high_hz,
-            )
-            yield unit_range(decibel).astype(np.float16)
+    def _mel(self, chunk: list[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+        n_fft, hop = round(rate * WINDOW_MS / 1000), round(rate * self.frame_ms / 1000)
+        powers = [power_spectrogram(audio, n_fft, hop) for audio in chunk]
+        filters = mel_filters(self.channels, n_fft, rate, self.low_hz, self.high_hz)
+        # one product for all: the threads of a small one wait for each other longer than they work
+        bands = decibel(np.concatenate(powers) @ filters)
+        for frames in np.split(bands, np.cumsum([len(power) for power in powers[:-1]])):
+            yield (unit_range(frames) if self.name == "log_mel" else frames).astype(np.float16)
 
     def _cochlea(self, chunk: list[np.ndarray], rate: int) -> Iterator[np.ndarray]:
         centres = erb_centres(self.channels, self.low_hz, self.high_hz)

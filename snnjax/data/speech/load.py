@@ -10,7 +10,7 @@ import numpy as np
 from snnjax.data.errors import DataError
 from snnjax.data.folder import spread
 
-from .clips import Clip, Listing, hold_out
+from .clips import Clip, Listing, hold_out, tenth
 from .commands import LISTS, halve, list_commands
 from .digits import RATE, list_digits, wav_files
 from .front_end import FrontEnd
@@ -44,7 +44,8 @@ def load_speech(
       front_end: from recordings to frames; None is the default `FrontEnd`.
       held_out: test on all clips of this speaker and train on all of the others, instead of the
         data set's own parts.
-      validate: test on the part of the data set that is meant for choosing settings.
+      validate: test on the part of the data set that is meant for choosing settings. Digits and SHD
+        have none: there every tenth training clip is tested on, and not trained on.
       size: so many samples, evenly spread over the order.
       skip_bad: leave out clips that cannot be read, count them in `.skipped` and log each.
 
@@ -65,6 +66,8 @@ def load_speech(
     if held_out is not None:
         own = [_listing(folder, part, front_end) for part in ("train", "test")]
         listing = hold_out(own[0], own[1], held_out)[split == "test"]
+    elif validate and not has_validation(folder):
+        listing = tenth(_listing(folder, "train", front_end), split == "test")
     else:
         part = "valid" if validate and split == "test" else split
         listing = _listing(folder, part, front_end)
@@ -86,6 +89,13 @@ def read_recording(path: str | Path, front_end: FrontEnd) -> np.ndarray:
     return next(front_end([audio], RATE))
 
 
+def has_validation(folder: Path) -> bool:
+    """Whether the data set of this folder has a part for choosing settings of its own."""
+    if find_spikes(folder) is not None:
+        return find_spikes(folder) == "ssc"
+    return any((folder / name).is_file() for name in LISTS.values())
+
+
 def _listing(folder: Path, part: str, front_end: FrontEnd) -> Listing:
     if find_spikes(folder) is not None:
         if front_end.name != "recorded":
@@ -98,9 +108,6 @@ def _listing(folder: Path, part: str, front_end: FrontEnd) -> Listing:
         raise ValueError(f"{folder} holds no recorded spikes; take log_mel or cochlea. {LAYOUTS}")
     if any((folder / name).is_file() for name in LISTS.values()):
         return list_commands(folder, part)
-    if part == "valid":
-        problem = "these digits have no validation part"
-        raise DataError.at(folder, problem, fix="hold out a speaker instead")
     if (folder / f"{part}.npz").is_file() or wav_files(folder):
         return list_digits(folder, part)
     raise DataError(f"{folder}: no speech is found here; {LAYOUTS}")

@@ -100,7 +100,12 @@ def log_mel(
     """
     power = power_spectrogram(audio, n_fft, hop)
     filters = mel_filters(channels, n_fft, rate, low, high, scale)
-    return 10 * np.log10(np.maximum(power @ filters, FLOOR))
+    return decibel(power @ filters)
+
+
+def decibel(power: np.ndarray) -> np.ndarray:
+    """Power in dB, 10 log10(max(S, 1e-10))."""
+    return 10 * np.log10(np.maximum(power, FLOOR))
 
 
 def unit_range(decibel: np.ndarray) -> np.ndarray:

@@ -40,6 +40,15 @@ class SequenceSet:
         """The frames of sample i, float32 [T_i, C]."""
         return self.flat[self.offset[i] : self.offset[i + 1]].astype(np.float32)
 
+    @property
+    def longest(self) -> int:
+        """Frames of the longest sample."""
+        return int(np.diff(self.offset).max())
+
+    def longer(self, steps: int) -> int:
+        """How many samples have more than `steps` frames."""
+        return int((np.diff(self.offset) > steps).sum())
+
     def label(self, i: int) -> int:
         return int(self.labels[i])
 

@@ -20,17 +20,25 @@ from .bins import bin_events
 from .clips import Clip, Listing
 
 UNITS = 700
-NAMES = ("shd", "ssc")
+CLASSES = {"shd": 20, "ssc": 35}
 _NEEDED = ("spikes/times", "spikes/units", "labels")
 
 
 def find_spikes(folder: Path) -> str | None:
-    """Which of the two, shd or ssc, lies in the folder; None if neither does."""
-    return next((n for n in NAMES if (folder / f"{n}_train.h5").is_file()), None)
+    """Which of the two, shd or ssc, lies in the folder; None if neither does.
+
+    Raises:
+      DataError: both do, so that one of them would be trained on unasked.
+    """
+    found = [name for name in CLASSES if (folder / f"{name}_train.h5").is_file()]
+    if len(found) > 1:
+        problem = "holds SHD and SSC together"
+        raise DataError.at(folder, problem, fix="move one of them to a folder of its own")
+    return next(iter(found), None)
 
 
 def list_spikes(folder: Path, part: str, *, channels: int, frame_ms: float) -> Listing:
-    """One part, "train", "valid" (SSC) or "test"; reading a clip gives counts uint16 [T, C].
+    """One part, "train", "valid" (SSC) or "test"; reading a clip gives counts [T, C].
 
     Args:
       folder: with <name>_<part>.h5. part: see above.
@@ -40,14 +48,15 @@ def list_spikes(folder: Path, part: str, *, channels: int, frame_ms: float) -> L
       ImportError: h5py is not installed.
       DataError: the file is missing, truncated, or its arrays are not those of the data set.
     """
-    path = folder / f"{find_spikes(folder)}_{part}.h5"
+    name = find_spikes(folder) or next(iter(CLASSES))
+    path = folder / f"{name}_{part}.h5"
     if not path.is_file():
         known = sorted(p.name for p in folder.glob("*.h5"))
         problem = f"there is no {path.name}; here are {', '.join(known)}"
-        raise DataError.at(folder, problem, fix="add it, or hold out a speaker instead")
+        raise DataError.at(folder, problem, fix="download it too")
     with opened(path) as file:
         labels = _labels(file, path)
-        names = _class_names(file, path, labels)
+        names = _class_names(file, path, labels, CLASSES[name])
         speakers = _speakers(file, path, len(labels))
         bin_events(np.zeros(0), np.zeros(0), total=UNITS, channels=channels, frame_ms=frame_ms)
         times, units = file["spikes/times"][:], file["spikes/units"][:]
@@ -104,15 +113,17 @@ def _labels(file: Any, path: Path) -> np.ndarray:
     return labels
 
 
-def _class_names(file: Any, path: Path, labels: np.ndarray) -> tuple[str, ...]:
-    """The names in extra/keys; without them, numbers up to the largest label."""
-    highest = int(labels.max())
-    if not hasattr(file.get("extra/keys"), "shape"):
-        return tuple(map(str, range(highest + 1)))
-    names = tuple(_text(key) for key in file["extra/keys"][:])
-    if highest >= len(names):
-        problem = f"a label is {highest}, but extra/keys names {len(names)} classes"
-        raise DataError.at(path, problem, fix="copy the file again")
+def _class_names(file: Any, path: Path, labels: np.ndarray, classes: int) -> tuple[str, ...]:
+    """The names in extra/keys; without them, the numbers of the classes."""
+    names, source = tuple(map(str, range(classes))), "the data set has"
+    if hasattr(file.get("extra/keys"), "shape"):
+        names, source = tuple(_text(key) for key in file["extra/keys"][:]), "`extra/keys` names"
+    at = int(labels.argmax())
+    if labels[at] >= len(names):
+        problem = f"`labels` says {labels[at]} of recording {at}, but {source} {len(names)} classes"
+        raise DataError.at(
+            path, problem, fix=f"copy the file again; labels are 0..{len(names) - 1}"
+        )
     return names
 
 
@@ -137,20 +148,31 @@ def _frames(
     """The counts of one recording.
 
     Raises:
-      DataError: units that are no integers in 0..699, or times that are not finite or negative.
+      DataError: units that are no integers in 0..699; times that are no numbers, negative, in
+        another unit than seconds, or not in order.
     """
     times, units = np.asarray(times), np.asarray(units)
     if units.dtype.kind not in "iu":
-        problem = f"the units of recording {i} must be integers; got {units.dtype}"
+        problem = f"`spikes/units` of recording {i} must be integers; got {units.dtype}"
         raise DataError.at(path, problem, fix="save them as uint16")
     if times.shape != units.shape:
-        problem = f"recording {i} has {times.size} times and {units.size} units"
+        problem = (
+            f"recording {i} has {times.size} in `spikes/times` and {units.size} in `spikes/units`"
+        )
         raise DataError.at(path, problem, fix="copy the file again")
     if len(units) and not (units.min() >= 0 and units.max() < UNITS):
-        problem = f"recording {i} has units from {units.min()} to {units.max()}"
+        problem = f"`spikes/units` of recording {i} go from {units.min()} to {units.max()}"
         raise DataError.at(path, problem, fix=f"units are 0..{UNITS - 1}")
-    late = times.max(initial=0) if times.dtype.kind == "f" else np.inf
-    if not (np.isfinite(times).all() and times.min(initial=0) >= 0 and late < 60):
-        problem = f"recording {i} must have times in seconds, from 0 to a minute, as floats"
+    if times.dtype.kind != "f" or not np.isfinite(times).all() or times.max(initial=0) >= 60:
+        problem = (
+            f"`spikes/times` of recording {i} must be finite seconds, below a minute, as floats"
+        )
         raise DataError.at(path, problem, fix="save seconds, not milliseconds or steps")
+    if times.min(initial=0) < 0:
+        problem = f"`spikes/times` of recording {i} begin at {times.min()}, before its start"
+        raise DataError.at(path, problem, fix="count seconds from the start of the recording")
+    if (times[1:] < times[:-1]).any():
+        at = int(np.argmax(times[1:] < times[:-1]))
+        problem = f"`spikes/times` of recording {i} fall from {times[at]} to {times[at + 1]}"
+        raise DataError.at(path, problem, fix="sort its times and units together")
     return bin_events(times, units, total=UNITS, channels=channels, frame_ms=frame_ms)

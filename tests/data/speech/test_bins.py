@@ -16,6 +16,12 @@ def test_counts_are_those_of_a_loop_and_no_spike_is_lost() -> None:
     got = bin_events(times, units, total=700, channels=140, frame_ms=10.0)
     np.testing.assert_array_equal(got, want)
     assert got.sum() == 3000
+    assert got.dtype == np.uint8
+
+
+def test_counts_that_need_it_are_wider() -> None:
+    got = bin_events(np.zeros(300), np.zeros(300, int), total=2, channels=2, frame_ms=10.0)
+    assert (got.dtype, got.tolist()) == (np.uint16, [[300, 0]])
 
 
 def test_a_spike_on_a_border_opens_the_next_frame() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from snnjax.data import DataError
 from snnjax.data.speech import FrontEnd, load_speech
+from tests.data.speech.files import spike_file
+from tests.data.speech.files import write_h5 as write
 
 RECORDED = FrontEnd("recorded", channels=140)
 ROWS = 6
@@ -26,20 +28,6 @@ def content(seed: int = 0) -> dict[str, Any]:
         "extra/speaker": np.array([0, 0, 0, 4, 4, 4], np.uint16),
         "extra/keys": np.array([b"zero", b"one", b"null"]),
     }
-
-
-def write(path: Path, values: dict[str, Any]) -> Path:
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(path, "w") as file:
-        for name, value in values.items():
-            if isinstance(value, list):
-                kind = h5py.vlen_dtype(value[0].dtype)
-                rows = file.create_dataset(name, (len(value),), dtype=kind)
-                for i, row in enumerate(value):
-                    rows[i] = row
-            else:
-                file[name] = value
-    return path
 
 
 @pytest.fixture
@@ -76,10 +64,21 @@ def test_names_and_speakers_may_be_missing(tmp_path: Path) -> None:
     values = {name: v for name, v in content().items() if not name.startswith("extra")}
     write(tmp_path / "ssc_train.h5", values)
     train = load_speech(tmp_path, "train", front_end=RECORDED)
-    assert train.class_names == ("0", "1", "2")
+    assert train.class_names == tuple(map(str, range(35)))
     assert set(train.speakers) == {"unknown"}
     with pytest.raises(DataError, match=r"no ssc_valid\.h5; here are ssc_train\.h5"):
         load_speech(tmp_path, "test", front_end=RECORDED, validate=True)
+
+
+def test_shd_is_validated_on_every_tenth_recording_that_is_not_trained_on(tmp_path: Path) -> None:
+    spike_file(tmp_path / "shd_train.h5", classes=20, rows=45)
+    train, valid = (
+        load_speech(tmp_path, split, front_end=RECORDED, validate=True)
+        for split in ("train", "test")
+    )
+    assert valid.names == ("9", "19", "29", "39")
+    assert sorted(map(int, train.names + valid.names)) == list(range(45))
+    assert valid.labels.tolist() == [9, 19, 9, 19]
 
 
 def floats(value: list[np.ndarray]) -> list[np.ndarray]:
@@ -93,18 +92,28 @@ def floats(value: list[np.ndarray]) -> list[np.ndarray]:
         ("spikes/units", None, "has no array `spikes/units`"),
         ("labels", np.array([0.0, 1, 2, 0, 1, 2]), "`labels` must be integers.*float64"),
         ("labels", np.array([0, 1, -2, 0, 1, 2]), "`labels` must be integers from 0 on.*-2"),
-        ("labels", np.array([0, 1, 9, 0, 1, 2]), "a label is 9, but extra/keys names 3"),
+        ("labels", np.array([0, 1, 9, 0, 1, 2]), "says 9 of recording 2, but `extra/keys` names 3"),
         ("labels", np.array([0, 1, 2]), r"one N of at least 1; got .*labels \(3,\)"),
         ("extra/speaker", np.array([0, 1]), r"`extra/speaker` must be \[6\]; got \(2,\)"),
-        ("spikes/units", floats, "units of recording 0 must be integers; got float32"),
-        ("spikes/units", lambda v: [r + 650 for r in v], "recording 0 has units from .* to "),
-        ("spikes/units", lambda v: [r[1:] for r in v], "recording 0 has .* times and .* units"),
-        ("spikes/times", lambda v: [-r for r in v], "recording 0 must have times in seconds"),
-        ("spikes/times", lambda v: [r / 0 for r in floats(v)], "must have times in seconds"),
+        ("spikes/units", floats, "`spikes/units` of recording 0 must be integers; got float32"),
+        ("spikes/units", lambda v: [r + 650 for r in v], "`spikes/units` of recording 0 go from "),
+        (
+            "spikes/units",
+            lambda v: [r.astype(np.int16) - 700 for r in v],
+            "`spikes/units` of recording 0 go from -",
+        ),
+        ("spikes/units", lambda v: [r[1:] for r in v], "in `spikes/times` and .*`spikes/units`"),
+        ("spikes/times", lambda v: [-r for r in v], "`spikes/times` of recording 0 begin at -0"),
+        ("spikes/times", lambda v: [r[::-1] for r in v], "`spikes/times` of recording 0 fall from"),
+        (
+            "spikes/times",
+            lambda v: [r / 0 for r in floats(v)],
+            "recording 0 must be finite seconds",
+        ),
         (
             "spikes/times",
             lambda v: [(1000 * r).astype(np.float32) for r in v],
-            "recording 0 must have times in seconds",
+            "recording 0 must be finite seconds",
         ),
         ("spikes/times", lambda v: [(9 * r).astype(np.int32) for r in v], "as floats"),
     ],
@@ -118,6 +127,16 @@ def test_arrays_of_another_kind_are_refused(tmp_path: Path, name, change, messag
         del values[name]
     write(tmp_path / "shd_train.h5", values)
     with pytest.raises(DataError, match=rf"(?s)shd_train\.h5.*{message}.*Fix"):
+        load_speech(tmp_path, "train", front_end=RECORDED)
+
+
+def test_without_names_the_classes_are_those_of_the_data_set(tmp_path: Path) -> None:
+    values = content() | {"labels": np.array([0, 1, 20, 0, 1, 2])}
+    del values["extra/keys"]
+    write(tmp_path / "shd_train.h5", values)
+    with pytest.raises(
+        DataError, match=r"says 20 of recording 2, but the data set has 20.*0\.\.19"
+    ):
         load_speech(tmp_path, "train", front_end=RECORDED)
 
 
@@ -136,6 +155,12 @@ def test_a_truncated_file_is_refused(folder: Path, share: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(DataError, match=r"shd_train\.h5.*truncated or damaged.*download"):
+        load_speech(folder, "train", front_end=RECORDED)
+
+
+def test_a_folder_with_both_data_sets_is_refused(folder: Path) -> None:
+    write(folder / "ssc_train.h5", content())
+    with pytest.raises(DataError, match=r"SHD and SSC together.*a folder of its own"):
         load_speech(folder, "train", front_end=RECORDED)
 
 

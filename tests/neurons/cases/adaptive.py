@@ -61,7 +61,7 @@ LEAK, CONDUCT, DROP = [0.02, 0.05, 0.1], [0.9, 0.5, 0.7], [0.6, 0.8, 1.0]
 
 
 def case(params, init, step, loop, **options) -> Case:
-    arrays = type(params)(*(jnp.asarray(value, jnp.float32) for value in params))
+    arrays = type(params)(*(jnp.asarray(value, float) for value in params))
     return Case(init, step, arrays, loop, partial(step, spike=soft(atan)), **options)
 
 
