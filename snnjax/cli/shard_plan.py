@@ -67,12 +67,12 @@ def _tables(plan: ShardPlan) -> list[Table]:
     sent = _table(
         "Collectives of a training step", "kind", "devices", "runs", "operand bytes", "bytes sent"
     )
-    sent.caption = "On one device. Sent as in a ring; a loop of unknown length counts once."
+    sent.caption = "On one device, sent as in a ring. +: and more, in loops of unknown length."
     for (kind, group), found in sorted(_grouped(plan.collectives).items()):
         sent.add_row(
             kind,
             str(group),
-            str(sum(one.times for one in found)),
+            str(sum(one.times for one in found)) + ("+" if any(a.at_least for a in found) else ""),
             f"{sum(one.bytes * one.times for one in found):,}",
             f"{sum(one.sent for one in found):,.0f}",
         )

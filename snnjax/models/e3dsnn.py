@@ -228,7 +228,8 @@ class E3DSNN(nnx.Module):
 
         The first of a pair is cut by output channels and the second by input channels, so norm and
         neurons between them see the channels of their device alone, and one sum joins the outputs.
-        Convolutions that stand alone between two whole streams stay whole.
+        Convolutions that stand alone between two whole streams stay whole. Where the sparse product
+        goes over compacted pairs, the partitioner sums every tile of them, not their sum alone.
         """
         outputs, inputs, channels = P(None, None, "model"), P(None, "model"), P("model")
         return (

@@ -173,7 +173,8 @@ class SNNDelays(nnx.Module):
 
         The first layer of a pair is cut by outputs and the second by inputs, so norm and neurons
         between them see the channels of their device alone, and one sum joins the outputs. Of an
-        odd number of layers, the readout's among them, the last stays whole.
+        odd number of layers, the readout's among them, the last stays whole. The form "dft" of the
+        delayed product, which only a CPU takes, gathers what a layer cut by inputs receives.
         """
         cut = r"(weight|delays/delay)$" if self.config.per == "synapse" else r"weight$"
         rules = []

@@ -27,14 +27,15 @@ class Collective:
       kind: one of `KINDS`.
       bytes: of its operands on one device, each time it runs.
       group: devices that take part together.
-      times: how often it runs: the lengths of the loops around it, multiplied. A loop of unknown
-        length counts once.
+      times: how often it runs: the lengths of the loops around it, multiplied.
+      at_least: it is in a loop whose length the text does not tell, and which counts once.
     """
 
     kind: str
     bytes: int
     group: int
     times: int = 1
+    at_least: bool = False
 
     @property
     def sent(self) -> float:
@@ -60,9 +61,9 @@ def collectives(text: str) -> list[Collective]:
     """
     program = _Program(text)
     found = []
-    for name, times in program.runs().items():
+    for (name, at_least), times in program.runs().items():
         for line in program.bodies[name]:
-            found += program.collective(name, line, times)
+            found += program.collective(name, line, times, at_least)
     return found
 
 
@@ -117,24 +118,28 @@ class _Program:
         if self.entry is None:
             raise ValueError("this is not the text of a compiled program: it has no ENTRY.")
 
-    def runs(self) -> dict[str, int]:
-        """How often each computation runs that the entry reaches."""
-        times: dict[str, int] = defaultdict(int)
+    def runs(self) -> dict[tuple[str, bool], int]:
+        """How often each computation runs, apart where in a loop of unknown length."""
+        times: dict[tuple[str, bool], int] = defaultdict(int)
 
-        def visit(name: str, count: int) -> None:
-            times[name] += count
+        def visit(name: str, count: int, at_least: bool) -> None:
+            times[name, at_least] += count
             for line in self.bodies.get(name, ()):
                 if line.operation.endswith(("-done", "-update")):
                     continue
-                trips = _TRIPS.search(line.rest) if line.operation == "while" else None
+                loop = line.operation == "while"
+                trips = _TRIPS.search(line.rest) if loop else None
+                turns = count * (int(trips[1]) if trips else 1)
                 for called in _called(line):
                     if called in self.bodies:
-                        visit(called, count * (int(trips[1]) if trips else 1))
+                        visit(called, turns, at_least or (loop and trips is None))
 
-        visit(str(self.entry), 1)
+        visit(str(self.entry), 1, False)
         return times
 
-    def collective(self, body: str, line: _Line, times: int) -> Iterator[Collective]:
+    def collective(
+        self, body: str, line: _Line, times: int, at_least: bool
+    ) -> Iterator[Collective]:
         """The collective of a line of a computation, if it is one that sends."""
         kind = line.operation.removesuffix("-start")
         if kind not in KINDS:
@@ -142,7 +147,7 @@ class _Program:
         group = _group(line.rest, self._devices)
         if group > 1:
             size = sum(_bytes(self._type(body, operand)) for operand in _split(line.operands))
-            yield Collective(kind, size, group, times)
+            yield Collective(kind, size, group, times, at_least)
 
     def _type(self, body: str, operand: str) -> str:
         """The type of an operand, written before it or where it is defined."""

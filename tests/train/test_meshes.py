@@ -195,6 +195,9 @@ def test_an_e3dsnn_is_learned_as_on_one_device() -> None:
     local = {leaf.size * 8 // (4 * (1 + ("model" in leaf.sharding.spec))) for leaf in cut}
     assert {a.bytes for a in whole} == local
     assert {a.group for a in whole} == {4}
+    # tile by tile the pairs of a layer that is cut by inputs are summed over "model" alone
+    tiles = [a for a in got.sent if a.at_least]
+    assert {(a.kind, a.group) for a in tiles} == {("all-reduce", 2)}
 
 
 def norm_bytes(*channels: int) -> int:
