@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each")
     parser.add_argument("--held-out", help="test on this speaker instead, trained on the others")
     parser.add_argument("--epochs", type=int, help="passes over the data; as the experiment says")
-    parser.add_argument("--devices", type=int, help="devices of a run; all by default")
+    parser.add_argument("--mesh", help="devices of a run, such as data=1; all by default")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--run-root", type=Path, default=Path("runs"), help="where runs are kept")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(save_figure(draw(options.picture), options.results / "delays.png"))
         return
     extra, prefix = ["--data", options.data], "digits"
-    for name in ("epochs", "devices"):
+    for name in ("epochs", "mesh"):
         if (value := getattr(options, name)) is not None:
             extra += [f"--{name}", str(value)]
     if options.held_out:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from snnjax.cli.nearest import did_you_mean
 
-# Each command is the module of that name, with `run(arguments) -> None`; it is imported only when
-# called, so that `snnjax --help` needs neither jax nor tyro.
+# Each command is the module of that name, _ for -, with `run(arguments) -> None`; it is imported
+# only when called, so that `snnjax --help` needs neither jax nor tyro.
 COMMANDS = {
     "train": "train an experiment; the last line on stdout is a JSON summary",
     "evaluate": "test a trained run; the last line on stdout is a JSON summary",
@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "put several run folders side by side",
     "info": "parameters, capacities and synaptic operations of an experiment",
     "profile": "time, bytes and FLOPs of the compiled step and of each layer",
+    "shard-plan": "bytes and messages of a step on a mesh of devices that need not be there",
     "doctor": "devices, versions, flags and extras of this machine",
 }
 
@@ -54,7 +55,7 @@ def _run(command: str, arguments: list[str]) -> int:
     """Run one command; 0 if well, 2 for an expected error, 130 when interrupted."""
     debug = "--debug" in arguments or os.environ.get("SNNJAX_DEBUG", "0") not in ("", "0")
     try:
-        importlib.import_module(f"snnjax.cli.{command}").run(arguments)
+        importlib.import_module(f"snnjax.cli.{command.replace('-', '_')}").run(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as stop:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+
+import jax
+
+from snnjax.sharding import mesh_axes
 
 SHARE = 8
 """Fewest samples of a batch on one device: below that a step is mostly overhead."""
@@ -26,20 +31,35 @@ def device_count(batch_size: int, cores: int) -> int:
     return max(fitting, default=1)
 
 
-def use_cores(batch_size: int, devices: int | None = None) -> None:
+def mesh_devices(mesh: str, batch_size: int, cores: int) -> int:
+    """The devices that a mesh takes, where those of a size -1 are made of the cores.
+
+    >>> mesh_devices("data=-1", 32, 2), mesh_devices("data=8,model=2", 32, 2)
+    (2, 16)
+    >>> mesh_devices("data=-1,model=2", 32, 8)
+    8
+    """
+    axes = mesh_axes(mesh)
+    fixed = math.prod(size for size in axes.values() if size != -1)
+    if -1 not in axes.values():
+        return fixed
+    rest = max(cores // fixed, 1)
+    return fixed * (device_count(batch_size, rest) if axes["data"] == -1 else rest)
+
+
+def use_cores(batch_size: int, mesh: str = "data=-1") -> None:
     """Where training runs on the CPU, let its cores share each batch as devices.
 
     Most operations of a sparse step are too small to be cut into threads; the samples are not.
     Nothing changes for accelerators, nor where JAX_NUM_CPU_DEVICES or XLA_FLAGS set a number.
 
     Args:
-      batch_size: samples of a step. devices: how many to make; None decides by the cores.
+      batch_size: samples of a step.
+      mesh: what the devices are for; the cores decide over a size of -1.
     """
-    import jax
-
     chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if chosen or "JAX_NUM_CPU_DEVICES" in os.environ:
         return
-    count = device_count(batch_size, core_count()) if devices is None else devices
+    count = mesh_devices(mesh, batch_size, core_count())
     with contextlib.suppress(RuntimeError):  # a running backend keeps the devices it has
         jax.config.update("jax_num_cpu_devices", count)

@@ -108,7 +108,8 @@ def read_subject(
     return dataclasses.replace(options, experiment=experiment), folder
 
 
-def _sampled(experiment: Experiment) -> Experiment:
+def sampled(experiment: Experiment) -> Experiment:
+    """The experiment with its splits cut to `SAMPLE`, but not below a batch."""
     data = experiment.data
     cut = dataclasses.replace(
         data,
@@ -130,7 +131,7 @@ def prepare(experiment: Experiment, folder: Path | None) -> Subject:
     from snnjax.train.setup import build_spec, load_splits, read_table
     from snnjax.train.state import merge_model, split_model
 
-    experiment = _sampled(experiment)
+    experiment = sampled(experiment)
     train_set, test_set = load_splits(experiment)
     mesh = data_mesh(1)
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from jax.sharding import PartitionSpec as P
 
 from snnjax.metrics import LayerActivity, linear_activity, sparse_activity
 from snnjax.nn import IntegerNeuron, Rectifier, SparseBatchNorm, SparseConv, truncated_normal
@@ -219,6 +220,26 @@ class E3DSNN(nnx.Module):
             config.num_classes,
             kernel_init=nnx.initializers.truncated_normal(0.02),
             rngs=rngs,
+        )
+
+    @property
+    def tensor_rules(self) -> tuple[tuple[str, P], ...]:
+        """How kernels are cut over a mesh axis "model", by pairs of convolutions.
+
+        The first of a pair is cut by output channels and the second by input channels, so norm and
+        neurons between them see the channels of their device alone, and one sum joins the outputs.
+        Convolutions that stand alone between two whole streams stay whole. Where the sparse product
+        goes over compacted pairs, the partitioner sums every tile of them, not their sum alone.
+        """
+        outputs, inputs, channels = P(None, None, "model"), P(None, "model"), P("model")
+        return (
+            (r"^stem/conv/weight$", outputs),
+            (r"^stem/norm/", channels),
+            (r"^stem/second/conv/weight$", inputs),
+            (r"/blocks/\d+/second/conv/weight$", outputs),
+            (r"/blocks/\d+/second/norm/", channels),
+            (r"/blocks/\d+/third/conv/weight$", inputs),
+            (".*", P()),
         )
 
     @property

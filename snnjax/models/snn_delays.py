@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
 from snnjax.delays import sigma_schedule
@@ -165,6 +166,25 @@ class SNNDelays(nnx.Module):
         logits = self.config.readout(membrane, lengths)
         overflow = jnp.zeros((), jnp.int32)
         return (*after, (past, cell)), ClassifierOutput(logits, overflow, tuple(activity))
+
+    @property
+    def tensor_rules(self) -> tuple[tuple[str, P], ...]:
+        """How synapses are cut over a mesh axis "model", by pairs of layers.
+
+        The first layer of a pair is cut by outputs and the second by inputs, so norm and neurons
+        between them see the channels of their device alone, and one sum joins the outputs. Of an
+        odd number of layers, the readout's among them, the last stays whole. The form "dft" of the
+        delayed product, which only a CPU takes, gathers what a layer cut by inputs receives.
+        """
+        cut = r"(weight|delays/delay)$" if self.config.per == "synapse" else r"weight$"
+        rules = []
+        for first in range(0, self.config.layers, 2):
+            rules += [
+                (rf"^linears/{first}/{cut}", P(None, "model")),
+                (rf"^(norms|neurons)/{first}/", P("model")),
+                (rf"^linears/{first + 1}/{cut}", P("model")),
+            ]
+        return (*rules, (".*", P()))
 
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
         """Set the width of the taps for an epoch of training, as published; traced or not."""

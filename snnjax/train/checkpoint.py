@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from snnjax.train.errors import CheckpointError
 
@@ -32,15 +30,13 @@ class Checkpoints:
 
     Args:
       folder: where they lie.
-      mesh: devices on which restored arrays are replicated.
       read_only: only restore; nothing is created or cleaned up.
     """
 
-    def __init__(self, folder: Path, mesh: Mesh, *, read_only: bool = False):
+    def __init__(self, folder: Path, *, read_only: bool = False):
         if not read_only:
             _make(folder)
         self._folder = folder
-        self._sharding = NamedSharding(mesh, P())
         policies = ocp.checkpoint_managers
         keep = policies.AnyPreservationPolicy(
             [
@@ -131,7 +127,8 @@ class Checkpoints:
 
         Args:
           step: a complete checkpoint.
-          template: a state of the same structure, shapes and dtypes.
+          template: a state of the same structure, shapes and dtypes. Its arrays also say how the
+            restored ones lie on devices, which need not be as they were saved.
 
         Raises:
           CheckpointError: it is damaged, or belongs to another model; says which and what to do.
@@ -139,7 +136,7 @@ class Checkpoints:
         expected = _to_arrays(template)
         self._check_structure(step, expected)
         target = {
-            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding)
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
             for name, leaf in expected.items()
         }
         try:
@@ -157,7 +154,7 @@ class Checkpoints:
         ordered = {name: arrays[name] for name in expected}
         if record["checks"] != _checks(record["progress"], ordered):
             raise self._damaged(step, ValueError("its content is not what was saved"))
-        return jax.device_put(_from_arrays(arrays, template), self._sharding), record["progress"]
+        return _from_arrays(arrays, template), record["progress"]
 
     def close(self) -> None:
         """Wait for saves in progress and stop the threads; an error of a save is raised."""

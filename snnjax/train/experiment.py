@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from snnjax.data import Augment
 from snnjax.data.speech import FrontEnd, SpeechAugment
+from snnjax.sharding import PRESETS, mesh_axes
 from snnjax.sparse import check_extent
 
 
@@ -349,9 +350,13 @@ class Experiment:
     arithmetic: str | None = None
     """File of `snnjax profile --write-table` that chooses how sparse convolutions are computed;
     None takes the table that comes with the library."""
-    devices: int | None = None
-    """Devices that share a batch; None takes all local ones. On a CPU `snnjax train` makes one of
-    each core, as far as the batch divides."""
+    mesh: str = "data=-1"
+    """Devices as axis=size with commas between: `data` cuts the batch, `model` channels; -1 takes
+    the rest. On a CPU `snnjax train` makes the devices, for -1 one of each core as far as the
+    batch divides."""
+    sharding: Literal["replicated", "fsdp", "tensor", "mixed"] = "replicated"
+    """How the parameters lie on the mesh: whole on every device, cut over `data` (fsdp), over
+    `model` (tensor), or over both (mixed)."""
     run_root: str = "runs"
     """Folder of the run folders."""
 
@@ -360,8 +365,11 @@ class Experiment:
             raise ValueError(f"name must be a plain folder name; got {self.name!r}.")
         for name in ("epochs", "evaluate_every", "checkpoint_every"):
             _at_least_one(name, getattr(self, name))
-        if self.devices is not None:
-            _at_least_one("devices", self.devices)
+        mesh_axes(self.mesh)
+        if self.sharding not in PRESETS:
+            raise ValueError(
+                f"sharding must be one of {', '.join(PRESETS)}; got {self.sharding!r}."
+            )
         _within("label_smoothing", self.label_smoothing, 0.0, 1.0, open_above=True)
         _within("ema", self.ema, 0.0, 1.0, open_above=True)
         if not 0 <= self.seed < 2**31:
@@ -409,17 +417,25 @@ def experiment_from_dict(values: dict[str, Any]) -> Experiment:
         raise ValueError(f"kind must be {' or '.join(map(repr, KINDS))}; got {kind!r}.")
     data, model = KINDS[kind]
     fields = {name: value for name, value in values.items() if name != "kind"}
+    if "devices" in fields:  # runs of before there were meshes
+        devices = fields.pop("devices")
+        fields["mesh"] = "data=-1" if devices is None else f"data={devices}"
     return _build(Experiment, fields, "", {"data": data, "model": model})
 
 
+ELSEWHERE = ("run_root", "mesh", "sharding")
+"""Fields that say where a run is computed, not what: a resumed run may have others."""
+
+
 def differences(old: Experiment, new: Experiment) -> tuple[str, ...]:
-    """One line for each field that differs, `run_root` apart, by its dotted name.
+    """One line for each field that differs by its dotted name, those of `ELSEWHERE` apart.
 
     >>> differences(Experiment(), Experiment(data=DataConfig(extent=16)))
     ('data.extent: the run has 32, now 16',)
     """
     before, after = (_flatten(experiment_to_dict(x)) for x in (old, new))
-    names = [name for name in before if name != "run_root"] + [k for k in after if k not in before]
+    names = [name for name in before if name not in ELSEWHERE]
+    names += [name for name in after if name not in before]
     return tuple(
         f"{name}: the run has {before.get(name)!r}, now {after.get(name)!r}"
         for name in names

@@ -103,6 +103,8 @@ def reopen_folder(experiment: Experiment | None, given: str | Path | None) -> Pa
             + "; ".join(lines)
             + ". Give the run's own values, or start a new run."
         )
+    if experiment is not None:
+        stored = dataclasses.replace(stored, mesh=experiment.mesh, sharding=experiment.sharding)
     write_json(folder / "config.json", experiment_to_dict(stored))  # fails early if read-only
     return folder
 

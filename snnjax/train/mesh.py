@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-AXIS = "data"
+from snnjax.sharding import AXIS as AXIS
 
 
 def data_mesh(devices: int | Sequence[Any] | None = None) -> Mesh:
@@ -41,7 +41,7 @@ def check_divisible(batch_size: int, mesh: Mesh) -> None:
         nearest = max(round(batch_size / devices), 1) * devices
         raise ValueError(
             f"batch_size must be a multiple of the {devices} devices that share a batch; got "
-            f"{batch_size}. Take {nearest}, or set devices=1."
+            f"{batch_size}. Take {nearest}, or a mesh with another size of 'data'."
         )
 
 

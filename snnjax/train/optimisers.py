@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import optax
 
+from snnjax.sharding import parameter_path
 from snnjax.train.experiment import OptimiserConfig
 
 REST = "rest"
@@ -66,7 +67,7 @@ def group_labels(patterns: Sequence[str], params: Any) -> Any:
     >>> group_labels(["delay"], {"a": {"weight": 0, "delay": 0}})
     {'a': {'delay': '0', 'weight': 'rest'}}
     """
-    paths = ["/".join(_name(key) for key in path) for path, _ in jax.tree.leaves_with_path(params)]
+    paths = [parameter_path(keys) for keys, _ in jax.tree.leaves_with_path(params)]
     for pattern in patterns:
         if not any(re.search(pattern, path) for path in paths):
             raise ValueError(
@@ -79,14 +80,6 @@ def group_labels(patterns: Sequence[str], params: Any) -> Any:
         return next(found, REST)
 
     return jax.tree.unflatten(jax.tree.structure(params), [label(path) for path in paths])
-
-
-def _name(key: Any) -> str:
-    """One part of a path: of a dictionary, a list or an attribute."""
-    for attribute in ("key", "idx", "name"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
 
 
 def _rule(

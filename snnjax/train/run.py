@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from snnjax.data import PointDataset
 from snnjax.data.speech import SequenceSet
+from snnjax.sharding import parse_mesh
 from snnjax.sparse import ArithmeticTable
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
 from snnjax.train.errors import RunFolderError
@@ -27,7 +28,7 @@ from snnjax.train.folder import (
 )
 from snnjax.train.forward import CloudForward
 from snnjax.train.loop import Book, Loop, book_of
-from snnjax.train.mesh import check_divisible, data_mesh
+from snnjax.train.mesh import AXIS, check_divisible
 from snnjax.train.plan import CapacityPlan, read_plan, scan, write_plan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
@@ -57,7 +58,7 @@ def train(
       run_folder: where to write; by default <run_root>/<name>-<seed>, or that with a number.
       resume: continue the run in `run_folder`, by default the newest of this name and seed.
       progress: say on stderr what happens.
-      mesh: devices with an axis "data"; by default what `experiment.devices` says.
+      mesh: devices with an axis "data"; by default what `experiment.mesh` says.
 
     Returns:
       The summary, as in summary.json.
@@ -74,7 +75,7 @@ def train(
         if folder is None:
             raise TypeError("experiment may be None only with resume=True.")
         experiment = read_experiment(folder)
-    mesh = data_mesh(experiment.devices) if mesh is None else mesh
+    mesh = parse_mesh(experiment.mesh) if mesh is None else mesh
     check_divisible(experiment.data.batch_size, mesh)
     train_set, test_set = load_splits(experiment)
     info = describe_data(train_set, test_set)
@@ -90,7 +91,7 @@ def train(
         plan = _plan(folder, experiment, train_set, test_set, spec, table)
         _warn_of_cuts(reporter, experiment, train_set, test_set)
         reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")
-        with contextlib.closing(Checkpoints(folder / "checkpoints", mesh)) as checkpoints:
+        with contextlib.closing(Checkpoints(folder / "checkpoints")) as checkpoints:
             state, book = _restore(checkpoints, state, experiment)
             cut_metrics(folder / "metrics.jsonl", book.step)
             if resume:
@@ -140,7 +141,7 @@ def _plan(
     if not isinstance(spec.forward, CloudForward):
         return None
     path, depth = folder / "buckets.json", spec.forward.depth
-    devices = spec.mesh.size
+    devices = spec.mesh.shape[AXIS]
     config = of_type(experiment.data, DataConfig)
     local = config.batch_size // devices
     if path.exists():

@@ -100,12 +100,11 @@ def restore(
     folder = Path(run_folder)
     experiment, info = read_experiment(folder), read_info(folder)
     mesh = data_mesh(1) if mesh is None else mesh
-    spec, template = build_spec(experiment, info, mesh)
+    whole = dataclasses.replace(experiment, sharding="replicated")
+    spec, template = build_spec(whole, info, mesh)
     if not (folder / "checkpoints").is_dir():
         raise CheckpointError(f"{folder} has no checkpoint yet; train it first.")
-    with contextlib.closing(
-        Checkpoints(folder / "checkpoints", mesh, read_only=True)
-    ) as checkpoints:
+    with contextlib.closing(Checkpoints(folder / "checkpoints", read_only=True)) as checkpoints:
         step = checkpoints.pick(checkpoint)
         if step is None:
             raise CheckpointError(f"{folder} has no checkpoint yet; resume its training.")

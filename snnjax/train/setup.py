@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
 import jax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from snnjax.data import PointDataset, load_dataset
 from snnjax.data.speech import load_speech
@@ -25,10 +26,9 @@ from snnjax.train.experiment import (
 )
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.forward import CloudForward, Forward, SequenceForward
-from snnjax.train.mesh import replicate
 from snnjax.train.optimisers import build_optimiser
 from snnjax.train.schedules import build_schedule, momentum_schedule
-from snnjax.train.state import TrainState, create_state, split_model
+from snnjax.train.state import TrainState, create_state, split_model, state_shardings
 from snnjax.train.step import StepSpec
 
 READOUTS = {"softmax_sum": softmax_sum, "mean": membrane_mean}
@@ -135,8 +135,28 @@ def build_spec(
 ) -> tuple[StepSpec, TrainState]:
     """The static part of the step, and the state before the first update, on the mesh.
 
+    What is cut is made in place: no device ever holds it whole.
+
     Raises:
-      ValueError: the model cannot halve the grid as often as it would.
+      ValueError: the model cannot halve the grid as often as it would, or the sharding of the
+        experiment does not fit its parameters or the mesh.
+    """
+    spec, create, _ = abstract_spec(experiment, info, mesh)
+    if all(leaf.is_fully_replicated for leaf in jax.tree.leaves(spec.shardings)):
+        model, state = create()  # equal bit for bit, without a program to compile
+        graphdef = split_model(model)[0]
+        return spec._replace(graphdef=graphdef), jax.device_put(state, spec.shardings)
+    return spec, jax.jit(lambda: create()[1], out_shardings=spec.shardings)()
+
+
+def abstract_spec(
+    experiment: Experiment, info: DatasetInfo, mesh: Mesh
+) -> tuple[StepSpec, Callable[[], tuple[Any, TrainState]], TrainState]:
+    """As `build_spec`, but nothing is computed.
+
+    Returns:
+      The static part, a function that makes the model and the state, and the state's shapes with
+      their shardings.
     """
     epoch_steps, total = steps_of(experiment, info)
     rule = experiment.optimiser
@@ -151,24 +171,33 @@ def build_spec(
             experiment.schedule, rule.momentum, rule.momentum_swing, total, epoch_steps
         )
     optimiser = build_optimiser(rule, schedule, group_schedules, momentum)
-    model = build_model(experiment.model, info, seed=experiment.seed)
-    forward = build_forward(experiment, model)
-    graphdef, weights = split_model(model)
-    state = create_state(
-        weights, optimiser, ema=experiment.ema > 0, key=jax.random.key(experiment.seed)
-    )
+
+    def create() -> tuple[Any, TrainState]:
+        model = build_model(experiment.model, info, seed=experiment.seed)
+        key = jax.random.key(experiment.seed)
+        weights = split_model(model)[1]
+        return model, create_state(weights, optimiser, ema=experiment.ema > 0, key=key)
+
+    model, shapes = jax.eval_shape(create)
+    rules = getattr(model, "tensor_rules", None)
+    shardings = state_shardings(shapes, experiment.sharding, mesh, rules)
     spec = StepSpec(
-        graphdef,
+        split_model(model)[0],
         optimiser,
         schedule,
-        forward,
+        build_forward(experiment, model),
         experiment.label_smoothing,
         experiment.ema,
         mesh,
+        shardings,
         epoch_steps,
         experiment.epochs,
     )
-    return spec, replicate(state, mesh)
+    return spec, create, jax.tree.map(_with_sharding, shapes, shardings)
+
+
+def _with_sharding(leaf: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def build_forward(experiment: Experiment, model: Any) -> Forward:

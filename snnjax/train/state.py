@@ -9,6 +9,10 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from snnjax.sharding import Rules, placed, preset_specs, specs_like, stats_specs
 
 
 class Weights(NamedTuple):
@@ -60,6 +64,32 @@ def create_state(
     return TrainState(
         jnp.zeros((), jnp.int32), weights, optimiser.init(weights.params), average, key
     )
+
+
+def state_shardings(
+    state: TrainState, name: str, mesh: Mesh, rules: Rules | None = None
+) -> TrainState:
+    """How each leaf of a state lies on the mesh: moments and running averages as the parameters.
+
+    Args:
+      state: a state, or its shapes.
+      name: a sharding of `snnjax.sharding.PRESETS`.
+      mesh: devices.
+      rules: how the model cuts its kernels over the axis "model", if it says so.
+
+    Returns:
+      A tree as `state`, of `NamedSharding`.
+
+    Raises:
+      ValueError: the sharding does not fit the parameters or the mesh.
+    """
+    params, stats = state.weights
+    cut = preset_specs(name, params, mesh, rules)
+    weights = Weights(cut, stats_specs(name, stats, mesh, rules))
+    moments = specs_like(params, cut, state.opt_state)
+    average = None if state.ema is None else weights
+    whole: Any = P()
+    return placed(TrainState(whole, weights, moments, average, whole), mesh)
 
 
 def evaluated(state: TrainState) -> Weights:

@@ -1,4 +1,4 @@
-"""The update and the evaluation of one batch, inside `shard_map` over the data axis."""
+"""The update and the evaluation of one batch, shared by the devices of a mesh."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from snnjax.sharding import gather, manual_spec, reduce_whole
 from snnjax.sparse import Capacities
 from snnjax.train.forward import DeviceBatch, Forward, SequenceForward
 from snnjax.train.loss import cross_entropy
@@ -66,6 +67,7 @@ class StepSpec(NamedTuple):
       label_smoothing: of the training loss.
       ema: decay of the running average, 0 for none.
       mesh: devices with the axis "data".
+      shardings: how the state lies on them, a tree of `NamedSharding` as `TrainState`.
       epoch_steps: updates in an epoch. epochs: of the run; for models that change over the run.
     """
 
@@ -76,6 +78,7 @@ class StepSpec(NamedTuple):
     label_smoothing: float
     ema: float
     mesh: Mesh
+    shardings: TrainState
     epoch_steps: int
     epochs: int
 
@@ -83,31 +86,48 @@ class StepSpec(NamedTuple):
 def train_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
     """`step(state, batch) -> (state, StepMetrics)`, jitted, with the state donated.
 
-    The batch is cut along axis 0 over the mesh axis "data", which is manual: loss, gradients and
-    batch statistics are summed over it, and every device computes the same update.
+    The batch is cut along axis 0 over the mesh axis "data", which is manual up to the gradient:
+    loss, gradients and batch statistics are summed over it. Parameters that are cut over it are
+    gathered inside the differentiated function, so that their gradients come back cut. Other axes
+    are automatic, and so is the update itself: it computes each parameter where it lies.
 
     A model with `at_epoch(epoch, epochs)` is told before each update how far the run is (epoch is
     a traced int32, so nothing compiles anew) and sets what is scheduled in its own variables. One
     with `constrain()` brings its parameters back into their range after each update.
     """
-    sharded = jax.shard_map(
-        partial(_update, spec, capacities),
-        mesh=spec.mesh,
-        in_specs=(P(), P(AXIS)),
-        out_specs=P(),
-        check_vma=False,  # custom derivatives of the layers know no mesh axis
+    cut = _cut(spec)
+    differentiate = _over_data(
+        spec,
+        partial(_gradient, spec, capacities),
+        in_specs=(Weights(cut, P()), P(), P(), P(AXIS)),
+        out_specs=(Weights(cut, P()), P()),
     )
-    return jax.jit(sharded, donate_argnums=0)
+
+    def update(state: TrainState, batch: DeviceBatch) -> tuple[TrainState, StepMetrics]:
+        found, (loss, accuracy, overflow) = differentiate(
+            state.weights, state.step, state.key, batch
+        )
+        gradient, stats = jax.lax.with_sharding_constraint(found, spec.shardings.weights)
+        metrics = StepMetrics(
+            loss,
+            accuracy,
+            jnp.asarray(spec.schedule(state.step), jnp.float32),
+            optax.tree.norm(gradient),
+            overflow,
+        )
+        return _apply(spec, state, gradient, stats), metrics
+
+    everywhere = NamedSharding(spec.mesh, P())
+    return jax.jit(update, donate_argnums=0, out_shardings=(spec.shardings, everywhere))
 
 
 def eval_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
     """`step(weights, batch) -> EvalOutput`, jitted; activity is always recorded."""
-    sharded = jax.shard_map(
+    sharded = _over_data(
+        spec,
         partial(_evaluate, spec, capacities),
-        mesh=spec.mesh,
-        in_specs=(P(), P(AXIS)),
+        in_specs=(Weights(_cut(spec), P()), P(AXIS)),
         out_specs=EvalOutput._make((P(AXIS), P(AXIS), P(), P(AXIS))),
-        check_vma=False,
     )
     return jax.jit(sharded)
 
@@ -117,37 +137,69 @@ def unrounded_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..
     return eval_step(spec._replace(forward=SequenceForward(whole=False)), capacities)
 
 
-def _update(
-    spec: StepSpec, capacities: Capacities | None, state: TrainState, batch: DeviceBatch
-) -> tuple[TrainState, StepMetrics]:
-    """One update, seen from one device: `batch` is its share."""
-    key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), jax.lax.axis_index(AXIS))
-    total = jnp.maximum(jax.lax.psum(batch.weight.sum(), AXIS), 1.0)
+def _axis(spec: StepSpec) -> str | None:
+    """The axis to sum over; None where "data" has one device beside other axes.
+
+    The partitioner cannot tell a manual axis of size 1 from none, and refuses sums over it.
+    """
+    alone = spec.mesh.shape[AXIS] == 1 and len(spec.mesh.shape) > 1
+    return None if alone else AXIS
+
+
+def _over_data(
+    spec: StepSpec, function: Callable[..., Any], *, in_specs: Any, out_specs: Any
+) -> Callable[..., Any]:
+    """`function` on each device's share of the batch; other axes of the mesh stay automatic."""
+    return jax.shard_map(
+        function,
+        mesh=spec.mesh,
+        in_specs=in_specs,
+        out_specs=out_specs,
+        axis_names={AXIS},
+        check_vma=False,  # custom derivatives of the layers know no mesh axis
+    )
+
+
+def _sum(tree: Any, axis: str | None) -> Any:
+    return tree if axis is None else jax.lax.psum(tree, axis)
+
+
+def _cut(spec: StepSpec) -> Any:
+    """Where the parameters are cut over the data axis."""
+    return jax.tree.map(manual_spec, spec.shardings.weights.params)
+
+
+def _gradient(
+    spec: StepSpec,
+    capacities: Capacities | None,
+    weights: Weights,
+    step: Array,
+    key: Array,
+    batch: DeviceBatch,
+) -> tuple[Weights, tuple[Array, Array, Array]]:
+    """Gradient with the new statistics, and loss, accuracy and overflow; seen from one device."""
+    axis, placement = _axis(spec), spec.shardings.weights.params
+    share = 0 if axis is None else jax.lax.axis_index(axis)
+    key = jax.random.fold_in(jax.random.fold_in(key, step), share)
+    total = jnp.maximum(_sum(batch.weight.sum(), axis), 1.0)
     x = spec.forward.inputs(batch.points, batch.count, capacities)
 
     def loss_fn(params: Any) -> tuple[Array, tuple[Any, Any]]:
-        model = merge_model(spec.graphdef, Weights(params, state.weights.stats))
+        model = merge_model(spec.graphdef, Weights(gather(params, placement), weights.stats))
         if hasattr(model, "at_epoch"):
-            model.at_epoch(state.step // spec.epoch_steps, spec.epochs)
-        out = spec.forward(model, x, batch.count, capacities, key=key, train=True, axis_name=AXIS)
+            model.at_epoch(step // spec.epoch_steps, spec.epochs)
+        out = spec.forward(model, x, batch.count, capacities, key=key, train=True, axis_name=axis)
         losses = cross_entropy(
             out.logits, batch.label, weight=batch.weight, smoothing=spec.label_smoothing
         )
         return jnp.sum(losses) / total, (split_model(model)[1].stats, out)
 
-    (loss, (stats, out)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.weights.params)
+    (loss, (stats, out)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(weights.params)
     correct = jnp.sum(batch.weight * (out.logits.argmax(-1) == batch.label))
-    loss, gradient, correct, overflow = jax.lax.psum(
-        (loss, gradient, correct, out.overflow.astype(jnp.int32)), AXIS
-    )
-    metrics = StepMetrics(
-        loss,
-        correct / total,
-        jnp.asarray(spec.schedule(state.step), jnp.float32),
-        optax.tree.norm(gradient),
-        overflow,
-    )
-    return _apply(spec, state, gradient, stats), metrics
+    if axis is not None:
+        gradient = reduce_whole(gradient, placement)
+    loss, correct, overflow = _sum((loss, correct, out.overflow.astype(jnp.int32)), axis)
+    return Weights(gradient, stats), (loss, correct / total, overflow)
 
 
 def _apply(spec: StepSpec, state: TrainState, gradient: Any, stats: Any) -> TrainState:
@@ -166,9 +218,11 @@ def _apply(spec: StepSpec, state: TrainState, gradient: Any, stats: Any) -> Trai
 def _evaluate(
     spec: StepSpec, capacities: Capacities | None, weights: Weights, batch: DeviceBatch
 ) -> EvalOutput:
-    model = merge_model(spec.graphdef, weights)
+    whole = gather(weights.params, spec.shardings.weights.params)
+    model = merge_model(spec.graphdef, Weights(whole, weights.stats))
     x = spec.forward.inputs(batch.points, batch.count, capacities)
-    out = spec.forward(model, x, batch.count, capacities, train=False, axis_name=AXIS, record=True)
+    axis = _axis(spec)
+    out = spec.forward(model, x, batch.count, capacities, train=False, axis_name=axis, record=True)
     loss = cross_entropy(out.logits, batch.label)
-    overflow = jax.lax.psum(out.overflow.astype(jnp.int32), AXIS)
+    overflow = _sum(out.overflow.astype(jnp.int32), axis)
     return EvalOutput(out.logits, loss, overflow, out.activity)

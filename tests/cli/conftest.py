@@ -24,7 +24,7 @@ experiment = Experiment(
     data=DataConfig(points=64, extent=16, batch_size=8, train_size=16, test_size=12),
     model=ModelConfig(name="narrow"),
     epochs=1,
-    devices=1,
+    mesh="data=1",
 )
 '''
 

@@ -11,10 +11,10 @@ from snnjax.cli.cores import core_count, device_count
 SCRIPT = """
 import sys
 from snnjax.cli.cores import use_cores
-use_cores(32, *map(int, sys.argv[1:]))
+use_cores(32, *sys.argv[1:])
 import jax
 print(jax.local_device_count())
-use_cores(32, 7)  # the backend runs: nothing changes, and nothing is raised
+use_cores(32, "data=7")  # the backend runs: nothing changes, and nothing is raised
 print(jax.local_device_count())
 """
 
@@ -46,7 +46,7 @@ def test_the_cores_become_devices_once():
 
 
 def test_a_number_that_was_asked_for_is_taken():
-    assert devices_of_a_process("4") == ["4", "4"]
+    assert devices_of_a_process("data=2,model=2") == ["4", "4"]
 
 
 @pytest.mark.parametrize(

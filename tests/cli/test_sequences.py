@@ -14,7 +14,7 @@ from tests.data.speech.files import command_folder, tone, write_wav
 from tests.train.least import Least
 
 NARROW = ["--model.hidden", "6", "--model.layers", "1", "--model.max-delay", "2"]
-NARROW += ["--data.batch-size", "8", "--epochs", "2", "--devices", "1"]
+NARROW += ["--data.batch-size", "8", "--epochs", "2", "--mesh", "data=1"]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from tests.data.speech.files import command_folder, spike_file
 
 NAMES = ("shd", "ssc", "gsc")
 NARROW = ["--model.hidden", "4", "--model.max-delay", "2", "--data.steps", "30"]
-NARROW += ["--data.batch-size", "9", "--epochs", "4", "--devices", "1", "--no-progress"]
+NARROW += ["--data.batch-size", "9", "--epochs", "4", "--mesh", "data=1", "--no-progress"]
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
+from snnjax.sharding import parse_mesh
 from snnjax.train import CheckpointError, TrainState, Weights, data_mesh
 from snnjax.train.checkpoint import Checkpoints, fingerprint, quiet_orbax
 from snnjax.train.mesh import replicate
+from snnjax.train.state import state_shardings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +50,7 @@ def same(a: Any, b: Any) -> bool:
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Iterator[Checkpoints]:
     quiet_orbax()
-    with closing(Checkpoints(tmp_path / "checkpoints", data_mesh(2))) as opened:
+    with closing(Checkpoints(tmp_path / "checkpoints")) as opened:
         yield opened
 
 
@@ -55,12 +58,46 @@ def test_a_state_comes_back_bit_for_bit_on_the_mesh(checkpoints: Checkpoints) ->
     state = replicate(state_of(3), data_mesh(2))
     checkpoints.save(3, state, {"step": 3, "position": {"next_index": 7}})
     checkpoints.wait()
-    restored, progress = checkpoints.restore(3, state_of(9))
+    restored, progress = checkpoints.restore(3, replicate(state_of(9), data_mesh(2)))
     assert same(restored, state)
     assert progress == {"step": 3, "position": {"next_index": 7}}
     assert restored.weights.params["layers"][0].sharding.device_set == set(
         data_mesh(2).devices.flat
     )
+
+
+PLACES = [
+    ("data=8", "fsdp"),
+    ("data=4", "fsdp"),
+    ("data=1", "replicated"),
+    ("data=2,model=2", "mixed"),
+    ("data=8", "fsdp"),
+]
+
+
+def test_a_state_goes_from_mesh_to_mesh_bit_for_bit(checkpoints: Checkpoints) -> None:
+    """The width is such that eight devices divide it and cut the parameter and its moments."""
+    rules = ((r"layers/0", P(None, "model")), (".*", P()))
+    first, cuts = state_of(3, width=304), []
+    first = first._replace(opt_state={"mu": first.weights.params}, ema=first.weights)
+    state = first
+    for step, (axes, sharding) in enumerate(PLACES):
+        shardings = state_shardings(first, sharding, parse_mesh(axes), rules)
+        template = jax.device_put(jax.tree.map(jnp.copy, first), shardings)
+        checkpoints.save(step, state, {"step": step})
+        checkpoints.wait()
+        state, _ = checkpoints.restore(step, template)
+        assert same(state, first)
+        for leaf, want in zip(jax.tree.leaves(state), jax.tree.leaves(shardings), strict=True):
+            assert leaf.sharding.is_equivalent_to(want, leaf.ndim)
+        kernels = (state.weights, state.opt_state["mu"], state.ema)
+        (kernel,) = {
+            leaf.sharding.shard_shape(leaf.shape)
+            for leaf in jax.tree.leaves(kernels)
+            if leaf.ndim == 2
+        }
+        cuts.append(kernel)
+    assert cuts == [(38, 100), (76, 100), (304, 100), (152, 50), (38, 100)]
 
 
 def test_a_saved_state_may_be_donated_at_once(checkpoints: Checkpoints) -> None:
@@ -127,7 +164,7 @@ from snnjax.train import CheckpointError, data_mesh
 from snnjax.train.checkpoint import Checkpoints
 from tests.train.test_checkpoint import state_of
 
-checkpoints = Checkpoints(Path(sys.argv[1]), data_mesh(1))
+checkpoints = Checkpoints(Path(sys.argv[1]))
 checkpoints.save(1, state_of(1), {"step": 1})
 checkpoints.wait()
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -153,7 +190,7 @@ def test_a_write_that_the_system_refuses_leaves_the_last_intact(tmp_path: Path) 
     assert done.returncode == 1, done.stderr
     assert "The checkpoint of step 1 is intact; make room" in done.stderr
     assert "File too large" in done.stderr
-    with closing(Checkpoints(folder, data_mesh(1))) as again:
+    with closing(Checkpoints(folder)) as again:
         assert again.steps() == [1]
         assert same(again.restore(1, state_of(0))[0], state_of(1))
         assert [p.name for p in folder.iterdir()] == ["1"]  # the debris is gone
@@ -183,11 +220,11 @@ def test_a_step_that_fails_in_the_writing_thread_is_told_once_it_is_known(
 def test_strangers_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     quiet_orbax()
     folder = tmp_path / "checkpoints"
-    with closing(Checkpoints(folder, data_mesh(1))) as first:
+    with closing(Checkpoints(folder)) as first:
         first.save(4, state_of(4), {"step": 4})
     (folder / "notes.txt").write_text("mine")
     (folder / "old").mkdir()
-    with closing(Checkpoints(folder, data_mesh(1))) as second:
+    with closing(Checkpoints(folder)) as second:
         assert second.steps() == [4]
     assert (folder / "notes.txt").read_text() == "mine"
 
@@ -195,19 +232,19 @@ def test_strangers_in_the_folder_are_left_alone(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("not a folder")
     with pytest.raises(CheckpointError, match=r"cannot keep .*checkpoints: it is a file"):
-        Checkpoints(tmp_path / "checkpoints", data_mesh(1))
+        Checkpoints(tmp_path / "checkpoints")
 
 
 def test_a_reader_creates_and_deletes_nothing(tmp_path: Path) -> None:
     quiet_orbax()
     folder = tmp_path / "checkpoints"
-    with closing(Checkpoints(folder, data_mesh(1))) as writer:
+    with closing(Checkpoints(folder)) as writer:
         writer.save(1, state_of(1), {"step": 1})
         writer.save(2, state_of(2), {"step": 2})
     debris = folder / "3.orbax-checkpoint-tmp"
     debris.mkdir()
     before = sorted(path for path in folder.rglob("*"))
-    with closing(Checkpoints(folder, data_mesh(1), read_only=True)) as reader:
+    with closing(Checkpoints(folder, read_only=True)) as reader:
         assert reader.steps() == [1, 2]
         assert same(reader.restore(1, state_of(0))[0], state_of(1))
     assert sorted(path for path in folder.rglob("*")) == before
@@ -243,7 +280,7 @@ def test_damage_is_reported_or_harmless(
     """Each file of a checkpoint in turn: never a wrong state, never another error."""
     quiet_orbax()
     folder = tmp_path / "checkpoints"
-    with closing(Checkpoints(folder, data_mesh(1))) as checkpoints:
+    with closing(Checkpoints(folder)) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, state_of(step), {"step": step})
     reported: list[str] = []
@@ -251,7 +288,7 @@ def test_damage_is_reported_or_harmless(
         whole = path.read_bytes()
         content = damage(whole)
         path.unlink() if content is None else path.write_bytes(content)
-        with closing(Checkpoints(folder, data_mesh(1), read_only=True)) as reader:
+        with closing(Checkpoints(folder, read_only=True)) as reader:
             try:
                 state, progress = reader.restore(2, state_of(0))
             except CheckpointError as error:
@@ -264,7 +301,7 @@ def test_damage_is_reported_or_harmless(
     assert len(reported) >= 4
     assert all("the checkpoint of step 2" in text for text in reported)
     assert all(f"Delete {folder / '2'} to resume from step 1" in text for text in reported)
-    with closing(Checkpoints(folder, data_mesh(1), read_only=True)) as reader:
+    with closing(Checkpoints(folder, read_only=True)) as reader:
         assert same(reader.restore(2, state_of(0))[0], state_of(2))
     time.sleep(0.1)  # late complaints of the reading threads belong to this test
     gc.collect()

@@ -55,7 +55,7 @@ def trained(
         schedule=ScheduleConfig(warmup=0.1),
         epochs=EPOCHS,
         evaluate_every=EPOCHS,
-        devices=1,
+        mesh="data=1",
         run_root=str(tmp_path_factory.mktemp("real")),
     )
     summary = train(experiment, progress=False)

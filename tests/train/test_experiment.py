@@ -105,6 +105,8 @@ def test_a_wrong_field_is_named(values: dict, message: str) -> None:
         (lambda: SequenceConfig(layers=0), "model.layers must be an integer of at least 1"),
         (lambda: SequenceConfig(readout="sum"), "'mean'; got 'sum'"),  # pyright: ignore
         (lambda: SequenceConfig(delays="no"), "'learned'; got 'no'"),  # pyright: ignore
+        (lambda: Experiment(mesh="date=2"), "axes of a mesh are data and model"),
+        (lambda: Experiment(sharding="fdsp"), "sharding must be one of replicated, fsdp"),  # pyright: ignore
         (
             lambda: SequenceConfig(kernel_count=2),
             "kernel_count must be 1 where there are no delays",
@@ -119,6 +121,18 @@ def test_a_wrong_field_is_named(values: dict, message: str) -> None:
 def test_an_impossible_value_is_refused(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(("devices", "mesh"), [(None, "data=-1"), (4, "data=4")])
+def test_a_run_of_before_there_were_meshes_is_read(devices: int | None, mesh: str) -> None:
+    values = experiment_to_dict(Experiment())
+    del values["mesh"], values["sharding"]
+    found = experiment_from_dict({**values, "devices": devices})
+    assert found == Experiment(mesh=mesh)
+
+
+def test_where_a_run_is_computed_is_no_difference() -> None:
+    assert differences(Experiment(), Experiment(mesh="data=2", sharding="fsdp")) == ()
 
 
 def test_differences_name_every_field_but_the_root() -> None:

@@ -16,7 +16,7 @@ def test_a_batch_must_divide() -> None:
 
 @pytest.mark.parametrize(("batch_size", "nearest"), [(1, 4), (5, 4), (7, 8), (15, 16), (17, 16)])
 def test_the_nearest_batch_is_offered(batch_size: int, nearest: int) -> None:
-    with pytest.raises(ValueError, match=f"Take {nearest}, or set devices=1"):
+    with pytest.raises(ValueError, match=f"Take {nearest}, or a mesh with another size"):
         check_divisible(batch_size, data_mesh(4))
 
 

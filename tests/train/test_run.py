@@ -46,7 +46,7 @@ def arrays(folder: Path) -> list[bytes]:
 
     mesh = data_mesh(1)
     _, template = build_spec(read_experiment(folder), read_info(folder), mesh)
-    with closing(Checkpoints(folder / "checkpoints", mesh, read_only=True)) as checkpoints:
+    with closing(Checkpoints(folder / "checkpoints", read_only=True)) as checkpoints:
         state, progress = checkpoints.restore(checkpoints.pick("last") or 0, template)
     leaves = jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))
     place = json.dumps([progress["step"], progress["position"], progress["best_test_accuracy"]])
@@ -410,8 +410,11 @@ def test_a_run_of_another_configuration_is_left_alone(
     ("changes", "message"),
     [
         ({"model": ModelConfig(name="tinyy")}, "did you mean 'tiny'"),
-        ({"devices": 3}, "multiple of the 3 devices"),
-        ({"devices": 99}, "from 1 to the 8 local ones"),
+        ({"mesh": "data=3"}, "multiple of the 3 devices"),
+        ({"mesh": "data=99"}, "needs 99 devices, and there are 8"),
+        ({"mesh": "data=4,model=2"}, "leaves the 2 devices of the axis 'model' without work"),
+        ({"mesh": "model=2", "sharding": "tensor"}, "Give it tensor_rules"),
+        ({"mesh": "data=2", "sharding": "tensor"}, "Give it tensor_rules"),
     ],
 )
 def test_an_impossible_experiment_leaves_no_folder(

@@ -82,7 +82,7 @@ def experiment(folder: Path, root: Path, **changes: Any) -> Experiment:
         "evaluate_every": 12,
         "label_smoothing": 0.0,
         "checkpoint_every": 10,
-        "devices": 1,
+        "mesh": "data=1",
         "run_root": str(root),
     }
     return Experiment(**{**defaults, **changes})

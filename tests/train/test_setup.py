@@ -40,7 +40,7 @@ def test_normals_are_channels_that_a_run_trains_on(models: None, tmp_path: Path)
         data=data,
         model=ModelConfig(name="tiny"),
         epochs=1,
-        devices=1,
+        mesh="data=1",
         run_root=str(tmp_path / "runs"),
     )
     info = describe_data(*load_splits(experiment))

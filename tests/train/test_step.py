@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
+from snnjax.sharding import parameter_path, parse_mesh
 from snnjax.sparse import Capacities
 from snnjax.train import (
     DeviceBatch,
@@ -48,28 +51,54 @@ def plain_sgd() -> Any:
     )
 
 
+class Cut(Tiny):
+    """The tiny model, which says how it is cut over channels."""
+
+    tensor_rules = (
+        ("^first/kernel$", P(None, "model")),
+        ("^(first/bias|scale|shift|mean|var)$", P("model")),
+        ("^second/kernel$", P("model")),
+        (".*", P()),
+    )
+
+
+def cut(in_channels: int, num_classes: int, *, levels: int, rngs: Any, **_: Any) -> Cut:
+    return Cut(in_channels, num_classes, levels=levels, rngs=rngs)
+
+
+PLACES = {
+    1: ("data=1", "replicated"),
+    2: ("data=2", "replicated"),
+    8: ("data=8", "replicated"),
+    "fsdp": ("data=4", "fsdp"),
+    "mixed": ("data=2,model=2", "mixed"),
+}
+
+
 @pytest.fixture(scope="module")
-def one_update() -> dict[int, Any]:
-    """Weights before, state after and metrics of one update, on 1, 2 and 8 devices."""
+def one_update() -> dict[Any, Any]:
+    """Weights before, state after and metrics of one update, on every kind of mesh."""
     from snnjax.models import MODELS
-    from tests.train.tiny import tiny
 
     results = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS, "tiny", tiny)
-        for devices in (1, 2, 8):
-            mesh = data_mesh(devices)
-            spec, state = build_spec(plain_sgd(), INFO, mesh)
+        patch.setitem(MODELS, "tiny", cut)
+        patch.setattr("snnjax.sharding.presets.SMALLEST", 24)
+        for name, (axes, sharding) in PLACES.items():
+            mesh = parse_mesh(axes)
+            experiment = dataclasses.replace(plain_sgd(), sharding=sharding)
+            spec, state = build_spec(experiment, INFO, mesh)
             before = jax.device_get(state.weights)
             step = train_step(spec, CAPACITIES)
             state, metrics = step(state, shard(host_batch(), mesh))
-            results[devices] = (spec, before, jax.device_get(state.weights), metrics, state)
+            results[name] = (spec, before, jax.device_get(state.weights), metrics, state)
     return results
 
 
-@pytest.mark.parametrize("devices", [2, 8])
-def test_many_devices_compute_what_one_does(one_update: dict[int, Any], devices: int) -> None:
-    one, eight = one_update[1], one_update[devices]
+@pytest.mark.parametrize("place", [2, 8, "fsdp", "mixed"])
+def test_many_devices_compute_what_one_does(one_update: dict[Any, Any], place: Any) -> None:
+    """In float32: the loss to 1e-6, and the gradient, which is the update, to 1e-5."""
+    one, eight = one_update[1], one_update[place]
     for name in ("loss", "accuracy", "learning_rate"):
         np.testing.assert_allclose(getattr(one[3], name), getattr(eight[3], name), rtol=1e-6)
     np.testing.assert_allclose(one[3].gradient_norm, eight[3].gradient_norm, rtol=1e-5)
@@ -81,7 +110,22 @@ def test_many_devices_compute_what_one_does(one_update: dict[int, Any], devices:
     )
 
 
-def test_the_update_is_the_gradient_of_the_plain_mean_loss(one_update: dict[int, Any]) -> None:
+def test_parameters_lie_where_their_sharding_says(one_update: dict[Any, Any]) -> None:
+    specs = {
+        place: {
+            parameter_path(keys): tuple(leaf.sharding.spec)
+            for keys, leaf in jax.tree.leaves_with_path(one_update[place][4].weights.params)
+        }
+        for place in ("fsdp", "mixed")
+    }
+    assert specs["fsdp"]["first/kernel"] == (None, "data")
+    assert specs["fsdp"]["scale"] == ("data",)
+    assert specs["fsdp"]["second/bias"] == ()  # below the size that is worth it
+    assert specs["mixed"]["second/kernel"] == ("model", "data")
+    assert specs["mixed"]["first/kernel"] == (None, "model")  # no dimension is left for "data"
+
+
+def test_the_update_is_the_gradient_of_the_plain_mean_loss(one_update: dict[Any, Any]) -> None:
     """Against autodiff of a loss without shard_map, weights or axis names."""
     spec, before, after, metrics, _ = one_update[8]
     before = jax.tree.map(jnp.asarray, before)
@@ -106,14 +150,14 @@ def test_the_update_is_the_gradient_of_the_plain_mean_loss(one_update: dict[int,
     assert norm > 0.01
 
 
-def test_statistics_and_counters_are_updated_once(one_update: dict[int, Any]) -> None:
+def test_statistics_and_counters_are_updated_once(one_update: dict[Any, Any]) -> None:
     _, before, after, _, state = one_update[8]
     assert int(state.step) == 1
     assert int(after.stats["seen"]) == 1
     assert np.abs(after.stats["mean"] - before.stats["mean"]).max() > 1e-3
 
 
-def test_the_average_follows_the_update(one_update: dict[int, Any]) -> None:
+def test_the_average_follows_the_update(one_update: dict[Any, Any]) -> None:
     """At t = 0 the decay is 1/10, whatever the final one."""
     _, before, after, _, state = one_update[1]
     want = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, before.params, after.params)

@@ -112,7 +112,7 @@ def tiny_experiment(root: Any, **changes: Any) -> Experiment:
         "epochs": 3,
         "ema": 0.9,
         "checkpoint_every": 3,
-        "devices": 1,
+        "mesh": "data=1",
         "run_root": str(root),
     }
     return Experiment(**{**defaults, **changes})

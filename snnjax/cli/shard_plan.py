@@ -1,0 +1,115 @@
+"""``snnjax shard-plan [NAME|PATH|MODULE|RUN_FOLDER]``: what a mesh and a sharding would cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from snnjax.cli.cores import core_count, mesh_devices
+from snnjax.cli.output import quiet_stdout
+from snnjax.cli.subject import SubjectOptions, read_subject, sampled
+
+if TYPE_CHECKING:
+    from snnjax.sharding import Collective
+    from snnjax.train.shard_plan import ShardPlan
+
+FLAG = "--xla_force_host_platform_device_count"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPlanOptions(SubjectOptions):
+    """The experiment with its --mesh and --sharding, and how to print."""
+
+    json: bool = False
+    """Print one JSON object instead of tables."""
+
+
+def fake_devices() -> int:
+    """How many CPU devices this process was started with; 0 where it has what the machine has."""
+    found = re.search(rf"{FLAG}=(\d+)", os.environ.get("XLA_FLAGS", ""))
+    return int(found[1]) if found and os.environ.get("JAX_PLATFORMS") == "cpu" else 0
+
+
+def again_with(devices: int, arguments: list[str]) -> int:
+    """Run the same command in a process that has so many fake devices; its exit code."""
+    others = re.sub(rf"{FLAG}=\d+", "", os.environ.get("XLA_FLAGS", ""))
+    flags = {"XLA_FLAGS": f"{others} {FLAG}={devices}".strip(), "JAX_PLATFORMS": "cpu"}
+    code = "import sys; from snnjax.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "shard-plan", *arguments]
+    sys.stdout.flush()
+    return subprocess.run(command, env={**os.environ, **flags}, check=False).returncode
+
+
+def _tables(plan: ShardPlan) -> list[Table]:
+    mesh = ", ".join(f"{name}={size}" for name, size in plan.mesh.items())
+    parameters = _table(
+        f"Parameters, {plan.sharding} on {mesh}", "parameter", "shape", "cut over", "bytes"
+    )
+    for row in plan.parameters:
+        cut = ", ".join(axis or "-" for axis in row.spec) if any(row.spec) else "whole"
+        parameters.add_row(
+            row.path, "x".join(map(str, row.shape)) or "scalar", cut, f"{row.bytes:,}"
+        )
+    memory = _table("Bytes on one device", "what", "as cut", "if whole")
+    for name, size in plan.device_bytes.items():
+        memory.add_row(name, f"{size:,}", f"{plan.whole_bytes[name]:,}")
+    memory.add_row("scratch of the step", f"{plan.scratch_bytes:,}", "")
+    sent = _table(
+        "Collectives of a training step", "kind", "devices", "runs", "operand bytes", "bytes sent"
+    )
+    sent.caption = "On one device, sent as in a ring. +: and more, in loops of unknown length."
+    for (kind, group), found in sorted(_grouped(plan.collectives).items()):
+        sent.add_row(
+            kind,
+            str(group),
+            str(sum(one.times for one in found)) + ("+" if any(a.at_least for a in found) else ""),
+            f"{sum(one.bytes * one.times for one in found):,}",
+            f"{sum(one.sent for one in found):,.0f}",
+        )
+    return [parameters, memory, sent]
+
+
+def _grouped(found: tuple[Collective, ...]) -> dict[tuple[str, int], list[Collective]]:
+    groups: dict[tuple[str, int], list[Collective]] = defaultdict(list)
+    for one in found:
+        groups[one.kind, one.group].append(one)
+    return groups
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table
+
+
+def run(arguments: list[str]) -> None:
+    """Compile the step on fake devices and print the tables."""
+    options, _ = read_subject(
+        ShardPlanOptions, arguments, command="shard-plan", verb="Bytes and messages of"
+    )
+    experiment = sampled(options.experiment)
+    devices = mesh_devices(experiment.mesh, experiment.data.batch_size, core_count())
+    if fake_devices() < devices:
+        raise SystemExit(again_with(devices, arguments))
+    from snnjax.train.shard_plan import shard_plan
+
+    with quiet_stdout():
+        plan = shard_plan(experiment)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(plan)))
+        return
+    console = Console()
+    for table in _tables(plan):
+        console.print(table)
