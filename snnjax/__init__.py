@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from snnjax import neurons as neurons
     from snnjax import nn as nn
     from snnjax import plasticity as plasticity
+    from snnjax import sharding as sharding
     from snnjax import sparse as sparse
     from snnjax import surrogates as surrogates
     from snnjax import train as train
@@ -46,6 +47,7 @@ _SUBPACKAGES = (
     "neurons",
     "nn",
     "plasticity",
+    "sharding",
     "sparse",
     "surrogates",
     "train",
