@@ -41,7 +41,7 @@ class TinyRun(NamedTuple):
         return json.loads(self.out.splitlines()[-1])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("experiments") / "tiny.py"
     path.write_text(TINY)
@@ -50,7 +50,7 @@ def tiny_config(tmp_path_factory) -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tiny_run(tiny_config, tmp_path_factory) -> TinyRun:
     """`snnjax train tiny.py --model.levels 2`, with what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"

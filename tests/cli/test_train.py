@@ -86,7 +86,8 @@ def test_shortcuts_leave_the_rest_alone():
         ("--model.name e3dsnn_x", "e3dsnn_"),
     ],
 )
-def test_the_impossible_fails_before_any_work(options, words, capsys, tmp_path):
+def test_the_impossible_fails_before_any_work(options, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("snnjax.train.loop.Loop.fit", lambda *_: pytest.fail("it trains"))
     arguments = ["train", *options.split()]
     if "e3dsnn_t_shape3d" not in options:
         arguments += ["--run-folder", str(tmp_path / "run")]

@@ -279,13 +279,14 @@ def test_parameters_of_other_inputs_and_of_the_small_net():
 
 
 def test_names_and_signatures_of_the_four_sizes():
-    assert {
+    own = {name: make for name, make in MODELS.items() if make.__module__.startswith("snnjax.")}
+    assert {  # other tests may still hold models of their own there
         "e3dsnn_t": e3dsnn_t,
         "e3dsnn_s": e3dsnn_s,
         "e3dsnn_l": e3dsnn_l,
         "e3dsnn_h": e3dsnn_h,
-    } == MODELS
-    for make in MODELS.values():
+    } == own
+    for make in own.values():
         signature = inspect.signature(make).parameters
         names = [name for name, p in signature.items() if p.kind is not p.VAR_KEYWORD]
         assert names == ["in_channels", "num_classes", "levels", "rngs"]
