@@ -11,6 +11,7 @@ from rich.table import Table
 
 from snnjax.cli.output import quiet_stdout
 from snnjax.cli.subject import Subject, SubjectOptions, prepare, read_subject
+from snnjax.cli.tables import number_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +20,6 @@ class InfoOptions(SubjectOptions):
 
     arrays: bool = False
     """List every parameter array instead of one line a layer."""
-
-
-def _table(title: str, *columns: str) -> Table:
-    """A table whose first column is text and whose other columns are numbers."""
-    table = Table(title=title, title_justify="left")
-    table.add_column(columns[0], no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(column, justify="right")
-    return table
 
 
 def parameter_rows(model: Any, *, arrays: bool) -> list[tuple[str, str, int]]:
@@ -47,7 +39,7 @@ def parameter_rows(model: Any, *, arrays: bool) -> list[tuple[str, str, int]]:
 
 
 def _parameters(model: Any, arrays: bool) -> Table:
-    table = _table("Parameters", "layer", "shape", "parameters")
+    table = number_table("Parameters", "layer", "shape", "parameters")
     rows = parameter_rows(model, arrays=arrays)
     for path, shape, size in rows:
         table.add_row(path, shape, f"{size:,}")
@@ -62,7 +54,7 @@ def _capacities(subject: Subject) -> Table:
     names = [*(f"bucket {i + 1}" for i in range(len(training))), "test"]
     samples = test[-1].samples
     grids = "each sample" if samples == 1 else f"{samples} samples together"
-    table = _table(f"Rows of {grids}, by level", "level", "mean sites", "most sites", *names)
+    table = number_table(f"Rows of {grids}, by level", "level", "mean sites", "most sites", *names)
     for level, (mean, most) in enumerate(subject.sites):
         side = extent >> level
         rows = [f"{choice.rows[level]:,}" for choice in (*training, test[-1])]
@@ -92,7 +84,7 @@ def _operations(subject: Subject) -> Table:
     totals = batch_activity(subject)
     rates = {r.name: r for r in firing_rates(totals, levels=subject.experiment.model.largest_count)}
     weights = "trained" if subject.trained else "untrained"
-    table = _table(
+    table = number_table(
         f"Synaptic operations per sample ({totals.samples} samples, {weights} weights)",
         *("layer", "input rate", "MAC", "AC", "MAC of the twin", "energy nJ"),
     )

@@ -18,6 +18,7 @@ from rich.table import Table
 from snnjax.cli.cores import core_count, mesh_devices
 from snnjax.cli.output import quiet_stdout
 from snnjax.cli.subject import SubjectOptions, read_subject, sampled
+from snnjax.cli.tables import number_table
 
 if TYPE_CHECKING:
     from snnjax.sharding import Collective
@@ -52,7 +53,7 @@ def again_with(devices: int, arguments: list[str]) -> int:
 
 def _tables(plan: ShardPlan) -> list[Table]:
     mesh = ", ".join(f"{name}={size}" for name, size in plan.mesh.items())
-    parameters = _table(
+    parameters = number_table(
         f"Parameters, {plan.sharding} on {mesh}", "parameter", "shape", "cut over", "bytes"
     )
     for row in plan.parameters:
@@ -60,11 +61,11 @@ def _tables(plan: ShardPlan) -> list[Table]:
         parameters.add_row(
             row.path, "x".join(map(str, row.shape)) or "scalar", cut, f"{row.bytes:,}"
         )
-    memory = _table("Bytes on one device", "what", "as cut", "if whole")
+    memory = number_table("Bytes on one device", "what", "as cut", "if whole")
     for name, size in plan.device_bytes.items():
         memory.add_row(name, f"{size:,}", f"{plan.whole_bytes[name]:,}")
     memory.add_row("scratch of the step", f"{plan.scratch_bytes:,}", "")
-    sent = _table(
+    sent = number_table(
         "Collectives of a training step", "kind", "devices", "runs", "operand bytes", "bytes sent"
     )
     sent.caption = "On one device, sent as in a ring. +: and more, in loops of unknown length."
@@ -84,14 +85,6 @@ def _grouped(found: tuple[Collective, ...]) -> dict[tuple[str, int], list[Collec
     for one in found:
         groups[one.kind, one.group].append(one)
     return groups
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column(columns[0], no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(column, justify="right")
-    return table
 
 
 def run(arguments: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -123,11 +122,7 @@ class DelayedLinear(nnx.Module):
         own = delay_shapes(shape, per)[per]
         self.shape, self.per, self.tail = shape, per, tail
         self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
-        bound = (6.0 / (in_features * kernel_count)) ** 0.5
-        weight = shape if per == "synapse" else shape[:2]
-        self.weight = nnx.Param(
-            jax.random.uniform(rngs.params(), weight, jnp.float32, -bound, bound)
-        )
+        self.weight = draw_weight(shape, per, rngs)
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         """A silent past, [K - 1, B, I], or [K - 1, B, O] where outputs are delayed."""
@@ -310,11 +305,11 @@ class SpacedConv(nnx.Module):
         shape = (in_features // groups, out_features, kernel_count)
         self.sizes, self.groups = tuple(check_count("sizes", size) for size in sizes), groups
         self.strides, self.padding, self.taps = strides, padding, check_taps(taps)
-        bound = (6.0 / (shape[0] * kernel_count)) ** 0.5
-        draw = partial(jax.random.uniform, dtype=jnp.float32)
-        self.weight = nnx.Param(draw(rngs.params(), shape, minval=-bound, maxval=bound))
+        self.weight = draw_weight(shape, "synapse", rngs)
         half = self._half()
-        unit = draw(rngs.params(), (len(self.sizes), *shape), minval=-1.0, maxval=1.0)
+        unit = jax.random.uniform(
+            rngs.params(), (len(self.sizes), *shape), jnp.float32, minval=-1.0, maxval=1.0
+        )
         self.position = nnx.Param(half * unit)
         self.sigma = Sigma(jnp.asarray(sigma, jnp.float32))
 
@@ -355,6 +350,13 @@ def delay_shapes(shape: tuple[int, ...], per: str) -> dict[str, tuple[int, ...]]
     if per != "synapse" and shape[2] != 1:
         raise ValueError(f"several taps need a delay per synapse; got {shape[2]} {per!r}.")
     return shapes
+
+
+def draw_weight(shape: tuple[int, ...], per: str, rngs: nnx.Rngs) -> nnx.Param[Array]:
+    """Kaiming-uniform weights, +-sqrt(6 / (I Kc)), of synapses [I, O, Kc], or [I, O] of one tap."""
+    bound = (6.0 / (shape[0] * shape[2])) ** 0.5
+    own = shape if per == "synapse" else shape[:2]
+    return nnx.Param(jax.random.uniform(rngs.params(), own, jnp.float32, -bound, bound))
 
 
 def check_past(layer: Any, state: ArrayLike, x: Array) -> None:

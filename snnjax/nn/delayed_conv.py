@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -13,7 +12,7 @@ from jax.typing import ArrayLike, DTypeLike
 from snnjax.delays import Taps, delayed, delayed_dense, gaussian_taps
 from snnjax.delays.check import check_sequence
 from snnjax.nn.convolution import check_odd, conv, patches
-from snnjax.nn.delayed import Delays, Per, check_past, delay_shapes, keep_past
+from snnjax.nn.delayed import Delays, Per, check_past, delay_shapes, draw_weight, keep_past
 from snnjax.nn.population import check_batch_shape, check_count
 
 
@@ -39,6 +38,7 @@ class DelayedConv(nnx.Module):
     Khalfaoui-Hassani, Pellegrini and Masquelier, "Dilated convolution with learnable spacings",
     ICLR 2023, with learned places along one axis only.
 
+    >>> import jax
     >>> layer = DelayedConv(2, 4, 3, 5, tail=2, rngs=nnx.Rngs(0))
     >>> silence, x = layer.init_state((1, 8, 8)), jnp.ones((7, 1, 8, 8, 2))
     >>> state, y = jax.eval_shape(layer, silence, x)
@@ -69,11 +69,7 @@ class DelayedConv(nnx.Module):
         own = {**delay_shapes(shape, per), "input": (inner,)}[per]
         self.channels, self.edge, self.per, self.tail = (inner, outer), edge, per, tail
         self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
-        bound = (6.0 / (shape[0] * kernel_count)) ** 0.5
-        weight = shape if per == "synapse" else shape[:2]
-        self.weight = nnx.Param(
-            jax.random.uniform(rngs.params(), weight, jnp.float32, -bound, bound)
-        )
+        self.weight = draw_weight(shape, per, rngs)
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         """A silent past for images of `batch_shape` (B, H, W): [K - 1, B, H, W, I], or O."""
