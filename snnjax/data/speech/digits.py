@@ -31,7 +31,7 @@ def list_digits(folder: Path, part: str) -> Listing:
     Raises:
       DataError: a file name says no digit, speaker and take, or a packed part is malformed.
     """
-    if (folder / f"{part}.npz").is_file():
+    if is_packed(folder):
         return _packed(folder / f"{part}.npz")
     files = wav_files(folder)
     clips = []
@@ -48,6 +48,11 @@ def list_digits(folder: Path, part: str) -> Listing:
             read = partial(_file, path)
             clips.append(Clip(read, int(digit), speaker, path.stem))
     return Listing(clips, DIGITS, folder, rate=RATE)
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether one of the parts lies here as an archive; then both are read from archives."""
+    return any((folder / f"{part}.npz").is_file() for part in ("train", "test"))
 
 
 def wav_files(folder: Path) -> list[Path]:
@@ -67,7 +72,7 @@ def _packed(path: Path) -> Listing:
     _check_audio(arrays, path)
     count = len(offset) - 1
     digit, take, who = (_whole(arrays, n, path, count) for n in ("digit", "take", "speaker"))
-    names = [str(name) for name in np.atleast_1d(arrays["speaker_names"])]
+    names = _names(arrays["speaker_names"], path)
     clips = []
     for i in range(count):
         if not (0 <= digit[i] <= 9 and 0 <= who[i] < len(names)):
@@ -81,6 +86,14 @@ def _packed(path: Path) -> Listing:
         read = partial(_slice, audio, int(offset[i]), int(offset[i + 1]))
         clips.append(Clip(read, int(digit[i]), names[who[i]], name))
     return Listing(clips, DIGITS, path, rate=RATE)
+
+
+def _names(array: np.ndarray, path: Path) -> list[str]:
+    if array.dtype.kind not in "US" or array.ndim != 1:
+        problem = f"`speaker_names` must be strings [speakers]; got {array.dtype} {array.shape}"
+        raise DataError.at(path, problem, fix="save the name of each speaker once")
+    names = np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
+    return names.tolist()
 
 
 def _file(path: Path) -> np.ndarray:
@@ -101,7 +114,7 @@ def _check_audio(arrays: dict[str, np.ndarray], path: Path) -> None:
         problem = f"`offset` must rise from 0 to the {len(audio)} samples of `audio`"
         raise DataError.at(path, problem, fix="save the N + 1 borders of the recordings")
     rate = arrays["sample_rate"]
-    if rate.size != 1 or int(rate.item()) != RATE:
+    if rate.size != 1 or rate.dtype.kind not in "iuf" or rate.item() != RATE:
         problem = f"`sample_rate` must be {RATE}; got {rate.tolist()}"
         raise DataError.at(path, problem, fix=f"resample the recordings to {RATE} Hz")
 

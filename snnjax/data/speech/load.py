@@ -12,7 +12,7 @@ from snnjax.data.folder import spread
 
 from .clips import Clip, Listing, hold_out, tenth
 from .commands import LISTS, halve, list_commands
-from .digits import RATE, list_digits, wav_files
+from .digits import RATE, is_packed, list_digits, wav_files
 from .front_end import FrontEnd
 from .sequences import SequenceSet
 from .spikes import find_spikes, list_spikes
@@ -108,7 +108,7 @@ def _listing(folder: Path, part: str, front_end: FrontEnd) -> Listing:
         raise ValueError(f"{folder} holds no recorded spikes; take log_mel or cochlea. {LAYOUTS}")
     if any((folder / name).is_file() for name in LISTS.values()):
         return list_commands(folder, part)
-    if (folder / f"{part}.npz").is_file() or wav_files(folder):
+    if is_packed(folder) or wav_files(folder):
         return list_digits(folder, part)
     raise DataError(f"{folder}: no speech is found here; {LAYOUTS}")
 

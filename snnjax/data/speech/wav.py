@@ -10,7 +10,8 @@ import numpy as np
 
 from snnjax.data.errors import DataError
 
-_BROKEN = (wave.Error, EOFError, ValueError, OverflowError, MemoryError)
+# RuntimeError is what `wave` raises for a chunk that ends beyond the file
+_BROKEN = (wave.Error, EOFError, ValueError, OverflowError, MemoryError, RuntimeError)
 
 
 def read_wav(path: str | Path, *, rates: tuple[int, ...]) -> tuple[int, np.ndarray]:

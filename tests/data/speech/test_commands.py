@@ -59,6 +59,10 @@ def test_halving_keeps_low_tones_and_removes_high_ones() -> None:
         ("yes/gone.wav", r"testing_list\.txt, line 1: 'yes/gone\.wav' is listed, but is no file"),
         ("../x/a.wav", "is listed, but is no file"),
         ("yes", "'yes' is listed"),
+        ("./yes/a0_nohash_0.wav", "no file of a word here"),  # would be trained on too
+        ("yes//a0_nohash_0.wav", "no file of a word here"),
+        ("_background_noise_/a0_nohash_0.wav", "no file of a word here"),
+        ("yes/" + 999 * "a", "no file of a word here"),
     ],
 )
 def test_a_list_that_names_no_file_is_refused(folder: Path, listed: str, message: str) -> None:

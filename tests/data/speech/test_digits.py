@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from snnjax.data import DataError
+from snnjax.data.speech import load_speech
 from snnjax.data.speech.digits import list_digits
 from tests.data.speech.files import digit_folder, tone, write_wav
 
@@ -67,11 +68,24 @@ def test_a_packed_part_is_cut_into_its_recordings(tmp_path: Path) -> None:
         ({"digit": np.array([4, 0])}, r"`digit` must be integers \[3\]; got int64 \(2,\)"),
         ({"digit": np.array([4.0, 0, 9])}, "`digit` must be integers"),
         ({"sample_rate": np.array(16000)}, "`sample_rate` must be 8000; got 16000"),
+        ({"sample_rate": np.array("8 kHz")}, "`sample_rate` must be 8000; got 8 kHz"),
+        ({"sample_rate": np.array(np.nan)}, "`sample_rate` must be 8000; got nan"),
+        ({"speaker_names": np.array([["ann", "bob"]])}, r"`speaker_names` must be .* \(1, 2\)"),
+        ({"speaker_names": np.arange(2)}, "`speaker_names` must be strings"),
     ],
 )
 def test_a_malformed_pack_is_refused_by_array(tmp_path: Path, changes, message: str) -> None:
     with pytest.raises(DataError, match=rf"train\.npz.*{message}.*Fix"):
         list_digits(packed(tmp_path, **changes), "train")
+
+
+def test_names_may_be_bytes_and_a_part_that_is_not_packed_is_missed(tmp_path: Path) -> None:
+    """Recordings beside the archive of one part are not taken for the other."""
+    folder = packed(tmp_path, speaker_names=np.array([b"ann", b"bob"]))
+    write_wav(folder / "4_bob_0.wav", tone(4, 0))
+    assert {c.speaker for c in list_digits(folder, "train").clips} == {"ann", "bob"}
+    with pytest.raises(DataError, match=r"test\.npz: cannot be read"):
+        load_speech(folder, "test")
 
 
 def test_a_truncated_pack_is_refused(tmp_path: Path) -> None:
