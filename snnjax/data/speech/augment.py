@@ -33,6 +33,8 @@ class SpeechAugment:
             value = getattr(self, name)
             if not 0 <= value < np.inf:
                 raise ValueError(f"`{name}` must be finite and at least 0; got {value}")
+            if name != "noise" and value != int(value):
+                raise ValueError(f"`{name}` must be a whole number; got {value}")
 
     @property
     def puts_zeros(self) -> bool:

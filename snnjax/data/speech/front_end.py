@@ -41,24 +41,34 @@ class FrontEnd:
             )
         if self.channels < 1:
             raise ValueError(f"`channels` must be at least 1; got {self.channels}")
-        if not (self.frame_ms >= 1 and self.frame_ms == round(self.frame_ms)):
+        if not (self.frame_ms >= 1 and self.frame_ms % 1 == 0):
             raise ValueError(f"`frame_ms` must be whole milliseconds; got {self.frame_ms}")
-        if not 0 < self.low_hz < self.high_hz:
+        if not 0 < self.low_hz < self.high_hz < np.inf:
             raise ValueError(
-                f"the band needs 0 < low_hz < high_hz; got {self.low_hz} and {self.high_hz}"
+                f"the band needs 0 < low_hz < high_hz < inf; got {self.low_hz} and {self.high_hz}"
             )
 
     def __call__(self, recordings: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
         """Frames [T_i, C] of each recording of `rate` samples a second, in order.
 
         Real values are float16 and spike counts uint8, so that a data set stays small.
+
+        Raises:
+          ValueError: a band or a rate that the front end cannot hear, or a recording that is empty,
+            not finite, or of several channels.
         """
         if self.high_hz >= rate / 2 and self.name == "cochlea":
             raise ValueError(
                 f"`high_hz` must lie below half of {rate} samples a second; got {self.high_hz}"
             )
+        step = STEP_MS if self.name == "cochlea" else self.frame_ms
+        if rate < 1 or rate * step % 1000:
+            raise ValueError(
+                f"`rate` must give {step:g} ms a whole number of samples; got {rate} a second. "
+                "Resample the recordings, for instance to 8000."
+            )
         listen = self._cochlea if self.name == "cochlea" else self._mel
-        rest = iter(recordings)
+        rest = (_sound(audio, i) for i, audio in enumerate(recordings))
         while chunk := list(islice(rest, CHUNK)):
             yield from listen(chunk, rate)
 
@@ -80,3 +90,19 @@ class FrontEnd:
         for i, drive in enumerate(drives):
             counts = sum_frames(spikes[: len(drive), i], round(self.frame_ms / STEP_MS))
             yield np.minimum(counts, 255).astype(np.uint8)
+
+
+def _sound(audio: np.ndarray, i: int) -> np.ndarray:
+    """A recording, which must be something to hear."""
+    audio = np.asarray(audio)
+    if audio.ndim != 1 or not audio.size:
+        raise ValueError(
+            f"a recording must be [samples], at least one; recording {i} is {audio.shape}. Mix "
+            "its channels down, or leave it out."
+        )
+    if not np.isfinite(audio).all():
+        raise ValueError(
+            f"recording {i} holds NaN or infinite samples, {np.sum(~np.isfinite(audio))} of "
+            f"{audio.size}; leave it out, or repair it with np.nan_to_num."
+        )
+    return audio

@@ -54,12 +54,12 @@ def list_spikes(folder: Path, part: str, *, channels: int, frame_ms: float) -> L
         known = sorted(p.name for p in folder.glob("*.h5"))
         problem = f"there is no {path.name}; here are {', '.join(known)}"
         raise DataError.at(folder, problem, fix="download it too")
+    bin_events(np.zeros(0), np.zeros(0), total=UNITS, channels=channels, frame_ms=frame_ms)
     with opened(path) as file:
         labels = _labels(file, path)
         names = _class_names(file, path, labels, CLASSES[name])
         speakers = _speakers(file, path, len(labels))
-        bin_events(np.zeros(0), np.zeros(0), total=UNITS, channels=channels, frame_ms=frame_ms)
-        times, units = file["spikes/times"][:], file["spikes/units"][:]
+        times, units = (_rows(file, name, path) for name in ("spikes/times", "spikes/units"))
     clips = [
         Clip(
             partial(_frames, times[i], units[i], path, i, channels, frame_ms),
@@ -85,7 +85,9 @@ def opened(path: Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             _check_arrays(file, path)
             yield file
-    except (OSError, RuntimeError) as error:
+    except DataError:
+        raise
+    except (OSError, RuntimeError, TypeError, ValueError) as error:  # as h5py has it
         raise DataError.at(
             path,
             f"is no HDF5 file, or it is truncated or damaged ({error})",
@@ -105,10 +107,20 @@ def _check_arrays(file: Any, path: Path) -> None:
         raise DataError.at(path, problem, fix="copy the file again")
 
 
+def _rows(file: Any, name: str, path: Path) -> np.ndarray:
+    """An array whose rows have lengths of their own."""
+    rows = file[name][:]
+    if rows.dtype != object:
+        problem = f"`{name}` must hold a row of its own length for each recording; got {rows.dtype}"
+        raise DataError.at(path, problem, fix="take the file of the original data set")
+    return rows
+
+
 def _labels(file: Any, path: Path) -> np.ndarray:
     labels = file["labels"][:]
     if labels.dtype.kind not in "iu" or int(labels.min()) < 0:
-        problem = f"`labels` must be integers from 0 on; got {labels.dtype}, least {labels.min()}"
+        least = f", least {labels.min()}" if labels.dtype.kind in "iuf" else ""
+        problem = f"`labels` must be integers from 0 on; got {labels.dtype}{least}"
         raise DataError.at(path, problem, fix="save class numbers")
     return labels
 
@@ -117,7 +129,11 @@ def _class_names(file: Any, path: Path, labels: np.ndarray, classes: int) -> tup
     """The names in extra/keys; without them, the numbers of the classes."""
     names, source = tuple(map(str, range(classes))), "the data set has"
     if hasattr(file.get("extra/keys"), "shape"):
-        names, source = tuple(_text(key) for key in file["extra/keys"][:]), "`extra/keys` names"
+        keys, source = np.asarray(file["extra/keys"][()]), "`extra/keys` names"
+        if keys.ndim != 1 or not keys.size:
+            problem = f"`extra/keys` must be [classes]; got {keys.shape}"
+            raise DataError.at(path, problem, fix="copy the file again")
+        names = tuple(_text(key) for key in keys)
     at = int(labels.argmax())
     if labels[at] >= len(names):
         problem = f"`labels` says {labels[at]} of recording {at}, but {source} {len(names)} classes"
@@ -131,7 +147,7 @@ def _speakers(file: Any, path: Path, count: int) -> list[str]:
     """Who speaks, from extra/speaker; "unknown" for all without it."""
     if not hasattr(file.get("extra/speaker"), "shape"):
         return ["unknown"] * count
-    speakers = file["extra/speaker"][:]
+    speakers = np.asarray(file["extra/speaker"][()])
     if speakers.shape != (count,):
         problem = f"`extra/speaker` must be [{count}]; got {speakers.shape}"
         raise DataError.at(path, problem, fix="copy the file again")

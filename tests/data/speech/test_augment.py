@@ -78,6 +78,8 @@ def test_a_sample_depends_on_its_own_draws_alone(batch) -> None:
     assert not np.array_equal(whole, augment(*batch, streams(2))[0])
 
 
-def test_a_negative_amount_is_refused() -> None:
+def test_a_negative_amount_or_half_a_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="`noise` must be finite and at least 0; got -1"):
         SpeechAugment(noise=-1)
+    with pytest.raises(ValueError, match=r"`time_shift` must be a whole number; got 1\.5"):
+        SpeechAugment(time_shift=1.5)

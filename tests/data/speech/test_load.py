@@ -157,7 +157,9 @@ def test_one_recording_is_read_at_either_rate(tmp_path: Path) -> None:
         ({"name": "mfcc"}, '"mel_db", "cochlea" or "recorded"; got \'mfcc\''),
         ({"channels": 0}, "`channels` must be at least 1"),
         ({"frame_ms": 2.5}, "whole milliseconds; got 2.5"),
+        ({"frame_ms": np.inf}, "whole milliseconds; got inf"),
         ({"low_hz": 900.0, "high_hz": 800.0}, "0 < low_hz < high_hz"),
+        ({"high_hz": np.inf}, "got 50.0 and inf"),
     ],
 )
 def test_an_impossible_front_end_is_refused(options, message: str) -> None:
@@ -168,6 +170,21 @@ def test_an_impossible_front_end_is_refused(options, message: str) -> None:
 def test_an_ear_hears_no_more_than_the_recording_has() -> None:
     with pytest.raises(ValueError, match="below half of 8000 samples a second; got 5000"):
         next(FrontEnd("cochlea", high_hz=5000.0)([np.ones(80)], 8000))
+
+
+@pytest.mark.parametrize("name", ["log_mel", "cochlea"])
+@pytest.mark.parametrize(
+    ("audio", "rate", "message"),
+    [
+        (np.zeros(0), 8000, r"recording 1 is \(0,\)"),
+        (np.zeros((80, 2)), 8000, r"recording 1 is \(80, 2\).*Mix"),
+        (np.array([0.0, np.nan, np.inf]), 8000, "recording 1 holds NaN.* 2 of 3"),
+        (np.ones(80), 11025, "whole number of samples; got 11025"),
+    ],
+)
+def test_what_cannot_be_heard_is_refused(name, audio, rate, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(FrontEnd(name)([np.ones(80), audio], rate))
 
 
 def test_the_real_digits_are_read_whole(data_root: Path) -> None:

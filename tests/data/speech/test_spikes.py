@@ -94,7 +94,13 @@ def floats(value: list[np.ndarray]) -> list[np.ndarray]:
         ("labels", np.array([0, 1, -2, 0, 1, 2]), "`labels` must be integers from 0 on.*-2"),
         ("labels", np.array([0, 1, 9, 0, 1, 2]), "says 9 of recording 2, but `extra/keys` names 3"),
         ("labels", np.array([0, 1, 2]), r"one N of at least 1; got .*labels \(3,\)"),
+        ("labels", np.array([b"a"] * 6), r"`labels` must be integers from 0 on; got .S1\."),
         ("extra/speaker", np.array([0, 1]), r"`extra/speaker` must be \[6\]; got \(2,\)"),
+        ("extra/speaker", np.array(3), r"`extra/speaker` must be \[6\]; got \(\)"),
+        ("extra/keys", np.array(b"zero"), r"`extra/keys` must be \[classes\]; got \(\)"),
+        ("extra/keys", np.zeros((4, 2)), r"`extra/keys` must be \[classes\]; got \(4, 2\)"),
+        ("spikes/times", np.zeros(6), "`spikes/times` must hold a row .* got float64"),
+        ("spikes/units", np.zeros(6, np.int32), "`spikes/units` must hold a row .* got int32"),
         ("spikes/units", floats, "`spikes/units` of recording 0 must be integers; got float32"),
         ("spikes/units", lambda v: [r + 650 for r in v], "`spikes/units` of recording 0 go from "),
         (
