@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +20,36 @@ def check_size(size: int) -> int:
             f"`size` must be a Python int of at least 1, the largest delay + 1; got {size!r}."
         )
     return size
+
+
+def check_tail(tail: int) -> int:
+    """A number of steps without input."""
+    if isinstance(tail, bool) or not isinstance(tail, int) or tail < 0:
+        raise ValueError(f"`tail` must be a Python int of at least 0; got {tail!r}.")
+    return tail
+
+
+def check_taps(taps: Callable[..., Array]) -> Callable[..., Array]:
+    """A function, not the name of one."""
+    if not callable(taps):
+        raise TypeError(f"`taps` is a function, such as snnjax.delays.gaussian_taps; got {taps!r}.")
+    return taps
+
+
+def check_dimensions(sizes: Sequence[int], strides: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Extents of a kernel in 1 to 3 dimensions, and as many strides if any."""
+    if not isinstance(sizes, Sequence):
+        raise TypeError(f"`sizes` must hold one extent a dimension, ({sizes},); got {sizes}.")
+    if not 1 <= len(sizes) <= 3:
+        raise ValueError(f"`sizes` must name 1 to 3 dimensions; got {tuple(sizes)}.")
+    if strides is not None and (not isinstance(strides, Sequence) or len(strides) != len(sizes)):
+        raise ValueError(
+            f"`strides` must hold one stride for each of {len(sizes)} dimensions; got {strides}. "
+            f"Give {(2,) * len(sizes)}, for instance, or None for 1."
+        )
+    if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+        raise ValueError(f"`sizes` must be Python ints of at least 1; got {tuple(sizes)}.")
+    return tuple(sizes)
 
 
 def as_delay(delay: ArrayLike) -> Array:
@@ -68,6 +98,23 @@ def check_position(position: ArrayLike, sizes: Sequence[int]) -> None:
                 f"along axis {axis}; got {place.flat[np.abs(place).argmax()]:g}. Raise that size, "
                 "or clip it."
             )
+
+
+def check_synapses(weight: ArrayLike, delay: ArrayLike, size: int) -> tuple[Array, Array]:
+    """Weights and delays [I, O] or [I, O, Kc] that fit each other and the buffer."""
+    check_size(size)
+    weight, delay = jnp.asarray(weight), as_delay(delay)
+    if weight.ndim not in (2, 3) or weight.shape != delay.shape or not all(weight.shape[2:]):
+        raise ValueError(
+            "`weight` and `delay` must both be [I, O] or [I, O, Kc] with Kc of at least 1; got "
+            f"{weight.shape} and {delay.shape}."
+        )
+    if weight.dtype != delay.dtype:
+        raise TypeError(
+            f"`weight` and `delay` must share a dtype; got {weight.dtype} and {delay.dtype}."
+        )
+    check_delay(delay, size)
+    return weight, delay
 
 
 def _check_numbers(name: str, values: np.ndarray) -> None:

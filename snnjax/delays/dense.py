@@ -8,7 +8,15 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.delays.check import as_delay, check_delay, check_sequence, check_sigma, check_size
+from snnjax.delays.check import (
+    as_delay,
+    check_sequence,
+    check_sigma,
+    check_size,
+    check_synapses,
+    check_tail,
+    check_taps,
+)
 from snnjax.delays.forms import FORMS, FormTable, dft_product, direct_product
 from snnjax.delays.kernels import Taps, gaussian_taps, kernel_of
 from snnjax.unroll import unroll
@@ -60,6 +68,7 @@ def delayed_dense(
     """
     weight, delay = check_synapses(weight, delay, size)
     check_sigma(sigma)
+    check_taps(taps)
     z = with_past(x, past, size, tail, features=weight.shape[0], dtype=weight.dtype)
     if z.ndim != 3:
         raise ValueError(
@@ -110,7 +119,7 @@ def delayed(
     delay = as_delay(delay)
     if delay.ndim != 1:
         raise ValueError(f"`delay` must be [N]; got {delay.shape}.")
-    kernel = taps(delay, sigma, check_size(size))  # [K, N]
+    kernel = check_taps(taps)(delay, sigma, check_size(size))  # [K, N]
     z = with_past(x, past, size, tail, features=len(delay), dtype=delay.dtype)
     steps = z.shape[0] - size + 1
 
@@ -121,23 +130,6 @@ def delayed(
     return unroll(add, jnp.zeros_like(z[:steps]), (jnp.arange(size), kernel))[0]  # over lags
 
 
-def check_synapses(weight: ArrayLike, delay: ArrayLike, size: int) -> tuple[Array, Array]:
-    """Weights and delays [I, O] or [I, O, Kc] that fit each other and the buffer."""
-    check_size(size)
-    weight, delay = jnp.asarray(weight), as_delay(delay)
-    if weight.ndim not in (2, 3) or weight.shape != delay.shape:
-        raise ValueError(
-            "`weight` and `delay` must both be [I, O] or [I, O, Kc]; got "
-            f"{weight.shape} and {delay.shape}."
-        )
-    if weight.dtype != delay.dtype:
-        raise TypeError(
-            f"`weight` and `delay` must share a dtype; got {weight.dtype} and {delay.dtype}."
-        )
-    check_delay(delay, size)
-    return weight, delay
-
-
 def with_past(
     x: ArrayLike, past: ArrayLike | None, size: int, tail: int, *, features: int, dtype: jnp.dtype
 ) -> Array:
@@ -145,8 +137,7 @@ def with_past(
     x = check_sequence(x, features)
     if x.dtype != dtype:
         raise TypeError(f"`x` is {x.dtype} but the delays are {dtype}; cast one of them.")
-    if isinstance(tail, bool) or not isinstance(tail, int) or tail < 0:
-        raise ValueError(f"`tail` must be a Python int of at least 0; got {tail!r}.")
+    check_tail(tail)
     if past is None and size > x.shape[0] + tail:
         raise ValueError(
             f"the buffer of size={size} steps is longer than the sequence of {x.shape[0]} steps "

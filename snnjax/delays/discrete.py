@@ -11,12 +11,12 @@ from snnjax.delays.kernels import kernel_of, two_taps
 
 
 def clamp_delay(delay: ArrayLike, size: int) -> Array:
-    """The delay within the buffer, 0 .. size - 1. To be applied after every update.
+    """The delay within the buffer, 0 .. size - 1, in its own dtype. To be applied after an update.
 
     >>> clamp_delay(jnp.array([-1.0, 2.5, 9.0]), 5).tolist()
     [0.0, 2.5, 4.0]
     """
-    return jnp.clip(as_delay(delay), 0, check_size(size) - 1)
+    return jnp.clip(jnp.asarray(delay), 0, check_size(size) - 1)
 
 
 def to_discrete(delay: ArrayLike, size: int) -> Array:
@@ -29,7 +29,7 @@ def to_discrete(delay: ArrayLike, size: int) -> Array:
     >>> to_discrete(jnp.array([0.5, 1.5, 3.7, 8.0]), 5).tolist()
     [0.0, 2.0, 4.0, 4.0]
     """
-    return jnp.round(clamp_delay(delay, size))
+    return jnp.round(clamp_delay(as_delay(delay), size))
 
 
 def integer_delayed(x: ArrayLike, delay: ArrayLike, size: int) -> Array:
@@ -65,8 +65,7 @@ def integer_delayed(x: ArrayLike, delay: ArrayLike, size: int) -> Array:
 
 def discrete_kernel(weight: ArrayLike, delay: ArrayLike, size: int) -> Array:
     """The kernel of whole delays, [K, I, O]: each weight on one step; taps that meet add up."""
-    weight, whole = jnp.asarray(weight), to_discrete(delay, size)
-    return kernel_of(weight, whole, 0.0, size, taps=two_taps)
+    return kernel_of(weight, to_discrete(delay, size), 0.0, size, taps=two_taps)
 
 
 def clamp_occupancy(delay: ArrayLike, size: int, margin: float = 0.5) -> Array:

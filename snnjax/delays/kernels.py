@@ -13,7 +13,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.delays.check import as_delay, check_delay, check_sigma, check_size
+from snnjax.delays.check import (
+    as_delay,
+    check_delay,
+    check_sigma,
+    check_size,
+    check_synapses,
+)
 from snnjax.surrogates.core import compute_dtype
 
 Taps = Callable[[Array, ArrayLike, int], Array]
@@ -89,7 +95,7 @@ def two_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
 
 
 def kernel_of(
-    weight: Array, delay: Array, sigma: ArrayLike, size: int, *, taps: Taps = gaussian_taps
+    weight: ArrayLike, delay: ArrayLike, sigma: ArrayLike, size: int, *, taps: Taps = gaussian_taps
 ) -> Array:
     """The temporal kernel of every synapse, summed over its taps.
 
@@ -100,7 +106,11 @@ def kernel_of(
 
     Returns:
       [K, I, O].
+
+    Raises:
+      ValueError: shapes differ, or a concrete delay is out of range. TypeError: dtypes differ.
     """
+    weight, delay = check_synapses(weight, delay, size)
     if weight.ndim == 2:
         return weight * taps(delay, sigma, size)
     each = [weight[..., c] * taps(delay[..., c], sigma, size) for c in range(weight.shape[-1])]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from snnjax.delays.check import check_size
 from snnjax.sparse.product import event_matmul
 
 
@@ -20,7 +21,7 @@ class RingState(NamedTuple):
 
 def ring_init(size: int, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> RingState:
     """An empty buffer of `size` frames [B, N]."""
-    return RingState(jnp.zeros((size, *shape), dtype), jnp.zeros((), jnp.int32))
+    return RingState(jnp.zeros((check_size(size), *shape), dtype), jnp.zeros((), jnp.int32))
 
 
 def ring_push(state: RingState, x: Array) -> tuple[RingState, Array]:
@@ -35,6 +36,11 @@ def ring_push(state: RingState, x: Array) -> tuple[RingState, Array]:
     [3.0, 2.0]
     """
     size = state.frames.shape[0]
+    if jnp.shape(x) != state.frames.shape[1:]:
+        raise ValueError(
+            f"a ring of {state.frames.shape} takes frames of {state.frames.shape[1:]}; got "
+            f"{jnp.shape(x)}. Make the ring with ring_init({size}, {jnp.shape(x)})."
+        )
     frames = state.frames.at[state.turn].set(x)
     by_age = frames[(state.turn - jnp.arange(size, dtype=jnp.int32)) % size]
     return RingState(frames, (state.turn + 1) % size), by_age
@@ -83,12 +89,13 @@ def deliver_step(kernel: Array, state: RingState, spikes: Array) -> tuple[RingSt
     Returns:
       The next state, and y [B, O].
     """
-    size, inputs, outputs = kernel.shape
-    if spikes.ndim != 2 or state.frames.shape != (size, len(spikes), outputs):
+    wanted = (*kernel.shape[:1], *spikes.shape[:1], *kernel.shape[2:])
+    if kernel.ndim != 3 or spikes.ndim != 2 or state.frames.shape != wanted:
         raise ValueError(
             f"a kernel [K, I, O] needs a ring [K, B, O] and spikes [B, I]; got {kernel.shape}, "
             f"{state.frames.shape} and {spikes.shape}. Make the ring with ring_init(K, (B, O))."
         )
+    size, inputs, outputs = kernel.shape
     arrive = event_matmul(spikes, kernel.swapaxes(0, 1).reshape(inputs, -1))
     arrive = arrive.reshape(-1, size, outputs).swapaxes(0, 1)
     frames = state.frames.at[(state.turn + jnp.arange(size, dtype=jnp.int32)) % size].add(arrive)

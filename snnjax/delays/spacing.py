@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.delays.check import check_position, check_size
+from snnjax.delays.check import check_dimensions, check_position, check_size
 from snnjax.delays.kernels import Taps, triangle_taps
 
 _LAYOUTS = {1: ("NHC", "HIO", "NHC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
@@ -84,9 +84,7 @@ def spaced_conv(
     Returns:
       [..., Y_1, .., Y_D, O].
     """
-    dims = len(sizes)
-    if dims not in _LAYOUTS:
-        raise ValueError(f"`sizes` must name 1 to 3 dimensions; got {tuple(sizes)}.")
+    dims = len(check_dimensions(sizes, strides))
     kernel = spaced_kernel(weight, position, sigma, sizes, taps=taps)
     x = jnp.asarray(x)
     channels = weight.shape[0] * groups

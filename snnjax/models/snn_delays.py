@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
 from snnjax.delays import sigma_schedule
+from snnjax.delays.schedule import FLOOR
 from snnjax.losses import softmax_sum
 from snnjax.metrics import LayerActivity, linear_activity
 from snnjax.models.e3dsnn import ClassifierOutput
@@ -38,7 +39,8 @@ class SNNDelaysConfig:
       tail: silent steps that each layer appends; None takes (K - 1) // 2, as published.
       per: what has a delay of its own, see `DelayedLinear`.
       learn_delays: without, they stay as drawn. size=1 is the network without delays.
-      sigma: width of the taps at first; None takes K // 2. Keep a constant one by never setting it.
+      sigma: width of the taps at first; None takes K // 2. `at_epoch` narrows it to 0.23, and
+        keeps a smaller one.
       readout: from membranes [T, B, C] and lengths to scores [B, C].
     """
 
@@ -188,8 +190,8 @@ class SNNDelays(nnx.Module):
 
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
         """Set the width of the taps for an epoch of training, as published; traced or not."""
-        if self.config.learn_delays and self.config.size > 1:
-            start = self.config.size // 2 if self.config.sigma is None else self.config.sigma
+        start = self.config.size // 2 if self.config.sigma is None else self.config.sigma
+        if self.config.learn_delays and self.config.size > 1 and start > FLOOR:
             set_sigma(self, sigma_schedule(epoch, epochs, start))
 
     def constrain(self) -> None:

@@ -40,6 +40,9 @@ def delay_optimiser(
       weights, delays: rules, for instance `optax.adamw(1e-3)` and `optax.adam(0.1)`.
       model: whose parameters it updates, as `nnx.as_pure(nnx.state(model, nnx.Param))`.
 
+    Raises:
+      ValueError: in an update, of a delay or position that is none of the model's.
+
     >>> from snnjax.nn import Delay
     >>> layer = Delay(2, 5, rngs=nnx.Rngs(0))
     >>> params = nnx.as_pure(nnx.state(layer, nnx.Param))
@@ -59,12 +62,22 @@ def delay_optimiser(
         def one(path: Any, update: Any, param: Any) -> Any:
             if _last(path) not in NAMES:
                 return update
-            low, high = bounds[_names(path)]
+            low, high = _bound(bounds, _names(path))
             return jnp.clip(param + update, low, high) - param
 
         return jax.tree.map_with_path(one, updates, params), state
 
     return optax.chain(rules, optax.GradientTransformation(optax.init_empty_state, clip))
+
+
+def _bound(bounds: dict[tuple[str, ...], Any], names: tuple[str, ...]) -> tuple[Any, Any]:
+    if names not in bounds:
+        known = ", ".join("/".join(path) for path in bounds) or "none"
+        raise ValueError(
+            f"`delay_optimiser` knows no buffer of {'/'.join(names)}; it knows {known}. Give it "
+            "the model of these parameters, and call none of your own delay or position."
+        )
+    return bounds[names]
 
 
 def _bounds(model: nnx.Module) -> dict[tuple[str, ...], tuple[Any, Any]]:

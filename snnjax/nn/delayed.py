@@ -26,7 +26,14 @@ from snnjax.delays import (
     triangle_taps,
     two_taps,
 )
-from snnjax.delays.check import check_delay, check_sequence, check_sigma
+from snnjax.delays.check import (
+    check_delay,
+    check_dimensions,
+    check_sequence,
+    check_sigma,
+    check_tail,
+    check_taps,
+)
 from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
 from snnjax.unroll import unroll
 
@@ -120,7 +127,7 @@ class DelayedLinear(nnx.Module):
             )
         )
         own = delay_shapes(shape, per)[per]
-        self.shape, self.per, self.tail = shape, per, tail
+        self.shape, self.per, self.tail = shape, per, check_tail(tail)
         self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
         self.weight = draw_weight(shape, per, rngs)
 
@@ -174,7 +181,7 @@ class Delay(nnx.Module):
         learn_delays: bool = True,
         rngs: nnx.Rngs,
     ):
-        self.features, self.tail = check_count("features", features), tail
+        self.features, self.tail = check_count("features", features), check_tail(tail)
         self.delays = Delays(
             (features,), size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs
         )
@@ -208,7 +215,7 @@ class DelayedRecurrent(nnx.Module):
 
     Args:
       population: any `Population`, which keeps its own constants and its `checkpoint`.
-      size: K. kernel_count, sigma, taps, learn_delays: as in `DelayedLinear`.
+      size: K. options: kernel_count, sigma, taps, learn_delays, as in `DelayedLinear`.
 
     >>> from snnjax.nn import LIF
     >>> layer = DelayedRecurrent(LIF(3), 4, rngs=nnx.Rngs(0))
@@ -222,7 +229,10 @@ class DelayedRecurrent(nnx.Module):
         n = population.features
         self.synapses = DelayedLinear(n, n, size, rngs=rngs, **options)
         if self.synapses.per != "synapse" or self.synapses.tail:
-            raise ValueError("recurrent delays are of synapses, without a tail.")
+            raise ValueError(
+                "recurrent delays are of synapses, without a tail; got "
+                f"per={self.synapses.per!r} and tail={self.synapses.tail}. Leave both out."
+            )
 
     def init_state(
         self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
@@ -294,8 +304,6 @@ class SpacedConv(nnx.Module):
             ("groups", groups),
         ):
             check_count(name, count)
-        if isinstance(sizes, int):
-            raise TypeError(f"`sizes` must hold one extent a dimension, ({sizes},); got {sizes}.")
         if in_features % groups or out_features % groups:
             raise ValueError(
                 f"`groups` must divide both features; got {groups} with {in_features} and "
@@ -303,7 +311,7 @@ class SpacedConv(nnx.Module):
             )
         check_sigma(sigma)
         shape = (in_features // groups, out_features, kernel_count)
-        self.sizes, self.groups = tuple(check_count("sizes", size) for size in sizes), groups
+        self.sizes, self.groups = check_dimensions(sizes, strides), groups
         self.strides, self.padding, self.taps = strides, padding, check_taps(taps)
         self.weight = draw_weight(shape, "synapse", rngs)
         half = self._half()
@@ -333,13 +341,6 @@ class SpacedConv(nnx.Module):
 
     def _half(self) -> Array:
         return ((jnp.array(self.sizes, jnp.float32) - 1) / 2).reshape(-1, 1, 1, 1)
-
-
-def check_taps(taps: Taps) -> Taps:
-    """A function, not the name of one."""
-    if not callable(taps):
-        raise TypeError(f"`taps` is a function, such as snnjax.delays.gaussian_taps; got {taps!r}.")
-    return taps
 
 
 def delay_shapes(shape: tuple[int, ...], per: str) -> dict[str, tuple[int, ...]]:

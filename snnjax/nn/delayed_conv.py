@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.delays import Taps, delayed, delayed_dense, gaussian_taps
-from snnjax.delays.check import check_sequence
+from snnjax.delays.check import check_sequence, check_tail
 from snnjax.nn.convolution import check_odd, conv, patches
 from snnjax.nn.delayed import Delays, Per, check_past, delay_shapes, draw_weight, keep_past
 from snnjax.nn.population import check_batch_shape, check_count
@@ -67,7 +67,8 @@ class DelayedConv(nnx.Module):
         check_odd(edge)
         shape = (edge * edge * inner, outer, check_count("kernel_count", kernel_count))
         own = {**delay_shapes(shape, per), "input": (inner,)}[per]
-        self.channels, self.edge, self.per, self.tail = (inner, outer), edge, per, tail
+        self.channels, self.edge, self.per = (inner, outer), edge, per
+        self.tail = check_tail(tail)
         self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
         self.weight = draw_weight(shape, per, rngs)
 

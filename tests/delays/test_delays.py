@@ -25,8 +25,10 @@ from snnjax.delays import (
     integer_delayed,
     kernel_of,
     ring_init,
+    ring_push,
     ring_step,
     sigma_schedule,
+    spaced_conv,
     spaced_kernel,
     to_discrete,
     triangle_taps,
@@ -239,6 +241,7 @@ def test_whole_delays_are_in_the_buffer_and_counted():
     wild = jnp.array([-3.0, 0.5, 1.5, 2.5, 99.0])
     np.testing.assert_array_equal(to_discrete(wild, 5), [0, 0, 2, 2, 4])
     np.testing.assert_array_equal(clamp_delay(clamp_delay(wild, 5), 5), clamp_delay(wild, 5))
+    assert clamp_delay(np.array([-1, 7]), 5).tolist() == [0, 4]  # whole ones of integer forms too
     assert float(clamp_occupancy(clamp_delay(wild, 5), 5)) == pytest.approx(3 / 5)
     taps = np.asarray(to_discrete(DELAY, SIZE)).reshape(-1, KC)
     assert int(count_collisions(DELAY, SIZE)) == sum(KC - len(set(row)) for row in taps) >= 1
@@ -276,6 +279,21 @@ BAD = {
     "cast one of them": lambda: dense(None)(X.astype(np.float32), WEIGHT, DELAY),
     "must be floating to be learned": lambda: gaussian_taps(np.arange(3), 0.0, 4),
     "must be integers": lambda: integer_delayed(X, np.ones(N), SIZE),
+    "Kc of at least 1; got .4, 3, 0.": lambda: dense(None)(X, WEIGHT[..., :0], DELAY[..., :0]),
+    "got .4, 3, 1. and .4, 3, 2.": lambda: kernel_of(WEIGHT[..., :1], DELAY, 0.5, SIZE),
+    "`taps` is a function.*'gauss'": lambda: delayed_dense(
+        X, WEIGHT, DELAY, 0.5, SIZE, taps="gauss"
+    ),
+    "takes frames of .2, 4.; got .1, 4.*ring_init.6,": lambda: ring_push(
+        ring_init(SIZE, (B, N)), jnp.ones((1, N))
+    ),
+    "`size` must be.*got -1": lambda: ring_init(-1, (B, N)),
+    "got .6, 4., .6, 2, 3. and": lambda: deliver_step(
+        jnp.ones((6, 4)), ring_init(SIZE, (B, M)), X[0]
+    ),
+    "one stride for each of 2 dim.*got .2,.*Give .2, 2.": lambda: spaced_conv(
+        X, WEIGHT, DELAY[None], 0.0, (3, 3), strides=(2,)
+    ),
     "Make the ring": lambda: ring_step(jnp.ones((2, 3, 4)), ring_init(3, (B, 3)), X[0]),
     "ring \\[K, B, O\\]": lambda: deliver_step(jnp.ones((2, 3, 4)), ring_init(3, (B, 3)), X[0]),
     "within 2 steps of the middle of a kernel of 5 along axis 1; got -2.5": lambda: spaced_kernel(

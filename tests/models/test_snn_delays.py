@@ -222,6 +222,13 @@ def test_scores_of_membranes():
             bad()
 
 
+def test_taps_narrow_and_those_that_are_narrow_stay():
+    for sigma, last in ((0.1, 0.1), (2.0, 0.23)):
+        net = small(1, sigma=sigma, rngs=nnx.Rngs(0))
+        net.at_epoch(9, 10)
+        assert float(net.linears[0].delays.sigma[...]) == pytest.approx(last)
+
+
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="dropout must be in"):
         small(dropout=1.0, rngs=nnx.Rngs(0))

@@ -94,7 +94,7 @@ def test_recurrent_delays_are_those_of_a_loop():
     middle, first = layer(layer.init_state((B,)), current[:5], discrete=True)
     _, second = layer(middle, current[5:], discrete=True)
     np.testing.assert_array_equal(np.concatenate([first, second]), out)
-    with pytest.raises(ValueError, match="of synapses"):
+    with pytest.raises(ValueError, match=r"of synapses.*got per='input' and tail=0"):
         DelayedRecurrent(LIF(N), SIZE, per="input", rngs=nnx.Rngs(0))
 
 
@@ -148,6 +148,9 @@ def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
     low = np.array([-1, -4]).reshape(-1, 1, 1, 1)
     want = np.maximum(params["conv"]["position"] - 1, low)
     np.testing.assert_allclose(after["conv"]["position"], want, atol=1e-6)
+    other = delay_optimiser(optax.sgd(0.1), optax.sgd(1.0), Delay(N, SIZE, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match="no buffer of conv/position; it knows delays/delay"):
+        other.update(params, other.init(params), params)
     with pytest.raises(ValueError, match="needs the parameters"):
         rule.update(params, rule.init(params))
     net.layers[1].delays.delay[...] = jnp.full((N, 2, 1), 99.0)
@@ -213,6 +216,15 @@ REFUSED = {
         2, 2, (3,), groups=0, kernel_count=1, rngs=rngs
     ),
     r"`sizes` must hold.*\(5,\)": lambda rngs: SpacedConv(2, 2, 5, kernel_count=1, rngs=rngs),
+    "`sizes` must name 1 to 3": lambda rngs: SpacedConv(2, 2, (), kernel_count=1, rngs=rngs),
+    r"`sizes` must be.*got \(3, 0\)": lambda rngs: SpacedConv(
+        2, 2, (3, 0), kernel_count=1, rngs=rngs
+    ),
+    "`strides` must hold.*got 2": lambda rngs: SpacedConv(
+        2, 2, (3, 3), strides=2, kernel_count=1, rngs=rngs
+    ),
+    "`tail` must be.*got 1.5": lambda rngs: Delay(3, 4, tail=1.5, rngs=rngs),
+    "`tail` must be.*got -1": lambda rngs: DelayedLinear(3, 4, 5, tail=-1, rngs=rngs),
     "a tuple of ints.*got int": lambda rngs: Delay(3, 4, rngs=rngs).init_state(2),
     "^DelayedLinear: `delay` must be at most size - 1 = 4; got 9. Raise size to 10": lambda _: call(
         with_delay("synapse", 9.0)

@@ -114,6 +114,7 @@ def test_a_sequence_is_a_ring_of_patches_and_gradients_are_differences():
         ("`per` must be one of", lambda: DelayedConv(C, N, S, SIZE, per="row", rngs=nnx.Rngs(0))),
         ("a delay per synapse", lambda: MAKE["input"](kernel_count=2, rngs=nnx.Rngs(0))),
         ("odd edges", lambda: DelayedConv(C, N, 2, SIZE, rngs=nnx.Rngs(0))),
+        ("`tail` must be", lambda: MAKE["input"](tail=-1, rngs=nnx.Rngs(0))),
         ("`size` must be", lambda: DelayedConv(C, N, S, 0, rngs=nnx.Rngs(0))),
         ("images over time .T, B, H, W, 2.", lambda: made("input")(0, X[0])),
         (
