@@ -49,7 +49,21 @@ def compare(
 
 
 def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean, lowest and highest of what differs between seeds."""
+    """Mean, lowest and highest of what differs between seeds.
+
+    Raises:
+      ValueError: the runs are not of one length, one number of devices or one model, as one that
+        was made before with other options is not.
+    """
+    same = {}
+    for key in ("epochs", "steps", "devices", "parameters"):
+        found = [run[key] for run in runs]
+        if len(set(found)) > 1:
+            raise ValueError(
+                f"runs to be averaged differ in {key}: {found}. Delete the folders of those made "
+                "with other options, or give another --run-root."
+            )
+        same[key] = found[0]
     accuracy = [run["test_accuracy"] for run in runs]
     keys = ["firing_rate", "synops", "macs", "acs", "energy_mj", "seconds"]
     if all("test_accuracy_unrounded" in run for run in runs):  # delays are learned
@@ -65,10 +79,7 @@ def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "lowest": min(accuracy),
         "highest": max(accuracy),
         "accuracies": accuracy,
-        "epochs": runs[0]["epochs"],
-        "steps": runs[0]["steps"],
-        "devices": runs[0]["devices"],
-        "parameters": runs[0]["parameters"],
+        **same,
         **means,
     }
 

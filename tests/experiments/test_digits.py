@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import digits
+from experiments import digits, variants
 from experiments.configs.spoken_digits_delays import experiment
 from snnjax.train import build_model
 from snnjax.train.folder import DatasetInfo
@@ -36,3 +36,13 @@ def test_the_delays_first_drawn_are_those_of_the_seed(monkeypatch, tmp_path):
         digits.draw(Path("run"))
     with pytest.raises(SystemExit):
         digits.main(["--data", "d", "--picture", "run"])
+
+
+def test_runs_of_another_length_are_not_averaged():
+    """A folder that an earlier, shorter run left is found and read in place of a new one."""
+    keys = ("firing_rate", "synops", "macs", "acs", "energy_mj", "seconds")
+    run = dict.fromkeys(keys, 1.0) | {"epochs": 30, "steps": 9, "devices": 1, "parameters": 5}
+    runs = [{**run, "test_accuracy": accuracy} for accuracy in (0.5, 1.0)]
+    assert variants.condense(runs)["accuracy"] == 0.75
+    with pytest.raises(ValueError, match=r"differ in epochs: \[30, 1\].*--run-root"):
+        variants.condense([runs[0], {**runs[1], "epochs": 1}])
