@@ -6,7 +6,8 @@
 
 Each run is a `snnjax train` of its own, in `<run root>/digits-<variant>-<seed>`; one that has a
 summary already is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
-either, and as many parameters as the learned delays and weights together. Accuracy is that of the
+either, and "fixed_wide" has fixed ones, with as many parameters as the learned delays and weights
+together. Accuracy is that of the
 last weights and whole delays; "unrounded" is that of learned delays as they are in training. Mean
 and spread go to a file `experiments/results/digits.json`, and as a table to stdout.
 """
@@ -31,6 +32,7 @@ VARIANTS = {
     "none": Variant("spoken_digits"),
     "wide": Variant("spoken_digits", ("--model.hidden", "189")),
     "fixed": Variant("spoken_digits", ("--model.delays", "fixed")),
+    "fixed_wide": Variant("spoken_digits", ("--model.delays", "fixed", "--model.hidden", "189")),
     "learned": Variant("spoken_digits_delays"),
 }
 RESULTS = Path(__file__).parent / "results"
