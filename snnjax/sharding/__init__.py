@@ -24,5 +24,6 @@ from snnjax.sharding.rules import Rules as Rules
 from snnjax.sharding.rules import check_spec as check_spec
 from snnjax.sharding.rules import parameter_path as parameter_path
 from snnjax.sharding.rules import placed as placed
+from snnjax.sharding.rules import rules_under as rules_under
 from snnjax.sharding.rules import specs_by_rules as specs_by_rules
 from snnjax.sharding.rules import specs_like as specs_like
