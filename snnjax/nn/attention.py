@@ -170,9 +170,8 @@ class SpikingSelfAttention(nnx.Module):
 
     def init_state(self, x: ArrayLike) -> SelfAttentionState:
         """Membranes at rest for `x` [T, B, N, D], from its shape and dtype alone."""
-        attention = resting(self.neurons, x)
-        each = [layer.init_state(x) for layer in (self.q, self.k, self.v, self.out)]
-        return SelfAttentionState(*each[:3], attention, each[3])
+        q, k, v, out = (layer.init_state(x) for layer in (self.q, self.k, self.v, self.out))
+        return SelfAttentionState(q, k, v, resting(self.neurons, x), out)
 
     def __call__(
         self,
