@@ -100,14 +100,22 @@ class SpikingDense(nnx.Module):
         axis_name: str | None = None,
     ) -> tuple[LIFState, Array]:
         """`x` is [T, B, ..., I]; returns the last state, and spikes [T, B, ..., O]."""
-        x = jnp.asarray(x)
-        weight = self.weight[...]
-        if x.ndim < 3 or x.shape[-1] != len(weight):
+        x, kernel = jnp.asarray(x), self.kernel()
+        if x.ndim < 3 or x.shape[-1] != len(kernel):
             raise ValueError(
-                f"SpikingDense takes [T, B, ..., {len(weight)}]; got {x.shape}. Channels are the "
+                f"SpikingDense takes [T, B, ..., {len(kernel)}]; got {x.shape}. Channels are the "
                 "last axis."
             )
-        y = x @ weight.reshape(len(weight), -1)
+        return self.fire(state, x @ kernel, train=train, axis_name=axis_name)
+
+    def kernel(self) -> Array:
+        """The weight as a matrix [I, O]."""
+        return self.weight[...].reshape(len(self.weight[...]), -1)
+
+    def fire(
+        self, state: LIFState, y: Array, *, train: bool, axis_name: str | None
+    ) -> tuple[LIFState, Array]:
+        """What comes after the product `y` [T, B, ..., O]: bias, norm and neurons."""
         y = y if self.bias is None else y + self.bias[...]
         return self.neurons(state, self.norm(y, train=train, axis_name=axis_name))
 

@@ -29,7 +29,7 @@ class Plan(NamedTuple):
 def run(plan: Plan, decay: Array, x: Array, initial: Array) -> Array:
     """All states; decay [...] or [T, ...], x [T, ...], initial [...], all of one dtype."""
     if plan.time_axis is not None:
-        return _over_devices(decay, x, initial, plan)
+        return _over_devices(decay, x, initial, plan, plan.time_axis)
     if plan.method == "scan":
         return _scan(decay, x, initial, plan)
     if plan.reverse:
@@ -46,7 +46,7 @@ def run(plan: Plan, decay: Array, x: Array, initial: Array) -> Array:
     return jnp.flip(h, 0) if plan.reverse else h
 
 
-def _over_devices(decay: Array, x: Array, initial: Array, plan: Plan) -> Array:
+def _over_devices(decay: Array, x: Array, initial: Array, plan: Plan, time_axis: str) -> Array:
     """The chunk of this device from zero, and what the state before it adds to each step."""
     local = run(plan._replace(time_axis=None), decay, x, jnp.zeros_like(initial))
     if plan.varies:
@@ -59,7 +59,7 @@ def _over_devices(decay: Array, x: Array, initial: Array, plan: Plan) -> Array:
         reach[end],
         local[end],
         initial,
-        plan.time_axis,
+        time_axis,
         reverse=plan.reverse,
         varies=plan.varies,
     )
