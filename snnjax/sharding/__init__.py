@@ -13,6 +13,8 @@ from snnjax.sharding.gather import manual_spec as manual_spec
 from snnjax.sharding.gather import reduce_whole as reduce_whole
 from snnjax.sharding.mesh import mesh_axes as mesh_axes
 from snnjax.sharding.mesh import parse_mesh as parse_mesh
+from snnjax.sharding.pairs import Cut as Cut
+from snnjax.sharding.pairs import cut_product as cut_product
 from snnjax.sharding.pairs import pair_rules as pair_rules
 from snnjax.sharding.presets import PRESETS as PRESETS
 from snnjax.sharding.presets import fsdp as fsdp

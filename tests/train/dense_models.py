@@ -1,4 +1,4 @@
-"""Two small networks for meshes, which read frames [T, B, C]: a convolutional one, a transformer."""
+"""Two small networks on frames [T, B, C], a convolutional one and a transformer, for meshes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from jax import Array
 from jax.sharding import PartitionSpec as P
 
 from snnjax.models import ClassifierOutput
-from snnjax.nn import LIF, BatchNorm, Conv, SpikformerBlock, max_pool
-from snnjax.nn import kaiming_uniform
+from snnjax.nn import LIF, BatchNorm, Conv, SpikformerBlock, kaiming_uniform, max_pool
 from snnjax.sharding import pair_rules, rules_under
 
 

@@ -1,4 +1,4 @@
-"""Steps of a subject on any mesh, by programs that compile quickly; what each test file compares."""
+"""Steps of a subject on any mesh, by programs that compile quickly, and what tests compare."""
 
 from __future__ import annotations
 
