@@ -10,7 +10,7 @@ from jax import Array
 from jax.sharding import PartitionSpec as P
 
 from snnjax.models import ClassifierOutput
-from snnjax.nn import LIF, BatchNorm, Conv, SpikformerBlock, kaiming_uniform, max_pool
+from snnjax.nn import LIF, BatchNorm, Conv, SpikformerBlock, SpikingDense, kaiming_uniform, max_pool
 from snnjax.sharding import pair_rules, rules_under
 
 
@@ -67,20 +67,18 @@ class ConvNet(Net):
         return x.reshape(*x.shape[:2], -1), tuple(spikes)
 
 
-TOKENS, FEATURES, HEADS = 4, 32, 4
+TOKENS, FEATURES, HEADS, HIDDEN = 4, 32, 4, 64
 
 
 class Transformer(Net):
-    """An embedding of the tokens, a norm and two encoder blocks."""
+    """Tokens become spikes, which an encoder block reads: its stream is of whole numbers."""
 
     def __init__(self, in_channels: int, num_classes: int, *, rngs: nnx.Rngs, **_: Any):
-        self.embed = nnx.Linear(in_channels // TOKENS, FEATURES, rngs=rngs)
-        self.blocks = nnx.List(
-            [
-                SpikformerBlock(FEATURES, HEADS, hidden=64, init=kaiming_uniform, rngs=rngs)
-                for _ in range(2)
-            ]
+        self.embed = SpikingDense(in_channels // TOKENS, FEATURES, init=kaiming_uniform, rngs=rngs)
+        block = SpikformerBlock(
+            FEATURES, HEADS, hidden=HIDDEN, init=kaiming_uniform, qkv_bias=True, rngs=rngs
         )
+        self.blocks = nnx.List([block])
         self.head = nnx.Linear(FEATURES, num_classes, rngs=rngs)
 
     @property
@@ -88,8 +86,9 @@ class Transformer(Net):
         return (*rules_under(r"blocks/\d+", self.blocks[0].tensor_rules), (".*", P()))
 
     def features(self, x: Array, **options: Any) -> tuple[Array, tuple]:
-        x = self.embed(x.reshape(*x.shape[:2], TOKENS, -1))
-        streams = []
+        x = x.reshape(*x.shape[:2], TOKENS, -1)
+        x = self.embed(self.embed.init_state(x), x, **options)[1]
+        streams = [x]
         for block in self.blocks:
             x = block(block.init_state(x), x, **options)[1]
             streams.append(x)
