@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from snnjax.metrics import LayerActivity, linear_activity, sparse_activity
 from snnjax.nn import IntegerNeuron, Rectifier, SparseBatchNorm, SparseConv, truncated_normal
+from snnjax.sharding import Cut, pair_rules
 from snnjax.sparse import (
     Capacities,
     KernelMap,
@@ -126,9 +127,11 @@ class Pass:
 class Branch(nnx.Module):
     """Neuron, submanifold convolution k3, norm: BN(SubM3(N x))."""
 
-    def __init__(self, channels: int, neuron, *, decay: float, rngs: nnx.Rngs):
+    def __init__(
+        self, channels: int, neuron, *, cut: Cut | None = None, decay: float, rngs: nnx.Rngs
+    ):
         self.neuron = neuron
-        self.conv = SparseConv(channels, channels, 3, init=truncated_normal, rngs=rngs)
+        self.conv = SparseConv(channels, channels, 3, init=truncated_normal, cut=cut, rngs=rngs)
         self.norm = SparseBatchNorm(channels, decay=decay)
 
     def __call__(self, run: Pass, name: str, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
@@ -144,8 +147,8 @@ class Block(nnx.Module):
 
     def __init__(self, channels: int, neuron, *, decay: float, rngs: nnx.Rngs):
         self.first = Branch(channels, neuron, decay=decay, rngs=rngs)
-        self.second = Branch(channels, neuron, decay=decay, rngs=rngs)
-        self.third = Branch(channels, neuron, decay=decay, rngs=rngs)
+        self.second = Branch(channels, neuron, cut="outputs", decay=decay, rngs=rngs)
+        self.third = Branch(channels, neuron, cut="inputs", decay=decay, rngs=rngs)
 
     def __call__(self, run: Pass, name: str, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
         y = _add(x, self.first(run, f"{name}.first", x, kmap))
@@ -157,9 +160,11 @@ class Stem(nnx.Module):
     """Spike voxel coding: SubM k3, BN, N, SubM k3, BN, N, SubM k3, BN on one shared map."""
 
     def __init__(self, in_channels: int, channels: int, neuron, *, decay: float, rngs: nnx.Rngs):
-        self.conv = SparseConv(in_channels, channels, 3, init=truncated_normal, rngs=rngs)
+        self.conv = SparseConv(
+            in_channels, channels, 3, init=truncated_normal, cut="outputs", rngs=rngs
+        )
         self.norm = SparseBatchNorm(channels, decay=decay)
-        self.second = Branch(channels, neuron, decay=decay, rngs=rngs)
+        self.second = Branch(channels, neuron, cut="inputs", decay=decay, rngs=rngs)
         self.third = Branch(channels, neuron, decay=decay, rngs=rngs)
 
     def __call__(self, run: Pass, x: SparseTensor, kmap: KernelMap, steps: int) -> SparseTensor:
@@ -228,17 +233,17 @@ class E3DSNN(nnx.Module):
 
         The first of a pair is cut by output channels and the second by input channels, so norm and
         neurons between them see the channels of their device alone, and one sum joins the outputs.
-        Convolutions that stand alone between two whole streams stay whole. Where the sparse product
-        goes over compacted pairs, the partitioner sums every tile of them, not their sum alone.
+        Convolutions that stand alone between two whole streams stay whole.
         """
-        outputs, inputs, channels = P(None, None, "model"), P(None, "model"), P("model")
+        block = r"/blocks/\d+/"
         return (
-            (r"^stem/conv/weight$", outputs),
-            (r"^stem/norm/", channels),
-            (r"^stem/second/conv/weight$", inputs),
-            (r"/blocks/\d+/second/conv/weight$", outputs),
-            (r"/blocks/\d+/second/norm/", channels),
-            (r"/blocks/\d+/third/conv/weight$", inputs),
+            *pair_rules("^stem/conv/weight$", "^stem/norm/", "^stem/second/conv/weight$", kernel=1),
+            *pair_rules(
+                f"{block}second/conv/weight$",
+                f"{block}second/norm/",
+                f"{block}third/conv/weight$",
+                kernel=1,
+            ),
             (".*", P()),
         )
 

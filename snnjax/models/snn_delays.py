@@ -23,6 +23,7 @@ from snnjax.models.e3dsnn import ClassifierOutput
 from snnjax.neurons import detach, euler, zero
 from snnjax.nn import LI, LIF, DelayedLinear, SequenceBatchNorm, clamp_delays, set_sigma
 from snnjax.nn.delayed import Per
+from snnjax.sharding import Cut, pair_rules
 from snnjax.surrogates import atan
 
 
@@ -99,9 +100,10 @@ class SNNDelays(nnx.Module):
                     tail=self.tail,
                     sigma=config.sigma,
                     learn_delays=config.learn_delays,
+                    cut=self._cut(index),
                     rngs=rngs,
                 )
-                for a, b in pairwise(widths)
+                for index, (a, b) in enumerate(pairwise(widths))
             ]
         )
         self.norms = nnx.List([SequenceBatchNorm(config.hidden) for _ in range(config.layers)])
@@ -175,18 +177,23 @@ class SNNDelays(nnx.Module):
 
         The first layer of a pair is cut by outputs and the second by inputs, so norm and neurons
         between them see the channels of their device alone, and one sum joins the outputs. Of an
-        odd number of layers, the readout's among them, the last stays whole. The form "dft" of the
-        delayed product, which only a CPU takes, gathers what a layer cut by inputs receives.
+        odd number of layers, the readout's among them, the last stays whole.
         """
         cut = r"(weight|delays/delay)$" if self.config.per == "synapse" else r"weight$"
         rules = []
         for first in range(0, self.config.layers, 2):
-            rules += [
-                (rf"^linears/{first}/{cut}", P(None, "model")),
-                (rf"^(norms|neurons)/{first}/", P("model")),
-                (rf"^linears/{first + 1}/{cut}", P("model")),
-            ]
+            rules += pair_rules(
+                rf"^linears/{first}/{cut}",
+                rf"^(norms|neurons)/{first}/",
+                rf"^linears/{first + 1}/{cut}",
+            )
         return (*rules, (".*", P()))
+
+    def _cut(self, index: int) -> Cut | None:
+        """How the rules cut a layer."""
+        if index == self.config.layers and index % 2 == 0:
+            return None
+        return "inputs" if index % 2 else "outputs"
 
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
         """Set the width of the taps for an epoch of training, as published; traced or not."""

@@ -1,5 +1,13 @@
 """Flax NNX layers: thin holders of parameters over the functions of the other packages."""
 
+from snnjax.nn.attention import SelfAttentionState as SelfAttentionState
+from snnjax.nn.attention import SpikformerBlock as SpikformerBlock
+from snnjax.nn.attention import SpikformerBlockState as SpikformerBlockState
+from snnjax.nn.attention import SpikingMLP as SpikingMLP
+from snnjax.nn.attention import SpikingMLPState as SpikingMLPState
+from snnjax.nn.attention import SpikingSelfAttention as SpikingSelfAttention
+from snnjax.nn.attention import attention_product as attention_product
+from snnjax.nn.batch_norm import BatchNorm as BatchNorm
 from snnjax.nn.catalogue import ALIF as ALIF
 from snnjax.nn.catalogue import BRF as BRF
 from snnjax.nn.catalogue import CLIF as CLIF
@@ -61,3 +69,5 @@ from snnjax.nn.spiking import ILIF as ILIF
 from snnjax.nn.spiking import LI as LI
 from snnjax.nn.spiking import LIF as LIF
 from snnjax.nn.spiking import PLIF as PLIF
+from snnjax.nn.spiking_dense import Neurons as Neurons
+from snnjax.nn.spiking_dense import SpikingDense as SpikingDense

@@ -161,25 +161,28 @@ def _products(x: Array, weight: Array) -> Array:
     row = weight.shape[0] * weight.shape[1] * channels
     group = _group(images, height * width * row)
     # Its gradient is a sum over the groups, which needs at least float32; each product does not.
-    flat = weight.reshape(row, -1).astype(compute_dtype(weight.dtype))
+    taps = weight.reshape(-1, *weight.shape[2:]).astype(compute_dtype(weight.dtype))
 
     # Without the checkpoint the patches of all images would be kept for the way back.
     @partial(jax.checkpoint, prevent_cse=False)
     def one(part: Array) -> Array:
-        rows = patches(part, *weight.shape[:2]).reshape(-1, row)
-        return (rows @ flat.astype(x.dtype)).reshape(*part.shape[:-1], -1)
+        seen = patches(part, *weight.shape[:2])
+        return jnp.einsum("bhwkc,kco->bhwo", seen, taps.astype(x.dtype))
 
     out = lax.map(one, x.reshape(-1, group, height, width, channels))
     return out.reshape(images, height, width, -1)
 
 
 def patches(x: Array, rows: int, columns: int) -> Array:
-    """The neighbourhood of each place, [B, H, W, rows * columns * C], zeros outside."""
+    """The neighbourhood of each place, [B, H, W, rows * columns, C], zeros outside.
+
+    Channels stay an axis of their own, so that they can be cut over a mesh.
+    """
     height, width = x.shape[1:3]
     top, left = rows // 2, columns // 2
     padded = jnp.pad(x, ((0, 0), (top, top), (left, left), (0, 0)))
     parts = [padded[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    return jnp.concatenate(parts, -1)
+    return jnp.stack(parts, -2)
 
 
 def _group(images: int, size: int) -> int:

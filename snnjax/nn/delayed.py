@@ -35,6 +35,7 @@ from snnjax.delays.check import (
     check_taps,
 )
 from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
+from snnjax.sharding import Cut, cut_product
 from snnjax.unroll import unroll
 
 Per = Literal["synapse", "input", "output"]
@@ -97,6 +98,8 @@ class DelayedLinear(nnx.Module):
       per: what has a delay: every "synapse", or only every "input" (axon) or "output" (dendrite).
       tail: steps without input at the end, in which late arrivals come out.
       sigma, taps, learn_delays: see `Delays`.
+      cut: how the sharding rules of the model cut the synapses over a mesh axis "model", see
+        `snnjax.sharding.cut_product`. Changes no values.
 
     >>> layer = DelayedLinear(3, 2, 5, tail=2, rngs=nnx.Rngs(0))
     >>> state, y = layer(layer.init_state((4,)), jnp.ones((7, 4, 3)))
@@ -116,6 +119,7 @@ class DelayedLinear(nnx.Module):
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
         learn_delays: bool = True,
+        cut: Cut | None = None,
         rngs: nnx.Rngs,
     ):
         shape = tuple(
@@ -128,6 +132,7 @@ class DelayedLinear(nnx.Module):
         )
         own = delay_shapes(shape, per)[per]
         self.shape, self.per, self.tail = shape, per, check_tail(tail)
+        self.cut: Cut | None = cut
         self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
         self.weight = draw_weight(shape, per, rngs)
 
@@ -150,13 +155,23 @@ class DelayedLinear(nnx.Module):
         options = {"taps": taps, "tail": self.tail, "past": state}
         args = delay, sigma, self.delays.size
         if self.per == "synapse":
-            y = delayed_dense(x, self.weight[...], *args, **options)
+            y = self._delayed_dense(x, state, delay, sigma, taps)
         elif self.per == "input":
             y = delayed(x, *args, **options) @ self.weight[...]
         else:
             x = x @ self.weight[...]
             y = delayed(x, *args, **options)
         return keep_past(state, x, self.tail), y
+
+    def _delayed_dense(
+        self, x: Array, past: Array, delay: Array, sigma: Array, taps: Taps
+    ) -> Array:
+        def product(x: tuple[Array, Array], synapses: tuple[Array, Array], sigma: Array) -> Array:
+            now, past = x
+            options = {"taps": taps, "tail": self.tail, "past": past}
+            return delayed_dense(now, *synapses, sigma, self.delays.size, **options)
+
+        return cut_product(product, (x, past), (self.weight[...], delay), sigma, cut=self.cut)
 
 
 class Delay(nnx.Module):

@@ -110,4 +110,4 @@ class DelayedConv(nnx.Module):
         """The neighbourhood of each place at each step, [T, B * H * W, S * S * I]."""
         images = x.reshape(math.prod(x.shape[:2]), *x.shape[2:])
         rows = patches(images, self.edge, self.edge)
-        return rows.reshape(len(x), math.prod(x.shape[1:4]), rows.shape[-1])
+        return rows.reshape(len(x), math.prod(x.shape[1:4]), math.prod(rows.shape[-2:]))

@@ -8,6 +8,7 @@ from flax import nnx
 from jax import Array
 
 from snnjax.sparse import masked_moments, masked_normalise
+from snnjax.sparse.norm import occupied_rows
 
 
 class MaskedBatchNorm(nnx.Module):
@@ -29,12 +30,16 @@ class MaskedBatchNorm(nnx.Module):
         self.mean = nnx.BatchStat(jnp.zeros((channels,)))
         self.var = nnx.BatchStat(jnp.ones((channels,)))
 
-    def normalise(self, feats: Array, n: Array, *, train: bool, axis_name: str | None) -> Array:
-        """`feats` [T?, B, R, C] of which the first `n` [B] rows count; the others become 0."""
+    def normalise(
+        self, feats: Array, n: Array | None, *, train: bool, axis_name: str | None
+    ) -> Array:
+        """`feats` [T?, B, R, C] of which the first `n` [B] rows count; the others become 0.
+
+        Without `n` all rows of any [..., C] count.
+        """
         if train:
             mean, var = masked_moments(feats, n, axis_name=axis_name)
-            steps = feats.shape[0] if feats.ndim == 4 else 1
-            self._move(mean, var, steps * n.sum(), axis_name)
+            self._move(mean, var, occupied_rows(feats, n), axis_name)
         else:
             mean, var = self.mean[...], self.var[...]
         scale, shift = self.scale[...], self.shift[...]

@@ -12,6 +12,7 @@ from jax import Array
 
 from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, subtract
 from snnjax.nn.masked_norm import MaskedBatchNorm
+from snnjax.sharding import Cut
 from snnjax.sparse import KernelMap, SparseTensor, sparse_conv
 from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
@@ -31,7 +32,14 @@ def truncated_normal(key: Array, shape: tuple[int, ...]) -> Array:
 
 
 class SparseConv(nnx.Module):
-    """The float32 weight [K, C, O] of a sparse convolution; the map comes with each call."""
+    """The float32 weight [K, C, O] of a sparse convolution; the map comes with each call.
+
+    Args:
+      in_channels, out_channels: C and O. kernel_size: its edge.
+      use_bias: whether a bias [O] is added.
+      init: from (key, (K, C, O)) to the weight. rngs: of the weight.
+      cut: how the sharding rules of the model cut it, see `snnjax.sparse.sparse_conv`.
+    """
 
     def __init__(
         self,
@@ -41,9 +49,11 @@ class SparseConv(nnx.Module):
         *,
         use_bias: bool = False,
         init: Initializer = kaiming_uniform,
+        cut: Cut | None = None,
         rngs: nnx.Rngs,
     ):
         _at_least_1(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
+        self.cut: Cut | None = cut
         shape = (kernel_size**3, in_channels, out_channels)
         self.weight = nnx.Param(init(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros((out_channels,), jnp.float32)) if use_bias else None
@@ -51,7 +61,7 @@ class SparseConv(nnx.Module):
     def __call__(self, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
         """See `snnjax.sparse.sparse_conv`."""
         bias = None if self.bias is None else self.bias[...]
-        return sparse_conv(x, self.weight[...], kmap, bias)
+        return sparse_conv(x, self.weight[...], kmap, bias, cut=self.cut)
 
 
 class SparseBatchNorm(MaskedBatchNorm):

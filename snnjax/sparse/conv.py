@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -11,6 +12,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from snnjax.sharding import Cut, cut_product
 from snnjax.sparse.maps import KernelMap
 from snnjax.sparse.pairs import Pairs
 from snnjax.sparse.tensor import SparseTensor, valid_rows
@@ -25,6 +27,7 @@ def sparse_conv(
     bias: Float[Array, " O"] | None = None,
     *,
     differentiate: str = "fast",
+    cut: Cut | None = None,
 ) -> SparseTensor:
     """Convolution evaluated only at the output sites of a kernel map.
 
@@ -43,6 +46,9 @@ def sparse_conv(
         autodiff, for `jax.jvp`, `jax.hessian` and the like. Under `jax.jit` forward mode through
         "fast" fails in JAX's own words, "can't apply forward-mode autodiff (jvp) to a custom_vjp
         function", which means that "both" is needed.
+      cut: how the weight is cut over a mesh axis "model" wherever there is one, "inputs" or
+        "outputs", see `snnjax.sharding.cut_product`: what joins the devices is then sent once, not
+        for each tile of pairs. Changes no values.
 
     Returns:
       Features at the output sites, [T?, B, M, O], with the overflow of `x` plus that of the map.
@@ -56,11 +62,11 @@ def sparse_conv(
     Networks", CVPR 2018.
     """
     _check_conv(x, weight, kmap, bias, differentiate)
-    rows = _to_rows(x.feats)
-    dtype = np.promote_types(rows.dtype, np.float32)
-    convolve = _convolve_fast if differentiate == "fast" else partial(_convolve, bounded=True)
+    dtype = np.promote_types(x.feats.dtype, np.float32)
+    weight = jnp.asarray(weight, x.feats.dtype)
+    convolve = partial(_on_rows, _convolve_fast if differentiate == "fast" else _convolve_bounded)
     try:
-        out = convolve(rows, jnp.asarray(weight, rows.dtype), kmap).astype(dtype)
+        out = cut_product(convolve, x.feats, weight, kmap, cut=cut, kernel=1).astype(dtype)
     except TypeError as error:
         if "custom_vjp" not in str(error):
             raise
@@ -69,11 +75,10 @@ def sparse_conv(
             '"fast" has a reverse rule only.'
         ) from error
     if bias is not None:
-        out = out + jnp.tile(bias.astype(dtype), out.shape[1] // len(bias))
-    out = jnp.where(valid_rows(kmap.n, kmap.out_rows).reshape(-1, 1), out, 0)
-    feats = _from_rows(out.astype(x.feats.dtype), x.feats.shape, kmap.out_rows)
+        out = out + bias.astype(dtype)
+    out = jnp.where(valid_rows(kmap.n, kmap.out_rows)[..., None], out, 0)
     return x.replace(
-        feats=feats,
+        feats=out.astype(x.feats.dtype),
         coords=kmap.coords,
         n=kmap.n,
         overflow=x.overflow + kmap.overflow,
@@ -81,6 +86,11 @@ def sparse_conv(
         gap=kmap.gap_after(x),
         stride=kmap.out_stride,
     )
+
+
+def _on_rows(convolve: Callable[..., Array], feats: Array, weight: Array, kmap: KernelMap) -> Array:
+    """Features [T?, B, N, C] to [T?, B, M, O] by a convolution of flat rows."""
+    return _from_rows(convolve(_to_rows(feats), weight, kmap), feats.shape, kmap.out_rows)
 
 
 @partial(jax.jit, static_argnames="bounded")
@@ -95,6 +105,10 @@ def _convolve(rows: Array, weight: Array, kmap: KernelMap, bounded: bool = False
     if kmap.kind == "inverse":
         return _spread(rows, weight, _flat_slots(kmap))
     return _gather_multiply(rows, weight, _flat_table(kmap))
+
+
+def _convolve_bounded(rows: Array, weight: Array, kmap: KernelMap) -> Array:
+    return _convolve(rows, weight, kmap, bounded=True)
 
 
 @jax.custom_vjp

@@ -12,7 +12,7 @@ from snnjax.sparse.tensor import valid_rows
 
 
 def masked_moments(
-    feats: Float[Array, "*T B N C"], n: Int[Array, " B"], *, axis_name: str | None = None
+    feats: Float[Array, "*T B N C"], n: Int[Array, " B"] | None, *, axis_name: str | None = None
 ) -> tuple[Array, Array]:
     """Mean and (biased) variance of each channel over the occupied rows and time.
 
@@ -22,17 +22,15 @@ def masked_moments(
 
     Args:
       feats: features [T?, B, N, C].
-      n: occupied rows per sample, int32 [B].
+      n: occupied rows per sample, int32 [B]; None for all, and features of any [..., C].
       axis_name: mesh axis over which sums and counts are added, inside `shard_map` or `pmap`.
 
     Returns:
       mean [C] and var [C].
     """
-    mask = valid_rows(n, feats.shape[-2])[..., None]
-    wide = jnp.where(mask, feats, 0).astype(np.promote_types(feats.dtype, np.float32))
+    wide = _occupied(feats, n).astype(np.promote_types(feats.dtype, np.float32))
     axes = tuple(range(feats.ndim - 1))
-    steps = feats.shape[0] if feats.ndim == 4 else 1
-    sums = wide.sum(axes), jnp.square(wide).sum(axes), (steps * n.sum()).astype(wide.dtype)
+    sums = wide.sum(axes), jnp.square(wide).sum(axes), occupied_rows(feats, n).astype(wide.dtype)
     if axis_name is not None:
         sums = jax.lax.psum(sums, axis_name)
     total, squares, count = sums
@@ -43,7 +41,7 @@ def masked_moments(
 
 def masked_normalise(
     feats: Float[Array, "*T B N C"],
-    n: Int[Array, " B"],
+    n: Int[Array, " B"] | None,
     mean: Float[Array, " C"],
     var: Float[Array, " C"],
     scale: Float[Array, " C"],
@@ -58,6 +56,19 @@ def masked_normalise(
     dtype = np.result_type(*(a.dtype for a in (feats, mean, var, scale, shift)))
     wide, mean, var, scale, shift = (a.astype(dtype) for a in (feats, mean, var, scale, shift))
     gain = scale * jax.lax.rsqrt(var + eps)
-    mask = valid_rows(n, feats.shape[-2])[..., None]
     out = wide * gain + (shift - mean * gain)
-    return jnp.where(mask, out, 0).astype(feats.dtype)
+    return _occupied(out, n).astype(feats.dtype)
+
+
+def occupied_rows(feats: Array, n: Array | None) -> Array:
+    """How many rows of all steps count, int32 []."""
+    if n is None:
+        return jnp.asarray(feats.size // feats.shape[-1], jnp.int32)
+    return (feats.shape[0] if feats.ndim == 4 else 1) * n.sum()
+
+
+def _occupied(feats: Array, n: Array | None) -> Array:
+    """`feats` with zeros in the rows that do not count."""
+    if n is None:
+        return feats
+    return jnp.where(valid_rows(n, feats.shape[-2])[..., None], feats, 0)

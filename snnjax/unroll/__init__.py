@@ -4,7 +4,9 @@
 compute all steps at once: `linear_recurrence`, neurons without a reset, neurons with one by
 fixed-point iteration or in closed form, and the family of parallel spiking neurons. Where memory
 must not grow with time, `online_gradient` and `unroll_truncated` cut the way back; where it must
-fit a budget, `checkpoint_for` says what to recompute.
+fit a budget, `checkpoint_for` says what to recompute. What has no reset can be cut in time over the
+devices of a mesh: `time_axis` of `linear_recurrence`, `lif_reset_free`, `crf_parallel` and
+`sliding_psn`, inside `jax.shard_map`.
 """
 
 from snnjax.unroll.budget import checkpoint_for as checkpoint_for

@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.unroll.recurrences import CONSTANT, METHODS, Plan, run
+from snnjax.unroll.time_axis import check_time_axis, from_before
 from snnjax.unroll.unroll import _length, vary_like
 
 
@@ -25,6 +26,7 @@ def linear_recurrence(
     chunk: int = 64,
     reverse: bool = False,
     differentiate: str = "fast",
+    time_axis: str | None = None,
 ) -> Array:
     """All states of h[t] = decay[t] * h[t-1] + x[t], with h[-1] = initial.
 
@@ -56,6 +58,11 @@ def linear_recurrence(
         `jax.hessian` and the like. Under `jax.jit` forward mode through "fast" fails in JAX's own
         words, "can't apply forward-mode autodiff (jvp) to a custom_vjp function", which means that
         "both" is needed.
+      time_axis: mesh axis over which time is cut, inside `jax.shard_map`: `x`, and a decay that
+        varies in time, are this device's chunk of the sequence, and `initial` is the state before
+        all of it. Each device computes its chunk from zero, gathers the last states of the chunks
+        (of a decay that varies, the products of the chunks too), and adds what the state before its
+        chunk becomes. The gradient sends as much, and one state to the neighbour.
 
     Returns:
       States [T, ...], in the widest dtype of `x` and `initial` and at least float32, complex if
@@ -63,17 +70,27 @@ def linear_recurrence(
 
     Raises:
       TypeError: `x` not floating or complex. ValueError: T = 0, shapes that do not fit, an unknown
-      method, or one that needs a constant decay.
+      method, one that needs a constant decay, or a `time_axis` that is not manual here.
 
     Blelloch, "Prefix sums and their applications", 1990; Martin and Cundy, "Parallelizing linear
     recurrent neural nets over sequence length", ICLR 2018.
 
     >>> linear_recurrence(0.5, jnp.array([1.0, 0.0, 1.0]), 4.0).tolist()
     [3.0, 1.5, 1.75]
+
+    Over the devices of a mesh, here of one:
+
+    >>> from functools import partial
+    >>> from jax.sharding import PartitionSpec as P
+    >>> mesh = jax.make_mesh((1,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
+    >>> run = partial(linear_recurrence, 0.5, time_axis="time")
+    >>> over = jax.shard_map(run, mesh=mesh, in_specs=P("time"), out_specs=P("time"))
+    >>> over(jnp.array([1.0, 0.0, 1.0])).tolist()
+    [1.0, 0.5, 1.25]
     """
     decay, x, initial = _as_arrays(decay, x, initial)
     varies = decay.ndim == x.ndim
-    plan = Plan(pick_method(method, varies), chunk, reverse, varies)
+    plan = Plan(pick_method(method, varies), chunk, reverse, varies, time_axis)
     _check_plan(plan, differentiate)
     if differentiate == "both":
         return run(plan, decay, x, initial)
@@ -119,10 +136,14 @@ def _forward(plan, decay, x, initial):
 
 def _backward(plan, residuals, grad):
     decay, initial, h = residuals
-    ahead = shift(decay, jnp.zeros_like(decay[0]), not plan.reverse) if plan.varies else decay
+    ahead = decay
+    if plan.varies:
+        ahead = shift(decay, jnp.zeros_like(decay[0]), not plan.reverse, plan.time_axis)
     other = plan._replace(reverse=not plan.reverse)
     dx = _run_fast(other, ahead, grad, jnp.zeros_like(initial))
-    _, pull = jax.vjp(lambda a, start: a * shift(h, start, plan.reverse), decay, initial)
+    _, pull = jax.vjp(
+        lambda a, start: a * shift(h, start, plan.reverse, plan.time_axis), decay, initial
+    )
     d_decay, d_initial = pull(dx)
     return d_decay, dx, d_initial
 
@@ -130,8 +151,10 @@ def _backward(plan, residuals, grad):
 _run_fast.defvjp(_forward, _backward)
 
 
-def shift(h: Array, first: Array, reverse: bool = False) -> Array:
+def shift(h: Array, first: Array, reverse: bool = False, time_axis: str | None = None) -> Array:
     """What was there a step before: [first, h[0], ..., h[T-2]], or with `reverse` a step after."""
+    if time_axis is not None:
+        first = from_before(h[0] if reverse else h[-1], first, time_axis, reverse)
     parts = (h[1:], first[None]) if reverse else (first[None], h[:-1])
     return jnp.concatenate(parts)
 
@@ -195,6 +218,7 @@ def _check_plan(plan: Plan, differentiate: str) -> None:
     if plan.chunk < 1:
         raise ValueError(f"`chunk` must be at least 1; got {plan.chunk}.")
     check_differentiate(differentiate)
+    check_time_axis(plan.time_axis)
 
 
 def check_differentiate(differentiate: str) -> None:

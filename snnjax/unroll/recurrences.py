@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from snnjax.unroll.time_axis import state_before
+
 METHODS = ("scan", "associative", "chunked", "toeplitz", "fft")
 CONSTANT = ("toeplitz", "fft")  # these know only decays that do not change in time
 
@@ -21,10 +23,13 @@ class Plan(NamedTuple):
     chunk: int
     reverse: bool
     varies: bool  # whether the decay has a time axis
+    time_axis: str | None = None  # mesh axis over which time is cut
 
 
 def run(plan: Plan, decay: Array, x: Array, initial: Array) -> Array:
     """All states; decay [...] or [T, ...], x [T, ...], initial [...], all of one dtype."""
+    if plan.time_axis is not None:
+        return _over_devices(decay, x, initial, plan, plan.time_axis)
     if plan.method == "scan":
         return _scan(decay, x, initial, plan)
     if plan.reverse:
@@ -39,6 +44,26 @@ def run(plan: Plan, decay: Array, x: Array, initial: Array) -> Array:
     else:
         h = _fft(decay, x) + _powers(decay, len(x) + 1)[1:] * initial
     return jnp.flip(h, 0) if plan.reverse else h
+
+
+def _over_devices(decay: Array, x: Array, initial: Array, plan: Plan, time_axis: str) -> Array:
+    """The chunk of this device from zero, and what the state before it adds to each step."""
+    local = run(plan._replace(time_axis=None), decay, x, jnp.zeros_like(initial))
+    if plan.varies:
+        reach = lax.cumprod(decay, reverse=plan.reverse)
+    else:
+        reach = _powers(decay, len(x) + 1)[1:]
+        reach = jnp.flip(reach, 0) if plan.reverse else reach
+    end = 0 if plan.reverse else -1
+    before = state_before(
+        reach[end],
+        local[end],
+        initial,
+        time_axis,
+        reverse=plan.reverse,
+        varies=plan.varies,
+    )
+    return local + reach * before
 
 
 def _scan(decay: Array, x: Array, initial: Array, plan: Plan) -> Array:

@@ -14,6 +14,7 @@ from snnjax.neurons.membrane import as_current, as_param
 from snnjax.surrogates import atan
 from snnjax.unroll.linear import linear_recurrence
 from snnjax.unroll.sequence import as_currents
+from snnjax.unroll.time_axis import from_last
 
 
 def lif_reset_free(
@@ -25,6 +26,7 @@ def lif_reset_free(
     scale_input: bool = False,
     method: str | None = None,
     differentiate: str = "fast",
+    time_axis: str | None = None,
 ) -> tuple[LIFState, Array]:
     """A sequence through LIF neurons that never reset: `unroll` of `lif_step(reset=none)`.
 
@@ -42,6 +44,9 @@ def lif_reset_free(
       spike: surrogate spike function.
       scale_input: whether the input is scaled by 1 - decay.
       method, differentiate: of `linear_recurrence`; "both" for forward mode.
+      time_axis: mesh axis over which time is cut, see `linear_recurrence`; `currents` are then the
+        chunk of this device, `state` is before the whole sequence, and the last state is that of
+        the whole, on all devices.
 
     Returns:
       The last state, and spikes in {0, 1} of shape [T, ..., N] and the dtype of `currents`.
@@ -61,8 +66,8 @@ def lif_reset_free(
     x = as_currents(currents, state.v)
     decay, threshold = as_param(params.decay, state.v), as_param(params.threshold, state.v)
     x = (1.0 - decay) * x if scale_input else x
-    v = linear_recurrence(decay, x, state.v, method=method, differentiate=differentiate)
-    return LIFState(v[-1]), spike(v - threshold).astype(jnp.asarray(currents).dtype)
+    v, last = _states(decay, x, state.v, method, differentiate, time_axis)
+    return LIFState(last), spike(v - threshold).astype(jnp.asarray(currents).dtype)
 
 
 class CRFParams(NamedTuple):
@@ -138,6 +143,7 @@ def crf_parallel(
     part: Callable[[Array], Array] = jnp.real,
     method: str | None = None,
     differentiate: str = "fast",
+    time_axis: str | None = None,
 ) -> tuple[CRFState, Array]:
     """A sequence through complex resonate-and-fire neurons: `unroll` of `crf_step`, in parallel.
 
@@ -145,6 +151,9 @@ def crf_parallel(
       params, state, spike, part: as in `crf_step`.
       currents: input, real, shape [T, ..., N].
       method, differentiate: of `linear_recurrence`; "both" for forward mode.
+      time_axis: mesh axis over which time is cut, see `linear_recurrence`; `currents` are then the
+        chunk of this device, `state` is before the whole sequence, and the last state is that of
+        the whole, on all devices.
 
     Returns:
       The last state, and spikes in {0, 1} of shape [T, ..., N] and the dtype of `currents`.
@@ -156,9 +165,24 @@ def crf_parallel(
     """
     x = as_currents(currents, state.u)
     factor = _factor(params, state)
-    u = linear_recurrence(factor, x, state.u, method=method, differentiate=differentiate)
+    u, last = _states(factor, x, state.u, method, differentiate, time_axis)
     z = spike(part(u) - as_param(params.threshold, state.u.real))
-    return CRFState(u[-1]), z.astype(jnp.asarray(currents).dtype)
+    return CRFState(last), z.astype(jnp.asarray(currents).dtype)
+
+
+def _states(
+    decay: Array,
+    x: Array,
+    initial: Array,
+    method: str | None,
+    differentiate: str,
+    time_axis: str | None,
+) -> tuple[Array, Array]:
+    """All states, and the last of the whole sequence."""
+    h = linear_recurrence(
+        decay, x, initial, method=method, differentiate=differentiate, time_axis=time_axis
+    )
+    return h, h[-1] if time_axis is None else from_last(h[-1], time_axis)
 
 
 def _factor(params: CRFParams, state: CRFState) -> Array:

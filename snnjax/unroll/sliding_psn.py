@@ -12,6 +12,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.surrogates import atan
 from snnjax.unroll.sequence import as_currents
+from snnjax.unroll.time_axis import check_time_axis, from_before, from_last
 from snnjax.unroll.window import check_window, dot, like_step, push
 
 Spike = Callable[[Array], Array]
@@ -54,6 +55,7 @@ def sliding_psn(
     *,
     spike: Spike = atan,
     method: str = "toeplitz",
+    time_axis: str | None = None,
 ) -> tuple[SlidingPSNState, Array]:
     """A sequence of any length through sliding parallel spiking neurons: one causal kernel.
 
@@ -66,13 +68,16 @@ def sliding_psn(
       spike: surrogate spike function.
       method: "toeplitz", products with a band matrix over blocks of time, or "conv", XLA's own
         convolution, 10 to 26 times slower on a CPU. Values are equal up to rounding.
+      time_axis: mesh axis over which time is cut, inside `jax.shard_map`: `currents` are then the
+        chunk of this device, of K - 1 steps or more. Each device sends its last K - 1 inputs to the
+        next; `state` is before the whole sequence, and the next state after it, on all devices.
 
     Returns:
       The next state, and spikes of shape [T, ..., N] and the dtype of `currents`.
 
     Raises:
       TypeError: currents not floating, or wider than the state. ValueError: shapes do not fit; an
-      unknown method.
+      unknown method; a `time_axis` that is not manual here.
 
     Fang et al., as for `psn`.
 
@@ -83,12 +88,18 @@ def sliding_psn(
     """
     if method not in ("conv", "toeplitz"):
         raise ValueError(f'`method` must be "conv" or "toeplitz"; got {method!r}.')
+    check_time_axis(time_axis)
     _check_window(params, state)
     x = as_currents(currents, like_step(state.recent))
-    inputs = jnp.concatenate([state.recent, x])
+    recent, more = state.recent, len(state.recent)
+    if time_axis is not None and more:
+        _check_chunk(len(x), more, time_axis)
+        recent = from_before(x[len(x) - more :], recent, time_axis)
+    inputs = jnp.concatenate([recent, x])
     h = (_convolve if method == "conv" else _band)(params.weight, inputs)
     z = spike(h + params.bias.astype(h.dtype)).astype(jnp.asarray(currents).dtype)
-    return SlidingPSNState(inputs[len(x) :]), z
+    last = inputs[len(x) :]
+    return SlidingPSNState(last if time_axis is None else from_last(last, time_axis)), z
 
 
 def sliding_psn_step(
@@ -134,6 +145,15 @@ def _band(weight: Array, inputs: Array, block: int = 64) -> Array:
     band = jnp.broadcast_to(band.get(mode="fill", fill_value=0), (count, size, size + more))
     h = jnp.einsum("jts,jsn->jtn", band, windows)  # without the broadcast XLA transposes all of it
     return h.reshape(count * size, *inputs.shape[1:])[:steps]
+
+
+def _check_chunk(steps: int, more: int, time_axis: str) -> None:
+    """A chunk holds what the next one needs of it."""
+    if steps < more:
+        raise ValueError(
+            f"a window of {more + 1} steps reaches {more} steps back, but the chunk of a device of "
+            f"{time_axis!r} holds {steps}. Cut time over fewer devices."
+        )
 
 
 def _check_window(params: SlidingPSNParams, state: SlidingPSNState) -> None:

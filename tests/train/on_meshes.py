@@ -1,0 +1,199 @@
+"""Steps of a subject on any mesh, by programs that compile quickly, and what tests compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import PartitionSpec as P
+
+from snnjax.sharding import AXIS, Collective, bytes_by_kind, collectives, gather, parse_mesh
+from snnjax.sparse import Capacities
+from snnjax.train import DeviceBatch, Experiment, train_step
+from snnjax.train.folder import DatasetInfo
+from snnjax.train.mesh import shard
+from snnjax.train.setup import abstract_spec, build_spec
+from snnjax.train.state import Weights, merge_model
+from snnjax.train.step import _axis, _cut, _gradient, _over_data
+
+QUICK = {"xla_backend_optimization_level": 0}
+STEPS = 3
+
+
+class Subject(NamedTuple):
+    """What is trained, and on what."""
+
+    experiment: Experiment
+    info: DatasetInfo
+    batch: DeviceBatch
+    capacities: Capacities | None
+
+
+class Outcome(NamedTuple):
+    """Loss and gradient norm of each step, the last state on the host, what a step sends."""
+
+    curve: np.ndarray
+    state: Any
+    sent: list[Collective]
+    spec: Any
+    cut: Any
+
+
+def widened(model: nnx.Module) -> Any:
+    """The model in float64."""
+    graphdef, state = nnx.split(model)
+    return nnx.merge(
+        graphdef,
+        jax.tree.map(lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state),
+    )
+
+
+def placed_on(on: Subject, mesh_text: str, sharding: str) -> tuple[Any, Any, Any]:
+    """The spec of the step, shapes of the state, and the batch on a mesh."""
+    mesh = parse_mesh(mesh_text)
+    experiment = Experiment(**{**vars(on.experiment), "mesh": mesh_text, "sharding": sharding})
+    spec, _, shapes = abstract_spec(experiment, on.info, mesh)
+    return spec, shapes, shard(on.batch, mesh)
+
+
+def outcome(on: Subject, start: Any, mesh_text: str, sharding: str) -> Outcome:
+    """Some steps from `start`, by a program that compiles as fast as it can."""
+    spec, shapes, batch = placed_on(on, mesh_text, sharding)
+    state = jax.device_put(start._replace(key=jax.random.key(0)), spec.shardings)
+    program = train_step(spec, on.capacities).lower(shapes, batch).compile(compiler_options=QUICK)
+    curve = []
+    for _ in range(STEPS):
+        state, metrics = program(state, batch)
+        curve.append((float(metrics.loss), float(metrics.gradient_norm)))
+    host = jax.device_get(state._replace(key=jax.random.key_data(state.key)))
+    return Outcome(np.array(curve), host, collectives(program.as_text()), spec, state)
+
+
+def drawn(on: Subject) -> Any:
+    """The state before the first step, on the host, without its key."""
+    start = build_spec(on.experiment, on.info, parse_mesh("data=1"))[1]
+    return jax.tree.map(np.asarray, start._replace(key=0))
+
+
+def filled(on: Subject) -> Any:
+    """A state of the same shapes without a program that draws it: kernels from NumPy, scales 1."""
+    shapes = abstract_spec(on.experiment, on.info, parse_mesh("data=1"))[2]
+    rng = np.random.default_rng(1)
+    state = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes._replace(key=shapes.step))
+    params = jax.tree.map(
+        lambda a: (rng.normal(0, 0.2, a.shape) if a.ndim > 1 else np.ones(a.shape)).astype(a.dtype),
+        state.weights.params,
+    )
+    return state._replace(weights=state.weights._replace(params=params))
+
+
+def runner(on: Subject, start: Any) -> Callable[[str, str], Outcome]:
+    """Outcomes of one subject, each computed once."""
+    known = {}
+
+    def get(mesh: str, sharding: str) -> Outcome:
+        if (mesh, sharding) not in known:
+            known[mesh, sharding] = outcome(on, start, mesh, sharding)
+        return known[mesh, sharding]
+
+    return get
+
+
+def equal(got: Outcome, want: Outcome) -> None:
+    np.testing.assert_allclose(got.curve, want.curve, rtol=1e-9, atol=0)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), got.state, want.state
+    )
+
+
+def sends_what_it_must(got: Outcome, norms: tuple[int, ...], activations: int) -> None:
+    """All bytes of a step against what theory asks for; values are float64.
+
+    * Over "data": the gradients of parameters that are whole there, and for each norm the sums and
+      squares of its channels, there and back. Each parameter that is cut is gathered once, and its
+      gradient scattered once.
+    * Over "model": `activations`, the outputs that a layer cut by inputs leaves to be summed, and
+      the gradients by the input of a layer cut by outputs.
+    * Scalars: four of the loss, three of a norm, and what a parameter adds to the norm of the
+      gradient, over each axis that cuts it.
+
+    Args:
+      got: of a step.
+      norms: channels of each norm on one device. activations: bytes on one device.
+    """
+    leaves = jax.tree.leaves(got.cut.weights.params)
+    devices = dict(got.spec.mesh.shape)
+    data, model = devices["data"], devices.get("model", 1)
+    local = [leaf.nbytes // (model if "model" in leaf.sharding.spec else 1) for leaf in leaves]
+    cut = ["data" in leaf.sharding.spec for leaf in leaves]
+    scattered = sum(size for size, is_cut in zip(local, cut, strict=True) if is_cut)
+    whole = sum(local) - scattered
+    reduced = (whole + 4 * 8 * sum(norms)) * (data > 1) + activations * (model > 1)
+    scalars = 8 * (4 + 3 * len(norms) + 2 * len(leaves))
+    found = bytes_by_kind(got.sent)
+    assert set(found) <= {"all-reduce", "all-gather", "reduce-scatter"}
+    assert not any(one.at_least or one.times > 1 for one in got.sent)  # none in a loop
+    assert found.get("all-gather", 0) == scattered // data
+    assert found.get("reduce-scatter", 0) == scattered
+    for kind in ("all-gather", "reduce-scatter"):
+        groups = [one.group for one in got.sent if one.kind == kind]
+        assert groups == [data] * sum(cut)
+    assert 0 <= found.get("all-reduce", 0) - reduced <= scalars
+
+
+class FirstStep(NamedTuple):
+    """What the first step finds, before any update."""
+
+    loss: np.ndarray
+    gradient: Any
+    spikes: Any
+
+
+def first_step(
+    on: Subject, start: Any, mesh_text: str, sharding: str, spikes: Callable[..., Any]
+) -> FirstStep:
+    """Loss and gradient as the step computes them, and what fires in training, batch first.
+
+    Args:
+      on, start, mesh_text, sharding: as of `outcome`.
+      spikes: from (model, x, capacities, train, axis_name) to arrays [B, ...].
+    """
+    spec, _, batch = placed_on(on, mesh_text, sharding)
+    axis, placement, cut = _axis(spec), spec.shardings.weights.params, _cut(spec)
+
+    def find(weights: Any, batch: DeviceBatch) -> FirstStep:
+        step, key = jnp.zeros((), jnp.int32), jax.random.key(0)
+        found, (loss, *_) = _gradient(spec, on.capacities, weights, step, key, batch)
+        x = spec.forward.inputs(batch.points, batch.count, on.capacities)
+        model = merge_model(
+            spec.graphdef, Weights(gather(weights.params, placement), weights.stats)
+        )
+        fired = spikes(model, x, on.capacities, train=True, axis_name=axis)
+        return FirstStep(loss, found.params, fired)
+
+    out = FirstStep(P(), cut, P(AXIS))  # pyright: ignore
+    run = _over_data(spec, find, in_specs=(Weights(cut, P()), P(AXIS)), out_specs=out)
+    weights = jax.device_put(start.weights, spec.shardings.weights)
+    program = jax.jit(run).lower(weights, batch).compile(compiler_options=QUICK)
+    return jax.device_get(program(weights, batch))
+
+
+def nearly_equal(got: FirstStep, want: FirstStep) -> None:
+    """In float32: the loss to 1e-6, gradients to 1e-5 of the largest, where no spike flipped."""
+    assert want.loss.dtype == np.float32
+    pairs = list(zip(*map(jax.tree.leaves, (got.spikes, want.spikes)), strict=True))
+    flips = sum(int((a != b).sum()) for a, b in pairs)
+    assert min(float((b != 0).mean()) for _, b in pairs) > 0.01  # every population fires
+    assert flips < 1e-4 * sum(b.size for _, b in pairs)
+    assert flips == 0  # of these seeds, so that gradients can be compared
+    np.testing.assert_allclose(got.loss, want.loss, rtol=1e-6)
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(want.gradient))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * largest),
+        got.gradient,
+        want.gradient,
+    )

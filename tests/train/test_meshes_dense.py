@@ -1,0 +1,116 @@
+"""A convolutional net and a transformer on every kind of mesh: equal to one device, least sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from snnjax.models import SEQUENCE_MODELS
+from snnjax.sharding import parse_mesh
+from snnjax.train import DeviceBatch, Experiment, OptimiserConfig, SequenceConfig, SpeechConfig
+from snnjax.train.folder import DatasetInfo
+from tests.train.dense_models import FEATURES, HIDDEN, SIDE, TOKENS, WIDTH, ConvNet, Transformer
+from tests.train.on_meshes import (
+    Outcome,
+    Subject,
+    drawn,
+    equal,
+    first_step,
+    nearly_equal,
+    runner,
+    sends_what_it_must,
+    widened,
+)
+
+B, T = 16, 5
+NETS = {"conv": ConvNet, "transformer": Transformer}
+every_net = pytest.mark.parametrize("net", NETS)
+MESHES = [
+    ("data=8", "replicated"),
+    ("data=4", "fsdp"),
+    ("model=2", "tensor"),
+    ("data=2,model=4", "mixed"),
+]
+every_mesh = pytest.mark.parametrize(("mesh", "sharding"), MESHES)
+
+
+def subject(net: str, dtype: Any) -> Subject:
+    rng, channels = np.random.default_rng(0), 2 * SIDE**2
+    frames = rng.normal(0, 1, (B, T, channels)).astype(dtype)
+    label = rng.integers(0, 8, B).astype(np.int32)
+    batch = DeviceBatch(frames, np.full(B, T, np.int32), label, np.ones(B, dtype))  # pyright: ignore
+    experiment = Experiment(
+        data=SpeechConfig(batch_size=B, steps=T),
+        model=SequenceConfig(net),
+        optimiser=OptimiserConfig("sgd", 0.1, 0.0, 0.0, clip_norm=0.2),
+        ema=0.0,
+    )
+    return Subject(experiment, DatasetInfo(tuple("abcdefgh"), channels, 64, 24, 0), batch, None)
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[str], Callable[[str, str], Outcome]]]:
+    """In float64."""
+    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
+        known = {}
+        for name, net in NETS.items():
+            patch.setitem(SEQUENCE_MODELS, name, lambda net=net, **options: widened(net(**options)))
+            on = subject(name, np.float64)
+            known[name] = runner(on, drawn(on))
+        yield known.__getitem__
+
+
+@every_net
+@every_mesh
+def test_it_is_learned_as_on_one_device(run: Any, net: str, mesh: str, sharding: str) -> None:
+    one = run(net)("data=1", "replicated")
+    assert one.curve[-1, 0] != one.curve[0, 0]
+    equal(run(net)(mesh, sharding), one)
+
+
+@every_mesh
+def test_a_convolutional_net_sends_what_it_must(run: Any, mesh: str, sharding: str) -> None:
+    """The outputs of the second convolution are summed; nobody asks for the gradient by frames."""
+    sizes = parse_mesh(mesh).shape
+    places = 8 * T * (B // sizes["data"]) * (SIDE // 2) ** 2
+    norms = WIDTH // sizes.get("model", 1), WIDTH
+    sends_what_it_must(run("conv")(mesh, sharding), norms, places * WIDTH)
+
+
+@every_mesh
+def test_a_transformer_sends_what_it_must(run: Any, mesh: str, sharding: str) -> None:
+    """Four sums of the stream a block: of projection and MLP, and of the gradients by their inputs.
+
+    This is what tensor-parallel transformers send; here q, k and v share one of them.
+    """
+    sizes = parse_mesh(mesh).shape
+    parts = sizes.get("model", 1)
+    block = (*(FEATURES // parts,) * 3, FEATURES, HIDDEN // parts, FEATURES)
+    stream = 8 * T * (B // sizes["data"]) * TOKENS * FEATURES
+    sends_what_it_must(run("transformer")(mesh, sharding), (FEATURES, *block), 4 * stream)
+
+
+def test_a_mesh_that_cuts_heads_is_refused(run: Any) -> None:
+    with pytest.raises(ValueError, match="do not divide"):
+        run("transformer")("model=8", "tensor")
+
+
+@every_net
+def test_float32_differs_by_rounding_alone(net: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SEQUENCE_MODELS, net, NETS[net])
+    on = subject(net, np.float32)
+    start = drawn(on)
+
+    def spikes(model: Any, x: Any, capacities: Any, **options: Any) -> Any:
+        fired = model((), x, **options)[0]
+        return jax.tree.map(lambda z: z.swapaxes(0, 1), fired)
+
+    want, got = (
+        first_step(on, start, mesh, sharding, spikes)
+        for mesh, sharding in (("data=1", "replicated"), ("data=2,model=4", "mixed"))
+    )
+    nearly_equal(got, want)
