@@ -11,8 +11,10 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
-from snnjax.delays import delayed_dense, two_taps
+from snnjax.delays import FormTable, delayed_dense, two_taps
 from snnjax.metrics import count_parameters
 from snnjax.nn import (
     LIF,
@@ -28,6 +30,7 @@ from snnjax.nn import (
     label_delays,
     set_sigma,
 )
+from snnjax.sharding import bytes_by_kind, collectives, parse_mesh
 from tests.reference import delays as reference
 
 T, B, N, M, SIZE = 12, 2, 4, 3, 5
@@ -253,3 +256,38 @@ def test_a_buffer_of_one_step_is_no_delay():
     _, y = plain(plain.init_state((B,)), X)
     np.testing.assert_allclose(y, X @ plain.weight[..., 0], atol=1e-5)
     assert delayed_dense(X, *full(plain), 0.0, 1, taps=two_taps).shape == y.shape
+
+
+@pytest.mark.parametrize("cut", ["inputs", "outputs"])
+def test_a_cut_layer_by_transform_gathers_nothing(cut, monkeypatch):
+    """Its loop over groups of inputs runs on the part of a device; one sum joins all of it."""
+    monkeypatch.setattr("snnjax.delays.forms.WIDTH", 16)
+    steps, batch, width, size = 60, 8, 64, 25
+    layer = DelayedLinear(width, width, size, cut=cut, rngs=nnx.Rngs(0))
+    plain = DelayedLinear(width, width, size, rngs=nnx.Rngs(0))
+    for inputs, outputs in ((width, width), (width // 2, width), (width, width // 2)):
+        choice = {"steps": steps, "size": size, "batch": batch}
+        assert FormTable().choose(inputs=inputs, outputs=outputs, **choice) == "dft"
+    mesh = parse_mesh("model=2")
+    kernel = P("model") if cut == "inputs" else P(None, "model")
+    graph, params, rest = nnx.split(layer, nnx.Param, ...)
+    params = jax.device_put(nnx.as_pure(params), NamedSharding(mesh, kernel))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(steps, batch, width)), jnp.float32)
+
+    def found(layer, x):
+        y, pull = jax.vjp(lambda x: layer(layer.init_state((batch,)), x)[1], x)
+        return y, pull(jnp.cos(y))[0]
+
+    run = jax.shard_map(
+        lambda params, x: found(nnx.merge(graph, params, rest), x),
+        mesh=mesh,
+        in_specs=P(),
+        out_specs=P(),
+        axis_names={"data"},
+        check_vma=False,
+    )
+    program = jax.jit(run).lower(params, x).compile()
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, program(params, x), jax.jit(partial(found, plain))(x))
+    sent = bytes_by_kind(collectives(program.as_text()))
+    assert sent == {"all-reduce": 4 * steps * batch * width}

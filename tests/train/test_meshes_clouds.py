@@ -60,8 +60,16 @@ def run() -> Iterator[Callable[[str, str], Outcome]]:
         yield runner(on, filled(on))
 
 
-MESHES = [("data=8", "fsdp"), ("model=2", "tensor"), ("data=4,model=2", "mixed")]
-every_mesh = pytest.mark.parametrize(("mesh", "sharding"), MESHES)
+slow = pytest.mark.slow
+every_mesh = pytest.mark.parametrize(
+    ("mesh", "sharding"),
+    [
+        pytest.param("data=8", "replicated", marks=slow),
+        pytest.param("data=4", "fsdp", marks=slow),
+        pytest.param("model=2", "tensor", marks=slow),
+        ("data=4,model=2", "mixed"),
+    ],
+)
 
 
 @every_mesh
@@ -89,6 +97,7 @@ def spikes(model: E3DSNN, x: Any, capacities: Any, *, train: bool, axis_name: An
     return [fired.feats for _, fired in run.spikes]
 
 
+@slow
 def test_float32_differs_by_rounding_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "clouds", clouds)
     on = subject(np.float32)
