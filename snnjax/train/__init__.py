@@ -20,7 +20,6 @@ from snnjax.train.experiment import experiment_from_dict as experiment_from_dict
 from snnjax.train.experiment import experiment_to_dict as experiment_to_dict
 from snnjax.train.forward import DeviceBatch as DeviceBatch
 from snnjax.train.loss import cross_entropy as cross_entropy
-from snnjax.train.mesh import data_mesh as data_mesh
 from snnjax.train.optimisers import build_optimiser as build_optimiser
 from snnjax.train.run import train as train
 from snnjax.train.runs import RunRecord as RunRecord

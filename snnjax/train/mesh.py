@@ -1,37 +1,14 @@
-"""The mesh of the data axis, and where arrays lie on it."""
+"""How a batch and a state lie on a mesh."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from snnjax.sharding import AXIS as AXIS
-
-
-def data_mesh(devices: int | Sequence[Any] | None = None) -> Mesh:
-    """A mesh with the one axis "data".
-
-    Args:
-      devices: how many local devices, or which; None takes all of them.
-
-    Raises:
-      ValueError: more devices are asked for than there are.
-    """
-    local = jax.local_devices()
-    if isinstance(devices, int):
-        if not 1 <= devices <= len(local):
-            raise ValueError(
-                f"devices must be from 1 to the {len(local)} local ones; got {devices}."
-            )
-        local = local[:devices]
-    elif devices is not None:
-        local = list(devices)
-    return Mesh(np.asarray(local), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def check_divisible(batch_size: int, mesh: Mesh) -> None:
