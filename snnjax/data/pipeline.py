@@ -109,27 +109,27 @@ class BatchSource:
     def __getitem__(self, index: int) -> PointBatch:
         epoch, inside = divmod(int(index), self.steps)
         first = inside * self.batch_size
-        index = self._epoch_order(epoch)[first : first + self.batch_size]
-        points, count = self._read(epoch, first, index)
-        label = np.array([self.dataset.label(int(i)) for i in index], np.int32)
-        weight = np.ones(len(index), np.float32)
-        fill = self.batch_size - len(index)
+        samples = self._epoch_order(epoch)[first : first + self.batch_size]
+        points, count = self._read(epoch, first, samples)
+        label = np.array([self.dataset.label(int(i)) for i in samples], np.int32)
+        weight = np.ones(len(samples), np.float32)
+        fill = self.batch_size - len(samples)
         return PointBatch(
             _fill(points, len(self.rows) - len(points)),
             _fill(count, len(self.rows) - len(count)),
             _fill(label, fill),
             _fill(weight, fill),
-            _fill(index.astype(np.int32), fill, -1),
+            _fill(samples.astype(np.int32), fill, -1),
         )
 
-    def _read(self, epoch: int, first: int, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points and counts of the wanted rows that `index`, the samples of a batch, has."""
-        rows = self.rows[self.rows < len(index)]
+    def _read(self, epoch: int, first: int, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points and counts of the wanted rows that a batch of `samples` has."""
+        rows = self.rows[self.rows < len(samples)]
         if not len(rows):
             shape = (0, self.points, self.dataset.in_channels)
             return np.zeros(shape, np.float32), np.zeros(0, np.int32)
         rngs = [self._stream(_SAMPLE, epoch, first + int(k)) for k in rows]
-        points, count = gather(self.dataset, index[rows], self.points, rngs)
+        points, count = gather(self.dataset, samples[rows], self.points, rngs)
         return (points, count) if self.augment is None else self.augment(points, count, rngs)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:

@@ -116,9 +116,12 @@ def _shard_local(arrays: DeviceBatch, mesh: Mesh) -> DeviceBatch:
     """A batch of which this process has its own points and all labels."""
     size = len(arrays.label)
     own, every = local_rows(size, mesh), np.arange(size)
-    rows = DeviceBatch(points=own, count=own, label=every, weight=every)
-    placed = [shard_rows(a, r, size, mesh) for a, r in zip(arrays, rows, strict=True)]
-    return DeviceBatch._make(placed)
+    return DeviceBatch(
+        shard_rows(arrays.points, own, size, mesh),
+        shard_rows(arrays.count, own, size, mesh),
+        shard_rows(arrays.label, every, size, mesh),
+        shard_rows(arrays.weight, every, size, mesh),
+    )
 
 
 def _capacities(

@@ -31,7 +31,7 @@ def local_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
     return np.unique(np.concatenate([every[index] for index in place.values()]))
 
 
-def shard_rows(array: np.ndarray, rows: np.ndarray, batch_size: int, mesh: Mesh) -> jax.Array:
+def shard_rows(array: Any, rows: np.ndarray, batch_size: int, mesh: Mesh) -> jax.Array:
     """An array of the whole batch, cut along its first axis, of what this process has of it.
 
     Args:
@@ -40,7 +40,7 @@ def shard_rows(array: np.ndarray, rows: np.ndarray, batch_size: int, mesh: Mesh)
       mesh: devices.
     """
 
-    def part(index: tuple[slice, ...]) -> np.ndarray:
+    def part(index: Any) -> np.ndarray:
         wanted = np.arange(batch_size)[index[0]]
         return array[np.searchsorted(rows, wanted)]
 
