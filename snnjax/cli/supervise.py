@@ -23,7 +23,9 @@ from typing import IO, Any
 
 NOTES = "SNNJAX_NOTES"
 _CODE = "import sys; from snnjax.cli.supervise import child; child(sys.argv[1:])"
-_NOISE = re.compile(r"\[Gloo\] |[EF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.]+:\d+\] ")
+_NOISE = re.compile(
+    r"\[Gloo\] |[EF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.]+:\d+\] |\d+$|The tasks have crashed"
+)
 _KEPT = 40  # last lines of the service that are looked at
 
 
@@ -126,8 +128,9 @@ def _named(index: int, facts: dict[str, Any]) -> str:
 
 def _remedy(facts: dict[str, Any]) -> str:
     kept = "Everything up to the last checkpoint is kept. " if "resume" in facts else ""
+    own = ", each with its own hosts.index" if facts.get("index") is not None else ""
     again = facts.get("resume", "the same command")
-    return f"{kept}End what is left of the run, then start all processes again with: {again}"
+    return f"{kept}End what is left of the run, then start all processes again{own}: {again}"
 
 
 def _not_started(service: str, facts: dict[str, Any]) -> str:

@@ -278,9 +278,9 @@ def guarded() -> Iterator[None]:
 
 
 def _broken(error: BaseException | None) -> bool:
-    """Whether a program failed that this process alone could have run: memory is its own."""
+    """Whether a program failed for want of another process; of memory it may run out alone."""
     while error is not None:
-        if isinstance(error, jax.errors.JaxRuntimeError):
+        if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
             return "RESOURCE_EXHAUSTED" not in str(error)
         error = error.__cause__
     return False
