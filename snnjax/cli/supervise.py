@@ -26,7 +26,8 @@ _CODE = "import sys; from snnjax.cli.supervise import child; child(sys.argv[1:])
 _NOISE = re.compile(
     r"\[Gloo\] |[EF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.]+:\d+\] |\d+$|The tasks have crashed"
 )
-_KEPT = 40  # last lines of the service that are looked at
+_TRACE = re.compile(r"\s+@ |\*\*\* ")
+_KEPT = 100  # last lines of the service that are looked at, without stack traces
 
 
 def wanted(arguments: Sequence[str]) -> bool:
@@ -53,9 +54,10 @@ def supervise(command: str, arguments: Sequence[str]) -> int:
             _copy(process.stdout, sys.stdout, service),
             _copy(process.stderr, sys.stderr, service),
         ]
-        code = process.wait()
-        for reader in readers:
-            reader.join()
+        with process:
+            code = process.wait()
+            for reader in readers:
+                reader.join()
         for number, handler in handlers.items():
             signal.signal(number, handler)
         facts = json.loads(notes.read_text()) if notes.is_file() else {}
@@ -85,6 +87,8 @@ def _copy(source: IO[str] | None, target: IO[str], service: deque[str]) -> threa
         fatal = False
         for line in source or ():
             fatal = fatal or bool(re.match(r"F\d{4} ", line))  # its stack trace follows
+            if _TRACE.match(line) and fatal:
+                continue
             if fatal or _NOISE.match(line):
                 service.append(line.rstrip())
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.members import CONFIG, check_curve, ends, environment, members, train_here
+from snnjax.train import read_run
+from tests.train.members import (
+    CONFIG,
+    check_curve,
+    check_weights,
+    ends,
+    environment,
+    members,
+    train_here,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds children in /proc")
 
@@ -37,47 +47,61 @@ def wait_beyond(folder: Path, step: int, process: subprocess.Popen[str]) -> None
         time.sleep(0.02)
 
 
-def test_a_run_survives_the_death_of_a_process_and_a_preemption_of_another(
+def test_a_run_survives_a_preemption_and_the_death_of_a_process(
     tmp_path: Path, compile_cache: Path
 ) -> None:
-    """Two processes, one is killed; four go on, one gets SIGTERM; one alone ends the run.
+    """Four processes, one gets SIGTERM; two go on, one is killed; two end the run.
 
-    It ends as the run that nothing disturbed, in one process.
+    Parameters are whole, then cut, then whole. The run ends as one that nothing disturbed, in one
+    process; the first process alone writes and speaks.
     """
     (tmp_path / "tiny.py").write_text(CONFIG)
     folder = tmp_path / "run"
     words = [tmp_path / "tiny.py", "--run-folder", folder]
 
-    env = environment(2, compile_cache, SLOW="0.3")
-    pair = members(words, 2, env, "--hosts.heartbeat-timeout", 3)
-    wait_beyond(folder, 0, pair[0])
-    os.kill(child(pair[1]), signal.SIGKILL)
-    (code, out, err), (died, _, last) = ends(pair)
-    assert (code, out, died) == (1, "", 128 + signal.SIGKILL), err
-    errors = [line for line in err.splitlines() if "error" in line.lower()]
-    assert len(errors) == 1, err
-    assert re.search(r"process 1 \(host .+\) died, hung for 3 s or lost its network", errors[0])
-    assert "Everything up to the last checkpoint is kept" in errors[0]
-    assert f"--run-folder {folder} --resume" in errors[0]
-    assert "Traceback" not in err
-    assert "ended by SIGKILL" in last
-
-    before = newest(folder)
-    assert 3 <= before < 9
-    env = environment(1, compile_cache, SLOW="0.3")
-    four = members([*words, "--resume"], 4, env)
-    wait_beyond(folder, before, four[0])
+    four = members(words, 4, environment(1, compile_cache, SLOW="0.3"))
+    wait_beyond(folder, 0, four[0])
     four[2].send_signal(signal.SIGTERM)
     found = ends(four)
     assert [code for code, _, _ in found] == [0, 0, 0, 0], found
     assert not any(out for _, out, _ in found)
     saved = newest(folder)
-    assert before < saved < 12
     for _, _, err in found:
         assert f"stopped after step {saved}, which is saved. Go on with: snnjax train" in err
 
-    train_here(run_folder=folder, resume=True)
-    check_curve(folder, train_here(run_folder=tmp_path / "undisturbed"))
+    env = environment(2, compile_cache, SLOW="0.3")
+    cut = [*words, "--resume", "--sharding", "fsdp", "--hosts.heartbeat-timeout", 3]
+    pair = members(cut, 2, env)
+    wait_beyond(folder, saved, pair[0])
+    os.kill(child(pair[1]), signal.SIGKILL)
+    (code, out, err), (died, _, last) = ends(pair)
+    assert (code, out, died) == (1, "", 128 + signal.SIGKILL), err
+    check_message(err, 1)
+    assert f"--run-folder {folder} --resume" in err
+    assert "ended by SIGKILL" in last
+    assert saved < newest(folder) < 12
+
+    env = environment(2, compile_cache)
+    zero, one = ends(members([*words, "--resume"], 2, env))
+    assert zero[0] == one[0] == 0, zero[2] + one[2]
+    assert one[1:] == ("", "")
+    summary = json.loads(zero[1])
+    assert summary["devices"] == 4
+    assert summary == read_run(folder).summary
+    undisturbed = train_here(run_folder=tmp_path / "undisturbed")
+    check_curve(folder, undisturbed)
+    check_weights(folder, undisturbed)
+
+
+def check_message(err: str, victim: int) -> None:
+    """One line of error, with who died and what is kept; nothing of the distributed service."""
+    errors = [line for line in err.splitlines() if "error" in line.lower()]
+    assert len(errors) == 1, err
+    who = rf"process {victim} \(host .+\) died, hung for 3 s or lost its network"
+    assert re.search(who, errors[0])
+    assert "Everything up to the last checkpoint is kept" in errors[0]
+    for word in ("Traceback", "Gloo", "absl", "tasks"):
+        assert word not in err
 
 
 @pytest.mark.slow
@@ -100,5 +124,4 @@ def test_the_one_that_died_or_hangs_is_named(
     os.kill(hit, signal.SIGKILL)
     _, _, err = ends(pair)[1 - victim]
     assert code == 1, err
-    assert err.count("error") == 1
-    assert f"process {victim} (host " in err
+    check_message(err, victim)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 from snnjax.models import MODELS
-from snnjax.train import read_run, train
+from snnjax.train import read_run, restore, train
 from tests.train.tiny import tiny_double, tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +44,7 @@ def slow(self, *arguments):
 
 
 Loop._step = slow
-experiment = tiny_experiment("runs", mesh="data=-1")
+experiment = tiny_experiment("runs", mesh="data=-1", evaluate_every=3)
 '''
 
 CLI = "import sys; sys.argv[0] = 'snnjax'; from snnjax.cli import main; sys.exit(main())"
@@ -101,15 +103,21 @@ def ends(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str, str
     return [(p.returncode, out, err) for p, (out, err) in zip(processes, said, strict=True)]
 
 
-def train_here(**options: Any) -> Path:
-    """The same run in this process, on four of its devices."""
+@contextlib.contextmanager
+def double() -> Iterator[None]:
+    """What `CONFIG` does, in this process."""
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
         patch.setitem(MODELS, "tiny", tiny_double)
         patch.setattr("snnjax.viz.write_report", lambda folder, *_: folder)
-        patch.setattr("snnjax.sharding.presets.SMALLEST", 24)
-        experiment = tiny_experiment("runs", mesh="data=4")
-        summary = train(experiment, progress=False, **options)
-    return Path(summary["run_folder"])
+        yield
+
+
+def train_here(run_folder: Path) -> Path:
+    """The same run in this process, on four of its devices."""
+    with double():
+        experiment = tiny_experiment("runs", mesh="data=4", evaluate_every=3)
+        train(experiment, progress=False, run_folder=run_folder)
+    return run_folder
 
 
 def curve(folder: Path) -> list[dict[str, Any]]:
@@ -128,3 +136,11 @@ def check_curve(folder: Path, other: Path) -> None:
     for name in ("test_accuracy", "test_loss", "synops", "firing_rate", "energy_mj"):
         mine, theirs = read_run(folder).summary[name], read_run(other).summary[name]
         assert mine == pytest.approx(theirs, rel=1e-9)
+
+
+def check_weights(folder: Path, other: Path) -> None:
+    """The same running averages on one device, wherever they were saved."""
+    with double():
+        mine, theirs = (jax.tree.leaves(restore(f).weights) for f in (folder, other))
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-8)  # Adam divides noise by 1e-8

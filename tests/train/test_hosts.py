@@ -1,4 +1,4 @@
-"""Several processes on loopback train as one process does, and speak with each other."""
+"""Several processes on loopback: how they meet, share batches, speak and agree."""
 
 from __future__ import annotations
 
@@ -17,19 +17,10 @@ import pytest
 from snnjax.cli.supervise import NOTES, explain
 from snnjax.data import batches, load_dataset
 from snnjax.sharding import parse_mesh
-from snnjax.train import HostError, hosts, read_run
+from snnjax.train import HostError, hosts
 from snnjax.train.hosts import Hosts
 from snnjax.train.mesh import local_rows, put, replicate, shard, shard_rows
-from tests.train.members import (
-    CONFIG,
-    begin,
-    check_curve,
-    ends,
-    environment,
-    free_port,
-    members,
-    train_here,
-)
+from tests.train.members import begin, ends, environment, free_port
 from tests.train.tiny import tiny_experiment
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs signals of POSIX")
@@ -229,25 +220,6 @@ def test_another_number_of_processes_is_told_in_all(compile_cache: Path) -> None
     assert (zero[0], one[0]) == (1, 1)
     assert f"ValueError: {words}. Give all processes the same number." in one[2]
     assert f"HostError: process 1 failed: ValueError: {words}" in zero[2]
-
-
-def test_two_processes_with_cut_parameters_train_as_one(
-    tmp_path: Path, compile_cache: Path
-) -> None:
-    """The command line, parents included; the first process writes and speaks, and it alone."""
-    (tmp_path / "tiny.py").write_text(CONFIG)
-    folder = tmp_path / "run"
-    words = [tmp_path / "tiny.py", "--sharding", "fsdp", "--run-folder", folder]
-    zero, one = ends(members(words, 2, environment(2, compile_cache)))
-    assert zero[0] == one[0] == 0, zero[2] + one[2]
-    assert one[1:] == ("", "")
-    assert "Gloo" not in zero[2]
-    summary = json.loads(zero[1])
-    assert summary["devices"] == 4
-    assert summary == read_run(folder).summary | {"run_folder": summary["run_folder"]}
-    places = json.loads((folder / "checkpoints/12/state/_sharding").read_text())
-    print(places)
-    check_curve(folder, train_here(run_folder=tmp_path / "alone"))
 
 
 def test_names_of_the_notes_agree() -> None:
