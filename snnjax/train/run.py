@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from snnjax.data import PointDataset
@@ -105,9 +106,11 @@ def train(
             reporter = Reporter(shown=progress and hosts.is_first(), total=total)
             held.enter_context(reporter)
             hosts.from_first(lambda: _keep_info(folder, info))
+            hosts.check_shared(folder / "dataset.json")
             plan = _plan(folder, experiment, train_set, test_set, spec, table)
         _warn_of_cuts(reporter, experiment, train_set, test_set)
-        reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")
+        share = f" of {jax.process_count()} processes" if hosts.several() else ""
+        reporter.say(f"run folder {folder}, {mesh.size} device(s){share}, {total} steps")
         with contextlib.closing(Checkpoints(folder / "checkpoints")) as checkpoints:
             state, book = _restore(checkpoints, state, experiment)
             with hosts.together():

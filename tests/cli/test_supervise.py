@@ -27,15 +27,17 @@ HEAD = (
     "F1128 12:38:44.866242   16508 client.h:80] Terminating process because the JAX distributed "
     "service detected fatal errors. absl::Status: "
 )
-DEAD = """E1128 12:38:44.865588   16496 coordination_service.cc:1549] Use error polling to propagate the following error to all tasks: UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):
-1
-The tasks have crashed. Check the task logs for an earlier error.
-F1128 12:38:44.866242   16508 client.h:80] Terminating process. absl::Status: UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):
-1
-The tasks have crashed. Check the task logs.
-*** Check failure stack trace: ***
-    @     0x7f71b4c40634  absl::lts_20260107::log_internal::LogMessage::SendToLog()
-"""  # noqa: E501 - recorded with jax 0.10.2
+UNHEALTHY = (
+    "UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):\n1\n"
+    "The tasks have crashed. Check the task logs for an earlier error.\n"
+)
+DEAD = (  # as jax 0.10.2 says it
+    "E1128 12:38:44.865588   16496 coordination_service.cc:1549] Use error polling to propagate "
+    f"the following error to all tasks: {UNHEALTHY}{HEAD}{UNHEALTHY}"
+    "*** Check failure stack trace: ***\n"
+    + 200
+    * "    @     0x7f71b4c40634  absl::lts_20260107::log_internal::LogMessage::Flush()\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,8 @@ def test_a_child_does_not_outlive_its_parent() -> None:
     code = (
         "import os, subprocess, sys, time\n"
         "inner = 'import os, time; from snnjax.cli.supervise import _end_with_parent;'\n"
-        "inner += '_end_with_parent(os.getppid()); print(os.getpid(), flush=True); time.sleep(60)'\n"
+        "inner += '_end_with_parent(os.getppid()); print(os.getpid(), flush=True);'\n"
+        "inner += 'time.sleep(60)'\n"
         "subprocess.run([sys.executable, '-c', inner])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

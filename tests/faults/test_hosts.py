@@ -18,6 +18,7 @@ from tests.train.members import (
     CONFIG,
     check_curve,
     check_weights,
+    curve,
     ends,
     environment,
     members,
@@ -52,7 +53,7 @@ def test_a_run_survives_a_preemption_and_the_death_of_a_process(
 ) -> None:
     """Four processes, one gets SIGTERM; two go on, one is killed; two end the run.
 
-    Parameters are whole, then cut, then whole. The run ends as one that nothing disturbed, in one
+    Parameters are whole in the first, then cut. The run ends as one that nothing disturbed, in one
     process; the first process alone writes and speaks.
     """
     (tmp_path / "tiny.py").write_text(CONFIG)
@@ -70,8 +71,8 @@ def test_a_run_survives_a_preemption_and_the_death_of_a_process(
         assert f"stopped after step {saved}, which is saved. Go on with: snnjax train" in err
 
     env = environment(2, compile_cache, SLOW="0.3")
-    cut = [*words, "--resume", "--sharding", "fsdp", "--hosts.heartbeat-timeout", 3]
-    pair = members(cut, 2, env)
+    cut = [*words, "--resume", "--sharding", "fsdp"]
+    pair = members(cut, 2, env, "--hosts.heartbeat-timeout", 3)
     wait_beyond(folder, saved, pair[0])
     os.kill(child(pair[1]), signal.SIGKILL)
     (code, out, err), (died, _, last) = ends(pair)
@@ -82,7 +83,7 @@ def test_a_run_survives_a_preemption_and_the_death_of_a_process(
     assert saved < newest(folder) < 12
 
     env = environment(2, compile_cache)
-    zero, one = ends(members([*words, "--resume"], 2, env))
+    zero, one = ends(members(cut, 2, env))
     assert zero[0] == one[0] == 0, zero[2] + one[2]
     assert one[1:] == ("", "")
     summary = json.loads(zero[1])
@@ -125,3 +126,54 @@ def test_the_one_that_died_or_hangs_is_named(
     _, _, err = ends(pair)[1 - victim]
     assert code == 1, err
     check_message(err, victim)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_bit_for_bit_in_as_many_processes(
+    tmp_path: Path, compile_cache: Path
+) -> None:
+    """Against a run of two processes that nothing disturbed."""
+    (tmp_path / "tiny.py").write_text(CONFIG)
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    env = environment(2, compile_cache)
+    words = [tmp_path / "tiny.py", "--sharding", "fsdp", "--run-folder"]
+    assert [code for code, _, _ in ends(members([*words, whole], 2, env))] == [0, 0]
+    pair = members([*words, folder], 2, env | {"SLOW": "0.3"}, "--hosts.heartbeat-timeout", 3)
+    wait_beyond(folder, 0, pair[0])
+    os.kill(child(pair[0]), signal.SIGKILL)
+    assert [code for code, _, _ in ends(pair)] == [128 + signal.SIGKILL, 1]
+    assert newest(folder) < 12
+    assert [code for code, _, _ in ends(members([*words, folder, "--resume"], 2, env))] == [0, 0]
+    assert curve(folder) == curve(whole)
+    check_weights(folder, whole, exactly=True)
+
+
+ALONE = """
+from snnjax.train.loop import Loop
+import jax
+ready = Loop._step
+
+
+def fail(self, *arguments):
+    if self.book.step == 5 and jax.process_index() == VICTIM:
+        raise OSError("the data of this host are gone. Mount them.")
+    return ready(self, *arguments)
+
+
+Loop._step = fail
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_an_error_of_one_process_in_the_middle_ends_the_other(
+    tmp_path: Path, compile_cache: Path, victim: int
+) -> None:
+    """The one says what is wrong, the other says which one to look at."""
+    (tmp_path / "tiny.py").write_text(CONFIG + ALONE.replace("VICTIM", str(victim)))
+    env = environment(2, compile_cache)
+    words = [tmp_path / "tiny.py", "--run-folder", tmp_path / "run"]
+    found = ends(members(words, 2, env, "--hosts.heartbeat-timeout", 3))
+    assert [found[victim][0], found[1 - victim][0]] == [2, 1], found
+    assert "error: the data of this host are gone. Mount them." in found[victim][2]
+    check_message(found[1 - victim][2], victim)
