@@ -181,7 +181,7 @@ def child(argv: list[str]) -> None:
         if "jax" in sys.modules:
             from snnjax.train import hosts
 
-            hosts.leave(5.0)
+            hosts.leave(30.0 if code == 0 else 5.0)
         os._exit(code)
 
 

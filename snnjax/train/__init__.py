@@ -20,9 +20,9 @@ from snnjax.train.experiment import SpeechConfig as SpeechConfig
 from snnjax.train.experiment import experiment_from_dict as experiment_from_dict
 from snnjax.train.experiment import experiment_to_dict as experiment_to_dict
 from snnjax.train.forward import DeviceBatch as DeviceBatch
-from snnjax.train.hosts import Hosts as Hosts
 from snnjax.train.hosts import is_first as is_first
-from snnjax.train.hosts import start as start
+from snnjax.train.launch import Hosts as Hosts
+from snnjax.train.launch import start as start
 from snnjax.train.loss import cross_entropy as cross_entropy
 from snnjax.train.optimisers import build_optimiser as build_optimiser
 from snnjax.train.run import train as train

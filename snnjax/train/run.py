@@ -65,7 +65,7 @@ def train(
     killed at any moment continues from its last checkpoint with `resume=True`, and on the same
     devices it ends with the same weights, bit for bit, as if it had not been killed.
 
-    Where `jax.distributed` runs (see `snnjax.train.hosts.start`), all processes call this alike and
+    Where `jax.distributed` runs (see `snnjax.train.start`), all processes call this alike and
     share each batch; process 0 writes, into a folder that all of them see.
 
     Args:

@@ -17,8 +17,7 @@ import pytest
 from snnjax.cli.supervise import NOTES, explain
 from snnjax.data import batches, load_dataset
 from snnjax.sharding import parse_mesh
-from snnjax.train import HostError, hosts
-from snnjax.train.hosts import Hosts
+from snnjax.train import HostError, Hosts, hosts, start
 from snnjax.train.mesh import local_rows, put, replicate, shard, shard_rows
 from tests.train.members import begin, ends, environment, free_port
 from tests.train.tiny import tiny_experiment
@@ -43,12 +42,12 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs si
 )
 def test_impossible_hosts_are_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        hosts.start(Hosts(**fields))
+        start(Hosts(**fields))
 
 
 def test_one_process_is_as_none() -> None:
-    hosts.start(Hosts())
-    hosts.start(Hosts(coordinator="nowhere:1", count=1, index=0))
+    start(Hosts())
+    start(Hosts(coordinator="nowhere:1", count=1, index=0))
     assert not jax.distributed.is_initialized()
     assert hosts.is_first()
     assert not hosts.several()
@@ -64,7 +63,7 @@ def test_an_address_where_nothing_listens_is_named() -> None:
     address = f"127.0.0.1:{free_port()}"
     began = time.monotonic()
     with pytest.raises(HostError, match=f"nothing answered at the coordinator {address} in 1 s"):
-        hosts.start(Hosts(coordinator=address, count=2, index=1, start_timeout=1))
+        start(Hosts(coordinator=address, count=2, index=1, start_timeout=1))
     assert time.monotonic() - began < 5
     assert not jax.distributed.is_initialized()
 
@@ -137,12 +136,11 @@ import json, os, signal, sys, time
 import jax
 import numpy as np
 from snnjax.sharding import parse_mesh
-from snnjax.train import HostError, hosts
-from snnjax.train.hosts import Hosts
+from snnjax.train import HostError, Hosts, hosts, start
 from snnjax.train.mesh import local_rows
 
 coordinator, index = sys.argv[1], int(sys.argv[2])
-hosts.start(Hosts(coordinator=coordinator, count=2, index=index, heartbeat_timeout=3))
+start(Hosts(coordinator=coordinator, count=2, index=index, heartbeat_timeout=3))
 heard = {"rows": local_rows(8, parse_mesh("data=4")).tolist()}
 heard["model"] = local_rows(8, parse_mesh("model=2,data=2")).tolist()
 heard["names"] = hosts.exchange(f"I am {index}")
@@ -204,11 +202,10 @@ def test_processes_speak_and_a_hung_one_is_named(tmp_path: Path, compile_cache: 
 
 JOIN = """
 import sys
-from snnjax.train import hosts
-from snnjax.train.hosts import Hosts
+from snnjax.train import Hosts, start
 
 coordinator, index, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-hosts.start(Hosts(coordinator=coordinator, count=count, index=index, heartbeat_timeout=3))
+start(Hosts(coordinator=coordinator, count=count, index=index, heartbeat_timeout=3))
 """
 
 
