@@ -15,8 +15,9 @@ from experiments.bench.measure import Case, compile_program, measure, our_case
 from experiments.bench.options import Options
 from experiments.bench.peer import Peer
 from snnjax.neurons import LIFParams, lif_init, lif_step
+from snnjax.sharding import parse_mesh
 from snnjax.surrogates import atan
-from snnjax.train.mesh import AXIS, data_mesh
+from snnjax.train.mesh import AXIS
 from snnjax.unroll import unroll
 
 ROW = "lif-layer"
@@ -81,7 +82,7 @@ def gradient(layer: Any, x: jax.Array, upstream: jax.Array) -> tuple[jax.Array, 
 
 def _spread(devices: int, *arrays: np.ndarray) -> list[jax.Array]:
     """Arrays [T, B, N] cut along the batch."""
-    place = jax.NamedSharding(data_mesh(devices), P(None, AXIS))
+    place = jax.NamedSharding(parse_mesh(f"data={devices}"), P(None, AXIS))
     return [jax.device_put(array, place) for array in arrays]
 
 
@@ -89,7 +90,7 @@ def _sharded(function: Any, devices: int) -> Any:
     """The work of each device on its own share of the batch."""
     cut = P(None, AXIS)
     return jax.shard_map(
-        function, mesh=data_mesh(devices), in_specs=(cut, cut), out_specs=(cut, cut)
+        function, mesh=parse_mesh(f"data={devices}"), in_specs=(cut, cut), out_specs=(cut, cut)
     )
 
 

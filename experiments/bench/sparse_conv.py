@@ -30,9 +30,10 @@ from experiments.bench.scene import (
     to_tensor,
 )
 from snnjax.cli.cores import SHARE, device_count
+from snnjax.sharding import parse_mesh
 from snnjax.sparse import ArithmeticTable, SparseTensor, sparse_conv, submanifold_map
 from snnjax.sparse.arithmetic import ARITHMETICS
-from snnjax.train.mesh import AXIS, data_mesh, replicate, shard
+from snnjax.train.mesh import AXIS, replicate, shard
 
 ROW = "sparse-conv"
 TOLERANCE = 1e-5
@@ -55,7 +56,8 @@ def measure_clouds(
     sites = to_tensor(clouds, side, 1)
     references = [Reference(np.asarray(coords)) for coords in sites.coords]
     neighbours = float(np.mean([reference.neighbours for reference in references]))
-    mesh = data_mesh(device_count(batch * SHARE, jax.local_device_count()))
+    devices = device_count(batch * SHARE, jax.local_device_count())
+    mesh = parse_mesh(f"data={devices}")
     for channels in options.channels:
         x = to_tensor(clouds, side, channels)
         weight = kernel(channels)

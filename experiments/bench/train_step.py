@@ -14,13 +14,13 @@ from experiments.bench.measure import Case, clocked, measure, our_version, temp_
 from experiments.bench.options import Options
 from experiments.configs.e3dsnn_t_shapes3d import experiment as published
 from snnjax.cli.cores import device_count
+from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities
 from snnjax.train import DataConfig, Experiment
 from snnjax.train.experiment import of_type
 from snnjax.train.feed import Prepared, train_feed
 from snnjax.train.folder import describe_data
 from snnjax.train.forward import CloudForward
-from snnjax.train.mesh import data_mesh
 from snnjax.train.plan import scan
 from snnjax.train.setup import build_spec, load_splits
 from snnjax.train.step import train_step
@@ -38,7 +38,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 def _measure(options: Options, devices: int) -> dict[str, Any]:
     experiment = _experiment(options)
-    mesh = data_mesh(devices)
+    mesh = parse_mesh(f"data={devices}")
     train_set, test_set = load_splits(experiment)
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
     config = of_type(experiment.data, DataConfig)

@@ -11,7 +11,8 @@ import optax
 from jax.sharding import PartitionSpec as P
 
 from experiments.bench.measure import Case, clocked, our_version, temp_bytes
-from snnjax.train.mesh import AXIS, data_mesh, replicate
+from snnjax.sharding import parse_mesh
+from snnjax.train.mesh import AXIS, replicate
 
 WHAT = "training step"
 Loss = Callable[[Any, Any, jax.Array, jax.Array], tuple[jax.Array, Any]]
@@ -34,7 +35,7 @@ def training_case(
       devices: how many share the batch.
     """
     params, rest, x, label = problem
-    mesh = data_mesh(devices)
+    mesh = parse_mesh(f"data={devices}")
 
     def update(params: Any, rest: Any, moments: Any, x: jax.Array, label: jax.Array) -> Any:
         found, gradient = jax.value_and_grad(loss, has_aux=True)(params, rest, x, label)

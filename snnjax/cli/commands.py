@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from snnjax.cli.nearest import did_you_mean
+from snnjax.cli.supervise import supervise, wanted
 
 # Each command is the module of that name, _ for -, with `run(arguments) -> None`; it is imported
 # only when called, so that `snnjax --help` needs neither jax nor tyro.
@@ -52,7 +53,10 @@ def _one_line(error: BaseException) -> str:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    """Run one command; 0 if well, 2 for an expected error, 130 when interrupted."""
+    """Run one command; 0 if well, 2 for an expected error, 130 when interrupted.
+
+    After SIGTERM, which is how schedulers take a machine back, a run that is saved counts as well.
+    """
     debug = "--debug" in arguments or os.environ.get("SNNJAX_DEBUG", "0") not in ("", "0")
     try:
         importlib.import_module(f"snnjax.cli.{command.replace('-', '_')}").run(arguments)
@@ -60,7 +64,7 @@ def _run(command: str, arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as stop:
         print(f"snnjax {command}: {_one_line(stop)}", file=sys.stderr)
-        return 130
+        return getattr(stop, "code", 130)
     except EXPECTED as error:
         if debug:
             raise
@@ -93,4 +97,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = did_you_mean(command, COMMANDS)
         print(f"snnjax: error: there is no command {command!r}; {hint}", file=sys.stderr)
         return 2
+    if command == "train" and wanted(arguments):
+        return supervise(command, arguments[1:])
     return _run(command, arguments[1:])

@@ -121,19 +121,19 @@ def sampled(experiment: Experiment) -> Experiment:
 
 def prepare(experiment: Experiment, folder: Path | None) -> Subject:
     """Load a sample of the data, fix capacities, build the model and one batch, on one device."""
+    from snnjax.sharding import parse_mesh
     from snnjax.train import load
     from snnjax.train.experiment import DataConfig, of_type
     from snnjax.train.feed import train_feed
     from snnjax.train.folder import describe_data
     from snnjax.train.forward import CloudForward
-    from snnjax.train.mesh import data_mesh
     from snnjax.train.plan import read_plan, scan, site_counts
     from snnjax.train.setup import build_spec, load_splits, read_table
     from snnjax.train.state import merge_model, split_model
 
     experiment = sampled(experiment)
     train_set, test_set = load_splits(experiment)
-    mesh = data_mesh(1)
+    mesh = parse_mesh("data=1")
     spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
     forward, plan = spec.forward, None
     if not isinstance(forward, CloudForward):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from snnjax.cli.experiments import experiment_names, load_experiment, split_refe
 from snnjax.cli.memory import keep_memory
 from snnjax.cli.options import Common, parse
 from snnjax.cli.output import quiet_stdout, summary_line
-from snnjax.train import Experiment, train
+from snnjax.train import Experiment, Hosts, is_first, start, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class TrainOptions(Common):
     """Continue the run in --run-folder from its last checkpoint."""
     progress: bool = True
     """Show a progress bar on stderr."""
+    hosts: Hosts = field(default_factory=Hosts)
+    """Where several processes train together; see docs/launch.md."""
 
 
 def with_shortcuts(
@@ -66,13 +68,15 @@ def run(arguments: list[str]) -> None:
     experiment = with_shortcuts(
         options.experiment, source=options.source, skip_bad=options.skip_bad
     )
-    use_cores(experiment.data.batch_size, experiment.mesh)
+    use_cores(experiment.data.batch_size, experiment.mesh, options.hosts.count or 1)
     keep_memory()
     with quiet_stdout():
+        start(options.hosts)
         summary = train(
             experiment,
             run_folder=options.run_folder,
             resume=options.resume,
             progress=options.progress,
         )
-    print(summary_line(summary))
+    if is_first():
+        print(summary_line(summary))

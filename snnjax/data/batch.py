@@ -13,7 +13,8 @@ class PointBatch(NamedTuple):
     Of a cloud, columns 0..2 of `points` are x, y, z in [-1, 1], and further columns are features
     (normals); of a sequence, row t is frame t with its channels.
     Rows from `count` on are zero. `weight` is 0 for rows that only fill the last evaluation
-    batch, else 1; `index` is the position of the sample in its split.
+    batch, else 1; `index` is the position of the sample in its split. Where several processes share
+    a batch, `points` and `count` hold the rows of this one only.
     """
 
     points: np.ndarray  # float32 [B, P, C]

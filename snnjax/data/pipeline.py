@@ -29,6 +29,7 @@ def batches(
     start_step: int = 0,
     epochs: int | None = None,
     prefetch: int = 0,
+    rows: np.ndarray | None = None,
 ) -> grain.DatasetIterator:
     """Iterate over a split in batches, deterministically.
 
@@ -45,6 +46,8 @@ def batches(
         they are.
       start_step: the first batch to produce. epochs: how many; None is endless in training, one in
         evaluation. prefetch: batches made ahead by one thread; 0 makes them when asked.
+      rows: positions in a batch, ascending, whose points are wanted here; `points` and `count` of
+        a batch then hold these rows only, and nothing else is read. None takes all.
 
     Returns:
       a grain iterator of `PointBatch`.
@@ -63,7 +66,7 @@ def batches(
         value = given[name]
         if value < low:
             raise ValueError(f"`{name}` must be at least {low}; got {value}")
-    source = BatchSource(dataset, batch_size, points, seed, train, augment, epochs)
+    source = BatchSource(dataset, batch_size, points, seed, train, augment, epochs, rows)
     if not 0 <= start_step <= len(source):
         raise ValueError(f"`start_step` must be in 0..{len(source)}; got {start_step}")
     options = grain.ReadOptions(num_threads=int(prefetch > 0), prefetch_buffer_size=prefetch)
@@ -85,9 +88,11 @@ class BatchSource:
         train: bool,
         augment: Augment | None,
         epochs: int | None,
+        rows: np.ndarray | None = None,
     ):
         self.dataset, self.batch_size, self.points = dataset, batch_size, points
         self.seed, self.train, self.augment = seed, train, augment
+        self.rows = np.arange(batch_size) if rows is None else np.asarray(rows)
         self.steps = steps_per_epoch(dataset, batch_size, train=train)
         if self.steps == 0:
             raise ValueError(
@@ -104,15 +109,28 @@ class BatchSource:
     def __getitem__(self, index: int) -> PointBatch:
         epoch, inside = divmod(int(index), self.steps)
         first = inside * self.batch_size
-        rows = self._epoch_order(epoch)[first : first + self.batch_size]
-        rngs = [self._stream(_SAMPLE, epoch, first + k) for k in range(len(rows))]
-        points, count = gather(self.dataset, rows, self.points, rngs)
-        if self.augment is not None:
-            points, count = self.augment(points, count, rngs)
-        label = np.array([self.dataset.label(int(i)) for i in rows], np.int32)
-        weight = np.ones(len(rows), np.float32)
-        batch = PointBatch(points, count, label, weight, rows.astype(np.int32))
-        return _fill(batch, self.batch_size) if len(rows) < self.batch_size else batch
+        samples = self._epoch_order(epoch)[first : first + self.batch_size]
+        points, count = self._read(epoch, first, samples)
+        label = np.array([self.dataset.label(int(i)) for i in samples], np.int32)
+        weight = np.ones(len(samples), np.float32)
+        fill = self.batch_size - len(samples)
+        return PointBatch(
+            _fill(points, len(self.rows) - len(points)),
+            _fill(count, len(self.rows) - len(count)),
+            _fill(label, fill),
+            _fill(weight, fill),
+            _fill(samples.astype(np.int32), fill, -1),
+        )
+
+    def _read(self, epoch: int, first: int, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points and counts of the wanted rows that a batch of `samples` has."""
+        rows = self.rows[self.rows < len(samples)]
+        if not len(rows):
+            shape = (0, self.points, self.dataset.in_channels)
+            return np.zeros(shape, np.float32), np.zeros(0, np.int32)
+        rngs = [self._stream(_SAMPLE, epoch, first + int(k)) for k in rows]
+        points, count = gather(self.dataset, samples[rows], self.points, rngs)
+        return (points, count) if self.augment is None else self.augment(points, count, rngs)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         if not self.train:
@@ -128,9 +146,8 @@ class BatchSource:
         return np.random.Generator(np.random.SFC64(sequence))
 
 
-def _fill(batch: PointBatch, size: int) -> PointBatch:
-    """Append empty clouds of weight 0 and index -1 up to `size` rows."""
-    more = size - len(batch.label)
-    padded = [np.concatenate([a, np.zeros((more, *a.shape[1:]), a.dtype)]) for a in batch]
-    padded[4][-more:] = -1
-    return PointBatch(*padded)
+def _fill(column: np.ndarray, more: int, value: int = 0) -> np.ndarray:
+    """Append so many rows of one value."""
+    if not more:
+        return column
+    return np.concatenate([column, np.full((more, *column.shape[1:]), value, column.dtype)])

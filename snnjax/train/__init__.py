@@ -2,6 +2,7 @@
 
 from snnjax.train.errors import CheckpointError as CheckpointError
 from snnjax.train.errors import Diverged as Diverged
+from snnjax.train.errors import HostError as HostError
 from snnjax.train.errors import Interrupted as Interrupted
 from snnjax.train.errors import RunFolderError as RunFolderError
 from snnjax.train.evaluate import Evaluation as Evaluation
@@ -19,8 +20,10 @@ from snnjax.train.experiment import SpeechConfig as SpeechConfig
 from snnjax.train.experiment import experiment_from_dict as experiment_from_dict
 from snnjax.train.experiment import experiment_to_dict as experiment_to_dict
 from snnjax.train.forward import DeviceBatch as DeviceBatch
+from snnjax.train.hosts import is_first as is_first
+from snnjax.train.launch import Hosts as Hosts
+from snnjax.train.launch import start as start
 from snnjax.train.loss import cross_entropy as cross_entropy
-from snnjax.train.mesh import data_mesh as data_mesh
 from snnjax.train.optimisers import build_optimiser as build_optimiser
 from snnjax.train.run import train as train
 from snnjax.train.runs import RunRecord as RunRecord

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from snnjax.train import hosts
 from snnjax.train.errors import CheckpointError
 
 BEST = "test_accuracy"
@@ -76,7 +77,8 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         arrays = _to_arrays(state)
-        self._check_room(step, sum(leaf.nbytes for leaf in arrays.values()))
+        with hosts.together():
+            self._check_room(step, sum(leaf.nbytes for leaf in arrays.values()))
         copies = jax.tree.map(jnp.copy, arrays)  # the originals are donated to the next step
         record = {"progress": progress, "checks": _checks(progress, arrays)}
         try:

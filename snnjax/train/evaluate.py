@@ -21,6 +21,7 @@ from snnjax.metrics import (
 )
 from snnjax.nn import learned_delays
 from snnjax.sparse import Buckets
+from snnjax.train import hosts
 from snnjax.train.experiment import DataConfig, Experiment
 from snnjax.train.feed import evaluation_feed, pipelined
 from snnjax.train.forward import accepted
@@ -144,7 +145,7 @@ def evaluate_delays(
       ends of their buffer.
     """
     model = merge_model(programs.spec.graphdef, weights)
-    learned = [(np.asarray(d.delay[...]), d.size) for d in learned_delays(model).values()]
+    learned = [(hosts.fetch(d.delay[...]), d.size) for d in learned_delays(model).values()]
     if not (learned and accepted(model, discrete=False)):
         return {}
     result = evaluate_weights(programs, weights, experiment, dataset, None, mesh, whole=False)

@@ -13,7 +13,7 @@ from snnjax.data import PointBatch, PointDataset, batches
 from snnjax.sparse import Buckets, Capacities
 from snnjax.train.experiment import DataConfig, Experiment, Source, of_type
 from snnjax.train.forward import DeviceBatch
-from snnjax.train.mesh import shard
+from snnjax.train.mesh import local_rows, shard, shard_rows
 from snnjax.train.plan import CapacityPlan, evaluation_batches, site_counts
 from snnjax.train.prefetch import Prefetch
 
@@ -23,7 +23,7 @@ class Prepared(NamedTuple):
 
     Attributes:
       batch: the arrays of the step, sharded.
-      host: the same batch on the host.
+      host: the same batch on the host; of its points, the rows of this process.
       capacities: the bucket it takes; None for sequences.
       waste: share of the rows of all levels, or of the frames, that are padding.
       position: state of the data iterator after this batch; None in evaluation.
@@ -52,6 +52,7 @@ def train_feed(
         seed=experiment.seed,
         train=True,
         augment=config.changes,
+        rows=local_rows(config.batch_size, mesh),
     )
     if position is not None:
         iterator.set_state(position)
@@ -75,7 +76,8 @@ def evaluation_feed(
 ) -> Prefetch[Prepared]:
     """The test split once, in order; or `votes` augmented copies of it."""
     config = experiment.data
-    iterator = iter(evaluation_batches(config, dataset, votes))
+    rows = local_rows(config.batch_size, mesh)
+    iterator = iter(evaluation_batches(config, dataset, votes, rows=rows))
 
     def produce() -> Prepared:
         batch = next(iterator)
@@ -104,18 +106,36 @@ def _prepare(
     position: dict[str, Any] | None,
 ) -> Prepared:
     arrays = DeviceBatch._make((batch.points, batch.count, batch.label, batch.weight))
-    capacities, waste = _capacities(batch, config, buckets)
-    return Prepared(shard(arrays, mesh), batch, capacities, waste, position)
+    shared = mesh.is_multi_process
+    capacities, waste = _capacities(batch, config, buckets, largest=shared)
+    placed = _shard_local(arrays, mesh) if shared else shard(arrays, mesh)
+    return Prepared(placed, batch, capacities, waste, position)
+
+
+def _shard_local(arrays: DeviceBatch, mesh: Mesh) -> DeviceBatch:
+    """A batch of which this process has its own points and all labels."""
+    size = len(arrays.label)
+    own, every = local_rows(size, mesh), np.arange(size)
+    return DeviceBatch(
+        shard_rows(arrays.points, own, size, mesh),
+        shard_rows(arrays.count, own, size, mesh),
+        shard_rows(arrays.label, every, size, mesh),
+        shard_rows(arrays.weight, every, size, mesh),
+    )
 
 
 def _capacities(
-    batch: PointBatch, config: Source, buckets: Buckets | None
+    batch: PointBatch, config: Source, buckets: Buckets | None, *, largest: bool = False
 ) -> tuple[Capacities | None, float]:
-    """The bucket of a batch of clouds, none for sequences; and what share of it is padding."""
+    """The bucket of a batch of clouds, none for sequences; and what share of it is padding.
+
+    Processes that share a batch must take the same bucket, and none knows the clouds of the
+    others: they take the largest one.
+    """
     if buckets is None:
         return None, 1 - float(batch.count.sum()) / (len(batch.count) * config.rows)
     counts = site_counts(batch, of_type(config, DataConfig).extent, buckets.depth)
-    capacities = buckets.choose(counts)
+    capacities = buckets.choices[-1] if largest else buckets.choose(counts)
     return capacities, capacities.padding(counts)
 
 

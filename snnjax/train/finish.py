@@ -10,6 +10,7 @@ from jax import Array
 from snnjax import viz
 from snnjax.data import PointBatch
 from snnjax.metrics import rate_alarms
+from snnjax.train import hosts
 from snnjax.train.evaluate import Evaluation, evaluate_delays, evaluate_weights
 from snnjax.train.experiment import DataConfig, ModelConfig
 from snnjax.train.folder import DatasetInfo
@@ -23,7 +24,10 @@ from snnjax.viz import CloudLevel
 
 
 def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
-    """Write summary.json and the report of a trained state, and return the summary."""
+    """Write summary.json and the report of a trained state, and return the summary.
+
+    Of several processes all take part, and the first one writes.
+    """
     result = loop.result
     if result is None:  # the run was complete when it was resumed
         result = evaluate_weights(
@@ -38,6 +42,9 @@ def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
         loop.programs, evaluated(state), loop.experiment, loop.test_set, loop.mesh
     )
     summary = summarise(loop, state, info, result) | delays
+    weights = hosts.fetch(evaluated(state)) if hosts.several() else evaluated(state)
+    if not hosts.is_first():
+        return summary
     write_json(loop.folder / "summary.json", summary)
     rates = result.rates(loop.experiment.model.largest_count)
     for sentence in rate_alarms(rates):
@@ -51,7 +58,7 @@ def finish(loop: Loop, state: TrainState, info: DatasetInfo) -> dict[str, Any]:
         result.confusion,
         info.class_names,
         rates,
-        spike_cloud(loop, evaluated(state)),
+        spike_cloud(loop, weights),
     )
     loop.reporter.say(f"pictures and report: {page}")
     return summary
@@ -78,7 +85,7 @@ def spike_cloud(loop: Loop, weights: Weights) -> tuple[CloudLevel, ...] | None:
         levels = dict(model.spike_levels(x, capacities=capacities))
         return x, {name: s for name, s in levels.items() if name.endswith(".down")}
 
-    here = jax.device_put(weights, loop.mesh.devices.flat[0])
+    here = jax.device_put(weights, loop.mesh.local_devices[0])
     x, levels = jax.device_get(jax.jit(spikes)(here, one.points, one.count))
     named = [(f"spikes entering {name.split('.')[0]}", s) for name, s in levels.items()]
     return viz.cloud_levels(x, named[:3])

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+ONE_REQUEST = 1.0
+"""Seconds in which further signals are the same request: a launcher may send it to a process and
+to the parent that hands it on."""
+
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM sets `asked`; a second one acts as usual.
+    """While entered, the first SIGINT or SIGTERM sets `asked` to its number, else 0.
 
-    Outside the main thread no handler can be installed, and signals keep their usual meaning.
+    One that comes more than `ONE_REQUEST` seconds later acts as usual. Outside the main thread no
+    handler can be installed, and signals keep their usual meaning.
     """
 
     def __init__(self, notify: Callable[[str], None]):
-        self.asked = False
+        self.asked = 0
+        self._since = 0.0
         self._notify = notify
         self._old: dict[int, Any] = {}
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        self.asked = True
-        self._restore()
+        now = time.monotonic()
+        if self.asked and now - self._since <= ONE_REQUEST:
+            return
+        if self.asked:
+            self._restore()
+            signal.raise_signal(number)
+            return
+        self.asked, self._since = number, now
         name = signal.Signals(number).name
         self._notify(f"{name}: saving after this step; once more stops at once without saving.")
 

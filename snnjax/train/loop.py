@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from snnjax.data import PointDataset
 from snnjax.sparse import Buckets
+from snnjax.train import hosts
 from snnjax.train.checkpoint import Checkpoints
 from snnjax.train.errors import Diverged, Interrupted
 from snnjax.train.evaluate import Evaluation, evaluate_weights
@@ -138,20 +139,23 @@ class Loop:
           CheckpointError, RunFolderError: the disk refuses; the last checkpoint is intact.
         """
         carried = dataclasses.replace(self.book)  # what earlier processes spent
+        agree, stopped = hosts.Agreement(AHEAD), 0
         with StopRequest(self.reporter.warn) as stop:
             feed = train_feed(
                 self.experiment, self.train_set, self.plan, self.mesh, self.book.position
             )
             with feed:
-                while self.book.step < self.total and not stop.asked:
+                while self.book.step < self.total and not (stopped := agree(stop.asked)):
                     state = self._step(state, next(feed))
                     improved = self._evaluation_due() and self._evaluate(state)
-                    if self._save_due() or improved or stop.asked:
+                    if self._save_due() or improved:
                         self._save(state, carried)
             if self.book.step < self.total:
                 self._save(state, carried)
                 self.checkpoints.wait()
-                raise Interrupted(str(self.folder), self.book.step, resume_command(self.folder))
+                raise Interrupted(
+                    str(self.folder), self.book.step, resume_command(self.folder), stopped
+                )
         self._account(carried)
         return state
 

@@ -1,37 +1,16 @@
-"""The mesh of the data axis, and where arrays lie on it."""
+"""How a batch and a state lie on a mesh, whose devices may belong to several processes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from snnjax.sharding import AXIS as AXIS
-
-
-def data_mesh(devices: int | Sequence[Any] | None = None) -> Mesh:
-    """A mesh with the one axis "data".
-
-    Args:
-      devices: how many local devices, or which; None takes all of them.
-
-    Raises:
-      ValueError: more devices are asked for than there are.
-    """
-    local = jax.local_devices()
-    if isinstance(devices, int):
-        if not 1 <= devices <= len(local):
-            raise ValueError(
-                f"devices must be from 1 to the {len(local)} local ones; got {devices}."
-            )
-        local = local[:devices]
-    elif devices is not None:
-        local = list(devices)
-    return Mesh(np.asarray(local), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def check_divisible(batch_size: int, mesh: Mesh) -> None:
@@ -43,6 +22,45 @@ def check_divisible(batch_size: int, mesh: Mesh) -> None:
             f"batch_size must be a multiple of the {devices} devices that share a batch; got "
             f"{batch_size}. Take {nearest}, or a mesh with another size of 'data'."
         )
+
+
+def local_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
+    """Rows of a batch that lie on devices of this process, ascending."""
+    place = NamedSharding(mesh, P(AXIS)).addressable_devices_indices_map((batch_size,))
+    every = np.arange(batch_size)
+    return np.unique(np.concatenate([every[index] for index in place.values()]))
+
+
+def shard_rows(array: Any, rows: np.ndarray, batch_size: int, mesh: Mesh) -> jax.Array:
+    """An array of the whole batch, cut along its first axis, of what this process has of it.
+
+    Args:
+      array: the rows `rows` of the batch, as `local_rows` gives them.
+      rows: their positions. batch_size: rows of the whole batch.
+      mesh: devices.
+    """
+
+    def part(index: Any) -> np.ndarray:
+        wanted = np.arange(batch_size)[index[0]]
+        return array[np.searchsorted(rows, wanted)]
+
+    shape = (batch_size, *array.shape[1:])
+    return jax.make_array_from_callback(shape, NamedSharding(mesh, P(AXIS)), part)
+
+
+def put(tree: Any, shardings: Any) -> Any:
+    """`jax.device_put` of what every process has whole, also onto devices of other processes."""
+    return jax.tree.map(_put, tree, shardings)
+
+
+def _put(leaf: jax.Array, place: NamedSharding) -> jax.Array:
+    if place.is_fully_addressable:
+        return jax.device_put(leaf, place)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        words = _put(jax.random.key_data(leaf), NamedSharding(place.mesh, P()))
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
+    here = np.asarray(leaf)
+    return jax.make_array_from_callback(here.shape, place, lambda index: here[index])
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

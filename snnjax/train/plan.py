@@ -137,11 +137,12 @@ def fitting_capacities(batch: PointBatch, extent: int, depth: int) -> Capacities
 
 
 def evaluation_batches(
-    config: Source, test_set: PointDataset, votes: int = 0
+    config: Source, test_set: PointDataset, votes: int = 0, *, rows: np.ndarray | None = None
 ) -> Iterable[PointBatch]:
     """The test split in order; the last batch is filled with rows of weight 0.
 
     With `votes` the split comes so many times, its clouds augmented anew each time but whole.
+    `rows` are those whose points are wanted, as in `batches`.
     """
     return batches(
         test_set,
@@ -151,6 +152,7 @@ def evaluation_batches(
         train=False,
         augment=of_type(config, DataConfig).augment.whole if votes else None,
         epochs=max(votes, 1),
+        rows=rows,
     )
 
 

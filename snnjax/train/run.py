@@ -8,22 +8,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from snnjax.data import PointDataset
 from snnjax.data.speech import SequenceSet
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import ArithmeticTable
+from snnjax.train import hosts
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
 from snnjax.train.errors import RunFolderError
-from snnjax.train.experiment import DataConfig, Experiment, of_type
+from snnjax.train.experiment import (
+    DataConfig,
+    Experiment,
+    differences,
+    experiment_from_dict,
+    experiment_to_dict,
+    of_type,
+)
 from snnjax.train.finish import finish
 from snnjax.train.folder import (
+    DatasetInfo,
     check_info,
     create_folder,
     describe_data,
     read_experiment,
     reopen_folder,
+    resume_command,
     write_info,
 )
 from snnjax.train.forward import CloudForward
@@ -35,9 +46,10 @@ from snnjax.train.progress import Reporter
 from snnjax.train.setup import build_spec, load_splits, read_table, steps_of
 from snnjax.train.state import TrainState
 from snnjax.train.step import StepSpec
-from snnjax.train.writer import MetricsWriter, cut_metrics
+from snnjax.train.writer import MetricsWriter, SilentWriter, cut_metrics
 
 
+@hosts.guarded()
 def train(
     experiment: Experiment | None,
     *,
@@ -52,6 +64,9 @@ def train(
     checkpoints/, summary.json, and with matplotlib pictures/ and report.html. A run that was
     killed at any moment continues from its last checkpoint with `resume=True`, and on the same
     devices it ends with the same weights, bit for bit, as if it had not been killed.
+
+    Where `jax.distributed` runs (see `snnjax.train.start`), all processes call this alike and
+    share each batch; process 0 writes, into a folder that all of them see.
 
     Args:
       experiment: what to do; None with `resume` takes the run's own.
@@ -68,35 +83,41 @@ def train(
       RunFolderError, CheckpointError: the folder cannot be used, or the disk is full.
       Diverged: loss, gradients or weights are not finite; the last good checkpoint is kept.
       Interrupted: Ctrl-C or SIGTERM; the last step is saved.
+      HostError: another process failed, or is gone.
     """
     quiet_orbax()
-    folder = reopen_folder(experiment, run_folder) if resume else None
-    if experiment is None:
-        if folder is None:
-            raise TypeError("experiment may be None only with resume=True.")
-        experiment = read_experiment(folder)
-    mesh = parse_mesh(experiment.mesh) if mesh is None else mesh
-    check_divisible(experiment.data.batch_size, mesh)
-    train_set, test_set = load_splits(experiment)
-    info = describe_data(train_set, test_set)
-    epoch_steps, total = steps_of(experiment, info)
+    with hosts.together():
+        known, experiment, resume = _asked(experiment, run_folder, resume)
+        mesh = parse_mesh(experiment.mesh) if mesh is None else mesh
+        check_divisible(experiment.data.batch_size, mesh)
+        hosts.check_mesh(mesh)
+        train_set, test_set = load_splits(experiment)
+        info = describe_data(train_set, test_set)
+        epoch_steps, total = steps_of(experiment, info)
+        table = read_table(experiment)
     spec, state = build_spec(experiment, info, mesh)
-    table = read_table(experiment)
-    folder = create_folder(experiment, run_folder) if folder is None else folder
-    with _locked(folder), Reporter(shown=progress, total=total) as reporter:
-        if (folder / "dataset.json").exists():
-            check_info(folder, info)
-        else:
-            write_info(folder, info)
-        plan = _plan(folder, experiment, train_set, test_set, spec, table)
+    with contextlib.ExitStack() as held:
+        with hosts.together():
+            if known is None:
+                known = hosts.from_first(lambda: str(create_folder(experiment, run_folder)))
+            folder = Path(known)
+            hosts.note(resume=resume_command(folder))
+            held.enter_context(_locked(folder))
+            reporter = Reporter(shown=progress and hosts.is_first(), total=total)
+            held.enter_context(reporter)
+            hosts.from_first(lambda: _keep_info(folder, info))
+            hosts.check_shared(folder / "dataset.json")
+            plan = _plan(folder, experiment, train_set, test_set, spec, table)
         _warn_of_cuts(reporter, experiment, train_set, test_set)
-        reporter.say(f"run folder {folder}, {mesh.size} device(s), {total} steps")
+        share = f" of {jax.process_count()} processes" if hosts.several() else ""
+        reporter.say(f"run folder {folder}, {mesh.size} device(s){share}, {total} steps")
         with contextlib.closing(Checkpoints(folder / "checkpoints")) as checkpoints:
             state, book = _restore(checkpoints, state, experiment)
-            cut_metrics(folder / "metrics.jsonl", book.step)
+            with hosts.together():
+                hosts.from_first(lambda: cut_metrics(folder / "metrics.jsonl", book.step))
             if resume:
                 reporter.say(f"resuming after step {book.step}")
-            with contextlib.closing(MetricsWriter(folder / "metrics.jsonl")) as writer:
+            with contextlib.closing(_writer(folder)) as writer:
                 loop = Loop(
                     experiment,
                     folder,
@@ -113,7 +134,48 @@ def train(
                 )
                 state = loop.fit(state)
             checkpoints.wait()
-        return finish(loop, state, info)
+        with hosts.together():
+            return finish(loop, state, info)
+
+
+def _asked(
+    experiment: Experiment | None, run_folder: str | Path | None, resume: bool
+) -> tuple[str | None, Experiment, bool]:
+    """The folder of a run to resume, the experiment, and whether to resume: as process 0 has it.
+
+    Raises:
+      ValueError: this process was started with another experiment.
+    """
+
+    def ask() -> tuple[str | None, dict[str, Any], bool]:
+        folder = reopen_folder(experiment, run_folder) if resume else None
+        if experiment is None and folder is None:
+            raise TypeError("experiment may be None only with resume=True.")
+        found = read_experiment(folder) if experiment is None and folder else experiment
+        return folder and str(folder), experiment_to_dict(of_type(found, Experiment)), resume
+
+    folder, values, resume = hosts.from_first(ask)
+    if experiment is not None and not hosts.several():
+        return folder, experiment, resume
+    found = experiment_from_dict(values)
+    if experiment is not None and (lines := differences(found, experiment)):
+        raise ValueError(
+            "all processes of a run need the same options; in this one against process 0: "
+            + "; ".join(lines)
+        )
+    return folder, found, resume
+
+
+def _keep_info(folder: Path, info: DatasetInfo) -> None:
+    """Write down what the data are, or check that they are still the same."""
+    if (folder / "dataset.json").exists():
+        check_info(folder, info)
+    else:
+        write_info(folder, info)
+
+
+def _writer(folder: Path) -> MetricsWriter:
+    return MetricsWriter(folder / "metrics.jsonl") if hosts.is_first() else SilentWriter()
 
 
 def _warn_of_cuts(reporter: Reporter, experiment: Experiment, *splits: PointDataset) -> None:
@@ -143,40 +205,41 @@ def _plan(
     path, depth = folder / "buckets.json", spec.forward.depth
     devices = spec.mesh.shape[AXIS]
     config = of_type(experiment.data, DataConfig)
-    local = config.batch_size // devices
-    if path.exists():
-        plan = read_plan(path, depth=depth)
-        if plan.serves(local):
-            return plan
-    plan = scan(
-        config,
-        train_set,
-        test_set,
-        depth=depth,
-        seed=experiment.seed,
-        devices=devices,
-        table=table,
-    )
-    write_plan(path, plan)
+
+    def fit() -> None:
+        if path.exists() and read_plan(path, depth=depth).serves(config.batch_size // devices):
+            return
+        seed = experiment.seed
+        write_plan(
+            path,
+            scan(config, train_set, test_set, depth=depth, seed=seed, devices=devices, table=table),
+        )
+
+    hosts.from_first(fit)
+    hosts.check_shared(path)
     return read_plan(path, depth=depth)  # what a resumed run will read
 
 
 def _restore(
     checkpoints: Checkpoints, state: TrainState, experiment: Experiment
 ) -> tuple[TrainState, Book]:
-    step = checkpoints.pick("last")
-    if step is None:
-        return state, Book()
-    state, progress = checkpoints.restore(step, state)
-    try:
-        return state, book_of(progress, experiment)
-    except ValueError as error:
-        raise checkpoints.unusable(step, str(error)) from error
+    with hosts.together():
+        step = hosts.from_first(lambda: checkpoints.pick("last"))
+        if step is None:
+            return state, Book()
+        state, progress = checkpoints.restore(step, state)
+        try:
+            return state, book_of(progress, experiment)
+        except ValueError as error:
+            raise checkpoints.unusable(step, str(error)) from error
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process; the lock dies with it, however it ends."""
+    """Hold the run folder for this run; the lock dies with its process 0, however it ends."""
+    if not hosts.is_first():
+        yield
+        return
     try:
         import fcntl
     except ImportError:  # no such lock on Windows

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from snnjax.data import PointBatch, PointDataset, read_cloud
 from snnjax.data.speech import read_recording
+from snnjax.sharding import parse_mesh
 from snnjax.sparse import Buckets, Capacities
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
 from snnjax.train.errors import CheckpointError
@@ -24,7 +25,6 @@ from snnjax.train.experiment import DataConfig, Experiment, Source, SpeechConfig
 from snnjax.train.folder import DatasetInfo, read_experiment, read_info
 from snnjax.train.forward import CloudForward
 from snnjax.train.loop import book_of
-from snnjax.train.mesh import data_mesh
 from snnjax.train.plan import fit_evaluation, fitting_capacities, read_plan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
@@ -99,7 +99,7 @@ def restore(
     quiet_orbax()
     folder = Path(run_folder)
     experiment, info = read_experiment(folder), read_info(folder)
-    mesh = data_mesh(1) if mesh is None else mesh
+    mesh = parse_mesh("data=1", jax.local_devices()) if mesh is None else mesh
     whole = dataclasses.replace(experiment, sharding="replicated")
     spec, template = build_spec(whole, info, mesh)
     if not (folder / "checkpoints").is_dir():

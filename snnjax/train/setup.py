@@ -26,6 +26,7 @@ from snnjax.train.experiment import (
 )
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.forward import CloudForward, Forward, SequenceForward
+from snnjax.train.mesh import put
 from snnjax.train.optimisers import build_optimiser
 from snnjax.train.schedules import build_schedule, momentum_schedule
 from snnjax.train.state import TrainState, create_state, split_model, state_shardings
@@ -145,7 +146,7 @@ def build_spec(
     if all(leaf.is_fully_replicated for leaf in jax.tree.leaves(spec.shardings)):
         model, state = create()  # equal bit for bit, without a program to compile
         graphdef = split_model(model)[0]
-        return spec._replace(graphdef=graphdef), jax.device_put(state, spec.shardings)
+        return spec._replace(graphdef=graphdef), put(state, spec.shardings)
     return spec, jax.jit(lambda: create()[1], out_shardings=spec.shardings)()
 
 

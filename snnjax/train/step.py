@@ -129,6 +129,8 @@ def eval_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., An
         in_specs=(Weights(_cut(spec), P()), P(AXIS)),
         out_specs=EvalOutput._make((P(AXIS), P(AXIS), P(), P(AXIS))),
     )
+    if spec.mesh.is_multi_process:  # every process gets all rows
+        return jax.jit(sharded, out_shardings=NamedSharding(spec.mesh, P()))
     return jax.jit(sharded)
 
 

@@ -99,6 +99,22 @@ class MetricsWriter:
         return RunFolderError(f"cannot write {self._path}: {why}. Make room, then resume the run.")
 
 
+class SilentWriter(MetricsWriter):
+    """The writer of a process that leaves writing to another one."""
+
+    def __init__(self) -> None:
+        pass
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Rows of a metrics file, up to the first line that is not whole."""
     if not path.is_file():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import types
@@ -8,6 +9,7 @@ import pytest
 
 from snnjax.cli import main
 from snnjax.cli.commands import COMMANDS
+from snnjax.train import Interrupted
 
 
 def pretend(monkeypatch, error: BaseException) -> None:
@@ -73,15 +75,19 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stop", "words"),
+    ("stop", "words", "code"),
     [
-        (KeyboardInterrupt(), "snnjax doctor: KeyboardInterrupt"),
-        (KeyboardInterrupt("saved; go on with: snnjax train --resume"), "go on with: snnjax train"),
+        (KeyboardInterrupt(), "snnjax doctor: KeyboardInterrupt", 130),
+        (Interrupted("runs/x", 3, "snnjax train --resume"), "step 3, which is saved", 130),
+        (Interrupted("x", 3, "snnjax train", signal.SIGTERM), "Go on with: snnjax train", 0),
     ],
 )
-def test_interruption_has_its_own_code_and_says_how_to_go_on(monkeypatch, capsys, stop, words):
+def test_interruption_has_its_own_code_and_says_how_to_go_on(
+    monkeypatch, capsys, stop, words, code
+):
+    """A preemption that is saved is no failure."""
     pretend(monkeypatch, stop)
-    assert main(["doctor"]) == 130
+    assert main(["doctor"]) == code
     assert words in capsys.readouterr().err
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from snnjax.cli.cores import core_count, device_count
+from snnjax.cli.cores import core_count, device_count, mesh_devices
 
 SCRIPT = """
 import sys
@@ -58,3 +58,10 @@ def test_a_number_that_was_asked_for_is_taken():
 )
 def test_the_environment_decides_first(setting):
     assert devices_of_a_process(**setting) == ["3", "3"]
+
+
+def test_processes_share_a_mesh_evenly():
+    assert mesh_devices("data=8,model=2", 32, 2, processes=4) == 4
+    assert mesh_devices("data=-1", 64, 8, processes=4) == 2  # each has 16 samples
+    with pytest.raises(ValueError, match="'data=3' has 3 devices, which 2 processes cannot share"):
+        mesh_devices("data=3", 33, 8, processes=2)

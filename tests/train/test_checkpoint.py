@@ -18,7 +18,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from snnjax.sharding import parse_mesh
-from snnjax.train import CheckpointError, TrainState, Weights, data_mesh
+from snnjax.train import CheckpointError, TrainState, Weights
 from snnjax.train.checkpoint import Checkpoints, fingerprint, quiet_orbax
 from snnjax.train.mesh import replicate
 from snnjax.train.state import state_shardings
@@ -55,14 +55,14 @@ def checkpoints(tmp_path: Path) -> Iterator[Checkpoints]:
 
 
 def test_a_state_comes_back_bit_for_bit_on_the_mesh(checkpoints: Checkpoints) -> None:
-    state = replicate(state_of(3), data_mesh(2))
+    state = replicate(state_of(3), parse_mesh("data=2"))
     checkpoints.save(3, state, {"step": 3, "position": {"next_index": 7}})
     checkpoints.wait()
-    restored, progress = checkpoints.restore(3, replicate(state_of(9), data_mesh(2)))
+    restored, progress = checkpoints.restore(3, replicate(state_of(9), parse_mesh("data=2")))
     assert same(restored, state)
     assert progress == {"step": 3, "position": {"next_index": 7}}
     assert restored.weights.params["layers"][0].sharding.device_set == set(
-        data_mesh(2).devices.flat
+        parse_mesh("data=2").devices.flat
     )
 
 
@@ -160,7 +160,8 @@ def test_a_full_disk_is_seen_before_anything_is_written(
 REFUSED = """
 import resource, sys
 from pathlib import Path
-from snnjax.train import CheckpointError, data_mesh
+from snnjax.sharding import parse_mesh
+from snnjax.train import CheckpointError
 from snnjax.train.checkpoint import Checkpoints
 from tests.train.test_checkpoint import state_of
 

@@ -10,8 +10,9 @@ import pytest
 from scipy.special import softmax
 
 from snnjax.data import Augment, batches, load_dataset
+from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities
-from snnjax.train import Evaluation, data_mesh, evaluate_weights, load, restore, vote
+from snnjax.train import Evaluation, evaluate_weights, load, restore, vote
 from snnjax.train.forward import to_voxels
 from snnjax.train.plan import fit_evaluation
 from snnjax.train.programs import Programs
@@ -34,7 +35,7 @@ def results(finished: tuple[Path, dict[str, Any]]) -> dict[tuple[int, int], Eval
 
 def subject(folder: Path, batch_size: int, devices: int, augment: Augment | None = None) -> tuple:
     """The arguments of an evaluation of the 24 test clouds."""
-    mesh = data_mesh(devices)
+    mesh = parse_mesh(f"data={devices}")
     run: Restored = restore(folder, mesh=mesh)
     augment = run.experiment.data.augment if augment is None else augment
     data = dataclasses.replace(run.experiment.data, batch_size=batch_size, augment=augment)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from snnjax.data import PointBatch, batches, load_dataset
-from snnjax.train import data_mesh, feed
+from snnjax.sharding import parse_mesh
+from snnjax.train import feed
 from snnjax.train.feed import check_labels, pipelined, train_feed
 from snnjax.train.plan import scan
 from snnjax.train.prefetch import Prefetch
@@ -28,7 +29,7 @@ def test_training_batches_are_those_of_the_pipeline(parts: tuple[Any, Any, Any])
     train_set, _, plan = parts
     config = EXPERIMENT.data
     want = batches(train_set, 16, points=64, seed=0, train=True, augment=config.augment)
-    with train_feed(EXPERIMENT, train_set, plan, data_mesh(2), None) as items:
+    with train_feed(EXPERIMENT, train_set, plan, parse_mesh("data=2"), None) as items:
         for _ in range(6):  # beyond the first epoch of four
             item, batch = next(items), next(want)
             for name, array in item.batch._asdict().items():
@@ -41,11 +42,11 @@ def test_training_batches_are_those_of_the_pipeline(parts: tuple[Any, Any, Any])
 def test_a_feed_goes_on_from_the_position_of_any_batch(parts: tuple[Any, Any, Any]) -> None:
     """The position belongs to the batch handed out, not to what is prepared ahead of it."""
     train_set, _, plan = parts
-    with train_feed(EXPERIMENT, train_set, plan, data_mesh(1), None) as items:
+    with train_feed(EXPERIMENT, train_set, plan, parse_mesh("data=1"), None) as items:
         whole = [next(items) for _ in range(7)]
     for step in (0, 2, 5):
         position = json.loads(json.dumps(whole[step].position))
-        with train_feed(EXPERIMENT, train_set, plan, data_mesh(1), position) as items:
+        with train_feed(EXPERIMENT, train_set, plan, parse_mesh("data=1"), position) as items:
             item = next(items)
         np.testing.assert_array_equal(item.host.index, whole[step + 1].host.index)
         np.testing.assert_array_equal(item.host.points, whole[step + 1].host.points)
@@ -53,7 +54,7 @@ def test_a_feed_goes_on_from_the_position_of_any_batch(parts: tuple[Any, Any, An
 
 def test_the_test_split_comes_once_in_order(parts: tuple[Any, Any, Any]) -> None:
     _, test_set, plan = parts
-    with feed.evaluation_feed(EXPERIMENT, test_set, plan.evaluation, data_mesh(2)) as items:
+    with feed.evaluation_feed(EXPERIMENT, test_set, plan.evaluation, parse_mesh("data=2")) as items:
         got = list(items)
     index = np.concatenate([item.host.index for item in got])
     weight = np.concatenate([item.host.weight for item in got])

@@ -16,6 +16,7 @@ import pytest
 from snnjax.data import PointBatch
 from snnjax.data.pipeline import BatchSource
 from snnjax.models import MODELS
+from snnjax.sharding import parse_mesh
 from snnjax.sparse import Buckets, Capacities
 from snnjax.train import (
     CheckpointError,
@@ -24,7 +25,6 @@ from snnjax.train import (
     ModelConfig,
     OptimiserConfig,
     RunFolderError,
-    data_mesh,
     read_run,
     restore,
     train,
@@ -41,10 +41,10 @@ def arrays(folder: Path) -> list[bytes]:
     """Every array that a finished run would go on from, and its place in the data."""
     from contextlib import closing
 
-    from snnjax.train import build_spec, data_mesh
+    from snnjax.train import build_spec
     from snnjax.train.folder import read_experiment, read_info
 
-    mesh = data_mesh(1)
+    mesh = parse_mesh("data=1")
     _, template = build_spec(read_experiment(folder), read_info(folder), mesh)
     with closing(Checkpoints(folder / "checkpoints", read_only=True)) as checkpoints:
         state, progress = checkpoints.restore(checkpoints.pick("last") or 0, template)
@@ -441,7 +441,9 @@ def test_a_run_goes_on_with_more_devices(
     folder = copy_of(finished[0], tmp_path)
     samples = read_plan(folder / "buckets.json", depth=2).training.choices[0].samples
     experiment = tiny_experiment(finished[0].parent)
-    summary = train(experiment, run_folder=folder, resume=True, progress=False, mesh=data_mesh(4))
+    summary = train(
+        experiment, run_folder=folder, resume=True, progress=False, mesh=parse_mesh("data=4")
+    )
     assert summary["steps"] == finished[1]["steps"]
     assert read_plan(folder / "buckets.json", depth=2).training.choices[0].samples == samples // 4
 

@@ -16,6 +16,7 @@ from jax import Array
 
 from snnjax.data.speech import FrontEnd, SpeechAugment
 from snnjax.models import SEQUENCE_MODELS
+from snnjax.sharding import parse_mesh
 from snnjax.train import (
     Experiment,
     Group,
@@ -25,7 +26,6 @@ from snnjax.train import (
     SequenceConfig,
     SpeechConfig,
     build_spec,
-    data_mesh,
     evaluate,
     load,
     loop,
@@ -167,7 +167,7 @@ def leaves(run: Path) -> list[np.ndarray]:
 def first_update(config: Experiment, devices: int) -> tuple[Any, Any, Any]:
     """Weights before and after one update, and its metrics."""
     splits = load_splits(config)
-    mesh = data_mesh(devices)
+    mesh = parse_mesh(f"data={devices}")
     spec, state = build_spec(config, describe_data(*splits), mesh)
     before = jax.device_get(state.weights)
     with train_feed(config, splits[0], None, mesh, None) as items:
@@ -254,7 +254,7 @@ def test_delays_are_learned_with_their_own_rate_and_schedule(folder, tmp_path) -
     network = SequenceConfig(hidden=8, layers=1, delays="learned", max_delay=4)
     config = experiment(folder, tmp_path, model=network, optimiser=rule, epochs=8)
     splits = load_splits(config)
-    spec, state = build_spec(config, describe_data(*splits), data_mesh(1))
+    spec, state = build_spec(config, describe_data(*splits), parse_mesh("data=1"))
     start = merge_model(spec.graphdef, state.weights)
     summary = train(config, progress=False)
     assert summary["compiles"] == 2  # in the loop; a third evaluates unrounded delays after it

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from snnjax.models import MODELS
-from snnjax.train import DataConfig, Experiment, ModelConfig, data_mesh, predict, train
+from snnjax.sharding import parse_mesh
+from snnjax.train import DataConfig, Experiment, ModelConfig, predict, train
 from snnjax.train.folder import describe_data
 from snnjax.train.setup import build_spec, load_splits
 from tests.models.narrow import narrow
@@ -67,7 +68,7 @@ def test_a_grid_that_cannot_be_halved_is_refused_before_a_folder_is_made(
     )
     if near is None:
         info = describe_data(*load_splits(experiment))
-        assert build_spec(experiment, info, data_mesh(1))[0].forward.depth == 2
+        assert build_spec(experiment, info, parse_mesh("data=1"))[0].forward.depth == 2
         return
     with pytest.raises(ValueError, match=rf"multiple of 4.*2 times; got {extent}\. Use {near}\."):
         train(experiment, progress=False)

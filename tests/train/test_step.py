@@ -17,7 +17,6 @@ from snnjax.train import (
     ScheduleConfig,
     build_spec,
     cross_entropy,
-    data_mesh,
     merge_model,
     train_step,
 )
@@ -171,7 +170,7 @@ def test_a_bucket_compiles_once_and_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         Tiny, "__call__", lambda *a, **k: traces.append(k["capacities"]) or call(*a, **k)
     )
-    mesh = data_mesh(1)
+    mesh = parse_mesh("data=1")
     spec, state = build_spec(tiny_experiment("runs"), INFO, mesh)
     said: list[str] = []
     programs = Programs(spec, said.append)
@@ -186,7 +185,7 @@ def test_a_bucket_compiles_once_and_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_old_state_is_donated() -> None:
-    mesh = data_mesh(1)
+    mesh = parse_mesh("data=1")
     spec, state = build_spec(tiny_experiment("runs"), INFO, mesh)
     old = jax.tree.leaves(state.weights.params)[0]
     Programs(spec, lambda _: None).train(CAPACITIES, state, shard(host_batch(), mesh))
