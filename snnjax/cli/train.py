@@ -66,7 +66,7 @@ def run(arguments: list[str]) -> None:
     experiment = with_shortcuts(
         options.experiment, source=options.source, skip_bad=options.skip_bad
     )
-    use_cores(experiment.data.batch_size, experiment.mesh)
+    use_cores(experiment.data.batch_size // experiment.accumulate, experiment.mesh)
     keep_memory()
     with quiet_stdout():
         summary = train(

@@ -13,7 +13,7 @@ from snnjax.data import PointBatch, PointDataset, batches
 from snnjax.sparse import Buckets, Capacities
 from snnjax.train.experiment import DataConfig, Experiment, Source, of_type
 from snnjax.train.forward import DeviceBatch
-from snnjax.train.mesh import shard
+from snnjax.train.mesh import AXIS, shard
 from snnjax.train.plan import CapacityPlan, evaluation_batches, site_counts
 from snnjax.train.prefetch import Prefetch
 
@@ -60,7 +60,9 @@ def train_feed(
         batch = next(iterator)
         position = iterator.get_state()
         check_labels(batch, len(dataset.class_names))
-        return _prepare(batch, config, plan and plan.training, mesh, position)
+        return _prepare(
+            batch, config, plan and plan.training, mesh, position, experiment.accumulate
+        )
 
     return Prefetch(produce)
 
@@ -102,21 +104,33 @@ def _prepare(
     buckets: Buckets | None,
     mesh: Mesh,
     position: dict[str, Any] | None,
+    accumulate: int = 1,
 ) -> Prepared:
     arrays = DeviceBatch._make((batch.points, batch.count, batch.label, batch.weight))
-    capacities, waste = _capacities(batch, config, buckets)
+    capacities, waste = _capacities(batch, config, buckets, mesh.shape[AXIS], accumulate)
     return Prepared(shard(arrays, mesh), batch, capacities, waste, position)
 
 
 def _capacities(
-    batch: PointBatch, config: Source, buckets: Buckets | None
+    batch: PointBatch, config: Source, buckets: Buckets | None, devices: int, accumulate: int
 ) -> tuple[Capacities | None, float]:
     """The bucket of a batch of clouds, none for sequences; and what share of it is padding."""
     if buckets is None:
         return None, 1 - float(batch.count.sum()) / (len(batch.count) * config.rows)
     counts = site_counts(batch, of_type(config, DataConfig).extent, buckets.depth)
+    counts = as_packed(counts, devices, accumulate)
     capacities = buckets.choose(counts)
     return capacities, capacities.padding(counts)
+
+
+def as_packed(rows: np.ndarray, devices: int, accumulate: int) -> np.ndarray:
+    """Rows of a batch [B, ...], micro-batch after micro-batch of each device.
+
+    >>> as_packed(np.arange(8), 2, 2).tolist()
+    [0, 2, 1, 3, 4, 6, 5, 7]
+    """
+    parts = rows.reshape(devices, -1, accumulate, *rows.shape[1:])
+    return parts.swapaxes(1, 2).reshape(rows.shape)
 
 
 def pipelined(

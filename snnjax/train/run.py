@@ -76,7 +76,7 @@ def train(
             raise TypeError("experiment may be None only with resume=True.")
         experiment = read_experiment(folder)
     mesh = parse_mesh(experiment.mesh) if mesh is None else mesh
-    check_divisible(experiment.data.batch_size, mesh)
+    check_divisible(experiment.data.batch_size, mesh, experiment.accumulate)
     train_set, test_set = load_splits(experiment)
     info = describe_data(train_set, test_set)
     epoch_steps, total = steps_of(experiment, info)
@@ -146,7 +146,7 @@ def _plan(
     local = config.batch_size // devices
     if path.exists():
         plan = read_plan(path, depth=depth)
-        if plan.serves(local):
+        if plan.serves(local, experiment.accumulate):
             return plan
     plan = scan(
         config,
@@ -155,6 +155,7 @@ def _plan(
         depth=depth,
         seed=experiment.seed,
         devices=devices,
+        accumulate=experiment.accumulate,
         table=table,
     )
     write_plan(path, plan)
