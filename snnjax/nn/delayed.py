@@ -28,6 +28,8 @@ from snnjax.delays import (
 )
 from snnjax.delays.check import check_delay, check_sequence, check_sigma
 from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
+from snnjax.nn.recompute import product_of
+from snnjax.sparse import narrow_product
 from snnjax.unroll import unroll
 
 Per = Literal["synapse", "input", "output"]
@@ -90,6 +92,7 @@ class DelayedLinear(nnx.Module):
       per: what has a delay: every "synapse", or only every "input" (axon) or "output" (dendrite).
       tail: steps without input at the end, in which late arrivals come out.
       sigma, taps, learn_delays: see `Delays`.
+      product_dtype: what inputs and kernels are rounded to for their product; None leaves them.
 
     >>> layer = DelayedLinear(3, 2, 5, tail=2, rngs=nnx.Rngs(0))
     >>> state, y = layer(layer.init_state((4,)), jnp.ones((7, 4, 3)))
@@ -109,8 +112,10 @@ class DelayedLinear(nnx.Module):
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
         learn_delays: bool = True,
+        product_dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
+        self.product_dtype = product_dtype
         shape = tuple(
             check_count(name, count)
             for name, count in (
@@ -143,13 +148,17 @@ class DelayedLinear(nnx.Module):
         options = {"taps": taps, "tail": self.tail, "past": state}
         args = delay, sigma, self.delays.size
         if self.per == "synapse":
+            options["product_dtype"] = self.product_dtype
             y = delayed_dense(x, self.weight[...], *args, **options)
         elif self.per == "input":
-            y = delayed(x, *args, **options) @ self.weight[...]
+            y = self._multiply(delayed(x, *args, **options))
         else:
-            x = x @ self.weight[...]
+            x = self._multiply(x)
             y = delayed(x, *args, **options)
-        return keep_past(state, x, self.tail), y
+        return keep_past(state, x, self.tail), product_of(y)
+
+    def _multiply(self, x: Array) -> Array:
+        return narrow_product(jnp.matmul, x, self.weight[...], self.product_dtype)
 
 
 class Delay(nnx.Module):
@@ -245,12 +254,12 @@ class DelayedRecurrent(nnx.Module):
         current = self.population.check_input(state.cell, current)
         self.population.check_back("DelayedRecurrent", state.out, current)
         delay, sigma, taps = self.synapses.delays.taken("DelayedRecurrent", discrete)
-        size = self.synapses.delays.size
+        size, narrow = self.synapses.delays.size, self.synapses.product_dtype
         kernel = kernel_of(self.synapses.weight[...], delay, sigma, size, taps=taps)
         advance = self.population.step()
 
         def step(state: DelayedRecurrentState, x: Array) -> tuple[DelayedRecurrentState, Any]:
-            ring, back = ring_step(kernel, state.ring, state.out)
+            ring, back = ring_step(kernel, state.ring, state.out, product_dtype=narrow)
             cell, out = advance(state.cell, x + back)
             return DelayedRecurrentState(cell, ring, out), out
 
