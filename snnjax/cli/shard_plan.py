@@ -93,7 +93,8 @@ def run(arguments: list[str]) -> None:
         ShardPlanOptions, arguments, command="shard-plan", verb="Bytes and messages of"
     )
     experiment = sampled(options.experiment)
-    devices = mesh_devices(experiment.mesh, experiment.data.batch_size, core_count())
+    micro = experiment.data.batch_size // experiment.accumulate
+    devices = mesh_devices(experiment.mesh, micro, core_count())
     if fake_devices() < devices:
         raise SystemExit(again_with(devices, arguments))
     from snnjax.train.shard_plan import shard_plan

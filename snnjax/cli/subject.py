@@ -57,7 +57,13 @@ class Subject(NamedTuple):
         import jax
         import jax.numpy as jnp
 
-        points, count = jnp.asarray(self.item.host.points), jnp.asarray(self.item.host.count)
+        from snnjax.train.feed import as_packed
+
+        host = self.item.host
+        points, count = (
+            jnp.asarray(as_packed(rows, 1, self.experiment.accumulate))
+            for rows in (host.points, host.count)
+        )
         rows, forward = self.item.capacities, self.spec.forward
 
         def run(model: Any) -> Any:
@@ -143,7 +149,13 @@ def prepare(experiment: Experiment, folder: Path | None) -> Subject:
     else:
         config, table = of_type(experiment.data, DataConfig), read_table(experiment)
         plan = scan(
-            config, train_set, test_set, depth=forward.depth, seed=experiment.seed, table=table
+            config,
+            train_set,
+            test_set,
+            depth=forward.depth,
+            seed=experiment.seed,
+            accumulate=experiment.accumulate,
+            table=table,
         )
     if folder is None:
         model = merge_model(spec.graphdef, state.weights)

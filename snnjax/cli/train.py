@@ -68,7 +68,8 @@ def run(arguments: list[str]) -> None:
     experiment = with_shortcuts(
         options.experiment, source=options.source, skip_bad=options.skip_bad
     )
-    use_cores(experiment.data.batch_size, experiment.mesh, options.hosts.count or 1)
+    size = experiment.data.batch_size // experiment.accumulate
+    use_cores(size, experiment.mesh, options.hosts.count or 1)
     keep_memory()
     with quiet_stdout():
         start(options.hosts)

@@ -6,7 +6,7 @@ from functools import partial
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.delays.check import (
     as_delay,
@@ -36,6 +36,7 @@ def delayed_dense(
     past: ArrayLike | None = None,
     form: str | None = None,
     table: FormTable = _TABLE,
+    product_dtype: DTypeLike | None = None,
 ) -> Array:
     """A dense layer in which every synapse has a weight and a learnable delay.
 
@@ -52,6 +53,8 @@ def delayed_dense(
       tail: steps without input at the end, in which late arrivals still come out.
       past: [K - 1, B, I], what came before x.
       form: "direct" or "dft"; None takes what `table` says of the shapes.
+      product_dtype: what input and kernel are rounded to for their product, such as bfloat16; it
+        is then direct, for a spectrum of spikes is not exact.
 
     Returns:
       [T + tail, B, O] in the dtype of the arguments.
@@ -77,13 +80,20 @@ def delayed_dense(
         )
     steps, batch = z.shape[0] - size + 1, z.shape[1]
     inputs, outputs = weight.shape[:2]
+    if form is None and product_dtype is not None:
+        form = "direct"
     if form is None:
         form = table.choose(steps=steps, size=size, inputs=inputs, outputs=outputs, batch=batch)
+    if product_dtype is not None and form == "dft":
+        raise ValueError(
+            f"form='dft' takes no product_dtype={jnp.dtype(product_dtype)}: rounded spectra would "
+            "not be those of spikes. Take form='direct'."
+        )
     if form not in FORMS:
         raise ValueError(f"`form` must be one of {', '.join(FORMS)}, or None; got {form!r}.")
     kernel = partial(kernel_of, sigma=sigma, size=size, taps=taps)
     if form == "direct":
-        return direct_product(z, kernel(weight, delay))
+        return direct_product(z, kernel(weight, delay), product_dtype)
     return dft_product(z, (weight, delay), lambda own: kernel(*own), size, outputs)
 
 

@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
+from snnjax.sparse import narrow_product
 from snnjax.unroll import unroll
 
 FORMS = ("direct", "dft")
@@ -99,7 +101,7 @@ def factors(length: int) -> int:
     return 3 * frequencies - 2 * real
 
 
-def direct_product(z: Array, kernel: Array) -> Array:
+def direct_product(z: Array, kernel: Array, dtype: DTypeLike | None = None) -> Array:
     """Correlate in the time domain, as one convolution.
 
         y[t] = sum_j z[t + K - 1 - j] @ kernel[j]
@@ -107,12 +109,16 @@ def direct_product(z: Array, kernel: Array) -> Array:
     Args:
       z: [K - 1 + T, B, I]; the first K - 1 steps are the past.
       kernel: [K, I, O].
+      dtype: what both are rounded to, see `snnjax.sparse.narrow_product`.
 
     Returns:
       [T, B, O].
     """
     layout = ("HNC", "HIO", "HNC")
-    return lax.conv_general_dilated(z, kernel[::-1], (1,), "VALID", dimension_numbers=layout)
+    product = partial(
+        lax.conv_general_dilated, window_strides=(1,), padding="VALID", dimension_numbers=layout
+    )
+    return narrow_product(product, z, kernel[::-1], dtype)
 
 
 def dft_product(

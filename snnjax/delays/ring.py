@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from snnjax.delays.check import check_size
-from snnjax.sparse.product import event_matmul
+from snnjax.sparse import event_matmul, narrow_product
 
 
 class RingState(NamedTuple):
@@ -46,7 +47,9 @@ def ring_push(state: RingState, x: Array) -> tuple[RingState, Array]:
     return RingState(frames, (state.turn + 1) % size), by_age
 
 
-def ring_step(kernel: Array, state: RingState, x: Array) -> tuple[RingState, Array]:
+def ring_step(
+    kernel: Array, state: RingState, x: Array, *, product_dtype: DTypeLike | None = None
+) -> tuple[RingState, Array]:
     """One step of a delayed dense layer, `partial(ring_step, kernel)` in a scan.
 
         y[t] = sum_j x[t - j] @ kernel[j]
@@ -55,6 +58,7 @@ def ring_step(kernel: Array, state: RingState, x: Array) -> tuple[RingState, Arr
 
     Args:
       kernel: [K, I, O]. state: from `ring_init(K, (B, I))`. x: [B, I].
+      product_dtype: what both are rounded to, see `snnjax.sparse.narrow_product`.
 
     Returns:
       The next state, and y [B, O].
@@ -73,7 +77,8 @@ def ring_step(kernel: Array, state: RingState, x: Array) -> tuple[RingState, Arr
             f"{state.frames.shape} and {x.shape}. Make the ring with ring_init(K, x.shape)."
         )
     state, frames = ring_push(state, x)
-    return state, jnp.einsum("jbi,jio->bo", frames, kernel)
+    product = partial(jnp.einsum, "jbi,jio->bo")
+    return state, narrow_product(product, frames, kernel, product_dtype)
 
 
 def deliver_step(kernel: Array, state: RingState, spikes: Array) -> tuple[RingState, Array]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from snnjax.metrics import LayerActivity, linear_activity, sparse_activity
 from snnjax.nn import IntegerNeuron, Rectifier, SparseBatchNorm, SparseConv, truncated_normal
+from snnjax.nn.recompute import Remat, recomputed
 from snnjax.sharding import Cut, pair_rules
 from snnjax.sparse import (
     Capacities,
@@ -91,6 +92,7 @@ class Pass:
     axis_name: str | None
     record: bool
     states: tuple
+    remat: Remat = "none"
     after: list = field(default_factory=list)
     activity: list[LayerActivity] = field(default_factory=list)
     spikes: list[tuple[str, SparseTensor]] = field(default_factory=list)
@@ -123,6 +125,30 @@ class Pass:
             )
         return y
 
+    def layer(
+        self,
+        name: str,
+        neuron: IntegerNeuron | Rectifier,
+        conv: SparseConv,
+        norm: SparseBatchNorm,
+        x: SparseTensor,
+        kmap: KernelMap,
+    ) -> SparseTensor:
+        """Neuron, convolution and norm: what `remat` keeps the input of."""
+
+        def call(modules: Any, states: tuple, x: SparseTensor, kmap: KernelMap) -> tuple[Any, Any]:
+            own = replace(self, remat="none", states=states, after=[], activity=[], spikes=[])
+            neuron, conv, norm = modules
+            return own.layer(name, neuron, conv, norm, x, kmap), own.after
+
+        if self.remat == "none":
+            s = self.fire(name, neuron, x)
+            return self.convolve(name, conv, norm, s, kmap, neuron.spiking)
+        state = self.states[len(self.after) :][:1]
+        y, after = recomputed(self.remat, (neuron, conv, norm), call, state, x, kmap)
+        self.after += after
+        return y
+
 
 class Branch(nnx.Module):
     """Neuron, submanifold convolution k3, norm: BN(SubM3(N x))."""
@@ -135,8 +161,7 @@ class Branch(nnx.Module):
         self.norm = SparseBatchNorm(channels, decay=decay)
 
     def __call__(self, run: Pass, name: str, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
-        s = run.fire(name, self.neuron, x)
-        return run.convolve(name, self.conv, self.norm, s, kmap, self.neuron.spiking)
+        return run.layer(name, self.neuron, self.conv, self.norm, x, kmap)
 
 
 class Block(nnx.Module):
@@ -191,9 +216,8 @@ class Stage(nnx.Module):
     def __call__(
         self, run: Pass, name: str, x: SparseTensor, capacity: int | None, arithmetic: str | None
     ) -> SparseTensor:
-        s = run.fire(f"{name}.down", self.neuron, x)
         down = strided_map(x, 2, 2, capacity=capacity)
-        x = run.convolve(f"{name}.down", self.down, self.norm, s, down, self.neuron.spiking)
+        x = run.layer(f"{name}.down", self.neuron, self.down, self.norm, x, down)
         kmap = submanifold_map(x, 3, arithmetic=arithmetic)
         for index, block in enumerate(self.blocks):
             x = block(run, f"{name}.block{index}", x, kmap)
@@ -219,6 +243,7 @@ class E3DSNN(nnx.Module):
         self.stages = nnx.List(
             [Stage(a, b, config.depth, neuron, decay=decay, rngs=rngs) for a, b in pairwise(sizes)]
         )
+        self.remat: Remat = "none"
         self.neuron = neuron
         self.head = nnx.Linear(
             sizes[-1],
@@ -284,7 +309,8 @@ class E3DSNN(nnx.Module):
         """
         del key
         self._check_state(state, x)
-        run = Pass(train, axis_name, record, state)
+        keep = self.remat if train and not record else "none"
+        run = Pass(train, axis_name, record, state, keep)
         logits, overflow = self._forward(run, x, capacities)
         after = () if all(s is None for s in run.after) else tuple(run.after)
         return after, ClassifierOutput(logits, overflow, tuple(run.activity))

@@ -23,6 +23,7 @@ from snnjax.models.e3dsnn import ClassifierOutput
 from snnjax.neurons import detach, euler, zero
 from snnjax.nn import LI, LIF, DelayedLinear, SequenceBatchNorm, clamp_delays, set_sigma
 from snnjax.nn.delayed import Per
+from snnjax.nn.recompute import Remat, recomputed
 from snnjax.sharding import Cut, pair_rules
 from snnjax.surrogates import atan
 
@@ -108,6 +109,7 @@ class SNNDelays(nnx.Module):
         )
         self.norms = nnx.List([SequenceBatchNorm(config.hidden) for _ in range(config.layers)])
         self.neurons = nnx.List([_neurons(config) for _ in range(config.layers)])
+        self.remat: Remat = "none"
         self.integrators = LI(config.classes, tau=config.tau, learn=(), decay=euler)
 
     def init_state(self, x: ArrayLike) -> tuple[tuple[Any, Any], ...]:
@@ -155,13 +157,18 @@ class SNNDelays(nnx.Module):
         ):
             if record:
                 activity.append(_activity(f"hidden{index}", h, linear, spiking=index > 0))
-            past, h = linear(state[index][0], h, discrete=discrete)
             lengths = None if lengths is None else jnp.asarray(lengths) + self.tail
-            h = norm(h, lengths, train=train, axis_name=axis_name)
-            cell, h = neurons(state[index][1], h)
-            if keys is not None:
-                h = drop_channels(h, self.config.dropout, key=keys[index])
-            after.append((past, cell))
+            layer = partial(self._layer, discrete=discrete, train=train, axis_name=axis_name)
+            own, h = recomputed(
+                self.remat if train else "none",
+                (linear, norm, neurons),
+                layer,
+                state[index],
+                h,
+                lengths,
+                None if keys is None else keys[index],
+            )
+            after.append(own)
         if record:
             activity.append(_activity("head", h, self.linears[-1], spiking=True))
         past, h = self.linears[-1](state[-1][0], h, discrete=discrete)
@@ -170,6 +177,27 @@ class SNNDelays(nnx.Module):
         logits = self.config.readout(membrane, lengths)
         overflow = jnp.zeros((), jnp.int32)
         return (*after, (past, cell)), ClassifierOutput(logits, overflow, tuple(activity))
+
+    def _layer(
+        self,
+        modules: tuple[Any, Any, Any],
+        state: tuple[Any, Any],
+        x: Array,
+        lengths: Array | None,
+        key: Array | None,
+        *,
+        discrete: bool,
+        train: bool,
+        axis_name: str | None,
+    ) -> tuple[tuple[Any, Any], Array]:
+        """A hidden layer, whose outputs have these lengths."""
+        linear, norm, neurons = modules
+        past, h = linear(state[0], x, discrete=discrete)
+        h = norm(h, lengths, train=train, axis_name=axis_name)
+        cell, h = neurons(state[1], h)
+        if key is not None:
+            h = drop_channels(h, self.config.dropout, key=key)
+        return (past, cell), h
 
     @property
     def tensor_rules(self) -> tuple[tuple[str, P], ...]:

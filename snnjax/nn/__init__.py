@@ -55,7 +55,10 @@ from snnjax.nn.gain import gain_for_rate as gain_for_rate
 from snnjax.nn.health import spike_report as spike_report
 from snnjax.nn.population import Fixed as Fixed
 from snnjax.nn.population import Population as Population
+from snnjax.nn.precision import compute_in as compute_in
 from snnjax.nn.probe import probe as probe
+from snnjax.nn.recompute import recomputed as recomputed
+from snnjax.nn.recompute import set_remat as set_remat
 from snnjax.nn.recurrent import Recurrent as Recurrent
 from snnjax.nn.sequence_norm import SequenceBatchNorm as SequenceBatchNorm
 from snnjax.nn.sparse import IntegerNeuron as IntegerNeuron

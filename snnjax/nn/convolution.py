@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.nn.population import check_count
+from snnjax.nn.recompute import product_of
 from snnjax.nn.sparse import kaiming_uniform
+from snnjax.sparse import narrow_product
 from snnjax.surrogates.core import compute_dtype
 
 PATCHES = 2**18
@@ -26,6 +28,7 @@ class Conv(nnx.Module):
     Args:
       in_channels, out_channels: C and O. kernel_size: K, odd.
       use_bias: whether a bias [O] is added; a norm that follows makes it useless.
+      product_dtype: what inputs and weights are rounded to for their product; None leaves them.
       rngs: the weight [K, K, C, O] is Kaiming-uniform, +-1 / sqrt(K * K * C).
 
     >>> layer = Conv(2, 4, 3, rngs=nnx.Rngs(0))
@@ -40,6 +43,7 @@ class Conv(nnx.Module):
         kernel_size: int,
         *,
         use_bias: bool = False,
+        product_dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         inner = check_count("in_channels", in_channels)
@@ -49,14 +53,15 @@ class Conv(nnx.Module):
         drawn = kaiming_uniform(rngs.params(), (size * size, inner, outer))
         self.weight = nnx.Param(drawn.reshape(size, size, inner, outer))
         self.bias = nnx.Param(jnp.zeros((outer,), jnp.float32)) if use_bias else None
+        self.product_dtype = product_dtype
 
     def __call__(self, x: ArrayLike) -> Array:
         """`x` is [T, B, H, W, C], or with other axes before H; returns [T, B, H, W, O]."""
-        out = conv(x, self.weight[...])
-        return out if self.bias is None else out + self.bias[...]
+        out = conv(x, self.weight[...], product_dtype=self.product_dtype)
+        return product_of(out if self.bias is None else out + self.bias[...])
 
 
-def conv(x: ArrayLike, weight: ArrayLike) -> Array:
+def conv(x: ArrayLike, weight: ArrayLike, *, product_dtype: DTypeLike | None = None) -> Array:
     """Convolution in two dimensions with stride 1 and zeros around, channels last.
 
         out[..., h, w, :] = sum_ij x[..., h + i - K//2, w + j - K//2, :] @ weight[i, j]
@@ -69,6 +74,7 @@ def conv(x: ArrayLike, weight: ArrayLike) -> Array:
     Args:
       x: [..., H, W, C], floating; every axis before H is a batch.
       weight: [K, K, C, O] of the same dtype, K odd.
+      product_dtype: what both are rounded to, see `snnjax.sparse.narrow_product`.
 
     Returns:
       [..., H, W, O].
@@ -91,7 +97,11 @@ def conv(x: ArrayLike, weight: ArrayLike) -> Array:
             f"`x` and `weight` must have one floating dtype; got {x.dtype} and {weight.dtype}. "
             f"Cast x with .astype({weight.dtype})."
         )
-    out = _conv(x.reshape(-1, *x.shape[-3:]), weight)
+    images = x.reshape(-1, *x.shape[-3:])
+    if product_dtype is None:
+        out = _conv(images, weight)
+    else:
+        out = narrow_product(_xla_conv, images, weight, product_dtype)
     return out.reshape(*x.shape[:-1], weight.shape[-1])
 
 
@@ -133,11 +143,17 @@ def max_pool(x: ArrayLike, size: int = 2) -> Array:
     return parts[0]
 
 
+_xla_conv = partial(
+    lax.conv_general_dilated,
+    window_strides=(1, 1),
+    padding="SAME",
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+)
+
+
 @jax.custom_jvp
 def _conv(x: Array, weight: Array) -> Array:
-    return lax.conv_general_dilated(
-        x, weight, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    return _xla_conv(x, weight)
 
 
 def _conv_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Any]:

@@ -35,7 +35,9 @@ from snnjax.delays.check import (
     check_taps,
 )
 from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
+from snnjax.nn.recompute import product_of
 from snnjax.sharding import Cut, cut_product
+from snnjax.sparse import narrow_product
 from snnjax.unroll import unroll
 
 Per = Literal["synapse", "input", "output"]
@@ -98,6 +100,7 @@ class DelayedLinear(nnx.Module):
       per: what has a delay: every "synapse", or only every "input" (axon) or "output" (dendrite).
       tail: steps without input at the end, in which late arrivals come out.
       sigma, taps, learn_delays: see `Delays`.
+      product_dtype: what inputs and kernels are rounded to for their product; None leaves them.
       cut: how the sharding rules of the model cut the synapses over a mesh axis "model", see
         `snnjax.sharding.cut_product`. Changes no values.
 
@@ -119,9 +122,11 @@ class DelayedLinear(nnx.Module):
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
         learn_delays: bool = True,
+        product_dtype: DTypeLike | None = None,
         cut: Cut | None = None,
         rngs: nnx.Rngs,
     ):
+        self.product_dtype = product_dtype
         shape = tuple(
             check_count(name, count)
             for name, count in (
@@ -157,11 +162,14 @@ class DelayedLinear(nnx.Module):
         if self.per == "synapse":
             y = self._delayed_dense(x, state, delay, sigma, taps)
         elif self.per == "input":
-            y = delayed(x, *args, **options) @ self.weight[...]
+            y = self._multiply(delayed(x, *args, **options))
         else:
-            x = x @ self.weight[...]
+            x = self._multiply(x)
             y = delayed(x, *args, **options)
-        return keep_past(state, x, self.tail), y
+        return keep_past(state, x, self.tail), product_of(y)
+
+    def _multiply(self, x: Array) -> Array:
+        return narrow_product(jnp.matmul, x, self.weight[...], self.product_dtype)
 
     def _delayed_dense(
         self, x: Array, past: Array, delay: Array, sigma: Array, taps: Taps
@@ -270,12 +278,12 @@ class DelayedRecurrent(nnx.Module):
         current = self.population.check_input(state.cell, current)
         self.population.check_back("DelayedRecurrent", state.out, current)
         delay, sigma, taps = self.synapses.delays.taken("DelayedRecurrent", discrete)
-        size = self.synapses.delays.size
+        size, narrow = self.synapses.delays.size, self.synapses.product_dtype
         kernel = kernel_of(self.synapses.weight[...], delay, sigma, size, taps=taps)
         advance = self.population.step()
 
         def step(state: DelayedRecurrentState, x: Array) -> tuple[DelayedRecurrentState, Any]:
-            ring, back = ring_step(kernel, state.ring, state.out)
+            ring, back = ring_step(kernel, state.ring, state.out, product_dtype=narrow)
             cell, out = advance(state.cell, x + back)
             return DelayedRecurrentState(cell, ring, out), out
 

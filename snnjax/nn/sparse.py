@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from jax.typing import DTypeLike
 
 from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, subtract
 from snnjax.nn.masked_norm import MaskedBatchNorm
+from snnjax.nn.recompute import product_of
 from snnjax.sharding import Cut
 from snnjax.sparse import KernelMap, SparseTensor, sparse_conv
 from snnjax.surrogates import multi_level
@@ -49,6 +51,7 @@ class SparseConv(nnx.Module):
         *,
         use_bias: bool = False,
         init: Initializer = kaiming_uniform,
+        product_dtype: DTypeLike | None = None,
         cut: Cut | None = None,
         rngs: nnx.Rngs,
     ):
@@ -57,11 +60,14 @@ class SparseConv(nnx.Module):
         shape = (kernel_size**3, in_channels, out_channels)
         self.weight = nnx.Param(init(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros((out_channels,), jnp.float32)) if use_bias else None
+        self.product_dtype = product_dtype
 
     def __call__(self, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
         """See `snnjax.sparse.sparse_conv`."""
         bias = None if self.bias is None else self.bias[...]
-        return sparse_conv(x, self.weight[...], kmap, bias, cut=self.cut)
+        options = {"product_dtype": self.product_dtype, "cut": self.cut}
+        y = sparse_conv(x, self.weight[...], kmap, bias, **options)
+        return y.replace(feats=product_of(y.feats))
 
 
 class SparseBatchNorm(MaskedBatchNorm):

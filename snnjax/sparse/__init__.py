@@ -26,6 +26,7 @@ from snnjax.sparse.maps import inverse_map as inverse_map
 from snnjax.sparse.maps import outdegree as outdegree
 from snnjax.sparse.maps import strided_map as strided_map
 from snnjax.sparse.maps import submanifold_map as submanifold_map
+from snnjax.sparse.narrow import narrow_product as narrow_product
 from snnjax.sparse.norm import masked_moments as masked_moments
 from snnjax.sparse.norm import masked_normalise as masked_normalise
 from snnjax.sparse.pack import pack as pack

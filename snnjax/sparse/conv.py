@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from snnjax.sharding import Cut, cut_product
@@ -27,15 +27,17 @@ def sparse_conv(
     bias: Float[Array, " O"] | None = None,
     *,
     differentiate: str = "fast",
+    product_dtype: DTypeLike | None = None,
     cut: Cut | None = None,
 ) -> SparseTensor:
     """Convolution evaluated only at the output sites of a kernel map.
 
         y_u = b + sum_k W_k^T x[source(u, k)]        over the offsets k whose source site exists
 
-    The weight is cast to the dtype of the features, products accumulate in float32 at least, and
-    the result has the dtype of the features. The gradient is made of gathers and products (and, for
-    compacted pairs, of scatters in which no index repeats), so that two runs agree bit for bit.
+    Features and weight are rounded to the dtype of the products, which accumulate in float32 at
+    least, and the result has the dtype of the features. The gradient is made of gathers and
+    products (and, for compacted pairs, of scatters in which no index repeats), so that two runs
+    agree bit for bit.
 
     Args:
       x: input; features [B, N, C], or [T, B, N, C] for T steps that share the map.
@@ -46,6 +48,8 @@ def sparse_conv(
         autodiff, for `jax.jvp`, `jax.hessian` and the like. Under `jax.jit` forward mode through
         "fast" fails in JAX's own words, "can't apply forward-mode autodiff (jvp) to a custom_vjp
         function", which means that "both" is needed.
+      product_dtype: dtype of the operands of products, in the gradient too, such as bfloat16, in
+        which spikes and counts up to 256 are exact; None takes that of the features.
       cut: how the weight is cut over a mesh axis "model" wherever there is one, "inputs" or
         "outputs", see `snnjax.sharding.cut_product`: what joins the devices is then sent once, not
         for each tile of pairs. Changes no values.
@@ -63,10 +67,16 @@ def sparse_conv(
     """
     _check_conv(x, weight, kmap, bias, differentiate)
     dtype = np.promote_types(x.feats.dtype, np.float32)
-    weight = jnp.asarray(weight, x.feats.dtype)
-    convolve = partial(_on_rows, _convolve_fast if differentiate == "fast" else _convolve_bounded)
+    narrow = jnp.dtype(x.feats.dtype if product_dtype is None else product_dtype)
+    convolve: Any = _convolve_fast if differentiate == "fast" else partial(_convolve, bounded=True)
+
+    def product(feats: Array, weight: Array, kmap: KernelMap) -> Array:
+        out = convolve(_to_rows(feats), weight, kmap, narrow)
+        return _from_rows(out, feats.shape, kmap.out_rows)
+
     try:
-        out = cut_product(convolve, x.feats, weight, kmap, cut=cut, kernel=1).astype(dtype)
+        out = cut_product(product, x.feats, jnp.asarray(weight), kmap, cut=cut, kernel=1)
+        out = out.astype(dtype)
     except TypeError as error:
         if "custom_vjp" not in str(error):
             raise
@@ -88,18 +98,16 @@ def sparse_conv(
     )
 
 
-def _on_rows(convolve: Callable[..., Array], feats: Array, weight: Array, kmap: KernelMap) -> Array:
-    """Features [T?, B, N, C] to [T?, B, M, O] by a convolution of flat rows."""
-    return _from_rows(convolve(_to_rows(feats), weight, kmap), feats.shape, kmap.out_rows)
-
-
-@partial(jax.jit, static_argnames="bounded")
-def _convolve(rows: Array, weight: Array, kmap: KernelMap, bounded: bool = False) -> Array:
+@partial(jax.jit, static_argnames=("dtype", "bounded"))
+def _convolve(
+    rows: Array, weight: Array, kmap: KernelMap, dtype: np.dtype, bounded: bool = False
+) -> Array:
     """Flat input rows [B*N, T*C] to flat output rows [B*M, T*O], in float32 at least.
 
     `bounded` visits every tile of compacted pairs, so that the loop has a static length and can be
     differentiated by JAX itself.
     """
+    rows, weight = rows.astype(dtype), weight.astype(dtype)
     if kmap.pairs is not None:
         return _pairs_forward(rows, weight, kmap.pairs, bounded)
     if kmap.kind == "inverse":
@@ -107,23 +115,20 @@ def _convolve(rows: Array, weight: Array, kmap: KernelMap, bounded: bool = False
     return _gather_multiply(rows, weight, _flat_table(kmap))
 
 
-def _convolve_bounded(rows: Array, weight: Array, kmap: KernelMap) -> Array:
-    return _convolve(rows, weight, kmap, bounded=True)
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _convolve_fast(rows: Array, weight: Array, kmap: KernelMap, dtype: np.dtype) -> Array:
+    return _convolve(rows, weight, kmap, dtype)
 
 
-@jax.custom_vjp
-def _convolve_fast(rows: Array, weight: Array, kmap: KernelMap) -> Array:
-    return _convolve(rows, weight, kmap)
+def _convolve_forward(rows, weight, kmap, dtype):
+    narrow, like = rows.astype(dtype), jnp.zeros((0,), rows.dtype)
+    return _convolve(narrow, weight, kmap, dtype), (narrow, like, weight, kmap)
 
 
-def _convolve_forward(rows, weight, kmap):
-    return _convolve(rows, weight, kmap), (rows, weight, kmap)
-
-
-@jax.jit
-def _convolve_backward(residuals, grad):
-    rows, weight, kmap = residuals
-    grad = grad.astype(rows.dtype)
+@partial(jax.jit, static_argnums=0)
+def _convolve_backward(dtype, residuals, grad):
+    rows, like, wide, kmap = residuals
+    weight, grad = wide.astype(dtype), grad.astype(dtype)
     if kmap.pairs is not None:
         d_rows, d_weight = _pairs_backward(rows, weight, kmap.pairs, grad)
     elif kmap.kind == "submanifold":
@@ -138,7 +143,7 @@ def _convolve_backward(residuals, grad):
         transposed = weight.swapaxes(1, 2)
         d_rows = _gather_multiply(grad, transposed, _flat_table(kmap))
         d_weight = _weight_gradient(grad, rows, _flat_table(kmap), transposed).swapaxes(1, 2)
-    return d_rows.astype(rows.dtype), d_weight.astype(weight.dtype), None
+    return d_rows.astype(like.dtype), d_weight.astype(wide.dtype), None
 
 
 _convolve_fast.defvjp(_convolve_forward, _convolve_backward)

@@ -6,9 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Float, Int
 
 from snnjax.sparse.tensor import valid_rows
+
+MOMENTS = "moments"
+"""Name of the sums of a norm, by which `jax.checkpoint` can keep them: summed over devices once."""
 
 
 def masked_moments(
@@ -33,7 +37,7 @@ def masked_moments(
     sums = wide.sum(axes), jnp.square(wide).sum(axes), occupied_rows(feats, n).astype(wide.dtype)
     if axis_name is not None:
         sums = jax.lax.psum(sums, axis_name)
-    total, squares, count = sums
+    total, squares, count = checkpoint_name(sums, MOMENTS)
     count = jnp.maximum(count, 1)
     mean = total / count
     return mean, jnp.maximum(squares / count - jnp.square(mean), 0)

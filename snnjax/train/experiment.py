@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from snnjax.data import Augment
 from snnjax.data.speech import FrontEnd, SpeechAugment
+from snnjax.nn.recompute import REMATS
 from snnjax.sharding import PRESETS, mesh_axes
 from snnjax.sparse import check_extent
 
@@ -357,19 +358,40 @@ class Experiment:
     sharding: Literal["replicated", "fsdp", "tensor", "mixed"] = "replicated"
     """How the parameters lie on the mesh: whole on every device, cut over `data` (fsdp), over
     `model` (tensor), or over both (mixed)."""
+    accumulate: int = 1
+    """Micro-batches that a batch is cut into, to save memory: they go through the model one after
+    the other and make one update. Norms then see a micro-batch, and move their running statistics
+    once for each."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the operands of products are rounded to, in training and evaluation. Weights, sums,
+    membranes, norms, losses and gradients are float32 in either."""
+    remat: Literal["none", "products", "layers"] = "none"
+    """What of the model is kept for the gradient: all it needs, or of each layer its input with the
+    results of `products`, or the inputs of `layers` alone. The rest is computed again: less memory,
+    more time, the same gradient but for rounding."""
     run_root: str = "runs"
     """Folder of the run folders."""
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name.startswith("."):
             raise ValueError(f"name must be a plain folder name; got {self.name!r}.")
-        for name in ("epochs", "evaluate_every", "checkpoint_every"):
+        for name in ("epochs", "evaluate_every", "checkpoint_every", "accumulate"):
             _at_least_one(name, getattr(self, name))
+        if self.data.batch_size % self.accumulate:
+            raise ValueError(
+                f"data.batch_size must be a multiple of the accumulate={self.accumulate} "
+                f"micro-batches of a step; got {self.data.batch_size}. Take "
+                f"{_near(self.data.batch_size, self.accumulate)}, or another accumulate."
+            )
         mesh_axes(self.mesh)
         if self.sharding not in PRESETS:
             raise ValueError(
                 f"sharding must be one of {', '.join(PRESETS)}; got {self.sharding!r}."
             )
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16; got {self.precision!r}.")
+        if self.remat not in REMATS:
+            raise ValueError(f"remat must be one of {', '.join(REMATS)}; got {self.remat!r}.")
         _within("label_smoothing", self.label_smoothing, 0.0, 1.0, open_above=True)
         _within("ema", self.ema, 0.0, 1.0, open_above=True)
         if not 0 <= self.seed < 2**31:
@@ -423,8 +445,11 @@ def experiment_from_dict(values: dict[str, Any]) -> Experiment:
     return _build(Experiment, fields, "", {"data": data, "model": model})
 
 
-ELSEWHERE = ("run_root", "mesh", "sharding")
-"""Fields that say where a run is computed, not what: a resumed run may have others."""
+ELSEWHERE = ("run_root", "mesh", "sharding", "remat")
+"""Fields that say where and how a run is computed, not what: a resumed run may have others.
+
+Not `accumulate`, on which the statistics of norms depend, and not `precision`.
+"""
 
 
 def differences(old: Experiment, new: Experiment) -> tuple[str, ...]:
@@ -508,6 +533,11 @@ def _at_least_one(name: str, value: int) -> None:
 def _positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a positive number; got {value!r}.")
+
+
+def _near(value: int, factor: int) -> int:
+    """The multiple of `factor` that is nearest to `value`, not 0."""
+    return max(round(value / factor), 1) * factor
 
 
 def _within(name: str, value: float, low: float, high: float, *, open_above: bool = False) -> None:

@@ -13,7 +13,7 @@ from snnjax.data import PointBatch, PointDataset, batches
 from snnjax.sparse import Buckets, Capacities
 from snnjax.train.experiment import DataConfig, Experiment, Source, of_type
 from snnjax.train.forward import DeviceBatch
-from snnjax.train.mesh import local_rows, shard, shard_rows
+from snnjax.train.mesh import AXIS, local_rows, shard, shard_rows
 from snnjax.train.plan import CapacityPlan, evaluation_batches, site_counts
 from snnjax.train.prefetch import Prefetch
 
@@ -61,7 +61,9 @@ def train_feed(
         batch = next(iterator)
         position = iterator.get_state()
         check_labels(batch, len(dataset.class_names))
-        return _prepare(batch, config, plan and plan.training, mesh, position)
+        return _prepare(
+            batch, config, plan and plan.training, mesh, position, experiment.accumulate
+        )
 
     return Prefetch(produce)
 
@@ -104,10 +106,12 @@ def _prepare(
     buckets: Buckets | None,
     mesh: Mesh,
     position: dict[str, Any] | None,
+    accumulate: int = 1,
 ) -> Prepared:
     arrays = DeviceBatch._make((batch.points, batch.count, batch.label, batch.weight))
     shared = mesh.is_multi_process
-    capacities, waste = _capacities(batch, config, buckets, largest=shared)
+    share = config.batch_size // mesh.shape[AXIS]
+    capacities, waste = _capacities(batch, config, buckets, share, accumulate, largest=shared)
     placed = _shard_local(arrays, mesh) if shared else shard(arrays, mesh)
     return Prepared(placed, batch, capacities, waste, position)
 
@@ -125,7 +129,13 @@ def _shard_local(arrays: DeviceBatch, mesh: Mesh) -> DeviceBatch:
 
 
 def _capacities(
-    batch: PointBatch, config: Source, buckets: Buckets | None, *, largest: bool = False
+    batch: PointBatch,
+    config: Source,
+    buckets: Buckets | None,
+    share: int,
+    accumulate: int,
+    *,
+    largest: bool,
 ) -> tuple[Capacities | None, float]:
     """The bucket of a batch of clouds, none for sequences; and what share of it is padding.
 
@@ -135,8 +145,19 @@ def _capacities(
     if buckets is None:
         return None, 1 - float(batch.count.sum()) / (len(batch.count) * config.rows)
     counts = site_counts(batch, of_type(config, DataConfig).extent, buckets.depth)
+    counts = as_packed(counts, len(counts) // share, accumulate)
     capacities = buckets.choices[-1] if largest else buckets.choose(counts)
     return capacities, capacities.padding(counts)
+
+
+def as_packed(rows: np.ndarray, devices: int, accumulate: int) -> np.ndarray:
+    """Rows of a batch [B, ...], micro-batch after micro-batch of each device.
+
+    >>> as_packed(np.arange(8), 2, 2).tolist()
+    [0, 2, 1, 3, 4, 6, 5, 7]
+    """
+    parts = rows.reshape(devices, -1, accumulate, *rows.shape[1:])
+    return parts.swapaxes(1, 2).reshape(rows.shape)
 
 
 def pipelined(

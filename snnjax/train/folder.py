@@ -12,6 +12,7 @@ from typing import Any
 from snnjax.data import PointDataset
 from snnjax.train.errors import RunFolderError
 from snnjax.train.experiment import (
+    ELSEWHERE,
     Experiment,
     differences,
     experiment_from_dict,
@@ -104,7 +105,8 @@ def reopen_folder(experiment: Experiment | None, given: str | Path | None) -> Pa
             + ". Give the run's own values, or start a new run."
         )
     if experiment is not None:
-        stored = dataclasses.replace(stored, mesh=experiment.mesh, sharding=experiment.sharding)
+        elsewhere = {name: getattr(experiment, name) for name in ELSEWHERE if name != "run_root"}
+        stored = dataclasses.replace(stored, **elsewhere)
     write_json(folder / "config.json", experiment_to_dict(stored))  # fails early if read-only
     return folder
 

@@ -13,14 +13,18 @@ from jax.sharding import PartitionSpec as P
 from snnjax.sharding import AXIS as AXIS
 
 
-def check_divisible(batch_size: int, mesh: Mesh) -> None:
-    """Raise unless a batch can be cut evenly over the data axis."""
+def check_divisible(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
+    """Raise unless each micro-batch can be cut evenly over the data axis."""
     devices = mesh.shape[AXIS]
-    if batch_size % devices:
-        nearest = max(round(batch_size / devices), 1) * devices
+    parts = devices * accumulate
+    if batch_size % parts:
+        nearest = max(round(batch_size / parts), 1) * parts
+        times, other = "", ""
+        if accumulate > 1:
+            times, other = f" times accumulate={accumulate}", ", another accumulate"
         raise ValueError(
-            f"batch_size must be a multiple of the {devices} devices that share a batch; got "
-            f"{batch_size}. Take {nearest}, or a mesh with another size of 'data'."
+            f"batch_size must be a multiple of the {devices} devices that share a batch{times}; "
+            f"got {batch_size}. Take {nearest}{other}, or a mesh with another size of 'data'."
         )
 
 

@@ -45,10 +45,13 @@ class CapacityPlan:
         """Levels below the input grid."""
         return self.training.depth
 
-    def serves(self, local: int) -> bool:
-        """Whether a device that gets `local` samples of a batch can pack them as planned."""
-        kinds = (*self.training.choices, *self.evaluation.choices)
-        return all(local % choice.samples == 0 for choice in kinds)
+    def serves(self, local: int, accumulate: int = 1) -> bool:
+        """Whether a device that gets `local` samples of a batch can pack them as planned.
+
+        In training it gets them in `accumulate` micro-batches.
+        """
+        kinds = ((self.training, local // accumulate), (self.evaluation, local))
+        return all(n % choice.samples == 0 for buckets, n in kinds for choice in buckets.choices)
 
 
 def site_counts(batch: PointBatch, extent: int, depth: int) -> np.ndarray:
@@ -70,6 +73,7 @@ def scan(
     depth: int,
     seed: int,
     devices: int = 1,
+    accumulate: int = 1,
     table: ArithmeticTable | None = None,
 ) -> CapacityPlan:
     """Fit buckets to one epoch of augmented training clouds, and one to all test clouds.
@@ -82,7 +86,7 @@ def scan(
       train_set: the training split. test_set: the test split.
       depth: levels below the input grid.
       seed: of the training order.
-      devices: how many share a batch.
+      devices: how many share a batch. accumulate: micro-batches of a training batch.
       table: of measured choices between the arithmetics; None takes the recorded one.
     """
     size = config.batch_size
@@ -98,7 +102,7 @@ def scan(
     )
     counts, occupancy = _survey(itertools.islice(training, steps), config, depth)
     return CapacityPlan(
-        _fit(config, counts, devices, occupancy=occupancy, table=table),
+        _fit(config, counts, devices * accumulate, occupancy=occupancy, table=table),
         fit_evaluation(config, test_set, depth=depth, devices=devices, table=table),
     )
 
@@ -121,9 +125,9 @@ def _occupancy(batch: PointBatch, config: DataConfig, depth: int) -> tuple[float
     return level_occupancy(batch.points, batch.count, **_grid(config.extent, depth))
 
 
-def _fit(config: DataConfig, counts: np.ndarray, devices: int, **options: Any) -> Buckets:
-    """Buckets for the samples of one device, packed into one grid if its keys allow that."""
-    grid, local = (config.extent, config.extent, config.extent), config.batch_size // devices
+def _fit(config: DataConfig, counts: np.ndarray, parts: int, **options: Any) -> Buckets:
+    """Buckets for what a device gets at once, packed into one grid if its keys allow that."""
+    grid, local = (config.extent, config.extent, config.extent), config.batch_size // parts
     packed = packable(grid, local, counts.shape[1] - 1)
     return fit_buckets(
         counts, extent=grid, batch_size=local, packed=packed, limit=config.points, **options

@@ -89,7 +89,7 @@ def train(
     with hosts.together():
         known, experiment, resume = _asked(experiment, run_folder, resume)
         mesh = parse_mesh(experiment.mesh) if mesh is None else mesh
-        check_divisible(experiment.data.batch_size, mesh)
+        check_divisible(experiment.data.batch_size, mesh, experiment.accumulate)
         hosts.check_mesh(mesh)
         train_set, test_set = load_splits(experiment)
         info = describe_data(train_set, test_set)
@@ -205,15 +205,22 @@ def _plan(
     path, depth = folder / "buckets.json", spec.forward.depth
     devices = spec.mesh.shape[AXIS]
     config = of_type(experiment.data, DataConfig)
+    local, parts = config.batch_size // devices, experiment.accumulate
 
     def fit() -> None:
-        if path.exists() and read_plan(path, depth=depth).serves(config.batch_size // devices):
+        if path.exists() and read_plan(path, depth=depth).serves(local, parts):
             return
-        seed = experiment.seed
-        write_plan(
-            path,
-            scan(config, train_set, test_set, depth=depth, seed=seed, devices=devices, table=table),
+        plan = scan(
+            config,
+            train_set,
+            test_set,
+            depth=depth,
+            seed=experiment.seed,
+            devices=devices,
+            accumulate=parts,
+            table=table,
         )
+        write_plan(path, plan)
 
     hosts.from_first(fit)
     hosts.check_shared(path)

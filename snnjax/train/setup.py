@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from snnjax.data import PointDataset, load_dataset
 from snnjax.data.speech import load_speech
 from snnjax.losses import membrane_mean, softmax_sum
+from snnjax.nn import compute_in, set_remat
 from snnjax.sparse import ArithmeticTable
 from snnjax.train.experiment import (
     DataConfig,
@@ -139,8 +140,9 @@ def build_spec(
     What is cut is made in place: no device ever holds it whole.
 
     Raises:
-      ValueError: the model cannot halve the grid as often as it would, or the sharding of the
-        experiment does not fit its parameters or the mesh.
+      ValueError: the model cannot halve the grid as often as it would, has no products for the
+        precision or no layers for the remat of the experiment, or its sharding does not fit the
+        parameters or the mesh.
     """
     spec, create, _ = abstract_spec(experiment, info, mesh)
     if all(leaf.is_fully_replicated for leaf in jax.tree.leaves(spec.shardings)):
@@ -175,6 +177,10 @@ def abstract_spec(
 
     def create() -> tuple[Any, TrainState]:
         model = build_model(experiment.model, info, seed=experiment.seed)
+        if experiment.precision != "float32":
+            compute_in(model, experiment.precision)
+        if experiment.remat != "none":
+            set_remat(model, experiment.remat)
         key = jax.random.key(experiment.seed)
         weights = split_model(model)[1]
         return model, create_state(weights, optimiser, ema=experiment.ema > 0, key=key)
@@ -193,6 +199,8 @@ def abstract_spec(
         shardings,
         epoch_steps,
         experiment.epochs,
+        experiment.accumulate,
+        experiment.remat,
     )
     return spec, create, jax.tree.map(_with_sharding, shapes, shardings)
 

@@ -69,7 +69,7 @@ def shard_plan(experiment: Experiment) -> ShardPlan:
       ValueError: mesh, sharding, batch and model do not fit each other.
     """
     mesh = parse_mesh(experiment.mesh)
-    check_divisible(experiment.data.batch_size, mesh)
+    check_divisible(experiment.data.batch_size, mesh, experiment.accumulate)
     train_set, test_set = load_splits(experiment)
     spec, _, shapes = abstract_spec(experiment, describe_data(train_set, test_set), mesh)
     plan = None
@@ -81,6 +81,7 @@ def shard_plan(experiment: Experiment) -> ShardPlan:
             depth=spec.forward.depth,
             seed=experiment.seed,
             devices=mesh.shape[AXIS],
+            accumulate=experiment.accumulate,
             table=read_table(experiment),
         )
     with train_feed(experiment, train_set, plan, mesh, None) as feed:

@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from snnjax.sharding import gather, manual_spec, reduce_whole
 from snnjax.sparse import Capacities
+from snnjax.train.accumulate import accumulated
 from snnjax.train.forward import DeviceBatch, Forward, SequenceForward
 from snnjax.train.loss import cross_entropy
 from snnjax.train.mesh import AXIS
@@ -69,6 +70,8 @@ class StepSpec(NamedTuple):
       mesh: devices with the axis "data".
       shardings: how the state lies on them, a tree of `NamedSharding` as `TrainState`.
       epoch_steps: updates in an epoch. epochs: of the run; for models that change over the run.
+      accumulate: micro-batches that make up a batch.
+      remat: what the model keeps of its layers; the model knows, the compiler must too.
     """
 
     graphdef: nnx.GraphDef
@@ -81,6 +84,8 @@ class StepSpec(NamedTuple):
     shardings: TrainState
     epoch_steps: int
     epochs: int
+    accumulate: int = 1
+    remat: str = "none"
 
 
 def train_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
@@ -94,6 +99,13 @@ def train_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., A
     A model with `at_epoch(epoch, epochs)` is told before each update how far the run is (epoch is
     a traced int32, so nothing compiles anew) and sets what is scheduled in its own variables. One
     with `constrain()` brings its parameters back into their range after each update.
+
+    With `spec.accumulate` the batch goes through the model in so many micro-batches, in a loop.
+    The gradients are summed where they are made and over the devices once, after the loop, and
+    parameters that are cut are gathered once, before it: a device holds the whole of them, and of
+    their gradient, as it does without a loop. Loss and gradient are those of the whole batch, but
+    for models with batch statistics: these are of the micro-batch, over all devices, which is all
+    that is sent inside the loop, and the running ones move once for each, in order.
     """
     cut = _cut(spec)
     differentiate = _over_data(
@@ -118,7 +130,12 @@ def train_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., A
         return _apply(spec, state, gradient, stats), metrics
 
     everywhere = NamedSharding(spec.mesh, P())
-    return jax.jit(update, donate_argnums=0, out_shardings=(spec.shardings, everywhere))
+    return jax.jit(
+        update,
+        donate_argnums=0,
+        out_shardings=(spec.shardings, everywhere),
+        compiler_options=_compiler_options(spec),
+    )
 
 
 def eval_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
@@ -137,6 +154,20 @@ def eval_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., An
 def unrounded_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
     """`eval_step` of sequences with learned delays as they are in training."""
     return eval_step(spec._replace(forward=SequenceForward(whole=False)), capacities)
+
+
+def _compiler_options(spec: StepSpec) -> dict[str, str] | None:
+    """What the compiler must be told so that it computes again what was not kept.
+
+    Barriers part the second computation from the first. On a CPU XLA drops them early, finds both
+    equal, and keeps the results of the first after all.
+    """
+    on_cpu = spec.mesh.devices.flat[0].platform == "cpu"
+    return (
+        {"xla_disable_hlo_passes": "cse_barrier_expander"}
+        if on_cpu and spec.remat != "none"
+        else None
+    )
 
 
 def _axis(spec: StepSpec) -> str | None:
@@ -184,23 +215,33 @@ def _gradient(
     share = 0 if axis is None else jax.lax.axis_index(axis)
     key = jax.random.fold_in(jax.random.fold_in(key, step), share)
     total = jnp.maximum(_sum(batch.weight.sum(), axis), 1.0)
-    x = spec.forward.inputs(batch.points, batch.count, capacities)
+    whole, scatter = jax.vjp(lambda params: gather(params, placement), weights.params)
 
-    def loss_fn(params: Any) -> tuple[Array, tuple[Any, Any]]:
-        model = merge_model(spec.graphdef, Weights(gather(params, placement), weights.stats))
-        if hasattr(model, "at_epoch"):
-            model.at_epoch(step // spec.epoch_steps, spec.epochs)
-        out = spec.forward(model, x, batch.count, capacities, key=key, train=True, axis_name=axis)
-        losses = cross_entropy(
-            out.logits, batch.label, weight=batch.weight, smoothing=spec.label_smoothing
-        )
-        return jnp.sum(losses) / total, (split_model(model)[1].stats, out)
+    def micro(stats: Any, rows: DeviceBatch, key: Array) -> tuple[Any, Any, Any]:
+        x = spec.forward.inputs(rows.points, rows.count, capacities)
 
-    (loss, (stats, out)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(weights.params)
-    correct = jnp.sum(batch.weight * (out.logits.argmax(-1) == batch.label))
+        def loss_fn(params: Any) -> tuple[Array, tuple[Any, Any]]:
+            model = merge_model(spec.graphdef, Weights(params, stats))
+            if hasattr(model, "at_epoch"):
+                model.at_epoch(step // spec.epoch_steps, spec.epochs)
+            out = spec.forward(
+                model, x, rows.count, capacities, key=key, train=True, axis_name=axis
+            )
+            losses = cross_entropy(
+                out.logits, rows.label, weight=rows.weight, smoothing=spec.label_smoothing
+            )
+            return jnp.sum(losses) / total, (split_model(model)[1].stats, out)
+
+        (loss, (after, out)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(whole)
+        correct = jnp.sum(rows.weight * (out.logits.argmax(-1) == rows.label))
+        return gradient, after, (loss, correct, out.overflow.astype(jnp.int32))
+
+    zeros = jax.tree.map(jnp.zeros_like, whole)
+    gradient, stats, sums = accumulated(micro, zeros, weights.stats, batch, key, spec.accumulate)
+    (gradient,) = scatter(gradient)
     if axis is not None:
         gradient = reduce_whole(gradient, placement)
-    loss, correct, overflow = _sum((loss, correct, out.overflow.astype(jnp.int32)), axis)
+    loss, correct, overflow = _sum(sums, axis)
     return Weights(gradient, stats), (loss, correct / total, overflow)
 
 

@@ -1,0 +1,257 @@
+"""Products in bfloat16: what is narrow, what is not, and that it learns as well."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from snnjax.models import E3DSNN, MODELS, E3DSNNConfig
+from snnjax.nn import Conv, DelayedLinear, EventLinear, compute_in
+from snnjax.sharding import parse_mesh
+from snnjax.sparse import Capacities, narrow_product, sparse_conv, submanifold_map
+from snnjax.train import (
+    DataConfig,
+    DeviceBatch,
+    Experiment,
+    ModelConfig,
+    OptimiserConfig,
+    SequenceConfig,
+    SpeechConfig,
+    load,
+    train,
+    train_step,
+)
+from snnjax.train.experiment import differences
+from snnjax.train.folder import DatasetInfo
+from snnjax.train.forward import to_voxels
+from snnjax.train.mesh import shard
+from snnjax.train.setup import build_spec
+
+QUICK = {"xla_backend_optimization_level": 0}
+B, T = 8, 12
+NARROW = jnp.bfloat16
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    def make(*, rngs: nnx.Rngs, **options: Any) -> E3DSNN:
+        return E3DSNN(E3DSNNConfig(stem=8, channels=(16,), depth=1, **options), rngs=rngs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "small", make)
+        yield
+
+
+def subject(kind: str) -> tuple[Experiment, DatasetInfo, DeviceBatch, Capacities | None]:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 8, B).astype(np.int32)
+    weight = np.ones(B, np.float32)
+    if kind == "sequences":
+        frames = 3.0 * rng.poisson(0.7, (B, T, 6)).astype(np.float32)
+        count = rng.integers(8, T + 1, B).astype(np.int32)
+        data: Any = SpeechConfig(batch_size=B, steps=T)
+        model: Any = SequenceConfig(hidden=16, delays="learned", max_delay=4, dropout=0.0)
+        batch, capacities = DeviceBatch(frames, count, label, weight), None  # pyright: ignore
+    else:
+        points = rng.uniform(-1, 1, (B, 64, 3)).astype(np.float32)
+        count = rng.integers(20, 65, B).astype(np.int32)
+        data, model = DataConfig(batch_size=B, points=64, extent=16), ModelConfig("small")
+        batch = DeviceBatch(points, count, label, weight)  # pyright: ignore
+        capacities = Capacities((64, 64), ("table", "pairs"))
+    info = DatasetInfo(tuple("abcdefgh"), batch.points.shape[-1], 64, 24, 0)
+    experiment = Experiment(data=data, model=model, optimiser=OptimiserConfig("sgd", 0.1))
+    return experiment, info, batch, capacities
+
+
+def first_step(kind: str, precision: Any) -> tuple[Any, Any, str, Any]:
+    """State, metrics, lowered text and jaxpr of one update."""
+    experiment, info, batch, capacities = subject(kind)
+    mesh = parse_mesh("data=1")
+    experiment = dataclasses.replace(experiment, precision=precision)
+    spec, state = build_spec(experiment, info, mesh)
+    traced = train_step(spec, capacities).trace(state, shard(batch, mesh))
+    lowered = traced.lower()
+    state, metrics = lowered.compile(compiler_options=QUICK)(state, shard(batch, mesh))
+    return state, metrics, lowered.as_text(), traced.jaxpr
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Those of a jaxpr and of all inside of it."""
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else (value,):
+                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                    yield from equations(inner)
+
+
+def dtypes(equation: Any) -> set[str]:
+    variables = (*equation.invars, *equation.outvars)
+    return {str(getattr(v.aval, "dtype", "")) for v in variables if hasattr(v, "aval")}
+
+
+PRODUCTS = {"dot_general", "conv_general_dilated"}
+MOVES = {
+    *("convert_element_type", "slice", "squeeze", "gather", "dynamic_slice", "reshape"),
+    *("transpose", "rev", "concatenate", "pad", "while", "jit", "pjit", "custom_vjp_call"),
+}
+
+
+@pytest.fixture(scope="module", params=["sequences", "clouds"])
+def steps(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {p: first_step(request.param, p) for p in ("float32", "bfloat16")}
+
+
+def test_products_are_narrow_and_nothing_else_is(steps: dict[str, Any]) -> None:
+    """No sum, comparison, exponential or loop through time touches a bfloat16."""
+    _, _, text, jaxpr = steps["bfloat16"]
+    found = list(equations(jaxpr))
+    products = [one for one in found if one.primitive.name in PRODUCTS]
+    assert len(products) >= 8
+    for one in products:
+        assert {str(v.aval.dtype) for v in one.invars} == {"bfloat16"}
+    touched = {one.primitive.name for one in found if "bfloat16" in dtypes(one)}
+    assert touched <= PRODUCTS | MOVES
+    lines = [line for line in text.splitlines() if "dot_general" in line or "convolution(" in line]
+    assert len(lines) >= 8
+    assert all("bf16" in line.split(": (")[1] for line in lines)
+    assert "bf16" not in steps["float32"][2]
+
+
+def test_state_and_first_loss_are_as_in_float32(steps: dict[str, Any]) -> None:
+    """Weights, moments, statistics and running averages are float32; the loss is near."""
+    wide, narrow = (steps[p][0] for p in ("float32", "bfloat16"))
+    assert jax.tree.map(lambda a: a.dtype, narrow) == jax.tree.map(lambda a: a.dtype, wide)
+    losses = [float(steps[p][1].loss) for p in ("float32", "bfloat16")]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert losses[1] != losses[0]
+    norms = [float(steps[p][1].gradient_norm) for p in ("float32", "bfloat16")]
+    assert norms[1] == pytest.approx(norms[0], rel=0.1)
+
+
+def test_gradients_are_those_of_rounded_operands() -> None:
+    """Against NumPy, whose products of rounded numbers are exact in float64; both modes."""
+    rng = np.random.default_rng(0)
+    x, w, g = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((5, 4), (4, 3), (5, 3)))
+    narrow = lambda a: np.float64(a.astype(NARROW))  # noqa: E731
+
+    def product(x: Any, w: Any) -> Any:
+        return narrow_product(jnp.matmul, x, w, NARROW)
+
+    y, back = jax.vjp(product, x, w)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, narrow(x) @ narrow(w), rtol=1e-6, atol=1e-6)
+    dx, dw = back(g)
+    assert dx.dtype == dw.dtype == jnp.float32
+    np.testing.assert_allclose(dx, narrow(g) @ narrow(w).T, rtol=2**-8, atol=2**-8)
+    np.testing.assert_allclose(dw, narrow(x).T @ narrow(g), rtol=2**-8, atol=2**-8)
+    _, forward = jax.jvp(product, (x, w), (x, jnp.zeros_like(w)))
+    np.testing.assert_allclose(forward, narrow(x) @ narrow(w), rtol=2**-7, atol=2**-7)
+
+
+@pytest.mark.parametrize("arithmetic", ["table", "pairs"])
+def test_counts_are_exact_and_weight_gradients_are_not_rounded(arithmetic: str) -> None:
+    """Integer spikes through weights that bfloat16 holds give what float32 gives, to the bit."""
+    rng = np.random.default_rng(0)
+    points = jnp.asarray(rng.uniform(-1, 1, (2, 40, 3)), jnp.float32)
+    x = to_voxels(points, jnp.array([40, 31]), 8, Capacities((40,)))
+    spikes = jnp.where(x.valid[..., None], jnp.asarray(rng.integers(0, 5, (2, 40, 3))), 0)
+    x = x.replace(feats=spikes.astype(jnp.float32))
+    weight = jnp.asarray(rng.integers(-100, 100, (27, 3, 4)) / 64, jnp.float32)
+    kmap = submanifold_map(x, 3, arithmetic=arithmetic)
+
+    def run(weight: Any, dtype: Any) -> Any:
+        return sparse_conv(x, weight, kmap, product_dtype=dtype).feats
+
+    wide, narrow = (jax.vjp(lambda w, d=d: run(w, d), weight) for d in (None, NARROW))
+    np.testing.assert_array_equal(narrow[0], wide[0])
+    assert narrow[0].dtype == jnp.float32
+    counts = jnp.asarray(rng.integers(-99, 100, wide[0].shape), jnp.float32)  # exact in bfloat16
+    (got,), (want,) = narrow[1](counts), wide[1](counts)
+    np.testing.assert_array_equal(got, want)  # beyond 256: not rounded to 8 bits
+    assert np.abs(want).max() > 256
+
+
+class Several(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.conv = Conv(1, 2, 3, rngs=rngs)
+        self.flax = nnx.Conv(2, 2, (3, 3), rngs=rngs)
+        self.axons = DelayedLinear(8, 4, 3, per="input", rngs=rngs)
+        self.dendrites = DelayedLinear(4, 3, 3, per="output", rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        h = self.flax(self.conv(x)).mean((2, 4))
+        _, h = self.axons(self.axons.init_state((2,)), h)
+        return self.dendrites(self.dendrites.init_state((2,)), h)[1]
+
+
+def test_all_kinds_of_layers_take_it() -> None:
+    model = Several(nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (4, 2, 8, 8, 1))
+    want = model(x)
+    compute_in(model, NARROW)
+    graphdef, params = nnx.split(model)
+    jaxpr = jax.make_jaxpr(jax.grad(lambda p: nnx.merge(graphdef, p)(x).sum()))(params)
+    products = [one for one in equations(jaxpr) if one.primitive.name in PRODUCTS]
+    assert len(products) >= 11
+    for one in products:
+        assert {str(v.aval.dtype) for v in one.invars} == {"bfloat16"}
+    np.testing.assert_allclose(model(x), want, rtol=0.05, atol=0.02)
+    assert not np.array_equal(model(x), want)
+
+
+def test_models_without_such_products_are_refused() -> None:
+    with pytest.raises(ValueError, match="has no layer whose products"):
+        compute_in(nnx.BatchNorm(3, rngs=nnx.Rngs(0)), NARROW)
+    with pytest.raises(ValueError, match="is an EventLinear, which adds weights up"):
+        compute_in(EventLinear(3, 3, rngs=nnx.Rngs(0)), NARROW)
+    with pytest.raises(ValueError, match="precision must be float32 or bfloat16; got 'float16'"):
+        Experiment(precision="float16")  # pyright: ignore
+
+
+def test_precision_is_what_is_computed() -> None:
+    assert differences(Experiment(), Experiment(precision="bfloat16")) == (
+        "precision: the run has 'float32', now 'bfloat16'",
+    )
+
+
+def accuracy(root: Path, precision: Any, seed: int) -> float:
+    """Of 300 unseen shapes after two epochs of a small grid."""
+    from experiments.configs.e3dsnn_t_shapes3d import experiment as published
+
+    data = dataclasses.replace(
+        published.data, points=512, extent=32, train_size=1500, test_size=300
+    )
+    experiment = dataclasses.replace(
+        published,
+        data=data,
+        epochs=3,
+        precision=precision,
+        seed=seed,
+        run_root=str(root),
+        mesh="data=1",
+    )
+    summary = train(experiment, progress=False)
+    _, model = load(summary["run_folder"])
+    assert model.stem.conv.product_dtype == (NARROW if precision == "bfloat16" else None)
+    return summary["test_accuracy"]
+
+
+@pytest.mark.slow
+def test_it_learns_as_well(tmp_path: Path) -> None:
+    """Three seeds of either: the means differ by less than what seeds do."""
+    found: dict[str, np.ndarray] = {}
+    for precision in ("float32", "bfloat16"):
+        found[precision] = np.array(
+            [accuracy(tmp_path / precision, precision, s) for s in range(3)]
+        )
+    spread = np.std([found["float32"], found["bfloat16"]], axis=1, ddof=1).max()
+    assert found["bfloat16"].mean() > found["float32"].mean() - 2 * spread - 0.01, found

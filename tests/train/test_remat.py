@@ -1,0 +1,175 @@
+"""Less kept for the gradient: the same numbers from a smaller program."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from snnjax.models import E3DSNN, SEQUENCE_MODELS, E3DSNNConfig, SNNDelays, snn_delays
+from snnjax.nn import set_remat
+from snnjax.nn.recompute import REMATS
+from snnjax.sharding import bytes_by_kind, collectives, parse_mesh
+from snnjax.sparse import Capacities
+from snnjax.train import (
+    DeviceBatch,
+    Experiment,
+    OptimiserConfig,
+    SequenceConfig,
+    SpeechConfig,
+    train_step,
+)
+from snnjax.train.experiment import differences
+from snnjax.train.folder import DatasetInfo
+from snnjax.train.forward import to_voxels
+from snnjax.train.mesh import shard
+from snnjax.train.setup import build_spec
+
+QUICK = {"xla_backend_optimization_level": 0}
+BARRIERS = {**QUICK, "xla_disable_hlo_passes": "cse_barrier_expander"}
+B, T = 16, 48
+
+
+def widened(model: nnx.Module) -> Any:
+    graphdef, state = nnx.split(model)
+    return nnx.merge(
+        graphdef,
+        jax.tree.map(lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state),
+    )
+
+
+class Double(SNNDelays):
+    """Membranes in float64 from the start."""
+
+    def init_state(self, x: Any) -> Any:
+        return jax.tree.map(lambda a: a.astype(jnp.float64), super().init_state(x))
+
+
+def sequences(**options: Any) -> Any:
+    model = snn_delays(**options)
+    return widened(Double(model.config, rngs=options["rngs"]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def double() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
+        patch.setitem(SEQUENCE_MODELS, "sequences", sequences)
+        yield
+
+
+class Outcome(NamedTuple):
+    result: Any
+    scratch: int
+    text: str
+
+
+def delays_step(remat: Any) -> Outcome:
+    """A training step with dropout, of three layers with learned delays, on two devices."""
+    rng = np.random.default_rng(0)
+    experiment = Experiment(
+        data=SpeechConfig(batch_size=B, steps=T),
+        model=SequenceConfig(
+            "sequences", hidden=32, layers=3, delays="learned", max_delay=2, dropout=0.2
+        ),
+        optimiser=OptimiserConfig("sgd", 0.1, 0.0, 0.0),
+        remat=remat,
+    )
+    batch = DeviceBatch(
+        3.0 * rng.poisson(0.7, (B, T, 6)),  # pyright: ignore
+        rng.integers(8, T + 1, B).astype(np.int32),  # pyright: ignore
+        rng.integers(0, 4, B).astype(np.int32),  # pyright: ignore
+        np.ones(B),  # pyright: ignore
+    )
+    mesh = parse_mesh("data=2")
+    spec, state = build_spec(experiment, DatasetInfo(tuple("abcd"), 6, 64, 24, 0), mesh)
+    on_mesh = shard(batch, mesh)
+    program = train_step(spec, None).lower(state, on_mesh).compile(compiler_options=QUICK)
+    state, metrics = program(state, on_mesh)
+    scratch = int(program.memory_analysis().temp_size_in_bytes)
+    result = jax.device_get((state.weights, metrics))
+    return Outcome(result, scratch, program.as_text())
+
+
+def e3dsnn_gradient(remat: Any) -> Outcome:
+    """Gradient, statistics and last membranes of an E3DSNN over two time steps."""
+    points = jax.random.uniform(jax.random.key(0), (B, 64, 3), minval=-1.0)
+    capacities = Capacities((64, 64))
+    config = E3DSNNConfig(
+        stem=8, channels=(16,), depth=1, in_channels=3, num_classes=4, steps=2, levels=4
+    )
+    model = widened(E3DSNN(config, rngs=nnx.Rngs(0)))
+    set_remat(model, remat)
+    graphdef, params, stats = nnx.split(model, nnx.Param, ...)
+    stats = nnx.as_pure(stats)
+
+    def loss(params: Any) -> Any:
+        net = nnx.merge(graphdef, params, stats)
+        x = to_voxels(points, jnp.full(B, 64), 16, capacities)
+        after, out = net((), x, train=True, capacities=capacities)
+        moved = nnx.as_pure(nnx.split(net, nnx.Param, ...)[2])
+        return (out.logits**2).mean(), (moved, after)
+
+    program = jax.jit(jax.grad(loss, has_aux=True)).lower(nnx.as_pure(params))
+    program = program.compile(compiler_options=BARRIERS)
+    scratch = int(program.memory_analysis().temp_size_in_bytes)
+    return Outcome(jax.device_get(program(nnx.as_pure(params))), scratch, program.as_text())
+
+
+@pytest.fixture(scope="module")
+def steps() -> dict[str, Outcome]:
+    return {remat: delays_step(remat) for remat in REMATS}
+
+
+@pytest.fixture(scope="module")
+def gradients() -> dict[str, Outcome]:
+    return {remat: e3dsnn_gradient(remat) for remat in REMATS}
+
+
+def check(found: dict[str, Outcome], falls: tuple[float, float]) -> None:
+    """Equal numbers, and scratch memory that falls at least by these factors."""
+    for remat in ("products", "layers"):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12),
+            found[remat].result,
+            found["none"].result,
+        )
+    none, products, layers = (found[remat].scratch for remat in REMATS)
+    assert products < falls[0] * none, (none, products, layers)
+    assert layers < falls[1] * products, (none, products, layers)
+
+
+def test_delays_are_learned_alike_in_less_memory(steps: dict[str, Outcome]) -> None:
+    """Weights, statistics, metrics; dropout draws the same channels again."""
+    check(steps, (0.95, 0.95))
+
+
+def test_an_e3dsnn_has_the_same_gradient_in_less_memory(gradients: dict[str, Outcome]) -> None:
+    check(gradients, (0.95, 0.95))
+
+
+def test_what_is_computed_again_sends_nothing_again(steps: dict[str, Outcome]) -> None:
+    sent = {remat: bytes_by_kind(collectives(steps[remat].text)) for remat in REMATS}
+    assert sent["products"] == sent["layers"] == sent["none"]
+    assert sent["none"]["all-reduce"] > 0
+
+
+def test_what_cannot_be_set_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Linear has no `remat`.*'layers' would change nothing"):
+        set_remat(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), "layers")
+    with pytest.raises(ValueError, match="remat must be one of none, products, layers; got 'all'"):
+        Experiment(remat="all")  # pyright: ignore
+    model = snn_delays(
+        4, 3, delays="none", hidden=8, layers=1, tau=2.0, dropout=0.0, rngs=nnx.Rngs(0)
+    )
+    with pytest.raises(ValueError, match="remat must be one of"):
+        set_remat(model, "step")  # pyright: ignore
+
+
+def test_a_resumed_run_may_keep_more_or_less() -> None:
+    assert differences(Experiment(), dataclasses.replace(Experiment(), remat="layers")) == ()
