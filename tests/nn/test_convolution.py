@@ -34,10 +34,11 @@ def loop(x, weight):
     return out
 
 
-@pytest.mark.parametrize("patches", [1, 2 * H * W * K * K * C, 2**18])
-def test_conv_equals_the_loop_in_both_modes(arrays, monkeypatch, patches):
-    """With one image a group, two of six, and all of them."""
+@pytest.mark.parametrize(("patches", "few"), [(1, 8), (2 * H * W * K * K * C, 0), (2**18, 8)])
+def test_conv_equals_the_loop_in_both_modes(arrays, monkeypatch, patches, few):
+    """With one image a group, two of six, and all of them; taps and channels as two axes or one."""
     monkeypatch.setattr("snnjax.nn.convolution.PATCHES", patches)
+    monkeypatch.setattr("snnjax.nn.convolution.FEW", few)
     x, weight, upstream, dx, dweight = arrays
 
     @jax.jit
