@@ -16,6 +16,7 @@ Row = Literal[
     "sparse-conv-batch",
     "extents",
     "train-step",
+    "dispatch",
     "dense",
     "events",
     "delays",
@@ -38,9 +39,9 @@ class Options:
     long-time (memory of backpropagation by length), cost (neurons alone by length and number),
     sparse-conv (submanifold convolution of one cloud, its map and its
     gradient beside spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
-    same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dense (dense
-    convolution beside ours by occupancy), events (products with spikes by density),
-    delays (learnable delays of synapses beside DCLS)."""
+    same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dispatch (what
+    calls and the loop add to a step), dense (dense convolution beside ours by occupancy), events
+    (products with spikes by density), delays (learnable delays of synapses beside DCLS)."""
     repeats: int = 15
     """Rounds; in each, everything of a group is timed once, in turn."""
     snn_python: Path | None = None

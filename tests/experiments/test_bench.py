@@ -19,6 +19,7 @@ from experiments.bench import (
     cost,
     delays,
     dense,
+    dispatch,
     events,
     extents,
     lif_layer,
@@ -405,6 +406,19 @@ def test_train_step(monkeypatch):
     records = list(train_step.run(Options(repeats=1, batch_size=2, points=64)))
     check(records, "train-step")
     assert records[0]["samples_per_s"] > 0
+
+
+def test_dispatch(monkeypatch):
+    """Calls and rows of steps of the tiny model, small and at the size of the options."""
+    small = dataclasses.replace(dispatch.published, model=ModelConfig(name="tiny"))
+    monkeypatch.setattr(dispatch, "published", small)
+    monkeypatch.setattr(dispatch, "_STEPS", 2)
+    monkeypatch.setitem(MODELS, "tiny", tiny)
+    records = list(dispatch.run(Options(repeats=1, batch_size=2, points=64)))
+    check(records, "dispatch")
+    assert [r["shapes"]["B"] for r in records] == [8, 8, 8, 8, 2, 2]
+    assert all(r["ratio"] > 0 for r in records[1::2])
+    assert all(0 <= r["waiting_for_data"] <= 1 for r in records[3::2])
 
 
 def test_command_writes_results_and_names_the_missing_peer(tmp_path, capsys):

@@ -30,6 +30,9 @@ def test_an_experiment_survives_json() -> None:
         optimiser=OptimiserConfig(name="sgd", nesterov=True),
         schedule=ScheduleConfig(name="step", boundaries=(0.25, 0.5)),
         seed=5,
+        accumulate=4,
+        precision="bfloat16",
+        remat="layers",
     )
     text = json.dumps(experiment_to_dict(experiment))
     assert experiment_from_dict(json.loads(text)) == experiment
