@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the loop grants between two steps."""
+"""Ctrl-C, SIGTERM and the end of the time as a request that the loop grants between two steps."""
 
 from __future__ import annotations
 
@@ -12,21 +12,34 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM sets `asked`; a second one acts as usual.
+    """While entered, the first SIGINT or SIGTERM asks to stop; a second one acts as usual.
 
     Outside the main thread no handler can be installed, and signals keep their usual meaning.
+
+    Attributes:
+      reason: why to stop: the name of the signal, or what `ask` was told; None to go on.
     """
 
     def __init__(self, notify: Callable[[str], None]):
-        self.asked = False
+        self.reason: str | None = None
         self._notify = notify
         self._old: dict[int, Any] = {}
 
+    @property
+    def asked(self) -> bool:
+        """Whether to stop."""
+        return self.reason is not None
+
+    def ask(self, reason: str, text: str) -> None:
+        """Ask to stop for `reason`, unless that was asked before; `text` says what happens."""
+        if self.reason is None:
+            self.reason = reason
+            self._notify(f"{reason}: {text}")
+
     def _handle(self, number: int, _: FrameType | None) -> None:
-        self.asked = True
         self._restore()
         name = signal.Signals(number).name
-        self._notify(f"{name}: saving after this step; once more stops at once without saving.")
+        self.ask(name, "saving after this step; once more stops at once without saving.")
 
     def _restore(self) -> None:
         for number, handler in self._old.items():
