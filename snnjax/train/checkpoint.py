@@ -20,6 +20,7 @@ from snnjax.train.errors import CheckpointError
 from snnjax.train.manifest import find_damage, write_manifest
 
 _MARGIN = 1 << 20  # bytes of metadata that a checkpoint needs beside its arrays
+_PATIENCE = 10**6  # seconds for a save: orbax counts them by the clock of the wall, which may jump
 
 
 class Checkpoints:
@@ -51,7 +52,11 @@ class Checkpoints:
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
             preservation_policy=None if read_only else self,
-            async_options=ocp.options.AsyncOptions(post_finalization_callback=self._list_files),
+            async_options=ocp.options.AsyncOptions(
+                timeout_secs=_PATIENCE,
+                create_directories_asynchronously=False,  # else another such time, of 5 minutes
+                post_finalization_callback=self._list_files,
+            ),
         )
         handlers = {
             "state": _handler(),
