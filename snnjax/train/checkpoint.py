@@ -199,7 +199,10 @@ class Checkpoints:
         try:
             self.wait()
         finally:
-            self._manager.close()
+            try:
+                self._manager.close()
+            except Exception as error:
+                raise self._write_error(None, error) from error
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """Which checkpoints stay after a save; orbax asks.
@@ -346,8 +349,9 @@ def _own(leaf: Any) -> Any:
 
 
 def quiet_orbax() -> None:
-    """Keep absl from telling every checkpoint; errors reach us as exceptions."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    """Keep orbax and its event loops from telling every checkpoint; errors come as exceptions."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _to_arrays(tree: Any) -> dict[str, Any]:

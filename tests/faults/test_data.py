@@ -1,14 +1,6 @@
-"""Data and clocks that go wrong while a run is under way.
+"""Data and clocks that go wrong while a run is under way; see `docs/faults.md`.
 
-| fault | lost | what the user sees |
-|---|---|---|
-| a worker that makes batches fails | steps since the last checkpoint | "a batch of the training split could not be made: ..." and what failed |
-| a batch with NaN or infinity | the same; the step is not taken | "... these hold NaN or infinity, by their index: ..." |
-| the clock jumps, times of files change | nothing | nothing |
-| the end of --max-hours | nothing | "stopped after step N, which is saved. Go on with: ..."; exit code 0 |
-
-After the data are mended the run ends as the one that was left alone. One thing looks at times of
-files: a resume that names no folder takes the newest of several runs of one name.
+After the data are mended the run ends as the one that was left alone.
 """
 
 from __future__ import annotations

@@ -1,16 +1,11 @@
 """Kill -9 at the worst moments: the run that goes on ends as the one that was left alone.
 
-| fault | lost | what the user sees |
-|---|---|---|
-| kill -9 before the first checkpoint | all steps | the next start begins anew |
-| kill -9 while a checkpoint is written, or before it is committed | steps since the one before | "resuming after step N" |
-| kill -9 in the middle of a row of the metrics | steps since the last checkpoint | the same; the row is gone |
-| kill -9 at any moment, many times in a row | steps since the last checkpoint, each time | the same |
-| SIGTERM | nothing | "stopped after step N, which is saved. Go on with: ..."; exit code 0 |
+What is lost and what is seen stands in `docs/faults.md`, here and beside.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -62,7 +57,7 @@ def check_same(folder: Path, finished: tuple[Path, dict[str, Any]]) -> None:
 
 def check_steps(deaths: list[dict[str, Any]]) -> None:
     """No checkpoint is lost, and each process goes on from the last one."""
-    for earlier, later in zip(deaths, deaths[1:], strict=False):
+    for earlier, later in itertools.pairwise(deaths):
         assert later["before"] == earlier["after"] <= later["after"]
     for death in deaths:
         trained = sorted({*death["steps"]})

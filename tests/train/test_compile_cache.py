@@ -50,7 +50,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=message):
         train(tiny_experiment(tmp_path), compile_cache=tmp_path / "file", progress=False)
     with (
-        pytest.raises(RunFolderError, match="programs in .*sub: Not a directory"),
+        pytest.raises(RunFolderError, match=r"programs in .*sub: Not a directory"),
         kept_programs(tmp_path / "file" / "sub"),
     ):
         pass
