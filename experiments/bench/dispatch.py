@@ -15,6 +15,7 @@ import jax
 from experiments.bench.measure import Case, clocked, measure, our_version
 from experiments.bench.options import Options
 from experiments.configs.e3dsnn_t_shapes3d import experiment as published
+from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities
 from snnjax.train import DataConfig, Experiment
 from snnjax.train.checkpoint import Checkpoints
@@ -23,7 +24,6 @@ from snnjax.train.feed import Prepared, train_feed
 from snnjax.train.folder import describe_data
 from snnjax.train.forward import CloudForward
 from snnjax.train.loop import Book, Loop
-from snnjax.train.mesh import data_mesh
 from snnjax.train.plan import scan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
@@ -62,7 +62,7 @@ class _Subject(NamedTuple):
 
 @contextlib.contextmanager
 def _subject(experiment: Experiment) -> Iterator[_Subject]:
-    mesh = data_mesh(1)
+    mesh = parse_mesh("data=1")
     splits = load_splits(experiment)
     info = describe_data(*splits)
     spec, _ = build_spec(experiment, info, mesh)

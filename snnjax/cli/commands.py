@@ -53,10 +53,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    """Run one command; 0 if well, 2 for an expected error, 130 when interrupted.
-
-    After SIGTERM, which is how schedulers take a machine back, a run that is saved counts as well.
-    """
+    """Run one command; 0 if well, 2 for an expected error, 130 or its own code if interrupted."""
     debug = "--debug" in arguments or os.environ.get("SNNJAX_DEBUG", "0") not in ("", "0")
     try:
         importlib.import_module(f"snnjax.cli.{command.replace('-', '_')}").run(arguments)
@@ -64,7 +61,7 @@ def _run(command: str, arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as stop:
         print(f"snnjax {command}: {_one_line(stop)}", file=sys.stderr)
-        return getattr(stop, "code", 130)
+        return getattr(stop, "exit_code", 130)
     except EXPECTED as error:
         if debug:
             raise

@@ -30,6 +30,10 @@ class TrainOptions(Common):
     """Where to write; by default a new folder in --run-root."""
     resume: bool = False
     """Continue the run in --run-folder from its last checkpoint."""
+    max_hours: float | None = None
+    """Save and stop in time to end so many hours after the start of the process; exit code 0."""
+    compile_cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Keep compiled programs in this folder, so that the next start need not compile them."""
     progress: bool = True
     """Show a progress bar on stderr."""
     hosts: Hosts = field(default_factory=Hosts)
@@ -77,6 +81,8 @@ def run(arguments: list[str]) -> None:
             experiment,
             run_folder=options.run_folder,
             resume=options.resume,
+            max_hours=options.max_hours,
+            compile_cache=options.compile_cache,
             progress=options.progress,
         )
     if is_first():

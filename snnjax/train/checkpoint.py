@@ -1,4 +1,4 @@
-"""Asynchronous, atomic checkpoints (orbax) that survive a full disk and a kill."""
+"""Asynchronous, atomic checkpoints (orbax) that survive a full disk, a kill and a flipped bit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import errno
 import json
 import logging
 import shutil
-import zlib
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,52 +18,56 @@ import orbax.checkpoint as ocp
 
 from snnjax.train import hosts
 from snnjax.train.errors import CheckpointError
+from snnjax.train.manifest import find_damage, write_manifest
 
-BEST = "test_accuracy"
 _MARGIN = 1 << 20  # bytes of metadata that a checkpoint needs beside its arrays
+_PATIENCE = 10**6  # seconds for a save: orbax counts them by the clock of the wall, which may jump
 
 
 class Checkpoints:
     """The checkpoints of a run: the last two, and the one with the best test accuracy.
 
-    `save` copies the arrays on the device and returns; a thread writes them to a temporary folder
-    that is renamed when complete, so a checkpoint exists whole or not at all. Errors of that
-    thread are raised by the next `save`, `check` or `wait`.
+    `save` copies the arrays to the host and returns; a thread writes them to a temporary folder
+    with the SHA-256 of each file, and renames it when complete, so a checkpoint exists whole or
+    not at all. Errors of that thread are raised by the next `save`, `check` or `wait`. While it
+    writes, the host holds the state once more, and next to nothing beside.
 
     Args:
       folder: where they lie.
       read_only: only restore; nothing is created or cleaned up.
+
+    Attributes:
+      seconds: the longest save so far, until it was complete; None before the first.
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False):
         if not read_only:
             _make(folder)
-        self._folder = folder
-        policies = ocp.checkpoint_managers
-        keep = policies.AnyPreservationPolicy(
-            [
-                policies.LatestN(2),
-                policies.BestN(
-                    get_metric_fn=lambda metrics: metrics[BEST],
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                ),
-            ]
-        )
+        self._folder, self._read_only = folder, read_only
+        self.seconds: float | None = None
+        self._saving, self._began = -1, 0.0
+        self._sound: set[int] = set()
+        self._accuracy: dict[int, float] = {}
         options = ocp.CheckpointManagerOptions(
             create=False,
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
-            best_fn=lambda metrics: metrics[BEST],
-            preservation_policy=None if read_only else keep,
+            preservation_policy=None if read_only else self,
+            async_options=ocp.options.AsyncOptions(
+                timeout_secs=_PATIENCE,
+                create_directories_asynchronously=False,  # else another such time, of 5 minutes
+                post_finalization_callback=self._list_files,
+            ),
         )
         handlers = {
-            "state": ocp.StandardCheckpointHandler(),
+            "state": _handler(),
             "progress": ocp.JsonCheckpointHandler(),
         }
         self._manager = ocp.CheckpointManager(
             folder.resolve(), options=options, item_handlers=handlers
         )
+        for step in self.steps():
+            self._note(step, _read_accuracy(folder / str(step)))
 
     def save(
         self, step: int, state: Any, progress: dict[str, Any], *, accuracy: float | None = None
@@ -76,18 +81,20 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
+        self.wait()  # so that there is one copy at a time
         arrays = _to_arrays(state)
         with hosts.together():
             self._check_room(step, sum(leaf.nbytes for leaf in arrays.values()))
-        copies = jax.tree.map(jnp.copy, arrays)  # the originals are donated to the next step
-        record = {"progress": progress, "checks": _checks(progress, arrays)}
+        copies = {name: _own(leaf) for name, leaf in arrays.items()}
+        record = {"progress": progress, "accuracy": accuracy}
+        self._note(step, accuracy)
+        self._saving, self._began = step, time.perf_counter()
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(copies), progress=ocp.args.JsonSave(record)
+                    state=ocp.args.PyTreeSave(copies), progress=ocp.args.JsonSave(record)
                 ),
-                metrics=None if accuracy is None else {BEST: accuracy},
             )
         except Exception as error:
             raise self._write_error(step, error) from error
@@ -118,63 +125,138 @@ class Checkpoints:
         if which == "last":
             return steps[-1]
         if which == "best":
-            best = self._manager.best_step()
+            best = self._best(steps)
             return steps[-1] if best is None else best
         if which in steps:
             return int(which)
         raise ValueError(f"checkpoint must be 'last', 'best' or one of {steps}; got {which!r}.")
+
+    def newest(self, warn: Callable[[str], None]) -> int | None:
+        """The last step whose files are as they were saved; None if there is no checkpoint at all.
+
+        Damaged ones after it are told to `warn`. They are renamed to `<step>.damaged`, so that the
+        run can save these steps again; a reader leaves them where they are.
+
+        Raises:
+          CheckpointError: all of them are damaged; nothing is renamed.
+        """
+        damaged: dict[int, str] = {}
+        for step in reversed(self.steps()):
+            why = find_damage(self._folder / str(step))
+            if why is None:
+                self._sound.add(step)
+                break
+            damaged[step] = why
+        else:
+            if damaged:
+                step, why = next(iter(damaged.items()))
+                raise self._damaged(step, why, list(damaged))
+            return None
+        kept = {} if self._read_only else self._set_aside(list(damaged))
+        for number, why in damaged.items():
+            remark = f"; the damaged one is kept as {kept[number]}" if number in kept else ""
+            warn(
+                f"the checkpoint of step {number} in {self._folder} is damaged: {why}. "
+                f"The one of step {step} is used instead{remark}."
+            )
+        return step
+
+    def trust(self, step: int) -> None:
+        """Take a step that another process found sound, and see the folder as it left it."""
+        if step not in self._sound:
+            self._sound.add(step)
+            self._manager.reload()
 
     def restore(self, step: int, template: Any) -> tuple[Any, dict[str, Any]]:
         """The state and the progress of `step`.
 
         Args:
           step: a complete checkpoint.
-          template: a state of the same structure, shapes and dtypes. Its arrays also say how the
-            restored ones lie on devices, which need not be as they were saved.
+          template: a state of the same structure, shapes and dtypes, or its shapes with their
+            shardings. They also say how the restored arrays lie on devices, which need not be as
+            they were saved.
 
         Raises:
           CheckpointError: it is damaged, or belongs to another model; says which and what to do.
         """
-        expected = _to_arrays(template)
-        self._check_structure(step, expected)
-        target = {
-            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-            for name, leaf in expected.items()
-        }
+        path = self._folder.resolve() / str(step)
+        if step not in self._sound and (why := find_damage(path)):
+            raise self._damaged(step, why)
+        target = {name: _abstract(leaf) for name, leaf in _to_arrays(template).items()}
+        largest = max((leaf.size * leaf.dtype.itemsize for leaf in target.values()), default=0)
+        handler = _handler(2 * largest + _MARGIN)
         try:
-            found = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(target), progress=ocp.args.JsonRestore()
+            record = _read_record(path)["progress"]
+            arrays_path: Any = path / "state"
+            found = handler.metadata(arrays_path).tree
+            self._check_structure(step, found, target)
+            arrays = ocp.Checkpointer(handler).restore(
+                arrays_path,
+                ocp.args.PyTreeRestore(
+                    target, restore_args=ocp.checkpoint_utils.construct_restore_args(target)
                 ),
             )
+        except CheckpointError:
+            raise
         except Exception as error:
-            raise self._damaged(step, error) from error
-        arrays, record = found["state"], found["progress"]
-        if not isinstance(record, dict) or set(record) != {"progress", "checks"}:
-            raise self._damaged(step, ValueError("its progress record is not one of ours"))
-        ordered = {name: arrays[name] for name in expected}
-        if record["checks"] != _checks(record["progress"], ordered):
-            raise self._damaged(step, ValueError("its content is not what was saved"))
-        return _from_arrays(arrays, template), record["progress"]
+            raise self._damaged(step, _cause(error)) from error
+        return _from_arrays(arrays, template), record
 
     def close(self) -> None:
         """Wait for saves in progress and stop the threads; an error of a save is raised."""
         try:
             self.wait()
         finally:
-            self._manager.close()
+            try:
+                self._manager.close()
+            except Exception as error:
+                raise self._write_error(None, error) from error
 
-    def _check_structure(self, step: int, expected: dict[str, Any]) -> None:
-        try:
-            metadata = self._manager.item_metadata(step)["state"]
-            found = {name: tuple(leaf.shape) for name, leaf in metadata.items()}
-        except Exception as error:
-            raise self._damaged(step, error) from error
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Which checkpoints stay after a save; orbax asks.
+
+        The accuracies are not among its own metrics: it would not even open a folder in which one
+        of those is damaged.
+        """
+        steps = [info.step for info in checkpoints]
+        kept = {*steps[-2:], self._best(steps)}
+        return [step in kept for step in steps]
+
+    def _best(self, steps: Sequence[int]) -> int | None:
+        """The most accurate of `steps`, of equals the latest; None if none was evaluated."""
+        known = [step for step in steps if step in self._accuracy]
+        return max(known, key=lambda step: (self._accuracy[step], step), default=None)
+
+    def _note(self, step: int, accuracy: float | None) -> None:
+        if accuracy is not None:
+            self._accuracy[step] = accuracy
+
+    def _list_files(self) -> None:
+        """Write the manifest of the checkpoint that is about to be committed.
+
+        Orbax calls this when all processes have written their files, before the rename, in a
+        thread of the process that renames: the primary one.
+        """
+        (temporary,) = self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*")
+        write_manifest(temporary)
+        self.seconds = max(self.seconds or 0.0, time.perf_counter() - self._began)
+
+    def _set_aside(self, steps: list[int]) -> dict[int, str]:
+        """Rename damaged checkpoints; returns their new names. One process of a run does this."""
+        names = {step: _free(self._folder / f"{step}.damaged").name for step in steps}
+        for step, name in names.items():
+            (self._folder / str(step)).rename(self._folder / name)
+            self._accuracy.pop(step, None)
+        if names:
+            self._manager.reload()
+        return names
+
+    def _check_structure(self, step: int, found: dict[str, Any], expected: dict[str, Any]) -> None:
         wrong = [
-            f"{name}: {found.get(name, 'absent')}, the model needs {tuple(leaf.shape)}"
+            f"{name}: {_kind(found[name]) if name in found else 'absent'}, the model needs "
+            f"{_kind(leaf)}"
             for name, leaf in expected.items()
-            if found.get(name) != tuple(leaf.shape)
+            if name not in found or _kind(found[name]) != _kind(leaf)
         ] + [f"{name}: unknown to the model" for name in found if name not in expected]
         if wrong:
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
@@ -200,17 +282,23 @@ class Checkpoints:
             "resume the run."
         )
 
-    def _damaged(self, step: int, error: Exception) -> CheckpointError:
-        return self.unusable(step, f"is damaged: {_cause(error)}")
+    def _damaged(self, step: int, why: str, also: list[int] | None = None) -> CheckpointError:
+        return self.unusable(step, f"is damaged: {why}", also)
 
-    def unusable(self, step: int, why: str) -> CheckpointError:
-        """The error about a checkpoint that `why`, with what to do about it."""
-        older = [s for s in self.steps() if s < step]
-        remedy = (
-            f"Delete {self._folder / str(step)} to resume from step {older[-1]}"
-            if older
-            else "There is no older one; start a new run"
-        )
+    def unusable(self, step: int, why: str, also: list[int] | None = None) -> CheckpointError:
+        """The error about a checkpoint that `why`, with what to do about it.
+
+        Args:
+          step: which. why: completes "the checkpoint ...".
+          also: steps that are known to be no better.
+        """
+        older = [s for s in self.steps() if s < step and s not in (also or ())]
+        if older:
+            remedy = f"Delete {self._folder / str(step)} to resume from step {older[-1]}"
+        elif also and len(also) > 1:
+            remedy = "The older ones are damaged too; start a new run"
+        else:
+            remedy = "There is no older one; start a new run"
         return CheckpointError(
             f"the checkpoint of step {step} in {self._folder} {why.rstrip('.')}. {remedy}."
         )
@@ -224,43 +312,54 @@ def _make(folder: Path) -> None:
         raise CheckpointError(f"cannot keep checkpoints in {folder}: {why}.") from error
 
 
-def _checks(progress: dict[str, Any], arrays: dict[str, Any]) -> list[int]:
-    text = json.dumps(progress, sort_keys=True)
-    return [zlib.crc32(text.encode()), int(fingerprint(list(arrays.values())))]
+def _read_record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "progress" / "metadata").read_text(encoding="utf-8"))
 
 
-@jax.jit
-def fingerprint(leaves: list[jax.Array]) -> jax.Array:
-    """A uint32 that changes with any bit of the leaves: sum_i (2 i + 1) * word_i mod 2^32.
+def _read_accuracy(folder: Path) -> float | None:
+    """The test accuracy of a checkpoint; None if it has none, or is damaged: `restore` tells."""
+    try:
+        accuracy = _read_record(folder)["accuracy"]
+        return None if accuracy is None else float(accuracy)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
-    The words of all leaves are numbered through. An odd factor maps no changed word to itself, so
-    damage inside one word is always seen, and any other with probability 1 - 2^-32.
 
-    >>> a = fingerprint([jnp.zeros(3), jnp.ones(2)])
-    >>> bool(a == fingerprint([jnp.zeros(3), jnp.ones(2)])), bool(a == fingerprint([jnp.ones(5)]))
-    (True, False)
+def _free(path: Path) -> Path:
+    """`path`, or that with a number if it is taken."""
+    number = 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{path.name.partition('-')[0]}-{number}")
+    return path
+
+
+def _handler(limit: int = 0) -> ocp.PyTreeCheckpointHandler:
+    """How arrays lie in files: as they are.
+
+    Trained weights hardly compress, and the compressed copy would be held until all is written.
+
+    Args:
+      limit: bytes that are read at a time, more than the largest array has; 0 for no limit.
     """
-    total, first = jnp.uint32(0), 0
-    for leaf in leaves:
-        words = _words(leaf)
-        factor = 2 * (jnp.arange(words.size, dtype=jnp.uint32) + jnp.uint32(first % 2**31)) + 1
-        total += jnp.sum(words * factor, dtype=jnp.uint32)
-        first += words.size
-    return total
+    size: Any = limit / 1e9 if limit else None  # orbax multiplies it by 1e9
+    return ocp.PyTreeCheckpointHandler(use_compression=False, restore_concurrent_gb=size)
 
 
-def _words(leaf: jax.Array) -> jax.Array:
-    """The bits of an array as uint32 [n]; narrow types take one word each."""
-    if leaf.dtype == jnp.bool_:
-        return leaf.ravel().astype(jnp.uint32)
-    bits = leaf.dtype.itemsize * 8
-    word = jnp.uint32 if bits >= 32 else jnp.dtype(f"uint{bits}")
-    return jax.lax.bitcast_convert_type(leaf, word).ravel().astype(jnp.uint32)
+def _own(leaf: Any) -> Any:
+    """An array that the next step cannot overwrite, as it will those donated to it.
+
+    Orbax copies from an accelerator to the host before its `save` returns. From a CPU it writes
+    later, and from the very memory of the array.
+    """
+    on_cpu = isinstance(leaf, jax.Array) and next(iter(leaf.devices())).platform == "cpu"
+    return jnp.copy(leaf) if on_cpu else leaf
 
 
 def quiet_orbax() -> None:
-    """Keep absl from telling every checkpoint; errors reach us as exceptions."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    """Keep orbax and its event loops from telling every checkpoint; errors come as exceptions."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _to_arrays(tree: Any) -> dict[str, Any]:
@@ -271,13 +370,10 @@ def _to_arrays(tree: Any) -> dict[str, Any]:
 
 def _from_arrays(arrays: dict[str, Any], template: Any) -> Any:
     named, structure = jax.tree_util.tree_flatten_with_path(template)
-    leaves = []
-    for path, old in named:
-        leaf = arrays[_name(path)]
-        is_key = jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
-        leaves.append(
-            jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(old)) if is_key else leaf
-        )
+    leaves = [
+        _keys(arrays[_name(path)], old) if _is_key(old) else arrays[_name(path)]
+        for path, old in named
+    ]
     return jax.tree.unflatten(structure, leaves)
 
 
@@ -285,10 +381,35 @@ def _name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _keys(data: jax.Array, like: Any) -> jax.Array:
+    """Typed keys of the kind of `like`, which may be abstract."""
+    found: list[Any] = []
+    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), like)
+    return jax.random.wrap_key_data(data, impl=found[0])
+
+
 def _raw(leaf: Any) -> Any:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        if not _is_key(leaf):
+            return leaf
+        data = jax.eval_shape(jax.random.key_data, leaf)
+        return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=leaf.sharding)
+    if _is_key(leaf):
         return jax.random.key_data(leaf)
     return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+
+
+def _kind(leaf: Any) -> str:
+    """Shape and dtype, for comparison and for messages."""
+    return f"{tuple(leaf.shape)} {jnp.dtype(leaf.dtype).name}"
 
 
 def _cause(error: BaseException) -> str:

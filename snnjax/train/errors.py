@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 
 class Diverged(FloatingPointError):
     """The loss, the gradient norm or the weights are no longer finite."""
@@ -22,17 +20,18 @@ class HostError(OSError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was stopped from outside after a checkpoint was saved.
+    """Training was stopped from outside, or by its limit of time, after a checkpoint was saved.
 
     Attributes:
       run_folder: where to resume.
       step: the saved step.
       command: what to type to go on.
-      code: what a command line exits with: 0 after SIGTERM, by which schedulers take a machine
-        back, and 130 after Ctrl-C.
+      reason: "SIGINT", "SIGTERM" or "--max-hours".
+      exit_code: of the command: 130 after Ctrl-C; 0 where the end was foreseen, so that a
+        scheduler takes the job as done well.
     """
 
-    def __init__(self, run_folder: str, step: int, command: str, number: int = signal.SIGINT):
-        self.run_folder, self.step, self.command = run_folder, step, command
-        self.code = 0 if number == signal.SIGTERM else 128 + number
+    def __init__(self, run_folder: str, step: int, command: str, reason: str = "SIGINT"):
+        self.run_folder, self.step, self.command, self.reason = run_folder, step, command, reason
+        self.exit_code = 130 if reason == "SIGINT" else 0
         super().__init__(f"stopped after step {step}, which is saved. Go on with: {command}")

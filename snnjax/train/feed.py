@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from snnjax.data import PointBatch, PointDataset, batches
+from snnjax.data import DataError, PointBatch, PointDataset, batches
 from snnjax.sparse import Buckets, Capacities
 from snnjax.train.experiment import DataConfig, Experiment, Source, of_type
 from snnjax.train.forward import DeviceBatch
@@ -58,9 +58,9 @@ def train_feed(
         iterator.set_state(position)
 
     def produce() -> Prepared:
-        batch = next(iterator)
+        batch = _next(iterator, "training")
         position = iterator.get_state()
-        check_labels(batch, len(dataset.class_names))
+        check_batch(batch, "training", len(dataset.class_names))
         return _prepare(
             batch, config, plan and plan.training, mesh, position, experiment.accumulate
         )
@@ -82,11 +82,43 @@ def evaluation_feed(
     iterator = iter(evaluation_batches(config, dataset, votes, rows=rows))
 
     def produce() -> Prepared:
-        batch = next(iterator)
-        check_labels(batch, len(dataset.class_names))
+        batch = _next(iterator, "test")
+        check_batch(batch, "test", len(dataset.class_names))
         return _prepare(batch, config, evaluation, mesh, None)
 
     return Prefetch(produce)
+
+
+def _next(iterator: Iterator[PointBatch], split: str) -> PointBatch:
+    """The next batch; what goes wrong in making it is told as a fault of the data.
+
+    Errors with a message for the user, such as those of the readers, pass as they are.
+    """
+    try:
+        return next(iterator)
+    except (StopIteration, ValueError, OSError):
+        raise
+    except Exception as error:
+        raise DataError(
+            f"a batch of the {split} split could not be made: {type(error).__name__}: {error}. "
+            "Mend the data set, then resume the run; --debug shows where it happened."
+        ) from error
+
+
+def check_batch(batch: PointBatch, split: str, classes: int) -> None:
+    """Raise if a label is no class, or a value is NaN or infinite.
+
+    Inside a step the loss would be NaN, and not say where; and the weights would be lost.
+    """
+    check_labels(batch, classes)
+    if not np.isfinite(batch.points.sum(dtype=np.float64)):  # as quick as it gets
+        finite = np.isfinite(batch.points).all(axis=tuple(range(1, batch.points.ndim)))
+        bad = ", ".join(str(int(i)) for i in batch.index[~finite][:10])
+        if bad:
+            raise ValueError(
+                f"samples must hold numbers; of the {split} split these hold NaN or infinity, by "
+                f"their index: {bad}. Correct or remove them, then resume the run."
+            )
 
 
 def check_labels(batch: PointBatch, classes: int) -> None:

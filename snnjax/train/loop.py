@@ -17,6 +17,7 @@ from snnjax.data import PointDataset
 from snnjax.sparse import Buckets
 from snnjax.train import hosts
 from snnjax.train.checkpoint import Checkpoints
+from snnjax.train.deadline import Deadline
 from snnjax.train.errors import Diverged, Interrupted
 from snnjax.train.evaluate import Evaluation, evaluate_weights
 from snnjax.train.experiment import (
@@ -27,7 +28,7 @@ from snnjax.train.experiment import (
 )
 from snnjax.train.feed import Prepared, train_feed
 from snnjax.train.folder import resume_command
-from snnjax.train.interrupt import StopRequest
+from snnjax.train.interrupt import REASONS, StopRequest
 from snnjax.train.plan import CapacityPlan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
@@ -37,6 +38,9 @@ from snnjax.train.writer import MetricsWriter
 
 AHEAD = 2
 """Steps that may be under way while the host looks at the metrics of an earlier one."""
+
+_WRITTEN = 5e7
+"""Bytes that a slow disk writes in a second."""
 
 
 @dataclass
@@ -112,12 +116,14 @@ class Loop:
     reporter: Reporter
     epoch_steps: int
     book: Book
+    deadline: Deadline
     result: Evaluation | None = None
     _pending: deque[_Pending] = field(default_factory=deque)
     _began: float = field(default_factory=time.perf_counter)
     _rate: float | None = None
     _last_row: float = field(default_factory=time.perf_counter)
     _warned: bool = False
+    _evaluation_seconds: float | None = None
 
     @property
     def evaluation(self) -> Buckets | None:
@@ -135,37 +141,64 @@ class Loop:
         Raises:
           Diverged: loss, gradient norm or weights are not finite; nothing of that step or a later
             one is saved.
-          Interrupted: a signal asked to stop; the step is saved.
+          Interrupted: a signal or the deadline asked to stop; the step is saved.
           CheckpointError, RunFolderError: the disk refuses; the last checkpoint is intact.
         """
         carried = dataclasses.replace(self.book)  # what earlier processes spent
         agree, stopped = hosts.Agreement(AHEAD), 0
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        self.deadline.save = size / _WRITTEN  # until one was timed
         with StopRequest(self.reporter.warn) as stop:
+            self._watch(stop)
             feed = train_feed(
                 self.experiment, self.train_set, self.plan, self.mesh, self.book.position
             )
             with feed:
                 while self.book.step < self.total and not (stopped := agree(stop.asked)):
                     state = self._step(state, next(feed))
-                    improved = self._evaluation_due() and self._evaluate(state)
+                    improved = self._evaluation_due(self.book.step) and self._evaluate(state)
+                    self._watch(stop)
                     if self._save_due() or improved:
                         self._save(state, carried)
             if self.book.step < self.total:
                 self._save(state, carried)
                 self.checkpoints.wait()
                 raise Interrupted(
-                    str(self.folder), self.book.step, resume_command(self.folder), stopped
+                    str(self.folder),
+                    self.book.step,
+                    resume_command(self.folder),
+                    REASONS[stopped],
                 )
         self._account(carried)
         return state
 
+    def _watch(self, stop: StopRequest) -> None:
+        """Ask to stop if one more step would leave too little time to save."""
+        self.deadline.save = self.checkpoints.seconds or self.deadline.save
+        if self.book.step < self.total and self.deadline.reached(
+            evaluation=self._next_evaluation()
+        ):
+            stop.ask("--max-hours", f"{self.deadline.hours} h are nearly over; saving.")
+
+    def _next_evaluation(self) -> float:
+        """Seconds of the evaluation that comes with the next step; 0 if none does."""
+        if not self._evaluation_due(self.book.step + 1):
+            return 0.0
+        if self._evaluation_seconds is not None:
+            return self._evaluation_seconds
+        batches = -(-len(self.test_set) // self.experiment.data.batch_size)
+        step = self.experiment.data.batch_size / self._rate if self._rate else 0.0
+        return self.deadline.step + batches * step  # compiling, and no more than training steps
+
     def _step(self, state: TrainState, item: Prepared) -> TrainState:
+        began = time.perf_counter()
         state, metrics = self.programs.train(item.capacities, state, item.batch)
         self.book.step += 1
         self.book.position = item.position
         self._pending.append(_Pending(self.book.step, metrics, item.waste))
         self._drain(AHEAD)
         self.checkpoints.check()
+        self.deadline.step = max(self.deadline.step, time.perf_counter() - began)
         return state
 
     def _drain(self, keep: int) -> None:
@@ -220,10 +253,10 @@ class Loop:
             "start a new run."
         )
 
-    def _evaluation_due(self) -> bool:
-        epoch, inside = divmod(self.book.step, self.epoch_steps)
+    def _evaluation_due(self, step: int) -> bool:
+        epoch, inside = divmod(step, self.epoch_steps)
         due = inside == 0 and epoch % self.experiment.evaluate_every == 0
-        return self.book.step > 0 and (due or self.book.step == self.total)
+        return step > 0 and (due or step == self.total)
 
     def _save_due(self) -> bool:
         step = self.book.step
@@ -241,6 +274,7 @@ class Loop:
             self.mesh,
         )
         self._last_row = time.perf_counter()
+        self._evaluation_seconds = max(self._evaluation_seconds or 0.0, result.seconds)
         self.result = result
         book = self.book
         book.evaluated, book.test_accuracy = book.step, result.accuracy

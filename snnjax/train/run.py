@@ -17,6 +17,8 @@ from snnjax.sharding import parse_mesh
 from snnjax.sparse import ArithmeticTable
 from snnjax.train import hosts
 from snnjax.train.checkpoint import Checkpoints, quiet_orbax
+from snnjax.train.compile_cache import kept_programs
+from snnjax.train.deadline import Deadline
 from snnjax.train.errors import RunFolderError
 from snnjax.train.experiment import (
     DataConfig,
@@ -43,7 +45,7 @@ from snnjax.train.mesh import AXIS, check_divisible
 from snnjax.train.plan import CapacityPlan, read_plan, scan, write_plan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
-from snnjax.train.setup import build_spec, load_splits, read_table, steps_of
+from snnjax.train.setup import abstract_spec, first_state, load_splits, read_table, steps_of
 from snnjax.train.state import TrainState
 from snnjax.train.step import StepSpec
 from snnjax.train.writer import MetricsWriter, SilentWriter, cut_metrics
@@ -55,6 +57,8 @@ def train(
     *,
     run_folder: str | Path | None = None,
     resume: bool = False,
+    max_hours: float | None = None,
+    compile_cache: str | Path | None = None,
     progress: bool = True,
     mesh: Mesh | None = None,
 ) -> dict[str, Any]:
@@ -63,7 +67,8 @@ def train(
     The folder holds config.json, dataset.json, buckets.json (of clouds), metrics.jsonl,
     checkpoints/, summary.json, and with matplotlib pictures/ and report.html. A run that was
     killed at any moment continues from its last checkpoint with `resume=True`, and on the same
-    devices it ends with the same weights, bit for bit, as if it had not been killed.
+    devices it ends with the same weights, bit for bit, as if it had not been killed. If files of
+    that checkpoint are damaged, the one before is taken, and a warning names the file.
 
     Where `jax.distributed` runs (see `snnjax.train.start`), all processes call this alike and
     share each batch; process 0 writes, into a folder that all of them see.
@@ -72,6 +77,8 @@ def train(
       experiment: what to do; None with `resume` takes the run's own.
       run_folder: where to write; by default <run_root>/<name>-<seed>, or that with a number.
       resume: continue the run in `run_folder`, by default the newest of this name and seed.
+      max_hours: save and stop in time for the process to end so many hours after its start.
+      compile_cache: keep compiled programs in this folder; see `kept_programs`.
       progress: say on stderr what happens.
       mesh: devices with an axis "data"; by default what `experiment.mesh` says.
 
@@ -82,9 +89,10 @@ def train(
       ValueError, TypeError: the configuration, the data or their combination is impossible.
       RunFolderError, CheckpointError: the folder cannot be used, or the disk is full.
       Diverged: loss, gradients or weights are not finite; the last good checkpoint is kept.
-      Interrupted: Ctrl-C or SIGTERM; the last step is saved.
+      Interrupted: Ctrl-C, SIGTERM or `max_hours`; the last step is saved.
       HostError: another process failed, or is gone.
     """
+    deadline = Deadline(max_hours)
     quiet_orbax()
     with hosts.together():
         known, experiment, resume = _asked(experiment, run_folder, resume)
@@ -95,9 +103,10 @@ def train(
         info = describe_data(train_set, test_set)
         epoch_steps, total = steps_of(experiment, info)
         table = read_table(experiment)
-    spec, state = build_spec(experiment, info, mesh)
+        spec, create, shapes = abstract_spec(experiment, info, mesh)
     with contextlib.ExitStack() as held:
         with hosts.together():
+            kept = held.enter_context(kept_programs(compile_cache))
             if known is None:
                 known = hosts.from_first(lambda: str(create_folder(experiment, run_folder)))
             folder = Path(known)
@@ -110,9 +119,10 @@ def train(
             plan = _plan(folder, experiment, train_set, test_set, spec, table)
         _warn_of_cuts(reporter, experiment, train_set, test_set)
         share = f" of {jax.process_count()} processes" if hosts.several() else ""
-        reporter.say(f"run folder {folder}, {mesh.size} device(s){share}, {total} steps")
+        reporter.say(f"run folder {folder}, {mesh.size} device(s){share}, {total} steps{kept}")
         with contextlib.closing(Checkpoints(folder / "checkpoints")) as checkpoints:
-            state, book = _restore(checkpoints, state, experiment)
+            restored = _restore(checkpoints, shapes, experiment, reporter)
+            state, book = restored or (first_state(spec, create), Book())
             with hosts.together():
                 hosts.from_first(lambda: cut_metrics(folder / "metrics.jsonl", book.step))
             if resume:
@@ -131,6 +141,7 @@ def train(
                     reporter,
                     epoch_steps,
                     book,
+                    deadline,
                 )
                 state = loop.fit(state)
             checkpoints.wait()
@@ -228,13 +239,15 @@ def _plan(
 
 
 def _restore(
-    checkpoints: Checkpoints, state: TrainState, experiment: Experiment
-) -> tuple[TrainState, Book]:
+    checkpoints: Checkpoints, shapes: TrainState, experiment: Experiment, reporter: Reporter
+) -> tuple[TrainState, Book] | None:
+    """The newest state that is sound, and its book; None before the first checkpoint."""
     with hosts.together():
-        step = hosts.from_first(lambda: checkpoints.pick("last"))
+        step = hosts.from_first(lambda: checkpoints.newest(reporter.warn))
         if step is None:
-            return state, Book()
-        state, progress = checkpoints.restore(step, state)
+            return None
+        checkpoints.trust(step)
+        state, progress = checkpoints.restore(step, shapes)
         try:
             return state, book_of(progress, experiment)
         except ValueError as error:

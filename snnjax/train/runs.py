@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,12 @@ from snnjax.train.loop import book_of
 from snnjax.train.plan import fit_evaluation, fitting_capacities, read_plan
 from snnjax.train.programs import Programs
 from snnjax.train.progress import Reporter
-from snnjax.train.setup import build_spec, load_test_split, read_table
+from snnjax.train.setup import abstract_spec, load_test_split, read_table
 from snnjax.train.state import Weights, evaluated, merge_model
 from snnjax.train.step import StepSpec
 from snnjax.train.writer import read_json, read_metrics
+
+_log = logging.getLogger("snnjax.train")
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def restore(
 
     Args:
       run_folder: written by `train`.
-      checkpoint: "last", "best" (by test accuracy), or a step that is still kept.
+      checkpoint: "last", or the one before if its files are damaged, which is logged as a warning;
+        "best" (by test accuracy), or a step that is still kept.
       mesh: where the weights go; one device by default.
 
     Raises:
@@ -101,14 +105,15 @@ def restore(
     experiment, info = read_experiment(folder), read_info(folder)
     mesh = parse_mesh("data=1", jax.local_devices()) if mesh is None else mesh
     whole = dataclasses.replace(experiment, sharding="replicated")
-    spec, template = build_spec(whole, info, mesh)
+    spec, _, shapes = abstract_spec(whole, info, mesh)
     if not (folder / "checkpoints").is_dir():
         raise CheckpointError(f"{folder} has no checkpoint yet; train it first.")
     with contextlib.closing(Checkpoints(folder / "checkpoints", read_only=True)) as checkpoints:
-        step = checkpoints.pick(checkpoint)
+        last = checkpoint == "last"
+        step = checkpoints.newest(_log.warning) if last else checkpoints.pick(checkpoint)
         if step is None:
             raise CheckpointError(f"{folder} has no checkpoint yet; resume its training.")
-        state, progress = checkpoints.restore(step, template)
+        state, progress = checkpoints.restore(step, shapes)
         try:
             book_of(progress, experiment)
         except ValueError as error:

@@ -30,7 +30,7 @@ from snnjax.train.forward import CloudForward, Forward, SequenceForward
 from snnjax.train.mesh import put
 from snnjax.train.optimisers import build_optimiser
 from snnjax.train.schedules import build_schedule, momentum_schedule
-from snnjax.train.state import TrainState, create_state, split_model, state_shardings
+from snnjax.train.state import TrainState, Weights, create_state, split_model, state_shardings
 from snnjax.train.step import StepSpec
 
 READOUTS = {"softmax_sum": softmax_sum, "mean": membrane_mean}
@@ -145,11 +145,15 @@ def build_spec(
         parameters or the mesh.
     """
     spec, create, _ = abstract_spec(experiment, info, mesh)
+    return spec, first_state(spec, create)
+
+
+def first_state(spec: StepSpec, create: Callable[[], tuple[Any, TrainState]]) -> TrainState:
+    """The state before the first update, of what `abstract_spec` gave; here weights are drawn."""
     if all(leaf.is_fully_replicated for leaf in jax.tree.leaves(spec.shardings)):
-        model, state = create()  # equal bit for bit, without a program to compile
-        graphdef = split_model(model)[0]
-        return spec._replace(graphdef=graphdef), put(state, spec.shardings)
-    return spec, jax.jit(lambda: create()[1], out_shardings=spec.shardings)()
+        # equal bit for bit, without a program to compile
+        return put(create()[1], spec.shardings)
+    return jax.jit(lambda: create()[1], out_shardings=spec.shardings)()
 
 
 def abstract_spec(
@@ -175,17 +179,24 @@ def abstract_spec(
         )
     optimiser = build_optimiser(rule, schedule, group_schedules, momentum)
 
-    def create() -> tuple[Any, TrainState]:
+    def draw() -> Any:
         model = build_model(experiment.model, info, seed=experiment.seed)
         if experiment.precision != "float32":
             compute_in(model, experiment.precision)
         if experiment.remat != "none":
             set_remat(model, experiment.remat)
-        key = jax.random.key(experiment.seed)
-        weights = split_model(model)[1]
-        return model, create_state(weights, optimiser, ema=experiment.ema > 0, key=key)
+        return model
 
-    model, shapes = jax.eval_shape(create)
+    def start(weights: Weights) -> TrainState:
+        key = jax.random.key(experiment.seed)
+        return create_state(weights, optimiser, ema=experiment.ema > 0, key=key)
+
+    def create() -> tuple[Any, TrainState]:
+        model = draw()
+        return model, start(split_model(model)[1])
+
+    model = nnx.eval_shape(draw)  # knows modules that are used twice, as jax.eval_shape does not
+    shapes = jax.eval_shape(start, split_model(model)[1])
     rules = getattr(model, "tensor_rules", None)
     shardings = state_shardings(shapes, experiment.sharding, mesh, rules)
     spec = StepSpec(

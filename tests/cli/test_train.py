@@ -45,6 +45,7 @@ def test_every_kind_of_option_is_passed_on(calls, capsys):
     arguments = (
         "train --data some/folder --skip-bad --epochs 3 --model.spike-head --seed 7"
         " --optimiser.learning-rate 0.5 --data.train-size 9 --resume --run-folder runs/x"
+        " --max-hours 1.5 --compile-cache programs"
     )
     assert main(arguments.split()) == 0
     experiment, keywords = calls[0]
@@ -54,6 +55,7 @@ def test_every_kind_of_option_is_passed_on(calls, capsys):
     assert experiment.optimiser.learning_rate == 0.5
     assert keywords["resume"] is True
     assert str(keywords["run_folder"]) == "runs/x"
+    assert (keywords["max_hours"], str(keywords["compile_cache"])) == (1.5, "programs")
     captured = capsys.readouterr()
     assert "chatter" not in captured.out
     assert json.loads(captured.out)["test_accuracy"] == 1.0
@@ -118,3 +120,16 @@ def test_help_documents_every_option(capsys, monkeypatch):
         text = own[1] if len(own) > 1 else lines[i + 1]
         assert re.match(r"[A-Za-z`<]", text), lines[i]
         assert not text.startswith("(default"), lines[i]
+
+
+def test_the_end_of_the_time_is_no_error(tiny_config, tmp_path, capsys):
+    """The process began longer ago than it may take, so the run stops before its first step."""
+    folder = str(tmp_path / "run")
+    arguments = ["train", str(tiny_config), "--run-folder", folder, "--max-hours", "1e-6"]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "--max-hours: 1e-06 h are nearly over; saving." in captured.err
+    assert "stopped after step 0, which is saved. Go on with: " in captured.err
+    assert main([*arguments[:-1], "0"]) == 2
+    assert "`max_hours` must be above 0; got 0.0" in capsys.readouterr().err

@@ -222,7 +222,7 @@ def test_a_write_that_fails_in_the_background_stops_the_run_and_loses_nothing(
 ) -> None:
     import orbax.checkpoint as ocp
 
-    begin, calls = ocp.StandardCheckpointHandler.async_save, []
+    begin, calls = ocp.PyTreeCheckpointHandler.async_save, []
 
     async def filling(self: Any, *args: Any, **options: Any) -> Any:
         calls.append(args)
@@ -231,7 +231,7 @@ def test_a_write_that_fails_in_the_background_stops_the_run_and_loses_nothing(
         return await begin(self, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ocp.StandardCheckpointHandler, "async_save", filling)
+        patch.setattr(ocp.PyTreeCheckpointHandler, "async_save", filling)
         message = r"No space left on device.*checkpoint of step 4 is intact; make room, then resume"
         with pytest.raises(CheckpointError, match=message):
             train(tiny_experiment(tmp_path), progress=False)
@@ -250,20 +250,24 @@ def last_array_file(folder: Path, step: int) -> Path:
     return max(files, key=lambda path: path.stat().st_size)
 
 
-def test_following_the_advice_about_a_damaged_checkpoint_ends_as_the_run_did(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_as_it_did(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = copy_of(finished[0], tmp_path)
     damaged = last_array_file(folder, 12)
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"the checkpoint of step 12 .* is damaged") as caught:
-        train(None, run_folder=folder, resume=True, progress=False)
-    advice = re.findall(r"Delete (\S+) to resume from step (\d+)", str(caught.value))[0]
-    shutil.rmtree(advice[0])
-    assert restore(folder).step == int(advice[1]) < 12
+    with pytest.raises(CheckpointError, match=r"the checkpoint of step 12 .* is damaged"):
+        restore(folder, checkpoint=12)
+    assert restore(folder).step == 9  # a reader renames nothing
+    assert damaged.exists()
+    caplog.clear()
     train(None, run_folder=folder, resume=True, progress=False)
+    told = re.escape(f"{damaged.name} has other content than was saved. The one of step 9 is used")
+    assert re.search(rf"step 12 .* is damaged: .*{told} .* kept as 12\.damaged\.", caplog.text)
+    assert (folder / "checkpoints" / "12.damaged" / "sha256.json").exists()
+    assert restore(folder).step == 12
     assert arrays(folder) == arrays(finished[0])
     assert rows(folder) == rows(finished[0])
 
@@ -293,7 +297,7 @@ def test_a_checkpoint_of_another_model_is_refused(
 
     monkeypatch.setitem(MODELS, "tiny", wider)
     folder = copy_of(finished[0], tmp_path)
-    message = r"step 12 .*another model: .*bias: \(12,\), the model needs \(13,\).*Delete .*12 to"
+    message = r"step 12 .*another model: .*bias: \(12,\) float32, the model needs \(13,\).*Delete "
     with pytest.raises(CheckpointError, match=message):
         train(None, run_folder=folder, resume=True, progress=False)
 

@@ -1,0 +1,5 @@
+"""The tiny run, as the tests of training have it."""
+
+from tests.train.conftest import finished as finished
+from tests.train.conftest import no_pictures as no_pictures
+from tests.train.conftest import tiny_model as tiny_model
