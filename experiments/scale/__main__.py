@@ -25,6 +25,13 @@ from experiments.variants import write_json
 from snnjax.cli.shard_plan import with_fake_devices
 
 RESULTS = Path(__file__).parents[1] / "results" / "scale.json"
+NO_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+"""Lets libtpu compile where there is no TPU, several at a time."""
 DEVICES = {"cpu": (8, 64, 512, 2048), "tpu": (8, 64, 512, 4096)}
 """For how many devices a step is compiled; more than 2,048 fake ones take too many threads."""
 
@@ -36,10 +43,9 @@ def compile_in_process(workload: str, target: str, devices: int, sharding: str) 
       SystemExit: it does not compile; the message is the last line that the process wrote.
     """
     command = [sys.executable, "-m", "experiments.scale.step", workload, target]
-    quiet = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
     done = subprocess.run(
         [*command, str(devices), sharding],
-        env={**with_fake_devices(devices if target == "cpu" else 1), **quiet},
+        env={**with_fake_devices(devices if target == "cpu" else 1), **NO_TPU},
         capture_output=True,
         text=True,
         check=False,
@@ -85,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for devices in options.devices or DEVICES[options.target]:
             made = compile_in_process(workload, options.target, devices, options.sharding)
             keep(options.results, made)
-            print(f"{workload} on {devices} devices: {made['seconds']} s", flush=True)
+            print(f"{workload} on {devices} devices ({options.target})", flush=True)
 
 
 if __name__ == "__main__":

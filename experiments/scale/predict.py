@@ -10,7 +10,7 @@ communication  of all collectives, each for itself; nothing of it is hidden behi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.scale.chips import Chip
@@ -95,11 +95,23 @@ def _joins_all(record: dict[str, Any]) -> bool:
     return all(one["group"] == record["devices"] for one in record["collectives"])
 
 
-def stops_at(record: dict[str, Any], chip: Chip) -> Step | None:
-    """The step on the fewest devices, of the powers of two, that scales below `ENOUGH`."""
+def at_peak(record: dict[str, Any], chip: Chip, step: Step) -> Step:
+    """A step that computes its products at the peak and does nothing else but send."""
+    compute = sum(count / chip.peak[kind] for kind, count in record["flops"].items())
+    return replace(step, compute=compute, memory=0.0, issue=0.0)
+
+
+def stops_at(record: dict[str, Any], chip: Chip, *, ideal: bool = False) -> Step | None:
+    """The step on the fewest devices, of the powers of two, that scales below `ENOUGH`.
+
+    Args:
+      record, chip: as for `predict`.
+      ideal: of steps `at_peak`.
+    """
     devices = 2
     while devices <= MOST:
         step = predict(record, chip, devices)
+        step = at_peak(record, chip, step) if ideal else step
         if step.efficiency < ENOUGH:
             return step
         devices *= 2
@@ -114,23 +126,22 @@ def small(record: dict[str, Any]) -> tuple[int, int]:
 
 
 def verdict(record: dict[str, Any], chip: Chip) -> str:
-    """One sentence: where weak scaling stops, why, and when an epoch is a single step."""
+    """Where weak scaling stops and why, when an epoch is a single step, and what a quicker step
+    would come to.
+    """
     step = stops_at(record, chip)
     if step is None:
-        last = predict(record, chip, MOST)
-        head = (
-            f"keeps {last.efficiency:.0%} of the rate of a lone device on {MOST:,} devices: "
-            f"{_cause(record, last)}"
-        )
-    else:
-        head = (
-            f"falls to {step.efficiency:.0%} of the rate of a lone device on {step.devices:,}: "
-            f"{_cause(record, step)}"
-        )
+        step = predict(record, chip, MOST)
+    quick = stops_at(record, chip, ideal=True)
+    at = "on no number up to that" if quick is None else f"from {quick.devices:,} on"
+    alone = at_peak(record, chip, step).alone
     full = record["train_size"] // record["samples"]
     return (
-        f"{record['workload']} on {chip.name} {head}. With {record['samples']} samples a device, "
-        f"its {record['train_size']:,} training samples fill one step on {full:,} devices."
+        f"{record['workload']} on {chip.name}: {step.efficiency:.0%} of the rate of a lone device "
+        f"is left on {step.devices:,}, where {_cause(record, step)}. Its {record['train_size']:,} "
+        f"training samples, {record['samples']} a device, fill one step on {full:,} devices. Were "
+        f"a step as quick as its products at the peak, {_ms(alone)}, less than {ENOUGH:.0%} were "
+        f"left {at}."
     )
 
 

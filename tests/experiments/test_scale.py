@@ -186,6 +186,7 @@ def made_up(**changes: Any) -> dict[str, Any]:
         "sharding": "replicated",
         "samples": 16,
         "train_size": 1000,
+        "flops": {"f32": 1000},
         "roofline": {"compute": 2.0, "memory": 1.0, "issue": 1.0},
         "collectives": [
             {"kind": "all-reduce", "bytes": 10**5, "group": 4, "times": 1},
@@ -199,7 +200,14 @@ def test_where_scaling_stops_is_computed() -> None:
     """With a quick network its latency stops it, with a slow one the bandwidth."""
 
     def chip(bandwidth: float, hop: float) -> Chip:
-        return Chip("plain", {}, 1.0, 1.0, 1.0, lambda n: (Level(n, bandwidth, hop, ring=True),))
+        return Chip(
+            "plain",
+            {"f32": 1000.0},
+            1.0,
+            1.0,
+            1.0,
+            lambda n: (Level(n, bandwidth, hop, ring=True),),
+        )
 
     step = predict(made_up(), chip(1e9, 1e-3))
     assert step.alone == 4.0
@@ -209,12 +217,17 @@ def test_where_scaling_stops_is_computed() -> None:
     late = stops_at(made_up(), chip(1e9, 1e-3))
     assert late is not None
     assert late.devices == 64
-    assert "11 sums one after the other, 10 of them below" in verdict(made_up(), chip(1e9, 1e-3))
-    assert "falls to 74% of the rate of a lone device on 64" in verdict(made_up(), chip(1e9, 1e-3))
-    assert "0.1 MB of gradients take" in verdict(made_up(), chip(1e5, 1e-9))
-    assert "fill one step on 62 devices" in verdict(made_up(), chip(1e5, 1e-9))
+    text = verdict(made_up(), chip(1e9, 1e-3))
+    assert "74% of the rate of a lone device is left on 64" in text
+    assert "11 sums one after the other, 10 of them below" in text
+    assert "quick as its products at the peak, 1000.00 ms, less than 80% were left from 16" in text
+    text = verdict(made_up(), chip(1e5, 1e-9))
+    assert "0.1 MB of gradients take" in text
+    assert "fill one step on 62 devices" in text
     assert stops_at(made_up(), chip(1e12, 1e-9)) is None
-    assert "keeps 99% of the rate" in verdict(made_up(), chip(1e12, 1e-9))
+    text = verdict(made_up(), chip(1e12, 1e-9))
+    assert "99% of the rate of a lone device is left on 1,048,576" in text
+    assert "on no number up to that" in text
 
 
 def test_only_what_joins_all_devices_is_moved_to_others() -> None:
@@ -260,12 +273,13 @@ def test_weak_scaling_of_it(tiny: dict[str, Any], tmp_path, capsys) -> None:
     waits = [step.waiting for step, _ in rows]
     assert waits == sorted(waits)
     command.keep(tmp_path / "scale.json", tiny)
-    command.keep(tmp_path / "scale.json", {**tiny, "seconds": 1.0})  # in its place
+    command.keep(tmp_path / "scale.json", {**tiny, "loops": 0})  # in its place
     command.main(["--results", str(tmp_path / "scale.json")])
     text = capsys.readouterr().out
-    assert "tiny, replicated: H100 SXM, by arithmetic from a CPU program" in text
-    assert text.count("| 4,096 |") == 1
-    assert "of the rate of a lone device" in text
+    assert "## H100 SXM, by arithmetic from a CPU program" in text
+    assert "| tiny | 8 |" in text
+    assert text.count("| tiny | 4,096 (from 8) |") == 1
+    assert "of the rate of a lone device is left on" in text
     assert (tmp_path / "scale.png").stat().st_size > 1000
 
 
