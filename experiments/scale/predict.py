@@ -129,19 +129,20 @@ def verdict(record: dict[str, Any], chip: Chip) -> str:
     """Where weak scaling stops and why, when an epoch is a single step, and what a quicker step
     would come to.
     """
-    step = stops_at(record, chip)
-    if step is None:
-        step = predict(record, chip, MOST)
+    step, most = stops_at(record, chip), predict(record, chip, MOST)
+    head = (
+        f"weak scaling stays above {ENOUGH:.0%}, at {most.efficiency:.0%} on {MOST:,} devices"
+        if step is None
+        else f"weak scaling falls below {ENOUGH:.0%} at {step.devices:,} devices"
+    )
     quick = stops_at(record, chip, ideal=True)
-    at = "on no number up to that" if quick is None else f"from {quick.devices:,} on"
-    alone = at_peak(record, chip, step).alone
-    full = record["train_size"] // record["samples"]
+    at = f"nowhere up to {MOST:,}" if quick is None else f"at {quick.devices:,}"
+    alone = at_peak(record, chip, most).alone
     return (
-        f"{record['workload']} on {chip.name}: {step.efficiency:.0%} of the rate of a lone device "
-        f"is left on {step.devices:,}, where {_cause(record, step)}. Its {record['train_size']:,} "
-        f"training samples, {record['samples']} a device, fill one step on {full:,} devices. Were "
-        f"a step as quick as its products at the peak, {_ms(alone)}, less than {ENOUGH:.0%} were "
-        f"left {at}."
+        f"{record['workload']} on {chip.name}: {head}, where {_cause(record, step or most)}. "
+        f"Its {record['train_size']:,} training samples, {record['samples']} a device, fill one "
+        f"step on {record['train_size'] // record['samples']:,} devices. Were a step as quick as "
+        f"its products at the peak, {_ms(alone)}, it would fall below {ENOUGH:.0%} {at}."
     )
 
 

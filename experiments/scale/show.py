@@ -53,7 +53,16 @@ def grouped(records: Iterable[dict[str, Any]]) -> list[tuple[tuple[str, str], li
 
 def _print_programs(groups: Groups) -> None:
     """What a device computes, moves, sends and holds in a step."""
-    _row("program", "devices", "GFLOP", "GB moved", "operations", "MB sent", "sums", "GB held")
+    _row(
+        "program",
+        "devices",
+        "GFLOP",
+        "GB moved",
+        "operations",
+        "MB of operands",
+        "collectives",
+        "GB held",
+    )
     _row(*["---"] * 8)
     for key, group in groups:
         for one in group:
@@ -125,7 +134,7 @@ def _draw(records: Sequence[dict[str, Any]], path: Path) -> Path:
                 shares = [100 * step.efficiency for step in steps]
                 axes.plot(DRAWN, shares, style, color=colours[name], label=label)
     axes.set_xscale("log", base=2)
-    axes.set_ylim(0, 102)
+    axes.set_ylim(60, 101)
     tidy(axes, xlabel="devices", ylabel="efficiency of weak scaling, %", grid="both")
     axes.legend(fontsize="small", frameon=False)
     return save_figure(figure, path)
