@@ -30,7 +30,7 @@ def report(records: Sequence[dict[str, Any]], picture: Path) -> None:
     for target, source in SOURCES.items():
         groups = grouped(record for record in records if record["target"] == target)
         if groups:
-            print(f"\n## {CHIPS[target].name}, {source}\n")
+            print(f"\n### {CHIPS[target].name}, {source}\n")
             _print_programs(groups)
             print()
             _print_steps(groups, target)

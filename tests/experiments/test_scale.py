@@ -13,6 +13,7 @@ from experiments.scale import __main__ as command
 from experiments.scale.chips import H100, V5P, Chip, Level
 from experiments.scale.costs import costs
 from experiments.scale.predict import predict, stops_at, verdict, weak_scaling
+from experiments.scale.show import report
 from experiments.scale.step import record
 from experiments.scale.workloads import WORKLOADS, Workload
 from snnjax.sparse.conv import BLOCK_BYTES
@@ -277,7 +278,7 @@ def test_weak_scaling_of_it(tiny: dict[str, Any], tmp_path, capsys) -> None:
     command.keep(tmp_path / "scale.json", {**tiny, "loops": 0})  # in its place
     command.main(["--results", str(tmp_path / "scale.json")])
     text = capsys.readouterr().out
-    assert "## H100 SXM, by arithmetic from a CPU program" in text
+    assert "### H100 SXM, by arithmetic from a CPU program" in text
     assert "| tiny | 8 |" in text
     assert text.count("| tiny | 4,096 (from 8) |") == 1
     assert "weak scaling falls below 80%" in text
@@ -344,6 +345,14 @@ def test_the_kept_programs_compute_what_their_models_ask_for() -> None:
         else:  # its compiler leaves out part of what meets padding only
             assert 0.9 < found / (2 * delays[name]) <= 1.0
     assert {one["workload"] for one in kept} == set(WORKLOADS)
+
+
+def test_the_page_shows_what_the_command_prints(tmp_path, capsys) -> None:
+    report(command.read(command.RESULTS), tmp_path / "scale.png")
+    page = (command.RESULTS.parents[2] / "docs" / "scale.md").read_text()
+    *lines, _ = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) > 50
+    assert set(lines) <= set(page.splitlines())
 
 
 def test_the_kept_programs_send_gradients_norms_and_scalars() -> None:
