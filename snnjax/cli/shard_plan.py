@@ -41,14 +41,19 @@ def fake_devices() -> int:
     return int(found[1]) if found and os.environ.get("JAX_PLATFORMS") == "cpu" else 0
 
 
-def again_with(devices: int, arguments: list[str]) -> int:
-    """Run the same command in a process that has so many fake devices; its exit code."""
+def with_fake_devices(devices: int) -> dict[str, str]:
+    """The environment of a process that has so many of them."""
     others = re.sub(rf"{FLAG}=\d+", "", os.environ.get("XLA_FLAGS", ""))
     flags = {"XLA_FLAGS": f"{others} {FLAG}={devices}".strip(), "JAX_PLATFORMS": "cpu"}
+    return {**os.environ, **flags}
+
+
+def again_with(devices: int, arguments: list[str]) -> int:
+    """Run the same command in a process that has so many fake devices; its exit code."""
     code = "import sys; from snnjax.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "shard-plan", *arguments]
     sys.stdout.flush()
-    return subprocess.run(command, env={**os.environ, **flags}, check=False).returncode
+    return subprocess.run(command, env=with_fake_devices(devices), check=False).returncode
 
 
 def _tables(plan: ShardPlan) -> list[Table]:

@@ -215,3 +215,103 @@ def test_other_ways_of_writing(text: str, want: list[Collective]) -> None:
 def test_what_is_not_understood_is_told(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         collectives(text)
+
+
+TPU = (
+    """HloModule jit_update, is_scheduled=true, num_partitions=8
+
+%fused (x: f32[20,64,256], i: s32[]) -> f32[64,256] {
+  %x = f32[20,64,256]{2,1,0:T(8,128)} parameter(0)
+  %i = s32[]{:T(128)S(6)} parameter(1)
+  %o = s32[]{:T(128)} constant(0)
+  %slice = f32[1,64,256]{2,1,0:T(8,128)} dynamic-slice(%x, %i, %o, %o), \
+dynamic_slice_sizes={1,64,256}
+  ROOT %row = f32[64,256]{1,0:T(8,128)} bitcast(%slice)
+}
+
+%region_0.1_spmd.sunk (s: (s32[], f32[20,64,256], bf16[64,256])) -> \
+(s32[], f32[20,64,256], bf16[64,256]) {
+  %one = s32[]{:T(128)} constant(1)
+  %s = (s32[]{:T(128)}, f32[20,64,256]{2,1,0:T(8,128)}, bf16[64,256]{1,0:T(8,128)(2,1)}) \
+parameter(0)
+  %i = s32[]{:T(128)} get-tuple-element(%s), index=0
+  %copy.7 = s32[]{:T(128)S(6)} copy(%i), backend_config={"flag_configs":[]}
+  %next = s32[]{:T(128)} add(%copy.7, %one)
+  %xs = f32[20,64,256]{2,1,0:T(8,128)} get-tuple-element(%s), index=1
+  %row = f32[64,256]{1,0:T(8,128)} fusion(%xs, %copy.7), kind=kLoop, calls=%fused
+  %psum = bf16[64,256]{1,0:T(8,128)(2,1)} all-reduce(%row), channel_id=1, \
+replica_groups={{0,1,2,3,4,5,6,7}}, use_global_device_ids=true, to_apply=%add, \
+backend_config={"barrier_config":{"barrier_type":"CUSTOM","id":"0"},\
+"collective_algorithm_config":{"strategy":"StrategyND"}}
+  ROOT %t = (s32[]{:T(128)}, f32[20,64,256]{2,1,0:T(8,128)}, bf16[64,256]{1,0:T(8,128)(2,1)}) \
+tuple(%next, %xs, %psum)
+}
+
+%region_1.2_spmd (s: (s32[], f32[20,64,256], bf16[64,256])) -> pred[] {
+  %last = s32[]{:T(128)} constant(20)
+  %s = (s32[]{:T(128)}, f32[20,64,256]{2,1,0:T(8,128)}, bf16[64,256]{1,0:T(8,128)(2,1)}) \
+parameter(0)
+  %i = s32[]{:T(128)} get-tuple-element(%s), index=0
+  ROOT %lt.3 = pred[]{:T(512)} compare(%i, %last), direction=LT, backend_config={}
+}
+
+"""
+    + ADD
+)
+
+TPU_ENTRY = """ENTRY %main.6_spmd (x: f32[20,64,256], w: f32[64,256]) -> f32[64,256] {
+  %zero = s32[]{:T(128)} constant(2)
+  %x = f32[20,64,256]{2,1,0:T(8,128)} parameter(0), sharding={devices=[1,8,1]<=[8]}
+  %w = f32[64,256]{1,0:T(8,128)} parameter(1), sharding={replicated}
+  %h = bf16[64,256]{1,0:T(8,128)(2,1)} convert(%w)
+  %start = s32[]{:T(128)} copy(%zero)
+  %carry = (s32[]{:T(128)}, f32[20,64,256]{2,1,0:T(8,128)}, bf16[64,256]{1,0:T(8,128)(2,1)}) \
+tuple(%start, %x, %h)
+  %while.12 = (s32[]{:T(128)}, f32[20,64,256]{2,1,0:T(8,128)}, \
+bf16[64,256]{1,0:T(8,128)(2,1)}) while(%carry), condition=%region_1.2_spmd, \
+body=%region_0.1_spmd.sunk
+  %copy-start.8 = (f32[64,256]{1,0:T(8,128)S(1)}, f32[64,256]{1,0:T(8,128)}, u32[]{:S(2)}) \
+copy-start(%w)
+  %collective-permute-start = (f32[64,256]{1,0:T(8,128)}, f32[64,256]{1,0:T(8,128)}, \
+u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%w), channel_id=1, \
+source_target_pairs={{0,1},{1,2},{2,3},{3,4},{4,5},{5,6},{6,7},{7,0}}
+  %copy-done.8 = f32[64,256]{1,0:T(8,128)S(1)} copy-done(%copy-start.8)
+  %collective-permute-done = f32[64,256]{1,0:T(8,128)} \
+collective-permute-done(%collective-permute-start)
+  %all_gather.15 = bf16[512,256]{1,0:T(8,128)(2,1)} all-gather(%h), channel_id=1, \
+replica_groups={{0,1,2,3,4,5,6,7}}, dimensions={0}, use_global_device_ids=true
+  ROOT %sum = f32[64,256]{1,0:T(8,128)} all-reduce(%copy-done.8), channel_id=3, \
+replica_groups={{0,1,2,3,4,5,6,7}}, use_global_device_ids=true, to_apply=%add
+}
+"""
+
+
+def test_a_program_of_a_tpu() -> None:
+    """Tiled layouts and memories; a loop whose length stands in its condition alone, from 2 to 20.
+
+    A short form of what the compiler wrote for a described v5p. The sum in the loop takes float32
+    and returns bfloat16.
+    """
+    size = 64 * 256
+    assert sorted(collectives(TPU + TPU_ENTRY), key=lambda one: one.kind) == [
+        Collective("all-gather", 2 * size, 8),
+        Collective("all-reduce", 4 * size, 8),
+        Collective("all-reduce", 4 * size, 8, times=18),
+        Collective("collective-permute", 4 * size, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("copy(%zero)", "fusion(%zero), calls=%add"),  # from where is not a constant
+        ("direction=LT", "direction=GT"),
+        ("tuple(%next, %xs, %psum)", "tuple(%i, %xs, %psum)"),  # it does not count
+        ("constant(1)", "constant(2)"),  # by twos
+    ],
+)
+def test_a_loop_that_does_not_count_by_one_has_no_length(before: str, after: str) -> None:
+    text = TPU + TPU_ENTRY
+    assert before in text
+    found = collectives(text.replace(before, after))
+    assert Collective("all-reduce", 4 * 64 * 256, 8, at_least=True) in found

@@ -1,0 +1,1 @@
+"""Scaling of a training step to thousands of devices, by calculation."""
