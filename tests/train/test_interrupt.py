@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from snnjax.train.interrupt import StopRequest
+from snnjax.train.interrupt import REASONS, StopRequest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -17,7 +17,7 @@ def test_a_signal_asks_and_the_old_handlers_return(number: int) -> None:
         assert stop.asked == 0
         signal.raise_signal(number)
         signal.raise_signal(number)  # the same request, by way of a parent
-        assert stop.asked == number
+        assert REASONS[stop.asked] == signal.Signals(number).name
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
     assert said == [
         f"{signal.Signals(number).name}: saving after this step; once more stops at once without "
