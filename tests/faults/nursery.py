@@ -48,6 +48,12 @@ def in_the_middle_of_a_row(self: MetricsWriter, row: dict[str, Any], write: Any)
     write(self, row)
 
 
+def with_sigterm(self: MetricsWriter, row: dict[str, Any], write: Any) -> None:
+    write(self, row)
+    if row["step"] == 9:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def slowly(self: MetricsWriter, row: dict[str, Any], write: Any) -> None:
     write(self, row)
     self.flush()
@@ -59,6 +65,7 @@ def patch(moment: str | int) -> None:
     rows = {
         "before any checkpoint": before_any_checkpoint,
         "in the middle of a row": in_the_middle_of_a_row,
+        "SIGTERM": with_sigterm,
     }
     write, save, listing = MetricsWriter.write, Checkpoints.save, checkpoint.write_manifest
     change = rows.get(str(moment), slowly)
@@ -111,19 +118,18 @@ def identity(path: Path) -> int:
     return path.stat().st_ino if path.is_file() else 0
 
 
-def aim(pid: int, folder: Path, moment: str | int, old: int) -> None:
-    """Send the signal when the run has gone on by some steps and a bit; or while it starts."""
-    number = signal.SIGTERM if moment == "SIGTERM" else signal.SIGKILL
-    rng = random.Random(moment)
+def aim(pid: int, folder: Path, seed: int, old: int) -> None:
+    """Kill when the run has gone on by some steps and a bit; or while it starts."""
+    rng = random.Random(seed)
     target, delay = newest(folder) + rng.randint(1, 4), rng.uniform(0.0, 3 * SLOW)
-    if number == signal.SIGKILL and newest(folder) and rng.random() < 0.2:
+    if newest(folder) and rng.random() < 0.2:
         target, delay, old = 0, rng.uniform(0.0, 3.0), 0
     metrics = folder / "metrics.jsonl"
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         begun = identity(metrics) != old and newest(folder)
         if begun and last_row(folder) >= target:
             time.sleep(delay)
-            os.kill(pid, number)
+            os.kill(pid, signal.SIGKILL)
             return
         time.sleep(0.002)
 
@@ -139,7 +145,7 @@ def one(root: Path, moment: str | int, epochs: int) -> dict[str, Any]:
         finally:
             sys.stderr.flush()
             os._exit(code)
-    if isinstance(moment, int) or moment == "SIGTERM":
+    if isinstance(moment, int):
         aim(pid, folder, moment, old)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return {
