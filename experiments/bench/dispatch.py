@@ -19,6 +19,7 @@ from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities
 from snnjax.train import DataConfig, Experiment
 from snnjax.train.checkpoint import Checkpoints
+from snnjax.train.deadline import Deadline
 from snnjax.train.experiment import of_type
 from snnjax.train.feed import Prepared, train_feed
 from snnjax.train.folder import describe_data
@@ -88,6 +89,7 @@ def _subject(experiment: Experiment) -> Iterator[_Subject]:
             stack.enter_context(Reporter(shown=False)),
             steps_of(experiment, info)[0],
             Book(),
+            Deadline(None),
         )
 
         def state() -> Any:
