@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -69,15 +68,6 @@ class FormTable:
             if rule.backend == backend:
                 return "dft" if direct > rule.saving * (product + transforms) else "direct"
         return "direct"
-
-    def to_json(self) -> str:
-        """The rules as JSON, for the run folder."""
-        return json.dumps([vars(rule) for rule in self.rules], indent=1)
-
-    @staticmethod
-    def from_json(text: str) -> FormTable:
-        """The inverse of `to_json`."""
-        return FormTable(tuple(FormRule(**rule) for rule in json.loads(text)))
 
 
 def transform_length(steps: int, size: int) -> tuple[int, int]:

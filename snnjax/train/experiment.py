@@ -177,6 +177,12 @@ class SequenceConfig(Network):
     """The longest delay; without effect where there are none."""
     kernel_count: int = 1
     """Delays of a synapse, each with a weight of its own."""
+    per: Literal["synapse", "input", "output"] = "synapse"
+    """What has a delay of its own: each synapse, or all that leave an input (axonal) or reach an
+    output (dendritic)."""
+    sigma: float | None = None
+    """Width of the delays at first, in frames; it shrinks to 0.23, and a smaller one stays as it is.
+    None takes half the longest delay, as published."""
     readout: Literal["softmax_sum", "mean"] = "softmax_sum"
     """Score of a class: its share of each step, summed, or the mean of its membrane."""
 
@@ -194,6 +200,15 @@ class SequenceConfig(Network):
                 f"model.kernel_count must be 1 where there are no delays, since the weights of a "
                 f"synapse would only add up; got {self.kernel_count}. Set model.delays."
             )
+        if self.per not in ("synapse", "input", "output"):
+            raise ValueError(f"model.per must be 'synapse', 'input' or 'output'; got {self.per!r}.")
+        if self.per != "synapse" and (self.delays == "none" or self.kernel_count > 1):
+            raise ValueError(
+                f"model.per={self.per!r} needs delays, one each: set model.delays, and "
+                f"model.kernel_count to 1; got {self.delays!r} and {self.kernel_count}."
+            )
+        if self.sigma is not None:
+            _within("model.sigma", self.sigma, 0.0, math.inf, open_above=True)
         if self.readout not in ("softmax_sum", "mean"):
             raise ValueError(
                 f"model.readout must be 'softmax_sum' or 'mean'; got {self.readout!r}."

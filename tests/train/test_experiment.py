@@ -41,7 +41,7 @@ def test_an_experiment_survives_json() -> None:
 def test_an_experiment_on_speech_survives_json_with_its_kind() -> None:
     experiment = Experiment(
         data=SpeechConfig(held_out="ann", front_end=FrontEnd("cochlea", channels=7)),
-        model=SequenceConfig(hidden=8, delays="fixed", readout="mean"),
+        model=SequenceConfig(hidden=8, delays="fixed", per="input", sigma=0.2, readout="mean"),
         optimiser=OptimiserConfig(
             groups=(Group("delay", rate=100.0, schedule=ScheduleConfig(warmup=0.0)), Group("tau"))
         ),
@@ -108,6 +108,9 @@ def test_a_wrong_field_is_named(values: dict, message: str) -> None:
         (lambda: SequenceConfig(layers=0), "model.layers must be an integer of at least 1"),
         (lambda: SequenceConfig(readout="sum"), "'mean'; got 'sum'"),  # pyright: ignore
         (lambda: SequenceConfig(delays="no"), "'learned'; got 'no'"),  # pyright: ignore
+        (lambda: SequenceConfig(per="axon"), "'output'; got 'axon'"),  # pyright: ignore
+        (lambda: SequenceConfig(per="input"), "needs delays, one each: set model.delays"),
+        (lambda: SequenceConfig(sigma=-0.1), r"model.sigma must be in \[0.0, inf\)"),
         (lambda: Experiment(mesh="date=2"), "axes of a mesh are data and model"),
         (lambda: Experiment(sharding="fdsp"), "sharding must be one of replicated, fsdp"),  # pyright: ignore
         (

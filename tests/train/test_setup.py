@@ -7,9 +7,9 @@ import pytest
 
 from snnjax.models import MODELS
 from snnjax.sharding import parse_mesh
-from snnjax.train import DataConfig, Experiment, ModelConfig, predict, train
-from snnjax.train.folder import describe_data
-from snnjax.train.setup import build_spec, load_splits
+from snnjax.train import DataConfig, Experiment, ModelConfig, SequenceConfig, predict, train
+from snnjax.train.folder import DatasetInfo, describe_data
+from snnjax.train.setup import build_model, build_spec, load_splits
 from tests.models.narrow import narrow
 from tests.train.tiny import tiny
 
@@ -73,3 +73,12 @@ def test_a_grid_that_cannot_be_halved_is_refused_before_a_folder_is_made(
     with pytest.raises(ValueError, match=rf"multiple of 4.*2 times; got {extent}\. Use {near}\."):
         train(experiment, progress=False)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_ablations_of_delays_are_options() -> None:
+    """Axonal delays, and taps of one width."""
+    config = SequenceConfig(hidden=6, layers=1, delays="learned", per="input", sigma=0.2)
+    net = build_model(config, DatasetInfo(("a", "b"), 4, 8, 8, 0), seed=0)
+    net.at_epoch(5, 10)
+    assert [linear.delays.delay.shape for linear in net.linears] == [(4,), (6,)]
+    assert [float(linear.delays.sigma[...]) for linear in net.linears] == [np.float32(0.2)] * 2
