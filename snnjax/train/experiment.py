@@ -181,7 +181,7 @@ class SequenceConfig(Network):
     """What has a delay of its own: each synapse, or all that leave an input (axonal) or reach an
     output (dendritic)."""
     sigma: float | None = None
-    """Width of the delays at first, in frames; it shrinks to 0.23, and a smaller one stays as it is.
+    """Width of the delays at first, in frames, which shrinks to 0.23, or a smaller one that stays;
     None takes half the longest delay, as published."""
     readout: Literal["softmax_sum", "mean"] = "softmax_sum"
     """Score of a class: its share of each step, summed, or the mean of its membrane."""
