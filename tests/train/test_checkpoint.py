@@ -194,7 +194,10 @@ def test_a_write_that_the_system_refuses_leaves_the_last_intact(tmp_path: Path) 
     with closing(Checkpoints(folder)) as again:
         assert again.steps() == [1]
         assert same(again.restore(1, state_of(0))[0], state_of(1))
-        assert [p.name for p in folder.iterdir()] == ["1"]  # the debris is gone
+        again.save(2, state_of(2), {"step": 2})
+        again.wait()
+        assert same(again.restore(2, state_of(0))[0], state_of(2))
+    assert {p.name for p in folder.iterdir()} == {"1", "2"}  # the debris is gone
 
 
 def test_a_step_that_fails_in_the_writing_thread_is_told_once_it_is_known(
