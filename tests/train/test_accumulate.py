@@ -151,7 +151,7 @@ def equal(got: Any, want: Any, tolerance: float = 1e-12) -> None:
     )
 
 
-PLACES = [("data=1", "replicated"), ("data=4", "replicated"), ("data=4", "fsdp")]
+PLACES = [("data=1", "replicated"), ("data=4", "fsdp")]
 
 
 @pytest.mark.parametrize(("mesh", "sharding"), PLACES)
@@ -203,26 +203,27 @@ def test_a_micro_batch_is_the_same_on_every_mesh(run: Any) -> None:
     equal(four.metrics, one.metrics, 1e-10)
 
 
-@pytest.mark.parametrize("sharding", ["replicated", "fsdp"])
-def test_what_a_step_sends_does_not_grow(run: Any, sharding: str) -> None:
+def test_what_a_step_sends_does_not_grow(run: Any) -> None:
     """Gradients are reduced once; cut parameters are gathered and scattered once, all outside."""
-    whole = run(without_statistics, 1, "data=4", sharding)
-    parted = run(without_statistics, 4, "data=4", sharding)
-    assert bytes_by_kind(parted.sent) == bytes_by_kind(whole.sent)
+    whole = run(without_statistics, 1, "data=4", "fsdp")
+    parted = run(without_statistics, 4, "data=4", "fsdp")
+    bytes_of, kernel = bytes_by_kind(parted.sent), 8 * 32 * 64
+    assert bytes_of == bytes_by_kind(whole.sent)
     assert {one.times for one in parted.sent} == {1}
-    if sharding == "fsdp":
-        kernel = 8 * 32 * 64
-        assert bytes_by_kind(parted.sent)["all-gather"] == kernel // 4
-        assert bytes_by_kind(parted.sent)["reduce-scatter"] == kernel
+    assert bytes_of["all-gather"] == kernel // 4
+    assert bytes_of["reduce-scatter"] == kernel
+    assert bytes_of["all-reduce"] > 8 * 64 * 4
 
 
 def test_only_statistics_are_sent_in_the_loop(run: Any) -> None:
-    whole, parted = run(with_statistics, 1, "data=4"), run(with_statistics, 4, "data=4")
+    parted = run(with_statistics, 4, "data=4")
     inside = [one for one in parted.sent if one.times == 4]
-    assert {one.kind for one in inside} == {"all-reduce"}
-    assert sum(one.bytes for one in inside) <= 2 * 8 * (24 + 24 + 1)  # forward, and back
-    grown = bytes_by_kind(parted.sent)["all-reduce"] - bytes_by_kind(whole.sent)["all-reduce"]
-    assert grown == 3 * sum(one.bytes for one in inside)
+    outside = [one for one in parted.sent if one.times == 1]
+    assert len(inside) + len(outside) == len(parted.sent)
+    assert {one.kind for one in parted.sent} == {"all-reduce"}
+    assert 0 < sum(one.bytes for one in inside) <= 2 * 8 * (24 + 24 + 1)  # there, and back
+    gradients = 8 * sum(leaf.size for leaf in jax.tree.leaves(parted.before.params))
+    assert gradients <= sum(one.bytes for one in outside) <= gradients + 100
 
 
 def test_a_step_in_micro_batches_needs_less_memory(run: Any) -> None:

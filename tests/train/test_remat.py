@@ -70,12 +70,12 @@ class Outcome(NamedTuple):
 
 
 def delays_step(remat: Any) -> Outcome:
-    """A training step with dropout, of three layers with learned delays, on two devices."""
+    """A training step with dropout, of two layers with learned delays, on two devices."""
     rng = np.random.default_rng(0)
     experiment = Experiment(
         data=SpeechConfig(batch_size=B, steps=T),
         model=SequenceConfig(
-            "sequences", hidden=32, layers=3, delays="learned", max_delay=2, dropout=0.2
+            "sequences", hidden=32, layers=2, delays="learned", max_delay=2, dropout=0.2
         ),
         optimiser=OptimiserConfig("sgd", 0.1, 0.0, 0.0),
         remat=remat,
