@@ -93,10 +93,12 @@ def members(
     ]
 
 
-def ends(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+def ends(
+    processes: Sequence[subprocess.Popen[str]], timeout: float = 200
+) -> list[tuple[int, str, str]]:
     """Exit code, stdout and stderr of each."""
     try:
-        said = [process.communicate(timeout=200) for process in processes]
+        said = [process.communicate(timeout=timeout) for process in processes]
     finally:
         for process in processes:
             process.kill()

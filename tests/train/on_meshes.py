@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from snnjax.sharding import AXIS, Collective, bytes_by_kind, collectives, gather, parse_mesh
 from snnjax.sparse import Capacities
 from snnjax.train import DeviceBatch, Experiment, train_step
+from snnjax.train.feed import _shard_local
 from snnjax.train.folder import DatasetInfo
-from snnjax.train.mesh import shard
+from snnjax.train.mesh import local_rows, put, shard
 from snnjax.train.setup import abstract_spec, build_spec
 from snnjax.train.state import Weights, merge_model
 from snnjax.train.step import _axis, _cut, _gradient, _over_data
@@ -57,32 +59,55 @@ def placed_on(on: Subject, mesh_text: str, sharding: str) -> tuple[Any, Any, Any
     mesh = parse_mesh(mesh_text)
     experiment = Experiment(**{**vars(on.experiment), "mesh": mesh_text, "sharding": sharding})
     spec, _, shapes = abstract_spec(experiment, on.info, mesh)
-    return spec, shapes, shard(on.batch, mesh)
+    return spec, shapes, spread(on.batch, mesh)
+
+
+def spread(batch: DeviceBatch, mesh: Mesh) -> DeviceBatch:
+    """A batch on its mesh, of which each process knows the samples of its own devices alone."""
+    if not mesh.is_multi_process:
+        return shard(batch, mesh)
+    own = local_rows(len(batch.label), mesh)
+    return _shard_local(batch._replace(points=batch.points[own], count=batch.count[own]), mesh)
+
+
+def compiled(on: Subject, mesh_text: str, sharding: str) -> tuple[Any, Any, Any]:
+    """The spec of the step, a program of it that compiles as fast as it can, and the batch."""
+    spec, shapes, batch = placed_on(on, mesh_text, sharding)
+    program = train_step(spec, on.capacities).lower(shapes, batch).compile(compiler_options=QUICK)
+    return spec, program, batch
+
+
+def curve_of(
+    spec: Any, program: Any, start: Any, batches: Iterable[DeviceBatch]
+) -> tuple[np.ndarray, Any]:
+    """Loss and gradient norm [steps, 2] from `start` on, and the last state."""
+    state = put(start._replace(key=jax.random.key(0)), spec.shardings)
+    curve = []
+    for batch in batches:
+        state, metrics = program(state, batch)
+        curve.append((float(metrics.loss), float(metrics.gradient_norm)))
+    return np.array(curve), state
 
 
 def outcome(on: Subject, start: Any, mesh_text: str, sharding: str) -> Outcome:
-    """Some steps from `start`, by a program that compiles as fast as it can."""
-    spec, shapes, batch = placed_on(on, mesh_text, sharding)
-    state = jax.device_put(start._replace(key=jax.random.key(0)), spec.shardings)
-    program = train_step(spec, on.capacities).lower(shapes, batch).compile(compiler_options=QUICK)
-    curve = []
-    for _ in range(STEPS):
-        state, metrics = program(state, batch)
-        curve.append((float(metrics.loss), float(metrics.gradient_norm)))
+    """Some steps from `start` with one batch."""
+    spec, program, batch = compiled(on, mesh_text, sharding)
+    curve, state = curve_of(spec, program, start, [batch] * STEPS)
     host = jax.device_get(state._replace(key=jax.random.key_data(state.key)))
-    return Outcome(np.array(curve), host, collectives(program.as_text()), spec, state)
+    return Outcome(curve, host, collectives(program.as_text()), spec, state)
 
 
-def drawn(on: Subject) -> Any:
+def drawn(on: Subject, seed: int = 0) -> Any:
     """The state before the first step, on the host, without its key."""
-    start = build_spec(on.experiment, on.info, parse_mesh("data=1"))[1]
+    experiment = Experiment(**{**vars(on.experiment), "seed": seed})
+    start = build_spec(experiment, on.info, parse_mesh("data=1", jax.local_devices()))[1]
     return jax.tree.map(np.asarray, start._replace(key=0))
 
 
-def filled(on: Subject) -> Any:
+def filled(on: Subject, seed: int = 1) -> Any:
     """A state of the same shapes without a program that draws it: kernels from NumPy, scales 1."""
     shapes = abstract_spec(on.experiment, on.info, parse_mesh("data=1"))[2]
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     state = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes._replace(key=shapes.step))
     params = jax.tree.map(
         lambda a: (rng.normal(0, 0.2, a.shape) if a.ndim > 1 else np.ones(a.shape)).astype(a.dtype),

@@ -9,25 +9,18 @@ import jax
 import numpy as np
 import pytest
 
-from snnjax.models import SEQUENCE_MODELS
 from snnjax.sharding import parse_mesh
-from snnjax.train import DeviceBatch, Experiment, OptimiserConfig, SequenceConfig, SpeechConfig
-from snnjax.train.folder import DatasetInfo
-from tests.train.dense_models import FEATURES, HIDDEN, SIDE, TOKENS, WIDTH, ConvNet, Transformer
+from tests.train.dense_models import FEATURES, HIDDEN, SIDE, TOKENS, WIDTH
 from tests.train.on_meshes import (
     Outcome,
-    Subject,
-    drawn,
     equal,
     first_step,
     nearly_equal,
     runner,
     sends_what_it_must,
-    widened,
 )
+from tests.train.subjects import NETS, B, T, first_of, registered, subject
 
-B, T = 16, 5
-NETS = {"conv": ConvNet, "transformer": Transformer}
 every_net = pytest.mark.parametrize("net", NETS)
 MESHES = [
     ("data=8", "replicated"),
@@ -43,29 +36,14 @@ some_meshes = pytest.mark.parametrize(
 )
 
 
-def subject(net: str, dtype: Any) -> Subject:
-    rng, channels = np.random.default_rng(0), 2 * SIDE**2
-    frames = rng.normal(0, 1, (B, T, channels)).astype(dtype)
-    label = rng.integers(0, 8, B).astype(np.int32)
-    batch = DeviceBatch(frames, np.full(B, T, np.int32), label, np.ones(B, dtype))  # pyright: ignore
-    experiment = Experiment(
-        data=SpeechConfig(batch_size=B, steps=T),
-        model=SequenceConfig(net),
-        optimiser=OptimiserConfig("sgd", 0.1, 0.0, 0.0, clip_norm=0.2),
-        ema=0.0,
-    )
-    return Subject(experiment, DatasetInfo(tuple("abcdefgh"), channels, 64, 24, 0), batch, None)
-
-
 @pytest.fixture(scope="module")
 def run() -> Iterator[Callable[[str], Callable[[str, str], Outcome]]]:
     """In float64."""
-    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
+    with jax.enable_x64(True), registered(np.float64):
         known = {}
-        for name, net in NETS.items():
-            patch.setitem(SEQUENCE_MODELS, name, lambda net=net, **options: widened(net(**options)))
+        for name in NETS:
             on = subject(name, np.float64)
-            known[name] = runner(on, drawn(on))
+            known[name] = runner(on, first_of(on))
         yield known.__getitem__
 
 
@@ -113,17 +91,16 @@ def test_a_mesh_that_cuts_heads_is_refused(run: Any) -> None:
 
 
 @every_net
-def test_float32_differs_by_rounding_alone(net: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SEQUENCE_MODELS, net, NETS[net])
-    on = subject(net, np.float32)
-    start = drawn(on)
-
+def test_float32_differs_by_rounding_alone(net: str) -> None:
     def spikes(model: Any, x: Any, capacities: Any, **options: Any) -> Any:
         fired = model((), x, **options)[0]
         return jax.tree.map(lambda z: z.swapaxes(0, 1), fired)
 
-    want, got = (
-        first_step(on, start, mesh, sharding, spikes)
-        for mesh, sharding in (("data=1", "replicated"), ("data=2,model=4", "mixed"))
-    )
+    with registered(np.float32):
+        on = subject(net, np.float32)
+        start = first_of(on)
+        want, got = (
+            first_step(on, start, mesh, sharding, spikes)
+            for mesh, sharding in (("data=1", "replicated"), ("data=2,model=4", "mixed"))
+        )
     nearly_equal(got, want)
