@@ -104,11 +104,18 @@ def reopen_folder(experiment: Experiment | None, given: str | Path | None) -> Pa
             + "; ".join(lines)
             + ". Give the run's own values, or start a new run."
         )
-    if experiment is not None:
-        elsewhere = {name: getattr(experiment, name) for name in ELSEWHERE if name != "run_root"}
-        stored = dataclasses.replace(stored, **elsewhere)
-    write_json(folder / "config.json", experiment_to_dict(stored))  # fails early if read-only
+    _make(folder, exist_ok=True)  # fails early if read-only
     return folder
+
+
+def keep_place(folder: Path, experiment: Experiment) -> None:
+    """Write into `config.json` where and how a run is computed from now on (see `ELSEWHERE`).
+
+    To be called by whoever holds the folder, so that a resume that is refused changes nothing.
+    """
+    place = {name: getattr(experiment, name) for name in ELSEWHERE if name != "run_root"}
+    kept = dataclasses.replace(read_experiment(folder), **place)
+    write_json(folder / "config.json", experiment_to_dict(kept))
 
 
 def read_experiment(folder: str | Path) -> Experiment:

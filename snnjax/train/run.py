@@ -34,6 +34,7 @@ from snnjax.train.folder import (
     check_info,
     create_folder,
     describe_data,
+    keep_place,
     read_experiment,
     reopen_folder,
     resume_command,
@@ -115,6 +116,8 @@ def train(
             reporter = Reporter(shown=progress and hosts.is_first(), total=total)
             held.enter_context(reporter)
             hosts.from_first(lambda: _keep_info(folder, info))
+            if resume:
+                hosts.from_first(lambda: keep_place(folder, experiment))
             hosts.check_shared(folder / "dataset.json")
             plan = _plan(folder, experiment, train_set, test_set, spec, table)
         _warn_of_cuts(reporter, experiment, train_set, test_set)

@@ -16,6 +16,7 @@ from snnjax.train.folder import (
     check_info,
     create_folder,
     describe_data,
+    keep_place,
     read_experiment,
     read_info,
     reopen_folder,
@@ -37,7 +38,8 @@ def test_the_newest_of_equal_names_is_resumed(tmp_path: Path) -> None:
     """Newest by its configuration, which a resume touches; folders without one do not count."""
     experiment = tiny_experiment(tmp_path)
     folders = [create_folder(experiment, None) for _ in range(3)]
-    os.utime(folders[0] / "config.json", (2e9, 2e9))
+    os.utime(folders[0] / "config.json", (1e9, 1e9))
+    keep_place(folders[0], experiment)
     (folders[2] / "config.json").unlink()
     assert reopen_folder(experiment, None) == folders[0]
 
@@ -82,8 +84,8 @@ def test_a_run_on_a_disk_that_became_read_only_is_refused(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("snnjax.train.writer.os.replace", refuse)
-    with pytest.raises(RunFolderError, match=r"cannot write .*config\.json: Read-only file system"):
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(RunFolderError, match=r"cannot write in .*: Read-only file system"):
         reopen_folder(None, folder)
     assert (folder / "config.json").read_bytes() == before
 
@@ -108,6 +110,17 @@ def test_another_configuration_is_named_field_by_field(tmp_path: Path) -> None:
     moved = dataclasses.replace(old, run_root=str(tmp_path / "elsewhere"))
     assert reopen_folder(moved, folder) == folder
     assert reopen_folder(None, folder) == folder
+
+
+def test_the_place_of_a_run_changes_when_it_is_kept(tmp_path: Path) -> None:
+    """A resume asks before it knows whether it may, and whether its mesh fits."""
+    old = tiny_experiment(tmp_path)
+    folder = create_folder(old, None)
+    moved = dataclasses.replace(old, mesh="data=2", sharding="fsdp", run_root="elsewhere")
+    assert reopen_folder(moved, folder) == folder
+    assert read_experiment(folder) == old
+    keep_place(folder, moved)
+    assert read_experiment(folder) == dataclasses.replace(moved, run_root=old.run_root)
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:
