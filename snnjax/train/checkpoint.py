@@ -292,8 +292,11 @@ class Checkpoints:
           step: which. why: completes "the checkpoint ...".
           also: steps that are known to be no better.
         """
-        older = [s for s in self.steps() if s < step and s not in (also or ())]
-        if older:
+        others = [s for s in self.steps() if s != step and s not in (also or ())]
+        older = [s for s in others if s < step]
+        if others and others[-1] > step:  # it was asked for by name
+            remedy = f"Take checkpoint 'last', which is of step {others[-1]}"
+        elif older:
             remedy = f"Delete {self._folder / str(step)} to resume from step {older[-1]}"
         elif also and len(also) > 1:
             remedy = "The older ones are damaged too; start a new run"
