@@ -357,6 +357,12 @@ def test_where_the_best_is_damaged_a_newer_one_is_named(tmp_path: Path) -> None:
         assert reader.pick("best") == 1
         with pytest.raises(CheckpointError, match=r"Take checkpoint 'last', which is of step 2\.$"):
             reader.restore(1, state_of(0))
+    (folder / "1" / "progress" / "metadata").write_text("[")
+    with (
+        closing(Checkpoints(folder, read_only=True)) as reader,
+        pytest.raises(CheckpointError, match=r"step 1 .*Take checkpoint 'last'"),
+    ):
+        reader.pick("best")  # its accuracy is lost, and 2 is not the best
 
 
 def test_a_state_is_restored_from_its_shapes_alone(checkpoints: Checkpoints) -> None:
