@@ -66,8 +66,12 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             folder.resolve(), options=options, item_handlers=handlers
         )
+        self._unread: set[int] = set()
         for step in self.steps():
-            self._note(step, _read_accuracy(folder / str(step)))
+            try:
+                self._note(step, _read_accuracy(folder / str(step)))
+            except (OSError, ValueError, TypeError, KeyError, RecursionError):
+                self._unread.add(step)  # damaged; may be the best
 
     def save(
         self, step: int, state: Any, progress: dict[str, Any], *, accuracy: float | None = None
@@ -118,13 +122,21 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def pick(self, which: str | int) -> int | None:
-        """The step of "last", "best" or of a number; None if there is no checkpoint at all."""
+        """The step of "last", "best" or of a number; None if there is no checkpoint at all.
+
+        Raises:
+          ValueError: there is no such step.
+          CheckpointError: the accuracy of one cannot be read, so which is best is not known.
+        """
         steps = self.steps()
         if not steps:
             return None
         if which == "last":
             return steps[-1]
         if which == "best":
+            for step in self._unread.intersection(steps):
+                why = find_damage(self._folder / str(step))
+                raise self._damaged(step, why or "its accuracy cannot be read")
             best = self._best(steps)
             return steps[-1] if best is None else best
         if which in steps:
@@ -292,8 +304,11 @@ class Checkpoints:
           step: which. why: completes "the checkpoint ...".
           also: steps that are known to be no better.
         """
-        older = [s for s in self.steps() if s < step and s not in (also or ())]
-        if older:
+        others = [s for s in self.steps() if s != step and s not in (also or ())]
+        older = [s for s in others if s < step]
+        if others and others[-1] > step:  # it was asked for by name
+            remedy = f"Take checkpoint 'last', which is of step {others[-1]}"
+        elif older:
             remedy = f"Delete {self._folder / str(step)} to resume from step {older[-1]}"
         elif also and len(also) > 1:
             remedy = "The older ones are damaged too; start a new run"
@@ -317,12 +332,9 @@ def _read_record(folder: Path) -> dict[str, Any]:
 
 
 def _read_accuracy(folder: Path) -> float | None:
-    """The test accuracy of a checkpoint; None if it has none, or is damaged: `restore` tells."""
-    try:
-        accuracy = _read_record(folder)["accuracy"]
-        return None if accuracy is None else float(accuracy)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
+    """The test accuracy of a checkpoint; None if it was not evaluated."""
+    accuracy = _read_record(folder)["accuracy"]
+    return None if accuracy is None else float(accuracy)
 
 
 def _free(path: Path) -> Path:

@@ -57,7 +57,7 @@ def _ready(folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # of several processes another one may be quicker
         return sum(1 for _ in folder.glob("*-cache"))
     except OSError as error:
         why = "it is a file" if isinstance(error, FileExistsError) else error.strerror

@@ -52,17 +52,18 @@ class Deadline:
         self.step = 0.0
         self.save = 0.0
 
-    def reached(self, *, evaluation: float) -> bool:
+    def reached(self, *, evaluation: float, steps: int = 1) -> bool:
         """Whether to stop now rather than to take one more step.
 
         Twice what the work took before must fit, since it may take longer than it did:
 
-            elapsed + 2 * (step + evaluation + save) + 2 s > limit
+            elapsed + 2 * (steps * step + evaluation + save) + 2 s > limit
 
         Args:
-          evaluation: seconds of the evaluation that comes with the next step; 0 for none.
+          evaluation: seconds of the evaluation that comes with the next steps; 0 for none.
+          steps: how many are taken until the next time that this can stop the run.
         """
         if self.hours is None:
             return False
-        needed = 2 * (self.step + evaluation + self.save) + _RESERVE
+        needed = 2 * (steps * self.step + evaluation + self.save) + _RESERVE
         return self._clock() + needed > 3600 * self.hours

@@ -92,7 +92,7 @@ def evaluate_weights(
 
     Args:
       programs: compiled steps.
-      weights: replicated on the mesh.
+      weights: on the mesh, as the spec of the programs says.
       experiment: sizes of the batch and the grid.
       dataset: the split.
       buckets: capacities of this split; None for sequences.

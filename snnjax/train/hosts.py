@@ -166,17 +166,18 @@ class Agreement:
         self._late = late
         self._cast: deque[jax.Array] = deque()
         if several():
-            firsts = {d.process_index: d for d in reversed(jax.devices())}
-            devices = np.asarray([firsts[i] for i in range(jax.process_count())])
-            mesh = Mesh(devices, ("process",), axis_types=(AxisType.Auto,))
-            self._place = NamedSharding(mesh, P("process"))
+            # All devices, as of a step: what runs on one of a process alone is not kept in order
+            # with the steps, and gloo mixes its messages with those of a group of the same devices.
+            mesh = Mesh(np.asarray(jax.devices()), ("all",), axis_types=(AxisType.Auto,))
+            self._place = NamedSharding(mesh, P("all"))
             self._largest = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, P()))
 
     def __call__(self, wish: int) -> int:
         """Say what this process wishes now; get what all wished before."""
         if not several():
             return wish
-        wishes = jax.make_array_from_process_local_data(self._place, np.array([wish], np.int32))
+        own = np.full(jax.local_device_count(), wish, np.int32)
+        wishes = jax.make_array_from_process_local_data(self._place, own)
         self._cast.append(self._largest(wishes))
         return int(self._cast.popleft()) if len(self._cast) > self._late else 0
 

@@ -49,9 +49,13 @@ class Hosts:
         ValueError: hosts.index must be from 0 to 1, since hosts.count is 2; got 2.
         """
         for name in ("start_timeout", "heartbeat_timeout"):
-            if getattr(self, name) < 1:
+            seconds = getattr(self, name)
+            if seconds < 1:
+                raise ValueError(f"hosts.{name} must be at least 1 second; got {seconds}.")
+            if not self.asked and seconds != getattr(Hosts, name):
                 raise ValueError(
-                    f"hosts.{name} must be at least 1 second; got {getattr(self, name)}."
+                    f"hosts.{name} is of several processes; got {seconds} for one alone. Leave it "
+                    "out, or give hosts.coordinator, hosts.count and hosts.index, or hosts.auto."
                 )
         if self.count is not None and self.count < 1:
             raise ValueError(f"hosts.count must be at least 1; got {self.count}.")

@@ -173,16 +173,20 @@ class Loop:
         return state
 
     def _watch(self, stop: StopRequest) -> None:
-        """Ask to stop if one more step would leave too little time to save."""
+        """Ask to stop if one more step would leave too little time to save.
+
+        Several processes take `AHEAD` steps more until they all know of it.
+        """
         self.deadline.save = self.checkpoints.seconds or self.deadline.save
+        steps = 1 + AHEAD if hosts.several() else 1
         if self.book.step < self.total and self.deadline.reached(
-            evaluation=self._next_evaluation()
+            evaluation=self._next_evaluation(steps), steps=steps
         ):
             stop.ask("--max-hours", f"{self.deadline.hours} h are nearly over; saving.")
 
-    def _next_evaluation(self) -> float:
-        """Seconds of the evaluation that comes with the next step; 0 if none does."""
-        if not self._evaluation_due(self.book.step + 1):
+    def _next_evaluation(self, steps: int) -> float:
+        """Seconds of the evaluation that comes with the next steps; 0 if none does."""
+        if not any(self._evaluation_due(self.book.step + 1 + ahead) for ahead in range(steps)):
             return 0.0
         if self._evaluation_seconds is not None:
             return self._evaluation_seconds

@@ -23,8 +23,9 @@ def check_divisible(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
         if accumulate > 1:
             times, other = f" times accumulate={accumulate}", ", another accumulate"
         raise ValueError(
-            f"batch_size must be a multiple of the {devices} devices that share a batch{times}; "
-            f"got {batch_size}. Take {nearest}{other}, or a mesh with another size of 'data'."
+            f"data.batch_size must be a multiple of the {devices} devices that share a batch"
+            f"{times}; got {batch_size}. Take {nearest}{other}, or a mesh with another size of "
+            "'data'."
         )
 
 

@@ -53,8 +53,9 @@ def test_a_run_survives_a_preemption_and_the_death_of_a_process(
 ) -> None:
     """Four processes, one gets SIGTERM; two go on, one is killed; two end the run.
 
-    Parameters are whole in the first, then cut. The run ends as one that nothing disturbed, in one
-    process; the first process alone writes and speaks.
+    Parameters are whole in the first, cut over "data" in the second, and over "model" in the third,
+    where devices of both processes share channels and devices of each share the batch. The run ends
+    as one that nothing disturbed, in one process; the first process alone writes and speaks.
     """
     (tmp_path / "tiny.py").write_text(CONFIG)
     folder = tmp_path / "run"
@@ -83,7 +84,8 @@ def test_a_run_survives_a_preemption_and_the_death_of_a_process(
     assert saved < newest(folder) < 12
 
     env = environment(2, compile_cache)
-    zero, one = ends(members(cut, 2, env))
+    both = [*words, "--resume", "--mesh", "data=2,model=2", "--sharding", "tensor"]
+    zero, one = ends(members(both, 2, env))
     assert zero[0] == one[0] == 0, zero[2] + one[2]
     assert one[1:] == ("", "")
     summary = json.loads(zero[1])

@@ -27,12 +27,15 @@ import os
 import time
 
 from snnjax.models import MODELS
-from snnjax.sharding import presets
+from snnjax.sharding import pair_rules, presets
+from snnjax.sharding.rules import REST
 from snnjax.train.loop import Loop
 from snnjax import viz
-from tests.train.tiny import tiny_double, tiny_experiment
+from tests.train.tiny import Tiny, tiny_double, tiny_experiment
 
 MODELS["tiny"] = tiny_double
+between = "first/bias$|^(scale|shift|mean|var)$"
+Tiny.tensor_rules = (*pair_rules("first/kernel$", between, "second/kernel$"), REST)
 presets.SMALLEST = 24
 viz.write_report = lambda folder, *_: folder  # drawing takes longer than the run
 step = Loop._step

@@ -349,6 +349,25 @@ def test_when_all_are_damaged_nothing_is_renamed(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
 
 
+def test_where_the_best_is_damaged_a_newer_one_is_named(tmp_path: Path) -> None:
+    quiet_orbax()
+    folder = tmp_path / "checkpoints"
+    with closing(Checkpoints(folder)) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, state_of(step), {"step": step}, accuracy=0.5 / step)
+    (folder / "1" / "sha256.json").write_text("[")
+    with closing(Checkpoints(folder, read_only=True)) as reader:
+        assert reader.pick("best") == 1
+        with pytest.raises(CheckpointError, match=r"Take checkpoint 'last', which is of step 2\.$"):
+            reader.restore(1, state_of(0))
+    (folder / "1" / "progress" / "metadata").write_text("[")
+    with (
+        closing(Checkpoints(folder, read_only=True)) as reader,
+        pytest.raises(CheckpointError, match=r"step 1 .*Take checkpoint 'last'"),
+    ):
+        reader.pick("best")  # its accuracy is lost, and 2 is not the best
+
+
 def test_a_state_is_restored_from_its_shapes_alone(checkpoints: Checkpoints) -> None:
     """Keys too, of whichever kind."""
     state = state_of(3)._replace(key=jax.random.key(3, impl="rbg"))

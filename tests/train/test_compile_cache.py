@@ -37,6 +37,20 @@ def test_programs_are_found_again_and_the_settings_return(tmp_path: Path) -> Non
     assert [getattr(jax.config, name) for name in NAMES] == before
 
 
+def test_processes_may_try_one_folder_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch = Path.touch
+
+    def taken(self: Path) -> None:
+        touch(self)
+        self.unlink()
+
+    monkeypatch.setattr(Path, "touch", taken)
+    with kept_programs(tmp_path) as said:
+        assert said.endswith("(0 programs)")
+
+
 def test_none_changes_nothing() -> None:
     before = [getattr(jax.config, name) for name in NAMES]
     with kept_programs(None) as said:

@@ -51,6 +51,13 @@ def test_another_step_must_leave_time_to_save(
     assert deadline.reached(evaluation=evaluation) is stop
 
 
+def test_several_steps_must_fit_where_nothing_can_stop_them() -> None:
+    deadline = Deadline(1.0, clock=lambda: 3000.0)
+    deadline.step = 150.0
+    assert not deadline.reached(evaluation=0.0)
+    assert deadline.reached(evaluation=0.0, steps=3)
+
+
 def test_no_limit_is_never_reached() -> None:
     assert not Deadline(None, clock=lambda: 1e12).reached(evaluation=1e12)
 
