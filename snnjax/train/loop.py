@@ -142,6 +142,7 @@ class Loop:
           Diverged: loss, gradient norm or weights are not finite; nothing of that step or a later
             one is saved.
           Interrupted: a signal or the deadline asked to stop; the step is saved.
+          ValueError: the deadline allows no step.
           CheckpointError, RunFolderError: the disk refuses; the last checkpoint is intact.
         """
         carried = dataclasses.replace(self.book)  # what earlier processes spent
@@ -163,6 +164,7 @@ class Loop:
             if self.book.step < self.total:
                 self._save(state, carried)
                 self.checkpoints.wait()
+                self._check_progress(carried.step, REASONS[stopped])
                 raise Interrupted(
                     str(self.folder),
                     self.book.step,
@@ -171,6 +173,14 @@ class Loop:
                 )
         self._account(carried)
         return state
+
+    def _check_progress(self, began: int, reason: str) -> None:
+        """Raise where the limit of time allows no step: started again and again, none is done."""
+        if reason == "--max-hours" and self.book.step == began:
+            raise ValueError(
+                f"max_hours={self.deadline.hours} ends before the first step of this process is "
+                f"done, and its save; step {began} is saved. Allow more."
+            )
 
     def _watch(self, stop: StopRequest) -> None:
         """Ask to stop if one more step would leave too little time to save.

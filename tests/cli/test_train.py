@@ -122,14 +122,14 @@ def test_help_documents_every_option(capsys, monkeypatch):
         assert not text.startswith("(default"), lines[i]
 
 
-def test_the_end_of_the_time_is_no_error(tiny_config, tmp_path, capsys):
-    """The process began longer ago than it may take, so the run stops before its first step."""
+def test_a_limit_of_time_that_allows_no_step_is_an_error(tiny_config, tmp_path, capsys):
+    """The process began longer ago than it may take; a scheduler would start it for ever."""
     folder = str(tmp_path / "run")
     arguments = ["train", str(tiny_config), "--run-folder", folder, "--max-hours", "1e-6"]
-    assert main(arguments) == 0
+    assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "--max-hours: 1e-06 h are nearly over; saving." in captured.err
-    assert "stopped after step 0, which is saved. Go on with: " in captured.err
+    assert "max_hours=1e-06 ends before the first step of this process is done" in captured.err
     assert main([*arguments[:-1], "0"]) == 2
     assert "`max_hours` must be above 0; got 0.0" in capsys.readouterr().err
