@@ -35,6 +35,7 @@ from tests.train.tiny import tiny_double, tiny_experiment
 MODELS["tiny"] = tiny_double
 presets.SMALLEST = 24
 viz.write_report = lambda folder, *_: folder  # drawing takes longer than the run
+viz.require_matplotlib = lambda: None
 step = Loop._step
 
 
