@@ -25,6 +25,8 @@ NOTES = "SNNJAX_NOTES"
 _CODE = "import sys; from snnjax.cli.supervise import child; child(sys.argv[1:])"
 _NOISE = re.compile(
     r"\[Gloo\] |[EF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.]+:\d+\] |\d+$|The tasks have crashed"
+    # Threads of Gloo write word by word: of two lines at once, one is the rest of the other.
+    r"|(?=.*[a-z])(?:is connected to|Expected number of connected|peer ranks|is :|[\d.\s])+$"
 )
 _TRACE = re.compile(r"\s+@ |\*\*\* ")
 _KEPT = 100  # last lines of the service that are looked at, without stack traces

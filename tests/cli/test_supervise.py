@@ -101,7 +101,11 @@ def test_only_several_processes_have_a_parent(monkeypatch: pytest.MonkeyPatch) -
 
 NOISY = f"""
 import os, signal, sys
-print("[Gloo] Rank 0 is connected to 1 peer ranks.")
+print("[Gloo] Rank [Gloo] Rank 1 is connected to 7 peer ranks. Expected number of connected ")
+print("3 is connected to 7 peer ranks. Expected number of connected peer ranks is : 7")
+print("is connected to 3 peer ranks. peer ranks is : 37")
+print("0.5 is a number, 3 is : connected")
+print("0.5 3")
 print("the summary", sys.argv[1:])
 sys.stderr.write("progress\\n" + {DEAD!r})
 sys.stderr.flush(), sys.stdout.flush()
@@ -116,7 +120,8 @@ def test_what_the_service_says_becomes_one_line(
     monkeypatch.setattr(supervise, "_CODE", NOISY)
     assert supervise.supervise("train", ["x", "--hosts.auto"]) == 1
     out, err = capsys.readouterr()
-    assert out == f"the summary {[sys.argv[0], 'train', 'x', '--hosts.auto']}\n"
+    kept = "0.5 is a number, 3 is : connected\n0.5 3\n"
+    assert out == kept + f"the summary {[sys.argv[0], 'train', 'x', '--hosts.auto']}\n"
     first, last = err.splitlines()
     assert first == "progress"
     assert last.startswith("snnjax train: error: process 1 (host node1) died")

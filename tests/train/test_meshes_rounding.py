@@ -27,7 +27,7 @@ MESHES = [
 def lively(name: str) -> Subject:
     """A subject that learns quickly, so that what rounds differently grows."""
     on = subject(name, np.float32)
-    rule = OptimiserConfig("sgd", 0.5, 0.0, 0.0, clip_norm=1.0)
+    rule = OptimiserConfig("sgd", 2.0, 0.0, 0.0, clip_norm=1.0)
     return on._replace(experiment=Experiment(**{**vars(on.experiment), "optimiser": rule}))
 
 
