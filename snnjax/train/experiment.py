@@ -376,7 +376,7 @@ class Experiment:
     accumulate: int = 1
     """Micro-batches that a batch is cut into, to save memory: they go through the model one after
     the other and make one update. Norms then see a micro-batch, and move their running statistics
-    once for each."""
+    once for each. Evaluation takes the whole batch at once."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the operands of products are rounded to, in training and evaluation. Weights, sums,
     membranes, norms, losses and gradients are float32 in either."""

@@ -96,7 +96,7 @@ def reopen_folder(experiment: Experiment | None, given: str | Path | None) -> Pa
     else:
         folder = Path(given)
         if not folder.is_dir():
-            raise RunFolderError(f"there is no run folder {folder} to resume.")
+            raise RunFolderError(f"there is no run folder {folder} to resume; start it first.")
     stored = read_experiment(folder)
     if experiment is not None and (lines := differences(stored, experiment)):
         raise ValueError(
