@@ -176,8 +176,16 @@ class DelayedLinear(nnx.Module):
     ) -> Array:
         def product(x: tuple[Array, Array], synapses: tuple[Array, Array], sigma: Array) -> Array:
             now, past = x
-            options = {"taps": taps, "tail": self.tail, "past": past}
-            return delayed_dense(now, *synapses, sigma, self.delays.size, **options)
+            return delayed_dense(
+                now,
+                *synapses,
+                sigma,
+                self.delays.size,
+                taps=taps,
+                tail=self.tail,
+                past=past,
+                product_dtype=self.product_dtype,
+            )
 
         return cut_product(product, (x, past), (self.weight[...], delay), sigma, cut=self.cut)
 
