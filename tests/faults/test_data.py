@@ -20,7 +20,7 @@ from snnjax.data.pipeline import BatchSource
 from snnjax.train import Interrupted, restore, train
 from snnjax.train.deadline import Deadline
 from snnjax.train.writer import MetricsWriter
-from tests.train.test_run import arrays, rows, signal_at
+from tests.train.test_run import assert_same_run, signal_at
 from tests.train.tiny import tiny_experiment
 
 
@@ -75,8 +75,7 @@ def test_a_bad_batch_is_named_and_the_last_checkpoint_is_kept(
     caught.match(message.format(bad=bad[0]))
     assert restore(tmp_path / "tiny-0").step == 6
     train(tiny_experiment(tmp_path), resume=True, progress=False)
-    assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
-    assert rows(tmp_path / "tiny-0") == rows(finished[0])
+    assert_same_run(tmp_path / "tiny-0", finished[0])
 
 
 def test_clocks_that_jump_change_nothing(
@@ -100,8 +99,7 @@ def test_clocks_that_jump_change_nothing(
         for when, path in zip(itertools.cycle([4e9, -1e6, 0.0]), tmp_path.rglob("*"), strict=False):
             os.utime(path, (when, when))
         train(tiny_experiment(tmp_path), resume=True, progress=False)
-    assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
-    assert rows(tmp_path / "tiny-0") == rows(finished[0])
+    assert_same_run(tmp_path / "tiny-0", finished[0])
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[float]:
@@ -140,5 +138,4 @@ def test_a_run_stops_before_its_time_is_over(
     assert restore(tmp_path / "tiny-0").step == caught.value.step
     assert seen[-1] >= 3600.0
     train(tiny_experiment(tmp_path), resume=True, max_hours=1e6, progress=False)
-    assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
-    assert rows(tmp_path / "tiny-0") == rows(finished[0])
+    assert_same_run(tmp_path / "tiny-0", finished[0])

@@ -19,7 +19,7 @@ import pytest
 from snnjax.train import CheckpointError, RunFolderError, restore, train
 from snnjax.train.checkpoint import Checkpoints
 from snnjax.train.writer import MetricsWriter
-from tests.train.test_run import arrays, copy_of, rows
+from tests.train.test_run import assert_same_run, copy_of
 from tests.train.tiny import tiny_experiment
 
 # Tensorstore's threads complain to an event loop that is closed after such an error.
@@ -82,8 +82,7 @@ def test_a_disk_that_fills_up_costs_the_steps_since_the_last_checkpoint(
     (disk / "ballast").unlink()
     assert restore(disk / "tiny-0").step == 4
     train(tiny_experiment(disk), resume=True, progress=False)
-    assert arrays(disk / "tiny-0") == arrays(finished[0])
-    assert rows(disk / "tiny-0") == rows(finished[0])
+    assert_same_run(disk / "tiny-0", finished[0])
 
 
 def test_metrics_that_cannot_be_written_stop_the_run(
@@ -106,8 +105,7 @@ def test_metrics_that_cannot_be_written_stop_the_run(
     (disk / "ballast").unlink()
     assert restore(disk / "tiny-0").step == 4
     train(tiny_experiment(disk), resume=True, progress=False)
-    assert arrays(disk / "tiny-0") == arrays(finished[0])
-    assert rows(disk / "tiny-0") == rows(finished[0])
+    assert_same_run(disk / "tiny-0", finished[0])
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(
@@ -140,5 +138,4 @@ def test_a_second_run_leaves_the_first_alone(
     monkeypatch.setattr(MetricsWriter, "write", starting)
     train(tiny_experiment(tmp_path), progress=False)
     assert len(refused) == 1
-    assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
-    assert rows(tmp_path / "tiny-0") == rows(finished[0])
+    assert_same_run(tmp_path / "tiny-0", finished[0])

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from snnjax.train import train
-from tests.train.test_run import arrays, rows
+from tests.train.test_run import assert_same_run
 from tests.train.tiny import tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +50,7 @@ def nursery(
 
 def check_same(folder: Path, finished: tuple[Path, dict[str, Any]]) -> None:
     summary = train(tiny_experiment(folder.parent), resume=True, progress=False)
-    assert arrays(folder) == arrays(finished[0])
-    assert rows(folder) == rows(finished[0])
+    assert_same_run(folder, finished[0])
     assert summary["test_accuracy"] == finished[1]["test_accuracy"]
 
 
@@ -111,5 +110,4 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path: Path, compile_ca
     assert [death["code"] for death in deaths] == [-signal.SIGKILL] * 50, said
     assert deaths[-1]["after"] > 9  # most of them, but not all, come before the next checkpoint
     train(tiny_experiment(tmp_path, epochs=60), resume=True, progress=False)
-    assert arrays(tmp_path / "tiny-0") == arrays(Path(calm["run_folder"]))
-    assert rows(tmp_path / "tiny-0") == rows(Path(calm["run_folder"]))
+    assert_same_run(tmp_path / "tiny-0", Path(calm["run_folder"]))

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
@@ -43,15 +42,6 @@ class Outcome(NamedTuple):
     sent: list[Collective]
     spec: Any
     cut: Any
-
-
-def widened(model: nnx.Module) -> Any:
-    """The model in float64."""
-    graphdef, state = nnx.split(model)
-    return nnx.merge(
-        graphdef,
-        jax.tree.map(lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state),
-    )
 
 
 def placed_on(on: Subject, mesh_text: str, sharding: str) -> tuple[Any, Any, Any]:

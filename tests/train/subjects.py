@@ -22,7 +22,8 @@ from snnjax.train import (
 )
 from snnjax.train.folder import DatasetInfo
 from tests.train.dense_models import SIDE, ConvNet, Transformer
-from tests.train.on_meshes import Subject, drawn, filled, widened
+from tests.train.doubles import widened
+from tests.train.on_meshes import Subject, drawn, filled
 
 B, T = 16, 5
 ROWS, STEM, BLOCK = 64, 8, 16

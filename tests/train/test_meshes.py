@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax.models import SEQUENCE_MODELS, SNNDelays, snn_delays
+from snnjax.models import SEQUENCE_MODELS
 from snnjax.sharding import parse_mesh
 from snnjax.train import DeviceBatch, Experiment, OptimiserConfig, SequenceConfig, SpeechConfig
 from snnjax.train.folder import DatasetInfo
 from snnjax.train.mesh import shard
 from snnjax.train.setup import build_spec
 from snnjax.train.step import eval_step
+from tests.train.doubles import sequences
 from tests.train.on_meshes import (
     QUICK,
     Outcome,
@@ -25,22 +25,9 @@ from tests.train.on_meshes import (
     equal,
     runner,
     sends_what_it_must,
-    widened,
 )
 
 B, T, HIDDEN = 16, 12, 64
-
-
-class Double(SNNDelays):
-    """Membranes in float64 from the start."""
-
-    def init_state(self, x: Any) -> Any:
-        return jax.tree.map(lambda a: a.astype(jnp.float64), super().init_state(x))
-
-
-def sequences(**options: Any) -> Any:
-    model = snn_delays(**options)
-    return widened(Double(model.config, rngs=options["rngs"]))
 
 
 @pytest.fixture(scope="module", autouse=True)

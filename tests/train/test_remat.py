@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.models import E3DSNN, SEQUENCE_MODELS, E3DSNNConfig, SNNDelays, snn_delays
+from snnjax.models import E3DSNN, SEQUENCE_MODELS, E3DSNNConfig, snn_delays
 from snnjax.nn import set_remat
 from snnjax.nn.recompute import REMATS
 from snnjax.sharding import bytes_by_kind, collectives, parse_mesh
@@ -30,30 +30,11 @@ from snnjax.train.folder import DatasetInfo
 from snnjax.train.forward import to_voxels
 from snnjax.train.mesh import shard
 from snnjax.train.setup import build_spec
+from tests.train.doubles import sequences, widened
 
 QUICK = {"xla_backend_optimization_level": 0}
 BARRIERS = {**QUICK, "xla_disable_hlo_passes": "cse_barrier_expander"}
 B, T = 16, 48
-
-
-def widened(model: nnx.Module) -> Any:
-    graphdef, state = nnx.split(model)
-    return nnx.merge(
-        graphdef,
-        jax.tree.map(lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state),
-    )
-
-
-class Double(SNNDelays):
-    """Membranes in float64 from the start."""
-
-    def init_state(self, x: Any) -> Any:
-        return jax.tree.map(lambda a: a.astype(jnp.float64), super().init_state(x))
-
-
-def sequences(**options: Any) -> Any:
-    model = snn_delays(**options)
-    return widened(Double(model.config, rngs=options["rngs"]))
 
 
 @pytest.fixture(scope="module", autouse=True)

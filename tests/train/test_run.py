@@ -58,6 +58,12 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in TIMINGS} for row in metrics]
 
 
+def assert_same_run(folder: Path, other: Path) -> None:
+    """Weights, moments, place in the data and metrics of two runs, bit for bit."""
+    assert arrays(folder) == arrays(other)
+    assert rows(folder) == rows(other)
+
+
 def signal_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGINT) -> None:
     """Raise a signal when the row of `step` is written, once."""
     write = MetricsWriter.write
@@ -114,8 +120,7 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(
     assert step <= caught.value.step <= step + 2
     assert not (folder / "summary.json").exists()
     summary = train(None, run_folder=folder, resume=True, progress=False)
-    assert arrays(folder) == arrays(finished[0])
-    assert rows(folder) == rows(finished[0])
+    assert_same_run(folder, finished[0])
     ignore = {"seconds", "compile_seconds", "compiles", "run_folder"}
     assert {k: v for k, v in summary.items() if k not in ignore} == {
         k: v for k, v in finished[1].items() if k not in ignore
@@ -237,8 +242,7 @@ def test_a_write_that_fails_in_the_background_stops_the_run_and_loses_nothing(
             train(tiny_experiment(tmp_path), progress=False)
     assert restore(tmp_path / "tiny-0").step == 4
     train(tiny_experiment(tmp_path), resume=True, progress=False)
-    assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
-    assert rows(tmp_path / "tiny-0") == rows(finished[0])
+    assert_same_run(tmp_path / "tiny-0", finished[0])
 
 
 def copy_of(folder: Path, root: Path) -> Path:
@@ -268,8 +272,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_as_it_did(
     assert re.search(rf"step 12 .* is damaged: .*{told} .* kept as 12\.damaged\.", caplog.text)
     assert (folder / "checkpoints" / "12.damaged" / "sha256.json").exists()
     assert restore(folder).step == 12
-    assert arrays(folder) == arrays(finished[0])
-    assert rows(folder) == rows(finished[0])
+    assert_same_run(folder, finished[0])
 
 
 def test_a_checkpoint_of_another_run_is_refused(
@@ -355,8 +358,7 @@ def test_a_stop_before_the_first_step_can_be_resumed(
         with pytest.raises(Interrupted, match="stopped after step 0, which is saved"):
             train(tiny_experiment(tmp_path), progress=False)
     train(tiny_experiment(tmp_path), resume=True, progress=False)
-    assert arrays(tmp_path / "tiny-0") == arrays(finished[0])
-    assert rows(tmp_path / "tiny-0") == rows(finished[0])
+    assert_same_run(tmp_path / "tiny-0", finished[0])
 
 
 def test_overflow_is_counted_and_told(
