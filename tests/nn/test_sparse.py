@@ -246,7 +246,25 @@ def test_norm_of_nothing_and_of_one_row_is_finite(count):
     (_, (y, after)), gradient = loss(state, one)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((y, after, gradient)))
     np.testing.assert_allclose(y.feats[0, :count], jnp.tile(state["shift"], (count, 1)), rtol=1e-5)
-    np.testing.assert_allclose(after["var"], 0.5 * state["var"])
+    if count:
+        np.testing.assert_allclose(after["var"], 0.5 * state["var"])
+    else:
+        jax.tree.map(np.testing.assert_array_equal, after, state)
+
+
+def test_batches_without_rows_leave_the_running_statistics():
+    layer = SparseBatchNorm(C)
+    nothing = SparseTensor(
+        jnp.zeros((2, 3, C)),
+        jnp.zeros((2, 3, 3), jnp.int32),
+        jnp.zeros(2, jnp.int32),
+        jnp.zeros(2, jnp.int32),
+        EXTENT,
+    )
+    for _ in range(100):
+        layer(nothing, train=True)
+    assert layer.var[...].tolist() == [1.0] * C
+    assert layer.mean[...].tolist() == [0.0] * C
 
 
 def test_gradients_pass_through_the_batch_statistics_and_not_into_the_running_ones(x):
@@ -273,6 +291,12 @@ def test_gradients_pass_through_the_batch_statistics_and_not_into_the_running_on
 def test_a_decay_that_never_learns_is_refused(decay):
     with pytest.raises(ValueError, match=rf"decay must be in \[0, 1\); got {decay}"):
         SparseBatchNorm(C, decay=decay)
+
+
+@pytest.mark.parametrize("eps", [0.0, -1e-3, np.inf, np.nan])
+def test_an_epsilon_that_divides_by_nothing_is_refused(eps):
+    with pytest.raises(ValueError, match=f"eps must be positive and finite.* got {eps}"):
+        SparseBatchNorm(C, eps=eps)
 
 
 @pytest.mark.parametrize("train", [True, False])
