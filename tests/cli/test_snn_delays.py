@@ -17,9 +17,9 @@ from snnjax.cli.experiments import load_experiment
 from snnjax.metrics import count_parameters
 from snnjax.nn import learned_delays
 from snnjax.train import Experiment, SequenceConfig, build_model, build_schedule, load
-from snnjax.train.folder import DatasetInfo, describe_data
+from snnjax.runs.folder import DatasetInfo, describe_data
 from snnjax.train.optimisers import decay_mask, group_labels
-from snnjax.train.setup import load_splits
+from snnjax.train.session import load_splits
 from tests.data.speech.files import command_folder, spike_file
 
 NAMES = ("shd", "ssc", "gsc")

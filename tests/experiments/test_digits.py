@@ -11,7 +11,7 @@ import pytest
 from experiments import digits, variants
 from experiments.configs.spoken_digits_delays import experiment
 from snnjax.train import build_model
-from snnjax.train.folder import DatasetInfo
+from snnjax.runs.folder import DatasetInfo
 
 INFO = DatasetInfo(("zero", "one"), 6, 1, 1, 0)
 

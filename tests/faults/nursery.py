@@ -20,8 +20,8 @@ from typing import Any
 
 from snnjax.models import MODELS
 from snnjax.train import Interrupted, checkpoint, read_run, train
-from snnjax.train.checkpoint import Checkpoints
-from snnjax.train.writer import MetricsWriter
+from snnjax.runs.checkpoint import Checkpoints
+from snnjax.runs.writer import MetricsWriter
 from tests.train.tiny import tiny, tiny_experiment
 
 SLOW = 0.02

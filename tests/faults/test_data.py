@@ -18,8 +18,8 @@ import pytest
 from snnjax.data import DataError, PointBatch
 from snnjax.data.pipeline import BatchSource
 from snnjax.train import Interrupted, restore, train
-from snnjax.train.deadline import Deadline
-from snnjax.train.writer import MetricsWriter
+from snnjax.runs.deadline import Deadline
+from snnjax.runs.writer import MetricsWriter
 from tests.train.test_run import assert_same_run, signal_at
 from tests.train.tiny import tiny_experiment
 
@@ -116,7 +116,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[float]:
 
     monkeypatch.setattr(MetricsWriter, "write", writing)
     monkeypatch.setattr(
-        "snnjax.train.run.Deadline", lambda hours: Deadline(hours, clock=lambda: seen[-1])
+        "snnjax.runs.run.Deadline", lambda hours: Deadline(hours, clock=lambda: seen[-1])
     )
     return seen
 

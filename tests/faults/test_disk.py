@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from snnjax.train import CheckpointError, RunFolderError, restore, train
-from snnjax.train.checkpoint import Checkpoints
-from snnjax.train.writer import MetricsWriter
+from snnjax.runs.checkpoint import Checkpoints
+from snnjax.runs.writer import MetricsWriter
 from tests.train.test_run import assert_same_run, copy_of
 from tests.train.tiny import tiny_experiment
 

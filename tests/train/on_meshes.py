@@ -15,9 +15,9 @@ from snnjax.sharding import AXIS, Collective, bytes_by_kind, collectives, gather
 from snnjax.sparse import Capacities
 from snnjax.train import DeviceBatch, Experiment, train_step
 from snnjax.train.feed import _shard_local
-from snnjax.train.folder import DatasetInfo
+from snnjax.runs.folder import DatasetInfo
 from snnjax.train.mesh import local_rows, put, shard
-from snnjax.train.setup import abstract_spec, build_spec
+from snnjax.train.session import abstract_spec, build_spec
 from snnjax.train.state import Weights, merge_model
 from snnjax.train.step import _axis, _cut, _gradient, _over_data
 

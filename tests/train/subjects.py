@@ -20,7 +20,7 @@ from snnjax.train import (
     SequenceConfig,
     SpeechConfig,
 )
-from snnjax.train.folder import DatasetInfo
+from snnjax.runs.folder import DatasetInfo
 from tests.train.dense_models import SIDE, ConvNet, Transformer
 from tests.train.doubles import widened
 from tests.train.on_meshes import Subject, drawn, filled

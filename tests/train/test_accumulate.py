@@ -28,13 +28,13 @@ from snnjax.train import (
     train,
     train_step,
 )
-from snnjax.train.experiment import differences
+from snnjax.experiment.experiment import differences
 from snnjax.train.feed import as_packed, train_feed
-from snnjax.train.folder import DatasetInfo, read_experiment
+from snnjax.runs.folder import DatasetInfo, read_experiment
 from snnjax.train.forward import to_voxels
 from snnjax.train.mesh import check_divisible, shard
 from snnjax.train.plan import read_plan, scan, site_counts
-from snnjax.train.setup import build_spec
+from snnjax.train.session import build_spec
 from tests.train.tiny import tiny_double, tiny_experiment
 
 QUICK = {"xla_backend_optimization_level": 0}

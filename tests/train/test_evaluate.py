@@ -16,7 +16,7 @@ from snnjax.train import Evaluation, evaluate_weights, load, restore, vote
 from snnjax.train.forward import to_voxels
 from snnjax.train.plan import fit_evaluation
 from snnjax.train.programs import Programs
-from snnjax.train.runs import Restored
+from snnjax.runs.use import Restored
 
 
 @pytest.fixture(scope="module")

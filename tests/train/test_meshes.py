@@ -12,9 +12,9 @@ import pytest
 from snnjax.models import SEQUENCE_MODELS
 from snnjax.sharding import parse_mesh
 from snnjax.train import DeviceBatch, Experiment, OptimiserConfig, SequenceConfig, SpeechConfig
-from snnjax.train.folder import DatasetInfo
+from snnjax.runs.folder import DatasetInfo
 from snnjax.train.mesh import shard
-from snnjax.train.setup import build_spec
+from snnjax.train.session import build_spec
 from snnjax.train.step import eval_step
 from tests.train.doubles import sequences
 from tests.train.on_meshes import (

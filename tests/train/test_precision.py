@@ -29,11 +29,11 @@ from snnjax.train import (
     train,
     train_step,
 )
-from snnjax.train.experiment import differences
-from snnjax.train.folder import DatasetInfo
+from snnjax.experiment.experiment import differences
+from snnjax.runs.folder import DatasetInfo
 from snnjax.train.forward import to_voxels
 from snnjax.train.mesh import shard
-from snnjax.train.setup import build_spec
+from snnjax.train.session import build_spec
 
 QUICK = {"xla_backend_optimization_level": 0}
 B, T = 8, 12

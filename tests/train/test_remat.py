@@ -25,11 +25,11 @@ from snnjax.train import (
     SpeechConfig,
     train_step,
 )
-from snnjax.train.experiment import differences
-from snnjax.train.folder import DatasetInfo
+from snnjax.experiment.experiment import differences
+from snnjax.runs.folder import DatasetInfo
 from snnjax.train.forward import to_voxels
 from snnjax.train.mesh import shard
-from snnjax.train.setup import build_spec
+from snnjax.train.session import build_spec
 from tests.train.doubles import sequences, widened
 
 QUICK = {"xla_backend_optimization_level": 0}

@@ -36,12 +36,12 @@ from snnjax.train import (
     train_step,
 )
 from snnjax.train.feed import train_feed
-from snnjax.train.folder import describe_data
+from snnjax.runs.folder import describe_data
 from snnjax.train.forward import SequenceForward
-from snnjax.train.progress import Reporter
-from snnjax.train.run import _warn_of_cuts
-from snnjax.train.runs import _without_validation
-from snnjax.train.setup import load_splits
+from snnjax.train.reporter import Reporter
+from snnjax.runs.run import _warn_of_cuts
+from snnjax.runs.use import _without_validation
+from snnjax.train.session import load_splits
 from tests.data.speech.files import digit_folder, tone, write_wav
 from tests.train.least import Least
 

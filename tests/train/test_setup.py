@@ -8,8 +8,8 @@ import pytest
 from snnjax.models import MODELS
 from snnjax.sharding import parse_mesh
 from snnjax.train import DataConfig, Experiment, ModelConfig, SequenceConfig, predict, train
-from snnjax.train.folder import DatasetInfo, describe_data
-from snnjax.train.setup import build_model, build_spec, load_splits
+from snnjax.runs.folder import DatasetInfo, describe_data
+from snnjax.train.session import build_model, build_spec, load_splits
 from tests.models.narrow import narrow
 from tests.train.tiny import tiny
 

@@ -20,7 +20,7 @@ from snnjax.train import (
     merge_model,
     train_step,
 )
-from snnjax.train.folder import DatasetInfo
+from snnjax.runs.folder import DatasetInfo
 from snnjax.train.forward import to_voxels
 from snnjax.train.mesh import shard
 from snnjax.train.programs import Programs

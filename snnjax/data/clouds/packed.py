@@ -201,5 +201,5 @@ def _clean(cloud: np.ndarray, path: Path, sample: int) -> np.ndarray:
         raise DataError.at(
             path,
             f"sample {sample}: {error}",
-            fix="remove the point, or leave bad samples out (skip_bad)",
+            fix="remove the point, or leave bad samples out (--skip-bad)",
         ) from error
