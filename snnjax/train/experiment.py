@@ -9,7 +9,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from snnjax.nn.recompute import REMATS
+from snnjax.nn.remat import REMATS
 from snnjax.sharding import PRESETS, mesh_axes
 from snnjax.train.settings import DataConfig as DataConfig
 from snnjax.train.settings import Group as Group
