@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from snnjax.experiment.checks import at_least_one, within
 from snnjax.experiment.registry import make
 from snnjax.experiment.settings import OptimiserConfig, ScheduleConfig
-from snnjax.nn.recompute import REMATS
+from snnjax.nn import REMATS
 from snnjax.sharding import PRESETS, mesh_axes
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from snnjax.metrics.activity import Activity as Activity
 from snnjax.metrics.activity import ActivityTotals as ActivityTotals
 from snnjax.metrics.activity import LayerActivity as LayerActivity
 from snnjax.metrics.activity import LayerTotals as LayerTotals
-from snnjax.metrics.activity import linear_activity as linear_activity
+from snnjax.metrics.activity import dense_activity as dense_activity
 from snnjax.metrics.activity import sparse_activity as sparse_activity
 from snnjax.metrics.parameters import ParameterRow as ParameterRow
 from snnjax.metrics.parameters import count_parameters as count_parameters

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from math import prod
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
+
+from snnjax.metrics.wide import wide_dot, wide_sum, wide_value
+
+_LARGEST = 2**31 - 1
 
 
 @jax.tree_util.register_dataclass
@@ -16,21 +23,29 @@ from jax import Array
 class LayerActivity:
     """The input of one weighted layer, counted per sample.
 
-    Every count is an int32 of shape [B]; T steps are summed. A layer is a kernel map (which input
-    row feeds which output row) and one weight of `in_channels x out_channels` per pair of the map,
-    so these few integers fix its arithmetic exactly: `pairs * in_channels * out_channels`
-    multiply-adds for real input, `fanout * out_channels` additions for spikes.
+    A layer is a map (which input row feeds which output row) and one weight of
+    `in_channels x out_channels` per pair of the map, so a few integers fix its arithmetic exactly:
+    `pairs * in_channels * out_channels` multiply-adds for real input, `fanout * out_channels`
+    additions for spikes. T steps are summed.
+
+    A sample whose input holds whole numbers alone, such as 0 and 1, -1 or integer spikes, counts as
+    spikes; one with any other number as real. So no layer has to say what feeds it, and the count
+    of a sample does not depend on the others of its batch.
+
+    Counts are int32 words [B, W] that cannot wrap, see `snnjax.metrics.wide_sum`; `ActivityTotals`
+    joins them on the host.
 
     Attributes:
       sites: valid input rows, times T.
-      spikes: sum of the integer spikes over rows and channels; 0 for real-valued input.
+      spikes: sum of the magnitudes of the spikes over rows and channels; 0 for a real sample.
       nonzero: non-zero entries of the input.
-      pairs: (input row, output row) pairs of the kernel map, times T.
-      fanout: `sum_i outdeg(i) * sum_c s[i, c]`, with `outdeg(i)` the pairs that read row i.
+      pairs: (input row, output row) pairs of the map, times T.
+      fanout: `sum_i outdeg(i) * sum_c s[i, c]`, with `outdeg(i)` the pairs that read row i; 0 for a
+        real sample.
+      real: bool [B], whether the sample holds anything but whole numbers.
       name: what the layer is called in tables (static).
-      in_channels: channels of the input (static).
-      out_channels: channels of the output (static).
-      spiking: True for spikes (additions), False for real values (multiply-adds) (static).
+      in_channels, out_channels: of the input and the output, or of a group of channels (static).
+      terms: the most numbers that are added up in a count (static).
     """
 
     sites: Array
@@ -38,10 +53,11 @@ class LayerActivity:
     nonzero: Array
     pairs: Array
     fanout: Array
+    real: Array
     name: str = field(metadata={"static": True})
     in_channels: int = field(metadata={"static": True})
     out_channels: int = field(metadata={"static": True})
-    spiking: bool = field(metadata={"static": True})
+    terms: int = field(metadata={"static": True})
 
 
 def _sum_rows(values: Array) -> Array:
@@ -50,24 +66,22 @@ def _sum_rows(values: Array) -> Array:
 
 def sparse_activity(
     name: str,
-    feats: Array,
-    valid: Array,
-    outdegree: Array,
+    feats: ArrayLike,
+    valid: ArrayLike,
+    outdegree: ArrayLike,
     out_channels: int,
     *,
-    spiking: bool,
     sum_rows: Callable[[Array], Array] = _sum_rows,
 ) -> LayerActivity:
-    """Count what a sparse layer received.
+    """Count what a layer over rows received.
 
     Args:
       name: the layer's name.
-      feats: input rows [B, N, C] or [T, B, N, C]; integers in any dtype if `spiking`.
+      feats: input rows [B, N, C] or [T, B, N, C].
       valid: bool [B, N], False for padding rows.
-      outdegree: int [B, N], pairs of the kernel map that read each row (ignored on padding).
+      outdegree: int [B, N], pairs of the map that read each row (ignored on padding).
       out_channels: channels the layer writes.
-      spiking: whether `feats` are spike counts.
-      sum_rows: from values of each row, [B, N], to sums of each sample; for packed samples
+      sum_rows: from values of each row, [B, N, W], to sums of each sample; for packed samples
         `SparseTensor.sum_rows`.
 
     Returns:
@@ -75,59 +89,96 @@ def sparse_activity(
 
     >>> feats = jnp.array([[[1, 0], [2, 1], [9, 9]]])
     >>> a = sparse_activity("conv", feats, jnp.array([[True, True, False]]),
-    ...                     jnp.array([[2, 3, 0]]), 4, spiking=True)
-    >>> int(a.spikes[0]), int(a.nonzero[0]), int(a.fanout[0])
+    ...                     jnp.array([[2, 3, 0]]), 4)
+    >>> total = ActivityTotals().add([a]).layers[0]
+    >>> total.spikes, total.nonzero, total.fanout
     (4, 3, 11)
     """
-    if feats.ndim == 3:
-        feats = feats[None]
+    feats, valid, outdegree = jnp.asarray(feats), jnp.asarray(valid), jnp.asarray(outdegree)
+    feats = feats[None] if feats.ndim == 3 else feats
     if feats.ndim != 4 or valid.shape != feats.shape[1:3] or outdegree.shape != valid.shape:
         raise ValueError(
             "feats must be [B, N, C] or [T, B, N, C] with valid and outdegree [B, N]; got "
             f"feats {feats.shape}, valid {valid.shape}, outdegree {outdegree.shape}."
         )
-    steps = feats.shape[0]
+    steps, _, rows, channels = feats.shape
+    terms = steps * rows * channels
+    kept = jnp.where(valid[None, ..., None], feats, 0)
     degree = jnp.where(valid, outdegree, 0).astype(jnp.int32)
-    counts = jnp.where(valid[None, ..., None], feats, 0)
-    nonzero = jnp.sum(counts != 0, axis=(0, 3), dtype=jnp.int32)
-    row = (
-        jnp.sum(counts.astype(jnp.int32), axis=(0, 3), dtype=jnp.int32)
-        if spiking
-        else jnp.zeros_like(degree)
-    )
+    total = partial(wide_sum, n=terms)
+    per_row, uncounted, fractional = _row_spikes(kept)
+    real = sum_rows(fractional) > 0
+    spikes = jnp.where(real[:, None], 0, sum_rows(total(per_row[..., None], -1)))
+    # a negative word is refused by `wide_value`: a count that could wrap is never reported
+    spikes = jnp.where((sum_rows(uncounted) > 0)[:, None] & ~real[:, None], -1, spikes)
+    fanout = sum_rows(wide_dot(per_row[..., None], degree[..., None], -1, n=terms))
     return LayerActivity(
-        sites=steps * sum_rows(valid.astype(jnp.int32)),
-        spikes=sum_rows(row),
-        nonzero=sum_rows(nonzero),
-        pairs=steps * sum_rows(degree),
-        fanout=sum_rows(row * degree),
+        sites=steps * sum_rows(total(valid.astype(jnp.int32)[..., None], -1)),
+        spikes=spikes,
+        nonzero=sum_rows(total(jnp.sum(kept != 0, axis=(0, 3), dtype=jnp.int32)[..., None], -1)),
+        pairs=steps * sum_rows(total(degree[..., None], -1)),
+        fanout=jnp.where(real[:, None], 0, fanout),
+        real=real,
         name=name,
-        in_channels=feats.shape[-1],
+        in_channels=channels,
         out_channels=out_channels,
-        spiking=spiking,
+        terms=terms,
     )
 
 
-def linear_activity(
-    name: str, inputs: Array, out_features: int, *, spiking: bool = True
+def _row_spikes(feats: Array) -> tuple[Array, Array, Array]:
+    """Of rows [T, B, N, C]: spikes, whether they are too many to count, whether any is no integer.
+
+    Each is int32 [B, N].
+    """
+    steps, _, _, channels = feats.shape
+    if jnp.issubdtype(feats.dtype, jnp.inexact):
+        whole = feats == jnp.round(feats)
+        size = jnp.where(whole, jnp.abs(feats), 0)
+    else:
+        whole, size = jnp.ones_like(feats, bool), jnp.abs(feats.astype(jnp.int32))
+    limit = _LARGEST // (steps * channels)
+    few = size <= limit
+    count = jnp.where(few, size, 0).astype(jnp.int32)
+    over = (0, 3)
+    return (
+        count.sum(over, dtype=jnp.int32),
+        jnp.any(~few, over).astype(jnp.int32),
+        jnp.any(~whole, over).astype(jnp.int32),
+    )
+
+
+def dense_activity(
+    name: str, inputs: ArrayLike, out_channels: int, outdegree: ArrayLike | None = None
 ) -> LayerActivity:
-    """Count what a linear layer received: one row a step, each read once.
+    """Count what a dense layer received.
 
     Args:
       name: the layer's name.
-      inputs: [T, B, N]; spike counts if `spiking`.
-      out_features: features the layer writes.
-      spiking: whether `inputs` are spike counts.
+      inputs: [T, B, ..., C], or [B, C] of a single step.
+      out_channels: channels that the layer writes for each pair of an input and an output place.
+      outdegree: int [...], how many outputs read each place between batch and channels; None takes
+        one, as a linear layer does at every place.
 
-    >>> a = linear_activity("fc", jnp.array([[[0, 1, 2]], [[1, 0, 0]]]), 5)
-    >>> int(a.sites[0]), int(a.fanout[0]) * a.out_channels
+    >>> a = dense_activity("fc", jnp.array([[[0, 1, 2]], [[1, 0, 0]]]), 5)
+    >>> total = ActivityTotals().add([a]).layers[0]
+    >>> total.sites, total.fanout * total.out_channels
     (2, 20)
     """
-    if inputs.ndim != 3:
-        raise ValueError(f"inputs must be [T, B, N]; got shape {inputs.shape}.")
-    rows = jnp.ones((inputs.shape[1], 1), bool)
-    degree = rows.astype(jnp.int32)
-    return sparse_activity(name, inputs[:, :, None], rows, degree, out_features, spiking=spiking)
+    x = jnp.asarray(inputs)
+    x = x[None] if x.ndim == 2 else x
+    if x.ndim < 3:
+        raise ValueError(f"inputs must be [T, B, ..., C] or [B, C]; got shape {x.shape}.")
+    steps, batch, *places, channels = x.shape
+    rows = prod(places)
+    degree = jnp.ones(rows, jnp.int32) if outdegree is None else jnp.asarray(outdegree)
+    return sparse_activity(
+        name,
+        x.reshape(steps, batch, rows, channels),
+        jnp.ones((batch, rows), bool),
+        jnp.broadcast_to(degree.reshape(rows), (batch, rows)),
+        out_channels,
+    )
 
 
 @dataclass(frozen=True)
@@ -137,12 +188,18 @@ class LayerTotals:
     name: str
     in_channels: int
     out_channels: int
-    spiking: bool
     sites: int = 0
     spikes: int = 0
     nonzero: int = 0
     pairs: int = 0
     fanout: int = 0
+    real_pairs: int = 0
+    real_samples: int = 0
+
+    @property
+    def spiking(self) -> bool:
+        """Whether every sample held spikes."""
+        return self.real_samples == 0
 
     @property
     def entries(self) -> int:
@@ -151,13 +208,14 @@ class LayerTotals:
 
 
 _COUNTS = ("sites", "spikes", "nonzero", "pairs", "fanout")
+_SUMS = (*_COUNTS, "real_pairs", "real_samples")
 
 
 @dataclass(frozen=True)
 class ActivityTotals:
     """Activity summed over batches on the host; exact, whatever the number of samples.
 
-    >>> batch = (linear_activity("fc", jnp.ones((3, 2, 4)), 5),)
+    >>> batch = (dense_activity("fc", jnp.ones((3, 2, 4)), 5),)
     >>> totals = ActivityTotals().add(batch).add(batch, weight=np.array([1.0, 0.0]))
     >>> totals.samples, totals.layers[0].spikes
     (3, 36)
@@ -177,8 +235,7 @@ class ActivityTotals:
         """
         if not activities:
             raise ValueError("activities is empty; run the model with record=True.")
-        rows = np.asarray(activities[0].sites).shape
-        keep = _keep(weight, rows)
+        keep = _keep(weight, np.asarray(activities[0].real).shape)
         batch = tuple(_layer_totals(layer, keep) for layer in activities)
         return self.merge(ActivityTotals(batch, int(keep.sum())))
 
@@ -209,7 +266,7 @@ def as_totals(activity: Activity) -> ActivityTotals:
 
 def _keep(weight: np.ndarray | Array | None, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) != 1:
-        raise ValueError(f"activity counts must be [B], one a sample; got shape {shape}.")
+        raise ValueError(f"activity counts must be one a sample; got shape {shape}.")
     if weight is None:
         return np.ones(shape, bool)
     weight = np.asarray(weight)
@@ -222,20 +279,43 @@ def _keep(weight: np.ndarray | Array | None, shape: tuple[int, ...]) -> np.ndarr
 
 
 def _layer_totals(layer: LayerActivity, keep: np.ndarray) -> LayerTotals:
-    sums = {}
+    counts = {}
     for name in _COUNTS:
-        count = np.asarray(getattr(layer, name))
-        if count.shape != keep.shape:
+        words = np.asarray(getattr(layer, name))
+        if words.shape[:-1] != keep.shape:
             raise ValueError(
-                f"layer '{layer.name}': {name} must be {keep.shape}; got {count.shape}."
+                f"layer '{layer.name}': {name} must be {keep.shape}; got {words.shape[:-1]}."
             )
-        sums[name] = int(count[keep].astype(np.int64).sum())
-    return LayerTotals(layer.name, layer.in_channels, layer.out_channels, layer.spiking, **sums)
+        counts[name] = _value(layer, name, words)
+    real = np.asarray(layer.real) & keep
+    sums = {name: _total(count[keep]) for name, count in counts.items()}
+    return LayerTotals(
+        layer.name,
+        layer.in_channels,
+        layer.out_channels,
+        **sums,
+        real_pairs=_total(counts["pairs"][real]),
+        real_samples=int(real.sum()),
+    )
 
 
-def _signature(layer: LayerTotals) -> tuple[str, int, int, bool]:
-    return layer.name, layer.in_channels, layer.out_channels, layer.spiking
+def _value(layer: LayerActivity, name: str, words: np.ndarray) -> np.ndarray:
+    try:
+        return wide_value(words, layer.terms)
+    except ValueError as error:
+        raise ValueError(
+            f"layer '{layer.name}': its {name} cannot be counted exactly ({error}). Spikes this "
+            "large are not events; give the layer real numbers, or record fewer steps at once."
+        ) from error
+
+
+def _total(values: np.ndarray) -> int:
+    return sum(values.tolist())
+
+
+def _signature(layer: LayerTotals) -> tuple[str, int, int]:
+    return layer.name, layer.in_channels, layer.out_channels
 
 
 def _sum(a: LayerTotals, b: LayerTotals) -> LayerTotals:
-    return LayerTotals(*_signature(a), **{k: getattr(a, k) + getattr(b, k) for k in _COUNTS})
+    return LayerTotals(*_signature(a), **{k: getattr(a, k) + getattr(b, k) for k in _SUMS})

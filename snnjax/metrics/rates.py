@@ -21,7 +21,6 @@ class LayerRate(NamedTuple):
       name: the layer.
       rate: non-zero entries / entries.
       mean_count: spikes / entries.
-      level_fraction: mean_count / D, the fraction of the D binary steps that carry a spike.
       entries: how many entries were seen.
       alarm: "" inside the band, else "silent" or "saturated".
     """
@@ -29,7 +28,6 @@ class LayerRate(NamedTuple):
     name: str
     rate: float
     mean_count: float
-    level_fraction: float
     entries: int
     alarm: str
 
@@ -91,20 +89,17 @@ def population_rate(
 
 
 def firing_rates(
-    activity: Activity, *, levels: int = 1, band: tuple[float, float] = RATE_BAND
+    activity: Activity, *, band: tuple[float, float] = RATE_BAND
 ) -> tuple[LayerRate, ...]:
     """The firing rate of every layer with spiking input, in network order.
 
     Args:
       activity: `ActivityTotals` over batches, or the activities of one batch.
-      levels: D, the largest integer a neuron emits.
       band: healthy non-zero fractions; a layer outside them carries an alarm.
 
     Raises:
-      ValueError: `levels` below 1, or `band` is not an interval in [0, 1].
+      ValueError: `band` is not an interval in [0, 1].
     """
-    if levels < 1:
-        raise ValueError(f"levels must be at least 1; got {levels}.")
     _check_band(band)
     rows = []
     for layer in as_totals(activity).layers:
@@ -113,7 +108,7 @@ def firing_rates(
         entries = max(layer.entries, 1)
         rate, mean = layer.nonzero / entries, layer.spikes / entries
         alarm = _alarm(rate, band)
-        rows.append(LayerRate(layer.name, rate, mean, mean / levels, layer.entries, alarm))
+        rows.append(LayerRate(layer.name, rate, mean, layer.entries, alarm))
     return tuple(rows)
 
 
@@ -125,7 +120,7 @@ def mean_firing_rate(rates: Sequence[LayerRate]) -> float:
 def rate_alarms(rates: Sequence[LayerRate | PopulationRate]) -> tuple[str, ...]:
     """One sentence for each layer in alarm: what it does, and what usually helps.
 
-    >>> rate_alarms([LayerRate("stem.2", 0.0, 0.0, 0.0, 512, "silent")])[0][:44]
+    >>> rate_alarms([LayerRate("stem.2", 0.0, 0.0, 512, "silent")])[0][:44]
     "layer 'stem.2' is silent: 0.0 % of its input"
     """
     return tuple(_sentence(row) for row in rates if row.alarm)

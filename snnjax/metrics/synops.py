@@ -21,8 +21,8 @@ class SynOps:
     """Mean operations and energy of one sample.
 
     Attributes:
-      macs: multiply-adds, in the layers that receive real values.
-      acs: additions, in the layers that receive spikes.
+      macs: multiply-adds, where layers receive real values.
+      acs: additions, where layers receive spikes.
       dense_macs: multiply-adds of the ANN twin: the same layers on the same maps, run as often
         (at each of the T steps), on real values.
       energy_mj: 4.6 pJ a MAC and 0.9 pJ an AC, in mJ.
@@ -70,9 +70,9 @@ def layer_synops(activity: Activity) -> tuple[LayerSynOps, ...]:
 def synops(activity: Activity) -> SynOps:
     """Mean synaptic operations and energy of one sample.
 
-        AC    = sum over spiking layers of fanout * C_out, fanout = sum_i outdeg(i) sum_c s[i, c]
-        MAC   = sum over real-valued layers of pairs * C_in * C_out
-        dense = sum over all layers of pairs * C_in * C_out
+        AC    = sum over layers of fanout * C_out, fanout = sum_i outdeg(i) sum_c s[i, c] of spikes
+        MAC   = sum over layers of pairs * C_in * C_out, of the samples with real-valued input
+        dense = sum over layers of pairs * C_in * C_out, of all samples
 
     Sums are Python integers, so they are exact for any number of samples; the means are float64.
 
@@ -93,7 +93,6 @@ def synops(activity: Activity) -> SynOps:
 
 
 def _layer(layer: LayerTotals) -> LayerSynOps:
-    dense = layer.pairs * layer.in_channels * layer.out_channels
-    if layer.spiking:
-        return LayerSynOps(layer.name, 0, layer.fanout * layer.out_channels, dense)
-    return LayerSynOps(layer.name, dense, 0, dense)
+    each = layer.in_channels * layer.out_channels
+    additions = layer.fanout * layer.out_channels
+    return LayerSynOps(layer.name, layer.real_pairs * each, additions, layer.pairs * each)

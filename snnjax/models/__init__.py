@@ -1,5 +1,8 @@
 """Named architectures."""
 
+from collections.abc import Callable
+from typing import Any
+
 from snnjax.models.e3dsnn import E3DSNN as E3DSNN
 from snnjax.models.e3dsnn import ClassifierOutput as ClassifierOutput
 from snnjax.models.e3dsnn import E3DSNNConfig as E3DSNNConfig
@@ -7,15 +10,18 @@ from snnjax.models.e3dsnn import e3dsnn_h as e3dsnn_h
 from snnjax.models.e3dsnn import e3dsnn_l as e3dsnn_l
 from snnjax.models.e3dsnn import e3dsnn_s as e3dsnn_s
 from snnjax.models.e3dsnn import e3dsnn_t as e3dsnn_t
+from snnjax.models.info import DataInfo as DataInfo
 from snnjax.models.snn_delays import SNNDelays as SNNDelays
 from snnjax.models.snn_delays import SNNDelaysConfig as SNNDelaysConfig
-from snnjax.models.snn_delays import snn_delays as snn_delays
 from snnjax.models.snn_delays import snn_delays_gsc as snn_delays_gsc
 from snnjax.models.snn_delays import snn_delays_shd as snn_delays_shd
 from snnjax.models.snn_delays import snn_delays_ssc as snn_delays_ssc
 
-MODELS = {"e3dsnn_t": e3dsnn_t, "e3dsnn_s": e3dsnn_s, "e3dsnn_l": e3dsnn_l, "e3dsnn_h": e3dsnn_h}
-"""Names of published sizes, for the command-line edge."""
-
-SEQUENCE_MODELS = {"snn_delays": snn_delays}
-"""The same for networks that read sequences."""
+MODELS: dict[str, Callable[..., Any]] = {
+    "e3dsnn_t": E3DSNNConfig.t,
+    "e3dsnn_s": E3DSNNConfig.s,
+    "e3dsnn_l": E3DSNNConfig.l,
+    "e3dsnn_h": E3DSNNConfig.h,
+    "snn_delays": SNNDelaysConfig,
+}
+"""Configurations by name, for the command-line edge."""

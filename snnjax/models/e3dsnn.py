@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
-from jax.sharding import PartitionSpec as P
 
-from snnjax.metrics import LayerActivity, linear_activity, sparse_activity
-from snnjax.nn import IntegerNeuron, Rectifier, SparseBatchNorm, SparseConv, truncated_normal
-from snnjax.nn.recompute import Remat, recomputed
-from snnjax.sharding import Cut, pair_rules
+from snnjax.metrics import dense_activity, sparse_activity
+from snnjax.models.info import DataInfo, filled
+from snnjax.nn import (
+    Counts,
+    Initializer,
+    IntegerNeuron,
+    Module,
+    Rectifier,
+    Run,
+    SparseBatchNorm,
+    SparseConv,
+    count_inputs,
+    kaiming_uniform,
+    pair,
+    truncated_normal,
+)
 from snnjax.sparse import (
     Capacities,
     KernelMap,
     SparseTensor,
     global_mean_pool,
-    outdegree,
     pack,
     strided_map,
     submanifold_map,
@@ -30,206 +40,193 @@ from snnjax.sparse import (
 
 @dataclass(frozen=True)
 class E3DSNNConfig:
-    """What decides an E-3DSNN classifier; static.
+    """Everything that defines an E-3DSNN classifier."""
 
-    Attributes:
-      stem: channels of the stem, e.
-      channels: channels of the four stages, C_1..4.
-      depth: blocks per stage, d.
-      in_channels: point features: 3 for xyz, 6 with normals.
-      num_classes: K.
-      levels: D, the largest integer a neuron emits.
-      steps: T; a static input is encoded once and repeated T times.
-      beta: leak of the membrane between steps.
-      detach: no gradient through the spikes in the reset.
-      spike_head: a neuron before the head, so that the head receives spikes too.
-      twin: the ANN twin, ReLU in place of the neurons.
-      bn_decay: decay of the running statistics of the norms.
-      bn_eps: added to the variance in every norm; weights of other implementations may need theirs.
-    """
-
-    stem: int
-    channels: tuple[int, ...]
-    depth: int
-    in_channels: int = 6
-    num_classes: int = 40
+    stem: int = 16
+    """Channels of the stem."""
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    """Channels of the stages, each of which halves the grid."""
+    depth: int = 1
+    """Blocks of a stage."""
+    in_channels: int | None = None
+    """Features of a point, 3 for xyz, 6 with normals; None takes those of the data."""
+    num_classes: int | None = None
+    """Classes; None takes those of the data."""
     levels: int = 4
+    """D, the largest integer that a neuron emits."""
     steps: int = 1
+    """T, time steps; a static input is encoded once and repeated."""
     beta: float = 0.25
+    """Leak of the membrane between steps; without effect when T = 1."""
     detach: bool = True
+    """Stop the gradient through the spikes of the reset; without effect when T = 1."""
     spike_head: bool = False
+    """Put a neuron before the head, so that the head receives spikes too."""
     twin: bool = False
+    """Build the ANN twin: the same graph with ReLU in place of the neurons."""
     bn_decay: float = 0.99
+    """Decay of the running statistics of the norms; short runs want 0.9 to 0.97."""
     bn_eps: float = 1e-3
+    """Added to the variance in every norm; weights of other implementations may need theirs."""
 
     def __post_init__(self) -> None:
         for name in ("stem", "depth", "in_channels", "num_classes", "levels", "steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if not 0 < self.bn_eps < math.inf:
-            raise ValueError(f"bn_eps must be positive and finite; got {self.bn_eps}.")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}.")
         if not self.channels or min(self.channels) < 1:
             raise ValueError(
                 f"channels must be at least 1 in each stage, with one stage or more; got "
                 f"{self.channels}."
             )
+        if not 0 <= self.beta <= 1:
+            raise ValueError(f"beta must be in [0, 1]; got {self.beta}.")
+        if not 0 <= self.bn_decay < 1:
+            raise ValueError(f"bn_decay must be in [0, 1); got {self.bn_decay}.")
+        if not 0 < self.bn_eps < math.inf:
+            raise ValueError(f"bn_eps must be positive and finite; got {self.bn_eps}.")
+
+    def build(self, info: DataInfo, *, rngs: nnx.Rngs) -> E3DSNN:
+        """The network for this data."""
+        return E3DSNN(filled(self, info), rngs=rngs)
+
+    @classmethod
+    def t(cls, **options: Any) -> E3DSNNConfig:
+        """E-3DSNN-T, 1.87 M parameters; `options` are further fields."""
+        return cls(16, (16, 32, 64, 128), 1, **options)
+
+    @classmethod
+    def s(cls, **options: Any) -> E3DSNNConfig:
+        """E-3DSNN-S, 3.27 M parameters."""
+        return cls(24, (24, 48, 96, 160), 1, **options)
+
+    @classmethod
+    def l(cls, **options: Any) -> E3DSNNConfig:  # noqa: E743, the published name of the size
+        """E-3DSNN-L, 17.3 M parameters."""
+        return cls(64, (64, 128, 128, 256), 2, **options)
+
+    @classmethod
+    def h(cls, **options: Any) -> E3DSNNConfig:
+        """E-3DSNN-H, 46.6 M parameters."""
+        return cls(64, (96, 192, 288, 384), 2, **options)
 
 
 class ClassifierOutput(NamedTuple):
-    """What a classifier returns.
+    """What a classifier of sparse tensors returns.
 
     Attributes:
       logits: mean over time, [B, K].
       overflow: points and sites of the batch that found no row, int32 [].
-      activity: what each weighted layer received; empty unless recorded.
     """
 
     logits: Array
     overflow: Array
-    activity: tuple[LayerActivity, ...] = ()
 
 
-@dataclass
-class Pass:
-    """One traversal of a network: its options, its populations, and what it records."""
+class Branch(Module):
+    """Neuron, convolution, norm: BN(conv(N x)) on a kernel map that comes with the call."""
 
-    train: bool
-    axis_name: str | None
-    record: bool
-    states: tuple
-    remat: Remat = "none"
-    after: list = field(default_factory=list)
-    activity: list[LayerActivity] = field(default_factory=list)
-    spikes: list[tuple[str, SparseTensor]] = field(default_factory=list)
-
-    def fire(self, name: str, neuron: IntegerNeuron | Rectifier, x: SparseTensor) -> SparseTensor:
-        """Advance the next population of the network."""
-        state = self.states[len(self.after)] if self.states else None
-        state, out = neuron(state, x)
-        self.after.append(state)
-        self.spikes.append((name, out))
-        return out
-
-    def convolve(
-        self,
-        name: str,
-        conv: SparseConv,
-        norm: SparseBatchNorm,
-        x: SparseTensor,
-        kmap: KernelMap,
-        spiking: bool,
-    ) -> SparseTensor:
-        """Convolution and norm, recording what the convolution received."""
-        y = norm(conv(x, kmap), train=self.train, axis_name=self.axis_name)
-        if self.record:
-            degree, out = outdegree(kmap, x.n), y.feats.shape[-1]
-            self.activity.append(
-                sparse_activity(
-                    name, x.feats, x.valid, degree, out, spiking=spiking, sum_rows=x.sum_rows
-                )
-            )
-        return y
-
-    def layer(
-        self,
-        name: str,
-        neuron: IntegerNeuron | Rectifier,
-        conv: SparseConv,
-        norm: SparseBatchNorm,
-        x: SparseTensor,
-        kmap: KernelMap,
-    ) -> SparseTensor:
-        """Neuron, convolution and norm: what `remat` keeps the input of."""
-
-        def call(modules: Any, states: tuple, x: SparseTensor, kmap: KernelMap) -> tuple[Any, Any]:
-            own = replace(self, remat="none", states=states, after=[], activity=[], spikes=[])
-            neuron, conv, norm = modules
-            return own.layer(name, neuron, conv, norm, x, kmap), own.after
-
-        if self.remat == "none":
-            s = self.fire(name, neuron, x)
-            return self.convolve(name, conv, norm, s, kmap, neuron.spiking)
-        state = self.states[len(self.after) :][:1]
-        y, after = recomputed(self.remat, (neuron, conv, norm), call, state, x, kmap)
-        self.after += after
-        return y
-
-
-class Branch(nnx.Module):
-    """Neuron, submanifold convolution k3, norm: BN(SubM3(N x))."""
+    rematerialised = True
 
     def __init__(
-        self, channels: int, neuron, *, cut: Cut | None = None, decay: float, rngs: nnx.Rngs
+        self,
+        in_channels: int,
+        channels: int,
+        kernel_size: int,
+        config: E3DSNNConfig,
+        *,
+        init: Initializer = truncated_normal,
+        rngs: nnx.Rngs,
     ):
-        self.neuron = neuron
-        self.conv = SparseConv(channels, channels, 3, init=truncated_normal, cut=cut, rngs=rngs)
-        self.norm = SparseBatchNorm(channels, decay=decay)
+        self.neuron = _neuron(config)
+        self.conv = SparseConv(in_channels, channels, kernel_size, init=init, rngs=rngs)
+        self.norm = _norm(channels, config)
 
-    def __call__(self, run: Pass, name: str, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
-        return run.layer(name, self.neuron, self.conv, self.norm, x, kmap)
+    def forward(self, run: Run, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
+        return run(self.norm, run(self.conv, run(self.neuron, x), kmap))
 
 
-class Block(nnx.Module):
+class Block(Module):
     """Two membrane shortcuts: y = x + BN(SubM3(N x)), z = y + BN(SubM3(N BN(SubM3(N y)))).
 
     The stream is real-valued; every convolution receives spikes.
     """
 
-    def __init__(self, channels: int, neuron, *, decay: float, rngs: nnx.Rngs):
-        self.first = Branch(channels, neuron, decay=decay, rngs=rngs)
-        self.second = Branch(channels, neuron, cut="outputs", decay=decay, rngs=rngs)
-        self.third = Branch(channels, neuron, cut="inputs", decay=decay, rngs=rngs)
+    def __init__(self, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs):
+        self.first = Branch(channels, channels, 3, config, rngs=rngs)
+        self.second = Branch(channels, channels, 3, config, rngs=rngs)
+        self.third = Branch(channels, channels, 3, config, rngs=rngs)
+        pair(self.second.conv, [self.second.norm], self.third.conv)
 
-    def __call__(self, run: Pass, name: str, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
-        y = _add(x, self.first(run, f"{name}.first", x, kmap))
-        inner = self.second(run, f"{name}.second", y, kmap)
-        return _add(y, self.third(run, f"{name}.third", inner, kmap))
+    def forward(self, run: Run, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
+        y = _add(x, run(self.first, x, kmap))
+        return _add(y, run(self.third, run(self.second, y, kmap), kmap))
 
 
-class Stem(nnx.Module):
+class Stem(Module):
     """Spike voxel coding: SubM k3, BN, N, SubM k3, BN, N, SubM k3, BN on one shared map."""
 
-    def __init__(self, in_channels: int, channels: int, neuron, *, decay: float, rngs: nnx.Rngs):
-        self.conv = SparseConv(
-            in_channels, channels, 3, init=truncated_normal, cut="outputs", rngs=rngs
-        )
-        self.norm = SparseBatchNorm(channels, decay=decay)
-        self.second = Branch(channels, neuron, cut="inputs", decay=decay, rngs=rngs)
-        self.third = Branch(channels, neuron, decay=decay, rngs=rngs)
+    def __init__(self, in_channels: int, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs):
+        self.conv = SparseConv(in_channels, channels, 3, init=truncated_normal, rngs=rngs)
+        self.norm = _norm(channels, config)
+        self.second = Branch(channels, channels, 3, config, rngs=rngs)
+        self.third = Branch(channels, channels, 3, config, rngs=rngs)
+        pair(self.conv, [self.norm], self.second.conv)
 
-    def __call__(self, run: Pass, x: SparseTensor, kmap: KernelMap, steps: int) -> SparseTensor:
-        x = run.convolve("stem.first", self.conv, self.norm, x, kmap, spiking=False)
+    def forward(self, run: Run, x: SparseTensor, kmap: KernelMap, steps: int) -> SparseTensor:
+        x = run(self.norm, run(self.conv, x, kmap))
         if steps > 1 and x.feats.ndim == 3:  # a static input is encoded once
             x = x.replace(feats=jnp.broadcast_to(x.feats, (steps, *x.feats.shape)))
-        x = self.second(run, "stem.second", x, kmap)
-        return self.third(run, "stem.third", x, kmap)
+        return run(self.third, run(self.second, x, kmap), kmap)
 
 
-class Stage(nnx.Module):
+class Stage(Module):
     """Neuron, strided convolution k2 s2, norm, then `depth` blocks on one shared map."""
 
-    def __init__(
-        self, in_channels: int, channels: int, depth: int, neuron, *, decay: float, rngs: nnx.Rngs
-    ):
-        self.neuron = neuron
-        self.down = SparseConv(in_channels, channels, 2, rngs=rngs)
-        self.norm = SparseBatchNorm(channels, decay=decay)
-        self.blocks = nnx.List(
-            [Block(channels, neuron, decay=decay, rngs=rngs) for _ in range(depth)]
-        )
+    def __init__(self, in_channels: int, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs):
+        self.down = Branch(in_channels, channels, 2, config, init=kaiming_uniform, rngs=rngs)
+        self.blocks = nnx.List([Block(channels, config, rngs=rngs) for _ in range(config.depth)])
 
-    def __call__(
-        self, run: Pass, name: str, x: SparseTensor, capacity: int | None, arithmetic: str | None
+    def forward(
+        self, run: Run, x: SparseTensor, capacity: int | None, arithmetic: str | None
     ) -> SparseTensor:
-        down = strided_map(x, 2, 2, capacity=capacity)
-        x = run.layer(f"{name}.down", self.neuron, self.down, self.norm, x, down)
+        x = run(self.down, x, strided_map(x, 2, 2, capacity=capacity))
         kmap = submanifold_map(x, 3, arithmetic=arithmetic)
-        for index, block in enumerate(self.blocks):
-            x = block(run, f"{name}.block{index}", x, kmap)
+        for block in self.blocks:
+            x = run(block, x, kmap)
         return x
 
 
-class E3DSNN(nnx.Module):
+class Head(nnx.Linear):
+    """A linear layer on the mean over the sites.
+
+    The published head scores every site and takes the mean of the scores, which is equal and costs
+    more. Where the sites hold spikes it is counted as published: each adds a weight to every class.
+
+    Args:
+      in_features, num_classes: of the layer. spikes: whether the sites hold spikes.
+      rngs: random keys for the weights.
+    """
+
+    def __init__(self, in_features: int, num_classes: int, *, spikes: bool, rngs: nnx.Rngs):
+        init = nnx.initializers.truncated_normal(0.02)
+        super().__init__(in_features, num_classes, kernel_init=init, rngs=rngs)
+        self.spikes = spikes
+
+    def __call__(self, x: SparseTensor) -> Array:
+        """Scores [B, K], or [T, B, K] where `x` has a time axis."""
+        return super().__call__(global_mean_pool(x))
+
+
+@count_inputs.register
+def _(layer: Head, name: str, x: SparseTensor, **_: Any) -> Counts:
+    if not layer.spikes:
+        return (dense_activity(name, global_mean_pool(x), layer.out_features),)
+    once, classes = x.valid.astype(jnp.int32), layer.out_features
+    return (sparse_activity(name, x.feats, x.valid, once, classes, sum_rows=x.sum_rows),)
+
+
+class E3DSNN(Module):
     """The E-3DSNN classifier.
 
     stem -> four stages, each halving the grid -> mean over the sites -> linear head. The mean of
@@ -240,146 +237,66 @@ class E3DSNN(nnx.Module):
     """
 
     def __init__(self, config: E3DSNNConfig, *, rngs: nnx.Rngs):
+        if config.in_channels is None or config.num_classes is None:
+            raise ValueError(
+                "the network needs in_channels and num_classes; set them in its configuration, or "
+                "take them from data with config.build(info, rngs=rngs)."
+            )
         self.config = config
-        neuron = Rectifier() if config.twin else _neuron(config)
-        decay = config.bn_decay
-        self.stem = Stem(config.in_channels, config.stem, neuron, decay=decay, rngs=rngs)
+        self.stem = Stem(config.in_channels, config.stem, config, rngs=rngs)
         sizes = (config.stem, *config.channels)
-        self.stages = nnx.List(
-            [Stage(a, b, config.depth, neuron, decay=decay, rngs=rngs) for a, b in pairwise(sizes)]
-        )
-        for _, module in nnx.iter_modules(self):
-            if isinstance(module, SparseBatchNorm):
-                module.eps = config.bn_eps
-        self.remat: Remat = "none"
-        self.neuron = neuron
-        self.head = nnx.Linear(
-            sizes[-1],
-            config.num_classes,
-            kernel_init=nnx.initializers.truncated_normal(0.02),
-            rngs=rngs,
-        )
-
-    @property
-    def tensor_rules(self) -> tuple[tuple[str, P], ...]:
-        """How kernels are cut over a mesh axis "model", by pairs of convolutions.
-
-        The first of a pair is cut by output channels and the second by input channels, so norm and
-        neurons between them see the channels of their device alone, and one sum joins the outputs.
-        Convolutions that stand alone between two whole streams stay whole.
-        """
-        block = r"/blocks/\d+/"
-        return (
-            *pair_rules("^stem/conv/weight$", "^stem/norm/", "^stem/second/conv/weight$", kernel=1),
-            *pair_rules(
-                f"{block}second/conv/weight$",
-                f"{block}second/norm/",
-                f"{block}third/conv/weight$",
-                kernel=1,
-            ),
-            (".*", P()),
-        )
+        self.stages = nnx.List([Stage(a, b, config, rngs=rngs) for a, b in pairwise(sizes)])
+        self.neuron = _neuron(config) if config.spike_head else None
+        spikes = config.spike_head and not config.twin
+        self.head = Head(sizes[-1], config.num_classes, spikes=spikes, rngs=rngs)
 
     @property
     def depth(self) -> int:
         """Levels below the input grid; the extent should be a multiple of 2**depth."""
         return len(self.stages)
 
-    def init_state(self, x: SparseTensor) -> tuple:
-        """The resting state: empty, because each population takes the shape of what it meets."""
-        del x
-        return ()
-
-    def __call__(
-        self,
-        state: tuple,
-        x: SparseTensor,
-        *,
-        key: Array | None = None,
-        train: bool = False,
-        axis_name: str | None = None,
-        capacities: Capacities | None = None,
-        record: bool = False,
-    ) -> tuple[tuple, ClassifierOutput]:
+    def forward(
+        self, run: Run, x: SparseTensor, *, capacities: Capacities | None = None
+    ) -> ClassifierOutput:
         """Classify a batch of voxel clouds.
 
         Args:
-          state: membranes of all populations from an earlier call on the same sites, or () at rest.
-          x: voxels with features [B, N, C], or [T, B, N, C] for inputs that change over time.
-          key: unused: the network draws nothing.
-          train: normalise by the statistics of this batch, and update the running ones.
-          axis_name: mesh axis over which the statistics are summed.
+          run: the traversal.
+          x: voxels with features [B, N, C], or [T, B, N, C] for inputs that change over time. A
+            state continues on the same sites.
           capacities: rows of every level; None takes rows that cannot overflow.
-          record: fill `activity` of the output.
-
-        Returns:
-          The populations' states (empty without a time axis) and a ClassifierOutput.
         """
-        del key
-        self._check_state(state, x)
-        keep = self.remat if train and not record else "none"
-        run = Pass(train, axis_name, record, state, keep)
-        logits, overflow = self._forward(run, x, capacities)
-        after = () if all(s is None for s in run.after) else tuple(run.after)
-        return after, ClassifierOutput(logits, overflow, tuple(run.activity))
-
-    def _check_state(self, state: tuple, x: SparseTensor) -> None:
-        config = self.config
-        populations = 2 + len(self.stages) * (1 + 3 * config.depth) + config.spike_head
-        if state and len(state) != populations:
-            raise ValueError(
-                f"the state must hold the {populations} populations of this network, as an earlier "
-                f"call returned it, or be () at rest; got {len(state)}."
-            )
-        if state and config.steps == 1 and x.feats.ndim == 3:
-            raise ValueError(
-                "features [B, N, C] are one step from rest, which a state cannot continue; got a "
-                "state. Give the step a time axis, feats[None]."
-            )
-
-    def spike_levels(self, x: SparseTensor, *, capacities: Capacities | None = None) -> tuple:
-        """The spikes of every population at inference, as pairs (name, SparseTensor)."""
-        run = Pass(train=False, axis_name=None, record=False, states=())
-        self._forward(run, x, capacities)
-        return tuple(run.spikes)
-
-    def _forward(
-        self, run: Pass, x: SparseTensor, capacities: Capacities | None
-    ) -> tuple[Array, Array]:
-        config = self.config
-        if x.feats.shape[-1] != config.in_channels:
-            raise ValueError(
-                f"the model takes {config.in_channels} point features; got "
-                f"{x.feats.shape[-1]}. Build it with in_channels={x.feats.shape[-1]}."
-            )
+        self._check_input(x)
         rows, arithmetic = _plan(capacities, self.depth)
         if capacities is not None and capacities.samples > 1:
             x = pack(x, capacities.samples, rows=rows[0], depth=self.depth)
-        x = self.stem(run, x, submanifold_map(x, 3, arithmetic=arithmetic[0]), config.steps)
+        kmap = submanifold_map(x, 3, arithmetic=arithmetic[0])
+        x = run(self.stem, x, kmap, self.config.steps)
         for index, stage in enumerate(self.stages, 1):
-            x = stage(run, f"stage{index}", x, rows[index], arithmetic[index])
-        if config.spike_head:
-            x = run.fire("head", self.neuron, x)
-        pooled = global_mean_pool(x)
-        logits = self.head(pooled)
-        if run.record:
-            run.activity.append(self._head_activity(x, pooled))
-        return (logits.mean(axis=0) if logits.ndim == 3 else logits), x.overflow.sum()
+            x = run(stage, x, rows[index], arithmetic[index])
+        if self.neuron is not None:
+            x = run(self.neuron, x)
+        logits = run(self.head, x)
+        logits = logits.mean(axis=0) if logits.ndim == 3 else logits
+        return ClassifierOutput(logits, x.overflow.sum())
 
-    def _head_activity(self, x: SparseTensor, pooled: Array) -> LayerActivity:
-        """What the head reads: spikes at every site with `spike_head`, else one real vector."""
-        classes = self.config.num_classes
-        if self.config.spike_head and self.neuron.spiking:
-            once = x.valid.astype(jnp.int32)
-            return sparse_activity(
-                "head", x.feats, x.valid, once, classes, spiking=True, sum_rows=x.sum_rows
+    def _check_input(self, x: SparseTensor) -> None:
+        given, wanted = x.feats.shape[-1], self.config.in_channels
+        if given != wanted:
+            raise ValueError(
+                f"the model takes {wanted} point features; got {given}. Build it with "
+                f"in_channels={given}."
             )
-        pooled = pooled if pooled.ndim == 3 else pooled[None]
-        return linear_activity("head", pooled, classes, spiking=False)
 
 
-def _neuron(config: E3DSNNConfig) -> IntegerNeuron:
+def _neuron(config: E3DSNNConfig) -> IntegerNeuron | Rectifier:
+    if config.twin:
+        return Rectifier()
     return IntegerNeuron(config.levels, beta=config.beta, detach_reset=config.detach)
+
+
+def _norm(channels: int, config: E3DSNNConfig) -> SparseBatchNorm:
+    return SparseBatchNorm(channels, eps=config.bn_eps, decay=config.bn_decay)
 
 
 def _add(x: SparseTensor, y: SparseTensor) -> SparseTensor:
@@ -401,41 +318,36 @@ def _plan(capacities: Capacities | None, depth: int) -> tuple[tuple, tuple]:
 
 
 def e3dsnn_t(
-    in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options
+    in_channels: int = 6, num_classes: int = 40, *, rngs: nnx.Rngs, **options: Any
 ) -> E3DSNN:
     """E-3DSNN-T, 1.87 M parameters; `options` are further fields of E3DSNNConfig."""
-    return _build(16, (16, 32, 64, 128), 1, in_channels, num_classes, levels, rngs, options)
+    return E3DSNN(
+        E3DSNNConfig.t(in_channels=in_channels, num_classes=num_classes, **options), rngs=rngs
+    )
 
 
 def e3dsnn_s(
-    in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options
+    in_channels: int = 6, num_classes: int = 40, *, rngs: nnx.Rngs, **options: Any
 ) -> E3DSNN:
     """E-3DSNN-S, 3.27 M parameters; `options` are further fields of E3DSNNConfig."""
-    return _build(24, (24, 48, 96, 160), 1, in_channels, num_classes, levels, rngs, options)
+    return E3DSNN(
+        E3DSNNConfig.s(in_channels=in_channels, num_classes=num_classes, **options), rngs=rngs
+    )
 
 
 def e3dsnn_l(
-    in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options
+    in_channels: int = 6, num_classes: int = 40, *, rngs: nnx.Rngs, **options: Any
 ) -> E3DSNN:
     """E-3DSNN-L, 17.3 M parameters; `options` are further fields of E3DSNNConfig."""
-    return _build(64, (64, 128, 128, 256), 2, in_channels, num_classes, levels, rngs, options)
+    return E3DSNN(
+        E3DSNNConfig.l(in_channels=in_channels, num_classes=num_classes, **options), rngs=rngs
+    )
 
 
 def e3dsnn_h(
-    in_channels: int = 6, num_classes: int = 40, *, levels: int = 4, rngs: nnx.Rngs, **options
+    in_channels: int = 6, num_classes: int = 40, *, rngs: nnx.Rngs, **options: Any
 ) -> E3DSNN:
     """E-3DSNN-H, 46.6 M parameters; `options` are further fields of E3DSNNConfig."""
-    return _build(64, (96, 192, 288, 384), 2, in_channels, num_classes, levels, rngs, options)
-
-
-def _build(stem, channels, depth, in_channels, num_classes, levels, rngs, options) -> E3DSNN:
-    config = E3DSNNConfig(
-        stem,
-        channels,
-        depth,
-        in_channels=in_channels,
-        num_classes=num_classes,
-        levels=levels,
-        **options,
+    return E3DSNN(
+        E3DSNNConfig.h(in_channels=in_channels, num_classes=num_classes, **options), rngs=rngs
     )
-    return E3DSNN(config, rngs=rngs)

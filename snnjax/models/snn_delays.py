@@ -2,256 +2,225 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
-from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
 from snnjax.delays import sigma_schedule
 from snnjax.delays.schedule import FLOOR
-from snnjax.losses import softmax_sum
-from snnjax.metrics import LayerActivity, linear_activity
-from snnjax.models.e3dsnn import ClassifierOutput
+from snnjax.losses import membrane_mean, softmax_sum
+from snnjax.models.info import DataInfo, filled
 from snnjax.neurons import detach, euler, zero
-from snnjax.nn import LI, LIF, DelayedLinear, SequenceBatchNorm, clamp_delays, set_sigma
+from snnjax.nn import (
+    LI,
+    LIF,
+    DelayedLinear,
+    Dropout,
+    Module,
+    Run,
+    SequenceBatchNorm,
+    pair,
+    set_sigma,
+)
 from snnjax.nn.delayed import Per
-from snnjax.nn.recompute import Remat, recomputed
-from snnjax.sharding import Cut, pair_rules
 from snnjax.surrogates import atan
+
+READOUTS = {"softmax_sum": softmax_sum, "mean": membrane_mean}
+"""From membranes [T, B, C] and lengths to scores [B, C]."""
 
 
 @dataclass(frozen=True)
 class SNNDelaysConfig:
-    """What decides an SNN-delays classifier; static.
+    """Everything that defines an SNN-delays classifier; times are in steps."""
 
-    Attributes:
-      inputs, hidden, classes: channels. layers: hidden layers.
-      size: K, steps of the buffer of delays.
-      tau: time constant of the membranes, in steps.
-      dropout: share of the hidden channels that a sample loses, for all its steps.
-      kernel_count: Kc, delays of a synapse.
-      tail: silent steps that each layer appends; None takes (K - 1) // 2, as published.
-      per: what has a delay of its own, see `DelayedLinear`.
-      learn_delays: without, they stay as drawn. size=1 is the network without delays.
-      sigma: width of the taps at first; None takes K // 2. `at_epoch` narrows it to 0.23, and
-        keeps a smaller one.
-      readout: from membranes [T, B, C] and lengths to scores [B, C].
-    """
-
-    inputs: int
-    hidden: int
-    layers: int
-    classes: int
-    size: int
-    tau: float
-    dropout: float
+    hidden: int = 128
+    """Neurons of a hidden layer."""
+    layers: int = 2
+    """Hidden layers."""
+    in_channels: int | None = None
+    """Channels of the input; None takes those of the data."""
+    num_classes: int | None = None
+    """Classes; None takes those of the data."""
+    tau: float = 5.0
+    """Time constant of the neurons."""
+    dropout: float = 0.2
+    """Share of the hidden channels that a sample loses in training, the same at every step."""
+    delays: Literal["none", "fixed", "learned"] = "learned"
+    """Delays of the synapses: `none`, as drawn and `fixed`, or `learned`."""
+    max_delay: int = 24
+    """The longest delay; without effect where there are none."""
     kernel_count: int = 1
-    tail: int | None = None
+    """Delays of a synapse, each with a weight of its own."""
     per: Per = "synapse"
-    learn_delays: bool = True
+    """What has a delay of its own: each synapse, or all that leave an input (axonal) or reach an
+    output (dendritic)."""
     sigma: float | None = None
-    readout: Callable[..., Array] = softmax_sum
+    """Width of the taps at first, which shrinks to 0.23, or a smaller one that stays; None takes
+    half the longest delay, as published."""
+    late: int | None = None
+    """Steps after the end of a sample in which each layer still counts late arrivals; None takes
+    half the longest delay, as published. The data must provide the silent steps."""
+    readout: Literal["softmax_sum", "mean"] = "softmax_sum"
+    """Score of a class: its share of each step, summed, or the mean of its membrane."""
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "hidden", "layers", "classes", "size", "kernel_count"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        for name in ("in_channels", "hidden", "layers", "num_classes", "max_delay", "kernel_count"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}.")
+        if not self.tau > 0:
+            raise ValueError(f"tau must be above 0; got {self.tau}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1); got {self.dropout}.")
+        _one_of("delays", self.delays, ("none", "fixed", "learned"))
+        _one_of("per", self.per, ("synapse", "input", "output"))
+        _one_of("readout", self.readout, tuple(READOUTS))
+        if self.delays == "none" and self.kernel_count > 1:
+            raise ValueError(
+                "kernel_count must be 1 where there are no delays, since the weights of a synapse "
+                f"would only add up; got {self.kernel_count}. Set delays."
+            )
+        if self.per != "synapse" and (self.delays == "none" or self.kernel_count > 1):
+            raise ValueError(
+                f"per={self.per!r} needs delays, one each: set delays, and kernel_count to 1; got "
+                f"{self.delays!r} and {self.kernel_count}."
+            )
+        if self.sigma is not None and not 0 <= self.sigma < float("inf"):
+            raise ValueError(f"sigma must be finite and at least 0; got {self.sigma}.")
+
+    @property
+    def buffer(self) -> int:
+        """Steps of the buffer of delays, K."""
+        return 1 if self.delays == "none" else self.max_delay + 1
+
+    @property
+    def late_steps(self) -> int:
+        """`late`, or as published."""
+        return (self.buffer - 1) // 2 if self.late is None else self.late
+
+    @property
+    def silent_steps(self) -> int:
+        """Silent steps that must follow a sample, so that late arrivals of all layers come out."""
+        return (self.layers + 1) * self.late_steps
+
+    def build(self, info: DataInfo, *, rngs: nnx.Rngs) -> SNNDelays:
+        """The network for this data."""
+        return SNNDelays(filled(self, info), rngs=rngs)
 
 
-class SNNDelays(nnx.Module):
+class HiddenLayer(Module):
+    """Delayed dense layer, batch norm over T * B, LIF, dropout."""
+
+    rematerialised = True
+
+    def __init__(self, in_features: int, config: SNNDelaysConfig, *, rngs: nnx.Rngs):
+        self.linear = _delayed(in_features, config.hidden, config, rngs)
+        self.norm = SequenceBatchNorm(config.hidden)
+        self.neurons = _neurons(config)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, run: Run, x: Array, lengths: Array | None, round_delays: bool) -> Array:
+        h = run(self.linear, x, round_delays=round_delays)
+        return run(self.dropout, run(self.neurons, run(self.norm, h, lengths)))
+
+
+class SNNDelays(Module):
     """The SNN-delays classifier.
 
     layers x [delayed dense -> batch norm over T * B -> LIF -> dropout] -> delayed dense -> leaky
     integrators, whose membranes the readout scores. Neurons reset to 0, without a gradient through
-    the reset; v decays by 1 - 1 / tau, and the input is not scaled.
+    the reset; v decays by 1 - 1 / tau, and the input is not scaled. Delays are rounded except in
+    training, as hardware has them, while `round_delays` is True.
 
-    Train with `set_sigma(model, sigma_schedule(epoch, epochs, K // 2))` and `delay_optimiser`.
+    Train with `delay_optimiser`, and call `at_epoch` and `constrain` as the training loop does.
 
     Source: Hammouamri, Khalfaoui-Hassani and Masquelier, "Learning delays in spiking neural
     networks using dilated convolutions with learnable spacings", ICLR 2024 (arXiv 2306.17670).
 
-    >>> net = snn_delays_shd(hidden=8, inputs=6, rngs=nnx.Rngs(0))
-    >>> _, out = net(net.init_state(jnp.ones((30, 2, 6))), jnp.ones((30, 2, 6)))
-    >>> out.logits.shape
+    >>> net = snn_delays_shd(hidden=8, in_channels=6, rngs=nnx.Rngs(0))
+    >>> net(None, jnp.ones((30, 2, 6)))[1].shape
     (2, 20)
     """
 
     def __init__(self, config: SNNDelaysConfig, *, rngs: nnx.Rngs):
-        self.config = config
-        widths = (config.inputs, *(config.hidden,) * config.layers, config.classes)
-        self.tail = (config.size - 1) // 2 if config.tail is None else config.tail
-        self.linears = nnx.List(
-            [
-                DelayedLinear(
-                    a,
-                    b,
-                    config.size,
-                    kernel_count=config.kernel_count,
-                    per=config.per,
-                    tail=self.tail,
-                    sigma=config.sigma,
-                    learn_delays=config.learn_delays,
-                    cut=self._cut(index),
-                    rngs=rngs,
-                )
-                for index, (a, b) in enumerate(pairwise(widths))
-            ]
-        )
-        self.norms = nnx.List([SequenceBatchNorm(config.hidden) for _ in range(config.layers)])
-        self.neurons = nnx.List([_neurons(config) for _ in range(config.layers)])
-        self.remat: Remat = "none"
-        self.integrators = LI(config.classes, tau=config.tau, learn=(), decay=euler)
+        if config.in_channels is None or config.num_classes is None:
+            raise ValueError(
+                "the network needs in_channels and num_classes; set them in its configuration, or "
+                "take them from data with config.build(info, rngs=rngs)."
+            )
+        self.config, self.round_delays = config, True
+        widths = (config.in_channels, *(config.hidden,) * config.layers)
+        self.hidden = nnx.List([HiddenLayer(a, config, rngs=rngs) for a in widths[:-1]])
+        self.linear = _delayed(widths[-1], config.num_classes, config, rngs)
+        self.integrators = LI(config.num_classes, tau=config.tau, learn=(), decay=euler)
+        self._pair()
 
-    def init_state(self, x: ArrayLike) -> tuple[tuple[Any, Any], ...]:
-        """Silent pasts and resting membranes for `x` [T, B, C], from its shape alone."""
-        batch = jnp.shape(x)[1:2]
-        populations = [*self.neurons, self.integrators]
-        return tuple(
-            (linear.init_state(batch), population.init_state(batch))
-            for linear, population in zip(self.linears, populations, strict=True)
-        )
+    def _pair(self) -> None:
+        """Shard layers over "model" in pairs; of an odd number the last stays replicated."""
+        layers = [layer.linear for layer in self.hidden] + [self.linear]
+        for first in range(0, len(layers) - 1, 2):
+            own = self.hidden[first]
+            pair(layers[first], [own.norm, own.neurons], layers[first + 1])
 
-    def __call__(
-        self,
-        state: tuple[tuple[Any, Any], ...],
-        x: ArrayLike,
-        *,
-        lengths: ArrayLike | None = None,
-        key: Array | None = None,
-        train: bool = False,
-        axis_name: str | None = None,
-        discrete: bool = False,
-        record: bool = False,
-    ) -> tuple[tuple[tuple[Any, Any], ...], ClassifierOutput]:
+    def forward(self, run: Run, x: ArrayLike, *, lengths: ArrayLike | None = None) -> Array:
         """Classify a batch of sequences.
 
         Args:
-          state: from `init_state(x)`, or of an earlier call.
+          run: the traversal.
           x: spikes, counts or values [T, B, C].
-          lengths: int [B], steps of each sample that are not padding; T where not given. Each
-            layer's tail is added to them, so that a result does not depend on the padding.
-          key: for dropout; needed with `train` where the share is above 0.
-          train: normalise by this batch, move the running statistics, and drop channels.
-          axis_name: mesh axis over which the statistics are summed.
-          discrete: whole delays, as at evaluation; those that do not learn are always whole.
-          record: count what each weighted layer receives.
+          lengths: int [B], steps of each sample that are not padding; T where not given. Each layer
+            adds `config.late_steps`, as far as T reaches.
 
         Returns:
-          The last state, and a ClassifierOutput with the scores.
+          Scores [B, K].
         """
-        h, after, activity = jnp.asarray(x), [], []
-        discrete = discrete or not self.config.learn_delays
-        keys = self._keys(key, train)
-        for index, (linear, norm, neurons) in enumerate(
-            zip(self.linears, self.norms, self.neurons, strict=False)
-        ):
-            if record:
-                activity.append(_activity(f"hidden{index}", h, linear, spiking=index > 0))
-            lengths = None if lengths is None else jnp.asarray(lengths) + self.tail
-            layer = partial(self._layer, discrete=discrete, train=train, axis_name=axis_name)
-            own, h = recomputed(
-                self.remat if train else "none",
-                (linear, norm, neurons),
-                layer,
-                state[index],
-                h,
-                lengths,
-                None if keys is None else keys[index],
-            )
-            after.append(own)
-        if record:
-            activity.append(_activity("head", h, self.linears[-1], spiking=True))
-        past, h = self.linears[-1](state[-1][0], h, discrete=discrete)
-        lengths = None if lengths is None else jnp.asarray(lengths) + self.tail
-        cell, membrane = self.integrators(state[-1][1], h)
-        logits = self.config.readout(membrane, lengths)
-        overflow = jnp.zeros((), jnp.int32)
-        return (*after, (past, cell)), ClassifierOutput(logits, overflow, tuple(activity))
+        h = jnp.asarray(x)
+        rounded = self.config.delays == "fixed" or (self.round_delays and not run.train)
+        for index, layer in enumerate(self.hidden, 1):
+            h = run(layer, h, self._end(lengths, index, len(h)), rounded)
+        membranes = run(self.integrators, run(self.linear, h, round_delays=rounded))
+        end = self._end(lengths, len(self.hidden) + 1, len(h))
+        return READOUTS[self.config.readout](membranes, end)
 
-    def _layer(
-        self,
-        modules: tuple[Any, Any, Any],
-        state: tuple[Any, Any],
-        x: Array,
-        lengths: Array | None,
-        key: Array | None,
-        *,
-        discrete: bool,
-        train: bool,
-        axis_name: str | None,
-    ) -> tuple[tuple[Any, Any], Array]:
-        """A hidden layer, whose outputs have these lengths."""
-        linear, norm, neurons = modules
-        past, h = linear(state[0], x, discrete=discrete)
-        h = norm(h, lengths, train=train, axis_name=axis_name)
-        cell, h = neurons(state[1], h)
-        if key is not None:
-            h = drop_channels(h, self.config.dropout, key=key)
-        return (past, cell), h
-
-    @property
-    def tensor_rules(self) -> tuple[tuple[str, P], ...]:
-        """How synapses are cut over a mesh axis "model", by pairs of layers.
-
-        The first layer of a pair is cut by outputs and the second by inputs, so norm and neurons
-        between them see the channels of their device alone, and one sum joins the outputs. Of an
-        odd number of layers, the readout's among them, the last stays whole.
-        """
-        cut = r"(weight|delays/delay)$" if self.config.per == "synapse" else r"weight$"
-        rules = []
-        for first in range(0, self.config.layers, 2):
-            rules += pair_rules(
-                rf"^linears/{first}/{cut}",
-                rf"^(norms|neurons)/{first}/",
-                rf"^linears/{first + 1}/{cut}",
-            )
-        return (*rules, (".*", P()))
-
-    def _cut(self, index: int) -> Cut | None:
-        """How the rules cut a layer."""
-        if index == self.config.layers and index % 2 == 0:
+    def _end(self, lengths: ArrayLike | None, layers: int, steps: int) -> Array | None:
+        """The steps of each sample that count behind so many layers."""
+        if lengths is None:
             return None
-        return "inputs" if index % 2 else "outputs"
+        return jnp.minimum(jnp.asarray(lengths) + layers * self.config.late_steps, steps)
 
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
         """Set the width of the taps for an epoch of training, as published; traced or not."""
-        start = self.config.size // 2 if self.config.sigma is None else self.config.sigma
-        if self.config.learn_delays and self.config.size > 1 and start > FLOOR:
+        config = self.config
+        start = config.buffer // 2 if config.sigma is None else config.sigma
+        if config.delays == "learned" and config.buffer > 1 and start > FLOOR:
             set_sigma(self, sigma_schedule(epoch, epochs, start))
 
-    def constrain(self) -> None:
-        """Bring the delays back into their buffers after an update."""
-        clamp_delays(self)
 
-    def _keys(self, key: Array | None, train: bool) -> Array | None:
-        """One key a hidden layer, where it drops."""
-        if not train or not self.config.dropout:
-            return None
-        if key is None:
-            raise ValueError(f"training with dropout={self.config.dropout} needs key=.")
-        return jax.random.split(key, self.config.layers)
-
-
-def _activity(name: str, x: Array, linear: DelayedLinear, *, spiking: bool) -> LayerActivity:
-    """What a delayed layer receives: each entry meets every synapse once for each of its taps."""
-    taps, outputs = linear.shape[2], linear.shape[1]
-    return linear_activity(name, x, outputs * taps, spiking=spiking)
+def _delayed(
+    in_features: int, out_features: int, config: SNNDelaysConfig, rngs: nnx.Rngs
+) -> DelayedLinear:
+    return DelayedLinear(
+        in_features,
+        out_features,
+        config.buffer,
+        kernel_count=config.kernel_count,
+        per=config.per,
+        sigma=config.sigma,
+        learn_delays=config.delays == "learned",
+        rngs=rngs,
+    )
 
 
-def drop_channels(x: Array, share: float, *, key: Array) -> Array:
-    """Drop channels of each sample, the same for all steps; the others grow by 1 / (1 - share)."""
-    keep = jax.random.bernoulli(key, 1 - share, x.shape[1:])
-    return jnp.where(keep, x / (1 - share), 0)
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(
+            f"{name} must be {', '.join(map(repr, known[:-1]))} or {known[-1]!r}; got {value!r}."
+        )
 
 
 def _neurons(config: SNNDelaysConfig) -> LIF:
@@ -272,8 +241,8 @@ def snn_delays_shd(
 
     Published: 95.07 % with 2 layers and 1 delay, chosen on the test set.
     """
-    sizes = {"inputs": 140, "hidden": 256, "classes": 20, "size": 25, "tau": 1.005, "dropout": 0.4}
-    return _build(sizes, layers, kernel_count, options, rngs)
+    sizes = {"in_channels": 140, "num_classes": 20, "hidden": 256, "max_delay": 24, "tau": 1.005}
+    return _build({**sizes, "dropout": 0.4}, layers, kernel_count, options, rngs)
 
 
 def snn_delays_ssc(
@@ -283,8 +252,8 @@ def snn_delays_ssc(
 
     Published: 80.16 % (2 layers, 2 delays), 80.69 % (3 layers, 2 delays).
     """
-    sizes = {"inputs": 140, "hidden": 512, "classes": 35, "size": 31, "tau": 1.5, "dropout": 0.25}
-    return _build(sizes, layers, kernel_count, options, rngs)
+    sizes = {"in_channels": 140, "num_classes": 35, "hidden": 512, "max_delay": 30, "tau": 1.5}
+    return _build({**sizes, "dropout": 0.25}, layers, kernel_count, options, rngs)
 
 
 def snn_delays_gsc(
@@ -302,37 +271,3 @@ def _build(
 ) -> SNNDelays:
     given = {**sizes, "layers": layers, "kernel_count": kernel_count, **options}
     return SNNDelays(SNNDelaysConfig(**given), rngs=rngs)
-
-
-def snn_delays(
-    in_channels: int,
-    num_classes: int,
-    *,
-    delays: Literal["none", "fixed", "learned"] = "learned",
-    max_delay: int = 24,
-    rngs: nnx.Rngs,
-    **options: Any,
-) -> SNNDelays:
-    """A network of any size, for the command line.
-
-    Args:
-      in_channels, num_classes: channels of the frames, classes.
-      delays: without any, with those first drawn, or with learned ones.
-      max_delay: the longest, in steps.
-      rngs: of the weights and delays. options: further fields of the config.
-
-    >>> net = snn_delays(4, 3, delays="none", hidden=8, layers=1, tau=2.0, dropout=0.0,
-    ...                  rngs=nnx.Rngs(0))
-    >>> net.config.size, net.tail
-    (1, 0)
-    """
-    if delays not in ("none", "fixed", "learned"):
-        raise ValueError(f"`delays` must be 'none', 'fixed' or 'learned'; got {delays!r}.")
-    config = SNNDelaysConfig(
-        inputs=in_channels,
-        classes=num_classes,
-        size=1 if delays == "none" else max_delay + 1,
-        learn_delays=delays == "learned",
-        **options,
-    )
-    return SNNDelays(config, rngs=rngs)

@@ -7,14 +7,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike, DTypeLike
 
+from snnjax.metrics import dense_activity
+from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.initialisers import kaiming_uniform
+from snnjax.nn.parallel import channel_axes
 from snnjax.nn.population import check_count
-from snnjax.nn.recompute import product_of
-from snnjax.nn.sparse import kaiming_uniform
+from snnjax.nn.remat import product_of
 from snnjax.sparse import narrow_product
 from snnjax.surrogates.core import compute_dtype
 
@@ -63,6 +67,31 @@ class Conv(nnx.Module):
         """`x` is [T, B, H, W, C], or with other axes before H; returns [T, B, H, W, O]."""
         out = conv(x, self.weight[...], product_dtype=self.product_dtype)
         return product_of(out if self.bias is None else out + self.bias[...])
+
+
+@count_inputs.register
+def _(layer: Conv, name: str, x: Array, **_: Any) -> Counts:
+    edge, _, _, outputs = layer.weight[...].shape
+    return (dense_activity(name, x, outputs, window_outdegree(x.shape[-3:-1], edge)),)
+
+
+@channel_axes.register
+def _(layer: Conv) -> dict[str, tuple[int | None, int | None]]:
+    return {"weight": (-2, -1)} | ({} if layer.bias is None else {"bias": (None, -1)})
+
+
+def window_outdegree(places: tuple[int, ...], edge: int) -> np.ndarray:
+    """How many windows of an odd edge, one round each place, hold each place: int32 [*places].
+
+    >>> window_outdegree((3,), 3).tolist()
+    [2, 3, 2]
+    """
+    half, degree = edge // 2, np.ones((), np.int32)
+    for size in places:
+        at = np.arange(size)
+        reach = np.minimum(at + half, size - 1) - np.maximum(at - half, 0) + 1
+        degree = np.multiply.outer(degree, reach.astype(np.int32))
+    return degree
 
 
 def conv(x: ArrayLike, weight: ArrayLike, *, product_dtype: DTypeLike | None = None) -> Array:

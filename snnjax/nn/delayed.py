@@ -14,12 +14,10 @@ from jax.typing import ArrayLike, DTypeLike
 from snnjax.delays import (
     RingState,
     Taps,
-    clamp_delay,
     delayed,
     delayed_dense,
     gaussian_taps,
     kernel_of,
-    ring_init,
     ring_step,
     spaced_conv,
     to_discrete,
@@ -31,12 +29,16 @@ from snnjax.delays.check import (
     check_dimensions,
     check_sequence,
     check_sigma,
-    check_tail,
     check_taps,
 )
+from snnjax.metrics import dense_activity
+from snnjax.nn.bounded import Bounded
+from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.parallel import channel_axes
 from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
-from snnjax.nn.recompute import product_of
-from snnjax.sharding import Cut, cut_product
+from snnjax.nn.remat import product_of
+from snnjax.nn.stateful import Stateful, forgotten_state
+from snnjax.sharding import Parallel, sharded_product
 from snnjax.sparse import narrow_product
 from snnjax.unroll import unroll
 
@@ -47,7 +49,7 @@ class Sigma(nnx.Variable):
     """The width of the taps: an array of the model's rest, set by the loop and never trained."""
 
 
-class Delays(nnx.Module):
+class Delays(Bounded):
     """Delays of some shape, uniform over the buffer at first, and the width of their taps.
 
     Args:
@@ -77,18 +79,19 @@ class Delays(nnx.Module):
         """Where the parameters of this module must stay."""
         return {"delay": (0.0, self.size - 1.0)} if self.learn else {}
 
-    def taken(self, layer: str, discrete: bool) -> tuple[Array, Array, Taps]:
-        """The delays, sigma and taps of a call of `layer`; whole delays with one tap if `discrete`.
+    def taken(self, layer: str, round_delays: bool) -> tuple[Array, Array, Taps]:
+        """The delays, sigma and taps of a call of `layer`; integers with one tap if rounded.
 
         Raises:
-          ValueError: a delay is known to be none of the buffer's.
+          ValueError: a delay is known to lie outside the buffer.
         """
-        delay = to_discrete(self.delay[...], self.size) if discrete else self.delay[...]
+        delay = to_discrete(self.delay[...], self.size) if round_delays else self.delay[...]
         named(layer, check_delay, delay, self.size)
-        return (delay, jnp.zeros(()), two_taps) if discrete else (delay, self.sigma[...], self.taps)
+        rounded = delay, jnp.zeros(()), two_taps
+        return rounded if round_delays else (delay, self.sigma[...], self.taps)
 
 
-class DelayedLinear(nnx.Module):
+class DelayedLinear(Stateful):
     """A dense layer without bias whose synapses, inputs or outputs have learnable delays.
 
     Over time with channels this is the temporal convolution of DCLS and SNN-delays. A sequence may
@@ -98,16 +101,16 @@ class DelayedLinear(nnx.Module):
       in_features, out_features: I, O. size: K, the largest delay + 1.
       kernel_count: Kc, taps of a synapse, each with a weight.
       per: what has a delay: every "synapse", or only every "input" (axon) or "output" (dendrite).
-      tail: steps without input at the end, in which late arrivals come out.
       sigma, taps, learn_delays: see `Delays`.
       product_dtype: what inputs and kernels are rounded to for their product; None leaves them.
-      cut: how the sharding rules of the model cut the synapses over a mesh axis "model", see
-        `snnjax.sharding.cut_product`. Changes no values.
 
-    >>> layer = DelayedLinear(3, 2, 5, tail=2, rngs=nnx.Rngs(0))
-    >>> state, y = layer(layer.init_state((4,)), jnp.ones((7, 4, 3)))
+    Late arrivals come out in further steps: give as many silent ones as they need.
+    `snnjax.nn.pair` sets how the synapses are sharded over a mesh axis "model".
+
+    >>> layer = DelayedLinear(3, 2, 5, rngs=nnx.Rngs(0))
+    >>> state, y = layer(None, jnp.ones((7, 4, 3)))
     >>> y.shape, state.shape
-    ((9, 4, 2), (4, 4, 3))
+    ((7, 4, 2), (4, 4, 3))
     """
 
     def __init__(
@@ -118,12 +121,10 @@ class DelayedLinear(nnx.Module):
         *,
         kernel_count: int = 1,
         per: Per = "synapse",
-        tail: int = 0,
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
         learn_delays: bool = True,
         product_dtype: DTypeLike | None = None,
-        cut: Cut | None = None,
         rngs: nnx.Rngs,
     ):
         self.product_dtype = product_dtype
@@ -136,37 +137,40 @@ class DelayedLinear(nnx.Module):
             )
         )
         own = delay_shapes(shape, per)[per]
-        self.shape, self.per, self.tail = shape, per, check_tail(tail)
-        self.cut: Cut | None = cut
+        self.shape, self.per = shape, per
+        self.parallel: Parallel | None = None
         self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
         self.weight = draw_weight(shape, per, rngs)
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
-        """A silent past, [K - 1, B, I], or [K - 1, B, O] where outputs are delayed."""
+        """A silent past, [B, K - 1, I], or [B, K - 1, O] where outputs are delayed."""
         features = self.shape[1] if self.per == "output" else self.shape[0]
-        return jnp.zeros((self.delays.size - 1, *check_batch_shape(batch_shape), features), dtype)
+        return silent_past(batch_shape, self.delays.size - 1, features, dtype)
+
+    def rest_for(self, x: Any) -> Array:
+        """The silent past for input `x` [T, B, I], of which shape and dtype are read."""
+        return self.init_state(x.shape[1:-1], x.dtype)
 
     def __call__(
-        self, state: Array, x: ArrayLike, *, discrete: bool = False
+        self, state: Array | None, x: ArrayLike | None = None, *, round_delays: bool = False
     ) -> tuple[Array, Array]:
-        """`x` is [T, B, I]; returns the last K - 1 steps, and [T + tail, B, O].
+        """`x` is [T, B, I]; returns the last K - 1 steps [B, K - 1, I], and [T, B, O].
 
-        With `discrete` delays are rounded, as they are on hardware; the derivative is that of the
-        weights alone.
+        With `round_delays` delays are integers, as they are on hardware; the derivative is that of
+        the weights alone.
         """
-        x = check_sequence(x, self.shape[0])
-        check_past(self, state, x)
-        delay, sigma, taps = self.delays.taken("DelayedLinear", discrete)
-        options = {"taps": taps, "tail": self.tail, "past": state}
+        x, past = sequence_and_past(self, state, x, self.shape[0])
+        delay, sigma, taps = self.delays.taken("DelayedLinear", round_delays)
+        options = {"taps": taps, "past": past}
         args = delay, sigma, self.delays.size
         if self.per == "synapse":
-            y = self._delayed_dense(x, state, delay, sigma, taps)
+            y = self._delayed_dense(x, past, delay, sigma, taps)
         elif self.per == "input":
             y = self._multiply(delayed(x, *args, **options))
         else:
             x = self._multiply(x)
             y = delayed(x, *args, **options)
-        return keep_past(state, x, self.tail), product_of(y)
+        return keep_past(past, x), product_of(y)
 
     def _multiply(self, x: Array) -> Array:
         return narrow_product(jnp.matmul, x, self.weight[...], self.product_dtype)
@@ -182,21 +186,21 @@ class DelayedLinear(nnx.Module):
                 sigma,
                 self.delays.size,
                 taps=taps,
-                tail=self.tail,
                 past=past,
                 product_dtype=self.product_dtype,
             )
 
-        return cut_product(product, (x, past), (self.weight[...], delay), sigma, cut=self.cut)
+        synapses = self.weight[...], delay
+        return sharded_product(product, (x, past), synapses, sigma, parallel=self.parallel)
 
 
-class Delay(nnx.Module):
+class Delay(Stateful):
     """Every channel delayed by a learnable time of its own; see `snnjax.delays.delayed`.
 
     Input may have axes between batch and channels, such as [T, B, H, W, C].
 
     >>> layer = Delay(3, 5, rngs=nnx.Rngs(0))
-    >>> state, y = layer(layer.init_state((4,)), jnp.ones((7, 4, 3)))
+    >>> state, y = layer(None, jnp.ones((7, 4, 3)))
     >>> y.shape
     (7, 4, 3)
     """
@@ -206,42 +210,42 @@ class Delay(nnx.Module):
         features: int,
         size: int,
         *,
-        tail: int = 0,
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
         learn_delays: bool = True,
         rngs: nnx.Rngs,
     ):
-        self.features, self.tail = check_count("features", features), check_tail(tail)
+        self.features = check_count("features", features)
         self.delays = Delays(
             (features,), size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs
         )
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
-        """A silent past, [K - 1, B, ..., N]."""
-        shape = (*check_batch_shape(batch_shape), self.features)
-        return jnp.zeros((self.delays.size - 1, *shape), dtype)
+        """A silent past, [B, K - 1, ..., N]."""
+        return silent_past(batch_shape, self.delays.size - 1, self.features, dtype)
+
+    def rest_for(self, x: Any) -> Array:
+        """The silent past for input `x` [T, B, ..., N], of which shape and dtype are read."""
+        return self.init_state(x.shape[1:-1], x.dtype)
 
     def __call__(
-        self, state: Array, x: ArrayLike, *, discrete: bool = False
+        self, state: Array | None, x: ArrayLike | None = None, *, round_delays: bool = False
     ) -> tuple[Array, Array]:
-        """`x` is [T, B, ..., N]; returns the last K - 1 steps, and [T + tail, B, ..., N]."""
-        x = check_sequence(x, self.features)
-        check_past(self, state, x)
-        delay, sigma, taps = self.delays.taken("Delay", discrete)
-        y = delayed(x, delay, sigma, self.delays.size, taps=taps, tail=self.tail, past=state)
-        return keep_past(state, x, self.tail), y
+        """`x` is [T, B, ..., N]; returns the last K - 1 steps, and the delayed [T, B, ..., N]."""
+        x, past = sequence_and_past(self, state, x, self.features)
+        delay, sigma, taps = self.delays.taken("Delay", round_delays)
+        y = delayed(x, delay, sigma, self.delays.size, taps=taps, past=past)
+        return keep_past(past, x), y
 
 
 class DelayedRecurrentState(NamedTuple):
     """State of a recurrent population with delays."""
 
     cell: Any  # state of the neurons
-    ring: RingState  # their outputs of K steps
-    out: Array  # [B, N], their output of the step before
+    past: Array  # [B, K, ..., N], their outputs of K steps, the newest last
 
 
-class DelayedRecurrent(nnx.Module):
+class DelayedRecurrent(Stateful):
     """A population whose outputs come back after delays of 1 .. K steps: 1 + the stored delay.
 
     Args:
@@ -250,55 +254,87 @@ class DelayedRecurrent(nnx.Module):
 
     >>> from snnjax.nn import LIF
     >>> layer = DelayedRecurrent(LIF(3), 4, rngs=nnx.Rngs(0))
-    >>> state, z = layer(layer.init_state((2,)), jnp.ones((6, 2, 3)))
-    >>> z.shape, state.ring.frames.shape
-    ((6, 2, 3), (4, 2, 3))
+    >>> state, z = layer(None, jnp.ones((6, 2, 3)))
+    >>> z.shape, state.past.shape
+    ((6, 2, 3), (2, 4, 3))
     """
 
     def __init__(self, population: Population, size: int, *, rngs: nnx.Rngs, **options: Any):
         self.population = population
         n = population.features
         self.synapses = DelayedLinear(n, n, size, rngs=rngs, **options)
-        if self.synapses.per != "synapse" or self.synapses.tail:
+        if self.synapses.per != "synapse":
             raise ValueError(
-                "recurrent delays are of synapses, without a tail; got "
-                f"per={self.synapses.per!r} and tail={self.synapses.tail}. Leave both out."
+                "recurrent delays are those of synapses; got "
+                f"per={self.synapses.per!r}. Leave it out."
             )
 
     def init_state(
         self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
     ) -> DelayedRecurrentState:
         """Neurons at rest that have been silent."""
-        shape = (*check_batch_shape(batch_shape), self.population.features)
-        ring = ring_init(self.synapses.delays.size, shape, dtype)
-        cell = self.population.init_state(batch_shape, dtype)
-        return DelayedRecurrentState(cell, ring, jnp.zeros(shape, dtype))
+        past = silent_past(batch_shape, self.synapses.delays.size, self.population.features, dtype)
+        return DelayedRecurrentState(self.population.init_state(batch_shape, dtype), past)
+
+    def rest_for(self, x: Any) -> DelayedRecurrentState:
+        """The resting state for input `x` [T, B, N], of which shape and dtype are read."""
+        batch_shape = x.shape[1:-1]
+        past = silent_past(
+            batch_shape, self.synapses.delays.size, self.population.features, x.dtype
+        )
+        return DelayedRecurrentState(self.population.rest_for(x), past)
 
     def __call__(
         self,
-        state: DelayedRecurrentState,
-        current: ArrayLike,
+        state: DelayedRecurrentState | None,
+        current: ArrayLike | None = None,
         *,
-        discrete: bool = False,
+        round_delays: bool = False,
         record: Sequence[str] = (),
     ) -> tuple[DelayedRecurrentState, Any]:
         """`current` is [T, B, N]; returns the last state and the output of every step."""
-        current = self.population.check_input(state.cell, current)
-        self.population.check_back("DelayedRecurrent", state.out, current)
-        delay, sigma, taps = self.synapses.delays.taken("DelayedRecurrent", discrete)
+        if current is None:
+            raise forgotten_state(self)
+        current = self.population.check_input(None if state is None else state.cell, current)
+        state = self.rest_for(current) if state is None else state
+        check_past(self, state.past, current, self.rest_for(current).past)
+        delay, sigma, taps = self.synapses.delays.taken("DelayedRecurrent", round_delays)
         size, narrow = self.synapses.delays.size, self.synapses.product_dtype
         kernel = kernel_of(self.synapses.weight[...], delay, sigma, size, taps=taps)
         advance = self.population.step()
 
-        def step(state: DelayedRecurrentState, x: Array) -> tuple[DelayedRecurrentState, Any]:
+        def step(state: _Turning, x: Array) -> tuple[_Turning, Any]:
             ring, back = ring_step(kernel, state.ring, state.out, product_dtype=narrow)
             cell, out = advance(state.cell, x + back)
-            return DelayedRecurrentState(cell, ring, out), out
+            return _Turning(cell, ring, out), out
 
-        return unroll(step, state, current, checkpoint=self.population.checkpoint, record=record)
+        turning = _Turning(state.cell, *_to_ring(state.past))
+        checkpoint = self.population.checkpoint
+        turning, out = unroll(step, turning, current, checkpoint=checkpoint, record=record)
+        return DelayedRecurrentState(turning.cell, _from_ring(turning.ring, turning.out)), out
 
 
-class SpacedConv(nnx.Module):
+class _Turning(NamedTuple):
+    """The state of a delayed recurrent population inside its loop."""
+
+    cell: Any
+    ring: RingState  # outputs of K steps, of which one is overwritten in each
+    out: Array  # of the step before
+
+
+def _to_ring(past: Array) -> tuple[RingState, Array]:
+    """The ring before the newest output is written over its place 0, and that output."""
+    frames = jnp.moveaxis(past, 1, 0)
+    return RingState(jnp.roll(frames, 1, axis=0), jnp.zeros((), jnp.int32)), frames[-1]
+
+
+def _from_ring(ring: RingState, out: Array) -> Array:
+    """The past [B, K, ..., N] in the order of time."""
+    older = jnp.roll(ring.frames, -ring.turn, axis=0)[1:]
+    return jnp.moveaxis(jnp.concatenate([older, out[None].astype(older.dtype)]), 0, 1)
+
+
+class SpacedConv(Bounded):
     """A convolution in space whose taps learn where they are: DCLS in 1 to 3 dimensions.
 
     For delays in time between images see `DelayedConv`.
@@ -391,25 +427,40 @@ def draw_weight(shape: tuple[int, ...], per: str, rngs: nnx.Rngs) -> nnx.Param[A
     return nnx.Param(jax.random.uniform(rngs.params(), own, jnp.float32, -bound, bound))
 
 
-def check_past(layer: Any, state: ArrayLike, x: Array) -> None:
+def silent_past(batch_shape: tuple[int, ...], steps: int, features: int, dtype: DTypeLike) -> Array:
+    """Silence of so many steps for a layer's buffer, [B, steps, ..., N]."""
+    batch, *places = check_batch_shape(batch_shape)
+    return jnp.zeros((batch, steps, *places, features), dtype)
+
+
+def sequence_and_past(
+    layer: Any, state: Array | None, x: ArrayLike | None, features: int
+) -> tuple[Array, Array]:
+    """The checked input [T, B, ..., N], and the state, or silence, with its steps first."""
+    if x is None:
+        raise forgotten_state(layer)
+    x = check_sequence(x, features)
+    state = layer.rest_for(x) if state is None else state
+    check_past(layer, state, x, jax.eval_shape(layer.rest_for, x))
+    return x, jnp.moveaxis(state, 1, 0)
+
+
+def check_past(layer: Any, state: ArrayLike, x: Array, rest: Any) -> None:
     """Refuse a past of another shape than the silent one of `layer` for `x`."""
-    batch = x.shape[1:-1]
-    want = jax.eval_shape(lambda: layer.init_state(batch)).shape
-    if jnp.shape(state) != want:
+    if jnp.shape(state) != rest.shape:
         raise ValueError(
-            f"{type(layer).__name__} takes a state of {want} for x {x.shape}; got "
-            f"{jnp.shape(state)}. Make it with init_state({batch})."
+            f"{type(layer).__name__} takes a past of {rest.shape} for x {x.shape}; got "
+            f"{jnp.shape(state)}. Pass the state that an earlier call returned, or None."
         )
 
 
-def keep_past(state: Array, x: Array, tail: int) -> Array:
-    """The last K - 1 steps of what came, with the silence of the tail."""
-    silence = jnp.zeros((tail, *x.shape[1:]), x.dtype)
-    return jnp.concatenate([state, x, silence])[x.shape[0] + tail :]
+def keep_past(past: Array, x: Array) -> Array:
+    """The last K - 1 steps of what came, from a past [K - 1, B, ...]; the batch first."""
+    return jnp.moveaxis(jnp.concatenate([past, x])[x.shape[0] :], 0, 1)
 
 
 def set_sigma(model: nnx.Module, value: ArrayLike) -> None:
-    """Set the width of all taps of a model, for instance once an epoch; nothing compiles anew.
+    """Set the width of all taps of a model, for instance once an epoch; without compiling again.
 
     >>> layer = Delay(3, 5, rngs=nnx.Rngs(0))
     >>> set_sigma(layer, 0.5)
@@ -447,7 +498,34 @@ def clamp_delays(model: nnx.Module) -> None:
     [4.0]
     """
     for _, module in nnx.iter_modules(model):
-        if isinstance(module, Delays):
-            module.delay[...] = clamp_delay(module.delay[...], module.size)
-        if isinstance(module, SpacedConv):
-            module.position[...] = jnp.clip(module.position[...], *module.bounds()["position"])
+        if isinstance(module, (Delays, SpacedConv)):
+            module.clamp()
+
+
+@count_inputs.register
+def _(layer: DelayedLinear, name: str, x: Array, **_: Any) -> Counts:
+    """Each entry meets every synapse once for each of its taps."""
+    _, outputs, taps = layer.shape
+    return (dense_activity(name, x, outputs * taps),)
+
+
+@count_inputs.register
+def _(layer: DelayedRecurrent, name: str, x: Array, *, state: Any, out: Array, **_: Any) -> Counts:
+    """What comes back: in every step the outputs of the step before."""
+    before = layer.rest_for(x) if state is None else state
+    back = jnp.concatenate([before.past[:, -1][None].astype(out.dtype), out[:-1]])
+    return count_inputs(layer.synapses, f"{name}.synapses", back) or ()
+
+
+@count_inputs.register
+def _(layer: SpacedConv, name: str, x: Array, **_: Any) -> Counts:
+    """Each entry meets the taps of its group; what a border takes from it is not subtracted."""
+    _, outputs, taps = layer.weight[...].shape
+    return (dense_activity(name, x, outputs // layer.groups * taps),)
+
+
+@channel_axes.register
+def _(layer: DelayedLinear) -> dict[str, tuple[int | None, int | None]]:
+    if layer.per != "synapse":
+        return {"weight": (-2, -1)}
+    return {"weight": (-3, -2)} | ({"delays/delay": (-3, -2)} if layer.delays.learn else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -10,13 +11,23 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.delays import Taps, delayed, delayed_dense, gaussian_taps
-from snnjax.delays.check import check_sequence, check_tail
-from snnjax.nn.convolution import check_odd, conv, patches
-from snnjax.nn.delayed import Delays, Per, check_past, delay_shapes, draw_weight, keep_past
-from snnjax.nn.population import check_batch_shape, check_count
+from snnjax.metrics import dense_activity
+from snnjax.nn.convolution import check_odd, conv, patches, window_outdegree
+from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.delayed import (
+    Delays,
+    Per,
+    delay_shapes,
+    draw_weight,
+    keep_past,
+    sequence_and_past,
+    silent_past,
+)
+from snnjax.nn.population import check_count
+from snnjax.nn.stateful import Stateful
 
 
-class DelayedConv(nnx.Module):
+class DelayedConv(Stateful):
     """A convolution over images without bias, whose spikes arrive after learnable delays.
 
         y[t, h, w] = sum_{u, v, i, c, j} k[u, v, i, :, c] tap_j(d[u, v, i, :, c])
@@ -29,7 +40,7 @@ class DelayedConv(nnx.Module):
 
     Args:
       in_channels, out_channels: I, O. kernel_size: S, odd. size: K, the largest delay + 1.
-      kernel_count, tail, sigma, taps, learn_delays: as in `DelayedLinear`.
+      kernel_count, sigma, taps, learn_delays: as in `DelayedLinear`.
       per: what has a delay: every "synapse" of the kernel, or only every "input" or "output"
         channel.
       rngs: weights are drawn as in `DelayedLinear`, and kept as its synapses of S * S * I inputs,
@@ -39,11 +50,10 @@ class DelayedConv(nnx.Module):
     ICLR 2023, with learned places along one axis only.
 
     >>> import jax
-    >>> layer = DelayedConv(2, 4, 3, 5, tail=2, rngs=nnx.Rngs(0))
-    >>> silence, x = layer.init_state((1, 8, 8)), jnp.ones((7, 1, 8, 8, 2))
-    >>> state, y = jax.eval_shape(layer, silence, x)
+    >>> layer = DelayedConv(2, 4, 3, 5, rngs=nnx.Rngs(0))
+    >>> state, y = jax.eval_shape(layer, None, jnp.ones((7, 1, 8, 8, 2)))
     >>> y.shape, state.shape
-    ((9, 1, 8, 8, 4), (4, 1, 8, 8, 2))
+    ((7, 1, 8, 8, 4), (1, 4, 8, 8, 2))
     """
 
     def __init__(
@@ -55,7 +65,6 @@ class DelayedConv(nnx.Module):
         *,
         kernel_count: int = 1,
         per: Per = "synapse",
-        tail: int = 0,
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
         learn_delays: bool = True,
@@ -68,40 +77,42 @@ class DelayedConv(nnx.Module):
         shape = (edge * edge * inner, outer, check_count("kernel_count", kernel_count))
         own = {**delay_shapes(shape, per), "input": (inner,)}[per]
         self.channels, self.edge, self.per = (inner, outer), edge, per
-        self.tail = check_tail(tail)
         self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
         self.weight = draw_weight(shape, per, rngs)
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
-        """A silent past for images of `batch_shape` (B, H, W): [K - 1, B, H, W, I], or O."""
+        """A silent past for images of `batch_shape` (B, H, W): [B, K - 1, H, W, I], or O."""
         channels = self.channels[self.per == "output"]
-        return jnp.zeros((self.delays.size - 1, *check_batch_shape(batch_shape), channels), dtype)
+        return silent_past(batch_shape, self.delays.size - 1, channels, dtype)
+
+    def rest_for(self, x: Any) -> Array:
+        """The silent past for images `x` [T, B, H, W, I], of which shape and dtype are read."""
+        return self.init_state(x.shape[1:-1], x.dtype)
 
     def __call__(
-        self, state: Array, x: ArrayLike, *, discrete: bool = False
+        self, state: Array | None, x: ArrayLike | None = None, *, round_delays: bool = False
     ) -> tuple[Array, Array]:
-        """`x` is [T, B, H, W, I]; returns the last K - 1 steps, and [T + tail, B, H, W, O].
+        """`x` is [T, B, H, W, I]; returns the last K - 1 steps, and [T, B, H, W, O].
 
-        With `discrete` delays are rounded; the derivative is that of the weights alone.
+        With `round_delays` delays are integers; the derivative is that of the weights alone.
         """
-        x = check_sequence(x, self.channels[0])
-        if x.ndim != 5:
+        if x is not None and jnp.ndim(x) != 5:
             raise ValueError(
                 f"DelayedConv takes images over time [T, B, H, W, {self.channels[0]}]; got "
-                f"{x.shape}. Give them all five axes."
+                f"{jnp.shape(x)}. Give them all five axes."
             )
-        check_past(self, state, x)
-        delay, sigma, taps = self.delays.taken("DelayedConv", discrete)
-        args, options = (delay, sigma, self.delays.size), {"taps": taps, "tail": self.tail}
+        x, past = sequence_and_past(self, state, x, self.channels[0])
+        delay, sigma, taps = self.delays.taken("DelayedConv", round_delays)
+        args, options = (delay, sigma, self.delays.size), {"taps": taps}
         if self.per == "output":
             x = self._conv(x)
         if self.per == "synapse":
-            now, past = self._patches(x), self._patches(state)
-            y = delayed_dense(now, self.weight[...], *args, past=past, **options)
+            now, before = self._patches(x), self._patches(past)
+            y = delayed_dense(now, self.weight[...], *args, past=before, **options)
             y = y.reshape(len(y), *x.shape[1:4], y.shape[-1])
         else:
-            y = delayed(x, *args, past=state, **options)
-        return keep_past(state, x, self.tail), self._conv(y) if self.per == "input" else y
+            y = delayed(x, *args, past=past, **options)
+        return keep_past(past, x), self._conv(y) if self.per == "input" else y
 
     def _conv(self, x: Array) -> Array:
         return conv(x, self.weight[...].reshape(self.edge, self.edge, *self.channels))
@@ -111,3 +122,11 @@ class DelayedConv(nnx.Module):
         images = x.reshape(math.prod(x.shape[:2]), *x.shape[2:])
         rows = patches(images, self.edge, self.edge)
         return rows.reshape(len(x), math.prod(x.shape[1:4]), math.prod(rows.shape[-2:]))
+
+
+@count_inputs.register
+def _(layer: DelayedConv, name: str, x: Array, **_: Any) -> Counts:
+    """Each entry meets the synapses of every window it lies in, once for each of their taps."""
+    taps = layer.weight[...].shape[2] if layer.per == "synapse" else 1
+    degree = window_outdegree(x.shape[2:4], layer.edge)
+    return (dense_activity(name, x, layer.channels[1] * taps, degree),)

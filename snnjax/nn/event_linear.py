@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from snnjax.metrics import dense_activity
+from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.population import as_floating
 from snnjax.sparse import (
     CSR,
@@ -97,3 +100,14 @@ class SparseLinear(nnx.Module):
         x = as_floating(x, self.weight[...])
         connections = self.places.get_value()._replace(weight=self.weight[...].astype(x.dtype))
         return propagate(x, connections, targets=self.targets)
+
+
+@count_inputs.register
+def _(layer: SparseLinear, name: str, x: Array, **_: Any) -> Counts:
+    """A neuron reaches as many targets as it has connections: each channel is its own place."""
+    places = layer.places.get_value()
+    if isinstance(places, CSR):
+        degree = jnp.diff(places.start)
+    else:
+        degree = jnp.sum(places.target < layer.targets, axis=1, dtype=jnp.int32)
+    return (dense_activity(name, x[..., None], 1, degree),)

@@ -1,4 +1,4 @@
-"""How the layers of a model fire: silent, saturated, on numbers that are none, or well."""
+"""How the layers of a model fire: silent, saturated, on values that are not finite, or well."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from flax import nnx
 
 from snnjax.metrics import RATE_BAND, PopulationRate, population_rate
 from snnjax.nn.delayed import DelayedRecurrent
+from snnjax.nn.module import Module, Sequential
 from snnjax.nn.population import Population, check_finite
-from snnjax.nn.probe import probe
+from snnjax.nn.probe import layers_of, probe
 from snnjax.nn.recurrent import Recurrent
+from snnjax.nn.run import split_arrays
+from snnjax.nn.sparse import IntegerNeuron, Rectifier
+from snnjax.nn.stateful import Stateful
+from snnjax.sparse import SparseTensor
 
 RECURRENT = (Recurrent, DelayedRecurrent)
 
 
 def spike_report(
-    model: nnx.Module,
+    model: Module | Stateful,
     *args: Any,
     paths: Sequence[str] | None = None,
     band: tuple[float, float] = RATE_BAND,
@@ -29,15 +34,13 @@ def spike_report(
     """How every spiking layer fires for a batch, in the order in which the model calls them.
 
     `snnjax.metrics.rate_alarms` makes a sentence with the usual remedy of each row in alarm. NaN
-    and infinity in what a layer returns, its last state included, are an alarm of their own. The
-    model stays as it is. A model over sparse tensors counts its own activity; see
-    `snnjax.metrics.firing_rates`.
+    and infinity in what a layer returns, its last state included, are an alarm of their own. Of a
+    sparse tensor the occupied rows count.
 
     Args:
-      model: any nnx.Module over populations.
-      args, kwargs: what the model is called with, such as a state and x [T, B, ..., N].
-      paths: layers to look at, without fields; None takes all that spike. All calls of one that the
-        model calls several times count.
+      model: a `snnjax.nn.Module`, or one spiking layer.
+      args, kwargs: what the model is called with, such as None and x [T, B, ..., N].
+      paths: layers to look at, without fields; None takes all that spike.
       band: healthy rates.
 
     Raises:
@@ -46,85 +49,78 @@ def spike_report(
 
     >>> from snnjax.metrics import rate_alarms
     >>> from snnjax.nn import LIF
-    >>> class Net(nnx.Module):
-    ...     def __init__(self):
-    ...         self.cells = LIF(3)
-    ...     def __call__(self, state, x):
-    ...         return self.cells(state, x)
-    >>> net, x = Net(), jnp.full((8, 2, 3), 0.1)
-    >>> (row,) = spike_report(net, net.cells.init_state((2,)), x)
+    >>> (row,) = spike_report(Sequential(LIF(3)), None, jnp.full((8, 2, 3), 0.1))
     >>> row.name, row.rate, row.silent, row.alarm
-    ('cells', 0.0, 1.0, 'silent')
+    ('layers.0', 0.0, 1.0, 'silent')
     >>> rate_alarms([row])[0][:48]
-    "layer 'cells' is silent: 0.0 % of its outputs ar"
+    "layer 'layers.0' is silent: 0.0 % of its outputs"
     """
-    whole = paths is None and isinstance(model, (Population, *RECURRENT))
-    modules = {".".join(map(str, path)): module for path, module in nnx.iter_modules(model)}
-    found = _spiking(modules) if paths is None else list(paths)
-    if not found:
+    if isinstance(model, Stateful):
+        rows = spike_report(_alone(model, args), None, *args[1:], paths=None, band=band, **kwargs)
+        return tuple(row._replace(name=type(model).__name__) for row in rows)
+    known = layers_of(model)
+    spiking = _spiking(known)
+    wanted = spiking if paths is None else list(paths)
+    if not wanted:
         raise ValueError(
-            f"{type(model).__name__} holds no spiking layer, a Population, Recurrent or "
-            "DelayedRecurrent, in its attributes or nnx.Lists; name the layers to look at in "
-            "`paths`."
+            f"{type(model).__name__} holds no spiking layer, such as nn.LIF, in its attributes or "
+            "nnx.Lists; name the layers to look at in `paths`."
         )
-    for path in found:
-        _check_path(path, modules)
+    for path in wanted:
+        _check_path(path, known, spiking)
     for leaf in jax.tree.leaves((args, kwargs)):  # inside jit nobody sees a NaN
         if isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.floating):
             check_finite(type(model).__name__, leaf)
-    order: list[str] = []
     graphdef, leaves = nnx.split(model)
-    inputs, tree = jax.tree.flatten((args, kwargs))
-    arrays = [leaf if isinstance(leaf, (jax.Array, np.ndarray)) else None for leaf in inputs]
+    arrays, rebuild = split_arrays((args, kwargs))
+    order: list[str] = []
 
     @jax.jit
-    def run(leaves: Any, arrays: Any) -> dict[str, tuple[list[Any], list[jax.Array]]]:
-        merged = nnx.merge(graphdef, leaves)
-        filled = [b if a is None else a for a, b in zip(arrays, inputs, strict=True)]
-        args, kwargs = jax.tree.unflatten(tree, filled)
-        if whole:
-            seen = {type(model).__name__: merged(*args, **kwargs)}
-        else:
-            _, seen = probe(merged, found)(*args, **kwargs)
-            _check_called(found, seen)
-        order[:] = seen
-        return {name: _states_and_outputs(name, value) for name, value in seen.items()}
+    def run(leaves: Any, arrays: Any) -> dict[str, Any]:
+        args, kwargs = rebuild(arrays)
+        _, seen = probe(nnx.merge(graphdef, leaves), wanted)(*args, **kwargs)
+        order[:] = seen  # in the order of the calls, which jit sorts
+        return seen
 
-    calls = run(leaves, arrays)
-    rows = []
-    for name in order:
-        states, outs = calls[name]
-        rows.append(population_rate(name, np.concatenate(outs), band=band, state=states))
-    return tuple(rows)
+    seen = run(leaves, arrays)
+    _check_called(wanted, seen)
+    return tuple(_rate(path, seen[path], band) for path in order)
+
+
+def _alone(layer: Stateful, args: tuple) -> Sequential:
+    """A model of one layer, which starts from the state that was given."""
+    if args and args[0] is not None:
+        raise ValueError(
+            f"the report of a single {type(layer).__name__} starts at rest; pass None as its state."
+        )
+    return Sequential(layer)
 
 
 def _spikes(module: Any) -> bool | None:
     """Whether a layer spikes; None for one that does not say."""
     inner = module.population if isinstance(module, RECURRENT) else module
-    return inner.spiking if isinstance(inner, Population) else None
+    return inner.spiking if isinstance(inner, (Population, IntegerNeuron, Rectifier)) else None
 
 
-def _spiking(modules: dict[str, Any]) -> list[str]:
+def _spiking(known: dict[str, Any]) -> list[str]:
     """The paths of the spiking layers; a population inside a recurrent layer is part of it."""
     inside = {
-        f"{path}.population".lstrip(".")
-        for path, module in modules.items()
-        if isinstance(module, RECURRENT)
+        f"{path}.population" for path, module in known.items() if isinstance(module, RECURRENT)
     }
-    return [path for path, module in modules.items() if _spikes(module) and path not in inside]
+    return [path for path, module in known.items() if _spikes(module) and path not in inside]
 
 
-def _check_path(path: str, modules: dict[str, Any]) -> None:
+def _check_path(path: str, known: dict[str, Any], spiking: list[str]) -> None:
     """Refuse fields, and layers that are known not to spike."""
     if ":" in path:
         raise ValueError(
             f"`paths` names layers, without fields; got {path!r}. See membranes with "
             "snnjax.nn.probe."
         )
-    if _spikes(modules.get(path)) is False:
+    if path in known and path not in spiking:
         raise ValueError(
-            f"{path!r}, a {type(modules[path]).__name__}, does not spike; leave it out. "
-            f"Layers that do: {', '.join(_spiking(modules)) or 'none'}."
+            f"{path!r}, a {type(known[path]).__name__}, does not spike; leave it out. "
+            f"Layers that do: {', '.join(spiking) or 'none'}."
         )
 
 
@@ -138,14 +134,12 @@ def _check_called(found: Sequence[str], seen: dict[str, Any]) -> None:
         )
 
 
-def _states_and_outputs(name: str, value: Any) -> tuple[list[Any], list[jax.Array]]:
-    """Of all calls of a layer, from what it returned: (state, out) or with records."""
-    calls = value if isinstance(value, list) else [value]
-    for call in calls:
-        if not isinstance(call, tuple) or len(call) != 2:
-            raise ValueError(
-                f"{name!r} returned no (state, outputs), as spiking layers do, but a "
-                f"{type(call).__name__}; name spiking layers in `paths`."
-            )
-    outs = [out[0] if isinstance(out, tuple) else out for _, out in calls]
-    return [state for state, _ in calls], outs
+def _rate(path: str, seen: tuple[Any, Any], band: tuple[float, float]) -> PopulationRate:
+    """The rate of one layer, from its state and its output."""
+    state, out = seen
+    if not isinstance(out, SparseTensor):
+        return population_rate(path, np.asarray(out), band=band, state=state)
+    feats = np.asarray(out.feats)
+    rows = feats[..., np.asarray(out.valid), :]  # [T?, sites, C]
+    rows = rows.reshape(-1, 1, rows.shape[-1]) if rows.ndim == 2 else rows
+    return population_rate(path, rows, band=band, state=state)

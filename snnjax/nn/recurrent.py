@@ -12,6 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import RecurrentState, recurrent_init, recurrent_step
+from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.population import Population
 from snnjax.nn.stateful import Stateful, forgotten_state
 from snnjax.unroll import unroll
@@ -105,3 +106,11 @@ def _not_a_population(given: Any) -> str:
         name = given.__name__
         return f"Recurrent: got the class {name}; make a layer of it, Recurrent({name}(128), ...)."
     return f"Recurrent: `population` must be a layer of neurons, such as LIF(128); got {given!r}."
+
+
+@count_inputs.register
+def _(layer: Recurrent, name: str, x: Array, *, state: Any, out: Array, **_: Any) -> Counts | None:
+    """What comes back through the connection: in every step the outputs of the step before."""
+    before = layer.rest_for(x) if state is None else state
+    back = jnp.concatenate([before.out[None].astype(out.dtype), out[:-1]])
+    return count_inputs(layer.connection, f"{name}.connection", back)

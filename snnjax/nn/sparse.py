@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import Array
 from jax.typing import DTypeLike
 
+from snnjax.metrics import sparse_activity
 from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, subtract
+from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.initialisers import Initializer, kaiming_uniform
 from snnjax.nn.masked_norm import MaskedBatchNorm
-from snnjax.nn.recompute import product_of
-from snnjax.sharding import Cut
-from snnjax.sparse import KernelMap, SparseTensor, sparse_conv
+from snnjax.nn.parallel import channel_axes
+from snnjax.nn.remat import product_of
+from snnjax.nn.stateful import Stateful
+from snnjax.sharding import Parallel
+from snnjax.sparse import KernelMap, SparseTensor, outdegree, sparse_conv
 from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
-
-Initializer = Callable[[Array, tuple[int, ...]], Array]
-
-
-def kaiming_uniform(key: Array, shape: tuple[int, ...]) -> Array:
-    """Uniform in +-1 / sqrt(K * C) for a weight [K, C, O]: Kaiming's with a = sqrt(5)."""
-    bound = 1.0 / (shape[0] * shape[1]) ** 0.5
-    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-
-
-def truncated_normal(key: Array, shape: tuple[int, ...]) -> Array:
-    """Normal with standard deviation 0.02, truncated at two of them."""
-    return nnx.initializers.truncated_normal(0.02)(key, shape, jnp.float32)
 
 
 class SparseConv(nnx.Module):
@@ -39,8 +30,11 @@ class SparseConv(nnx.Module):
     Args:
       in_channels, out_channels: C and O. kernel_size: its edge.
       use_bias: whether a bias [O] is added.
-      init: from (key, (K, C, O)) to the weight. rngs: of the weight.
-      cut: how the sharding rules of the model cut it, see `snnjax.sparse.sparse_conv`.
+      init: from (key, (K, C, O)) to the weight.
+      product_dtype: see `snnjax.sparse.sparse_conv`.
+      rngs: random keys for the weight.
+
+    `snnjax.nn.pair` sets how the weight is sharded over a mesh axis "model".
     """
 
     def __init__(
@@ -52,11 +46,10 @@ class SparseConv(nnx.Module):
         use_bias: bool = False,
         init: Initializer = kaiming_uniform,
         product_dtype: DTypeLike | None = None,
-        cut: Cut | None = None,
         rngs: nnx.Rngs,
     ):
         _at_least_1(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
-        self.cut: Cut | None = cut
+        self.parallel: Parallel | None = None
         shape = (kernel_size**3, in_channels, out_channels)
         self.weight = nnx.Param(init(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros((out_channels,), jnp.float32)) if use_bias else None
@@ -65,7 +58,7 @@ class SparseConv(nnx.Module):
     def __call__(self, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
         """See `snnjax.sparse.sparse_conv`."""
         bias = None if self.bias is None else self.bias[...]
-        options = {"product_dtype": self.product_dtype, "cut": self.cut}
+        options = {"product_dtype": self.product_dtype, "parallel": self.parallel}
         y = sparse_conv(x, self.weight[...], kmap, bias, **options)
         return y.replace(feats=product_of(y.feats))
 
@@ -94,7 +87,7 @@ class SparseBatchNorm(MaskedBatchNorm):
         return x.replace(feats=self.normalise(x.feats, x.n, train=train, axis_name=axis_name))
 
 
-class IntegerNeuron(nnx.Module):
+class IntegerNeuron(Stateful):
     """The integer LIF neuron at every occupied row and channel; it has no parameters.
 
     On features [B, N, C] (T = 1) it is the stateless s = floor(clip(x, 0, D) + 0.5); on
@@ -113,14 +106,24 @@ class IntegerNeuron(nnx.Module):
             raise ValueError(f"beta must be in [0, 1]; got {beta}.")
         self.levels, self.beta, self.detach_reset = levels, beta, detach_reset
 
+    def rest_for(self, x: SparseTensor) -> ILIFState | None:
+        """Membranes at rest for `x`; None for a single step, which needs none."""
+        if x.feats.ndim == 3:
+            return None
+        return ilif_init(x.feats.shape[1:], jnp.promote_types(x.feats.dtype, jnp.float32))
+
     def __call__(
         self, state: ILIFState | None, x: SparseTensor
     ) -> tuple[ILIFState | None, SparseTensor]:
         """`state` is None at rest; returns the last state (None without a time axis)."""
         if x.feats.ndim == 3:
+            if state is not None:
+                raise ValueError(
+                    "features [B, N, C] are one step from rest, which a state cannot continue; got "
+                    "a state. Give the step a time axis, feats[None]."
+                )
             return None, x.replace(feats=multi_level(x.feats, self.levels))
-        if state is None:
-            state = ilif_init(x.feats.shape[1:], jnp.promote_types(x.feats.dtype, jnp.float32))
+        state = self.rest_for(x) if state is None else state
         reset = detach(subtract) if self.detach_reset else subtract
         step = partial(ilif_step, ILIFParams(self.beta), levels=self.levels, reset=reset)
         state, spikes = unroll(step, state, x.feats)
@@ -132,9 +135,20 @@ class Rectifier(nnx.Module):
 
     spiking = False
 
-    def __call__(self, state: None, x: SparseTensor) -> tuple[None, SparseTensor]:
-        """Returns the state as given."""
-        return state, x.replace(feats=jax.nn.relu(x.feats))
+    def __call__(self, x: SparseTensor) -> SparseTensor:
+        """The same sites with rectified features."""
+        return x.replace(feats=jax.nn.relu(x.feats))
+
+
+@count_inputs.register
+def _(layer: SparseConv, name: str, x: SparseTensor, kmap: KernelMap, **_: Any) -> Counts:
+    degree, outputs = outdegree(kmap, x.n), layer.weight[...].shape[-1]
+    return (sparse_activity(name, x.feats, x.valid, degree, outputs, sum_rows=x.sum_rows),)
+
+
+@channel_axes.register
+def _(layer: SparseConv) -> dict[str, tuple[int | None, int | None]]:
+    return {"weight": (-2, -1)} | ({} if layer.bias is None else {"bias": (None, -1)})
 
 
 def _at_least_1(**sizes: int) -> None:

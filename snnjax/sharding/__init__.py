@@ -13,9 +13,9 @@ from snnjax.sharding.gather import manual_spec as manual_spec
 from snnjax.sharding.gather import reduce_whole as reduce_whole
 from snnjax.sharding.mesh import mesh_axes as mesh_axes
 from snnjax.sharding.mesh import parse_mesh as parse_mesh
-from snnjax.sharding.pairs import Cut as Cut
-from snnjax.sharding.pairs import cut_product as cut_product
-from snnjax.sharding.pairs import pair_rules as pair_rules
+from snnjax.sharding.parallel import MODEL as MODEL
+from snnjax.sharding.parallel import Parallel as Parallel
+from snnjax.sharding.parallel import sharded_product as sharded_product
 from snnjax.sharding.presets import PRESETS as PRESETS
 from snnjax.sharding.presets import fsdp as fsdp
 from snnjax.sharding.presets import mixed as mixed
@@ -27,6 +27,5 @@ from snnjax.sharding.rules import Rules as Rules
 from snnjax.sharding.rules import check_spec as check_spec
 from snnjax.sharding.rules import parameter_path as parameter_path
 from snnjax.sharding.rules import placed as placed
-from snnjax.sharding.rules import rules_under as rules_under
 from snnjax.sharding.rules import specs_by_rules as specs_by_rules
 from snnjax.sharding.rules import specs_like as specs_like

@@ -70,28 +70,6 @@ def specs_by_rules(rules: Rules, params: Any, mesh: Mesh) -> Any:
     return jax.tree.unflatten(structure, specs)
 
 
-def rules_under(prefix: str, rules: Rules) -> tuple[tuple[str, P], ...]:
-    r"""The rules of a part of a model, for the model that holds it at `prefix`.
-
-    Args:
-      prefix: pattern of the path of the part, such as ``blocks/\d+``.
-      rules: of the part, each pattern anchored at its start with ``^``.
-
-    Raises:
-      ValueError: a pattern is not anchored, and would leave the part.
-
-    >>> rules_under("head", (("^kernel$", P(None, "model")),))[0][0]
-    '^head/kernel$'
-    """
-    loose = [pattern for pattern, _ in rules if not pattern.startswith("^")]
-    if loose:
-        raise ValueError(
-            f"the sharding rules of a part begin with '^', or they would match outside of "
-            f"{prefix!r}; got {', '.join(map(repr, loose))}."
-        )
-    return tuple((f"^{prefix}/{pattern[1:]}", spec) for pattern, spec in rules)
-
-
 def check_spec(spec: P, shape: Sequence[int], mesh: Mesh, where: str) -> None:
     """Raise unless an array of this shape can be cut so over the mesh.
 

@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
-from snnjax.sharding import Cut, cut_product
+from snnjax.sharding import Parallel, sharded_product
 from snnjax.sparse.maps import KernelMap
 from snnjax.sparse.pairs import Pairs
 from snnjax.sparse.tensor import SparseTensor, valid_rows
@@ -28,7 +28,7 @@ def sparse_conv(
     *,
     differentiate: str = "fast",
     product_dtype: DTypeLike | None = None,
-    cut: Cut | None = None,
+    parallel: Parallel | None = None,
 ) -> SparseTensor:
     """Convolution evaluated only at the output sites of a kernel map.
 
@@ -50,9 +50,9 @@ def sparse_conv(
         function", which means that "both" is needed.
       product_dtype: dtype of the operands of products, in the gradient too, such as bfloat16, in
         which spikes and counts up to 256 are exact; None takes that of the features.
-      cut: how the weight is cut over a mesh axis "model" wherever there is one, "inputs" or
-        "outputs", see `snnjax.sharding.cut_product`: what joins the devices is then sent once, not
-        for each tile of pairs. Changes no values.
+      parallel: how the weight is sharded over a mesh axis "model" wherever there is one, "row" or
+        "column", see `snnjax.sharding.sharded_product`: what joins the devices is then sent once,
+        not for each tile of pairs. Changes no values.
 
     Returns:
       Features at the output sites, [T?, B, M, O], with the overflow of `x` plus that of the map.
@@ -75,7 +75,9 @@ def sparse_conv(
         return _from_rows(out, feats.shape, kmap.out_rows)
 
     try:
-        out = cut_product(product, x.feats, jnp.asarray(weight), kmap, cut=cut, kernel=1)
+        out = sharded_product(
+            product, x.feats, jnp.asarray(weight), kmap, parallel=parallel, kernel=1
+        )
         out = out.astype(dtype)
     except TypeError as error:
         if "custom_vjp" not in str(error):

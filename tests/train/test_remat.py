@@ -14,7 +14,7 @@ from flax import nnx
 
 from snnjax.models import E3DSNN, SEQUENCE_MODELS, E3DSNNConfig, snn_delays
 from snnjax.nn import set_remat
-from snnjax.nn.recompute import REMATS
+from snnjax.nn.remat import REMATS
 from snnjax.sharding import bytes_by_kind, collectives, parse_mesh
 from snnjax.sparse import Capacities
 from snnjax.train import (

@@ -1,0 +1,34 @@
+"""What a model must know of its data before it can be built."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, Protocol, TypeVar
+
+C = TypeVar("C")
+
+
+class DataInfo(Protocol):
+    """The facts that model configurations read; `snnjax.data.DataInfo` has them."""
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+
+def filled(config: C, info: DataInfo) -> C:
+    """A configuration that takes `in_channels` and `num_classes` from the data where it has None.
+
+    Raises:
+      ValueError: it names others than the data have.
+    """
+    known = {"in_channels": info.in_channels, "num_classes": len(info.class_names)}
+    own: Any = {field.name: getattr(config, field.name) for field in fields(config)}  # type: ignore
+    for name, value in known.items():
+        if own[name] not in (None, value):
+            raise ValueError(
+                f"model.{name} must be {value}, as the data have; got {own[name]}. Leave it out."
+            )
+    return replace(config, **known)  # type: ignore[type-var]

@@ -1,0 +1,148 @@
+"""Modules made of modules: what a model is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import ArrayLike
+
+from snnjax.nn.bounded import Bounded
+from snnjax.nn.parallel import rules_of
+from snnjax.nn.remat import REMATS, Remat
+from snnjax.nn.run import Composite, Options, Run, State, split_arrays, traverse
+from snnjax.nn.stateful import forgotten_state
+from snnjax.sharding import Rules
+
+
+class Module(Composite):
+    """A module made of modules: it says in `forward` what is computed, and nothing else.
+
+    `forward` calls its parts through `run`, which gives each its state and keeps the next one,
+    passes on the train flag, the mesh axis and a random key to the layers that take them, and
+    counts what weighted layers receive when it is asked to.
+
+    >>> from snnjax.nn import LIF
+    >>> class Net(Module):
+    ...     def __init__(self, *, rngs):
+    ...         self.fc, self.neurons = nnx.Linear(3, 4, rngs=rngs), LIF(4)
+    ...     def forward(self, run, x):
+    ...         return run(self.neurons, run(self.fc, x))
+    >>> net, x = Net(rngs=nnx.Rngs(0)), jnp.ones((5, 2, 3))
+    >>> state, spikes = net(None, x)
+    >>> spikes.shape, {path: leaf.v.shape for path, leaf in state.items()}
+    ((5, 2, 4), {'neurons': (2, 4)})
+    >>> _, (spikes, activity) = net(state, x, record=True)
+    >>> [layer.name for layer in activity]
+    ['fc']
+    """
+
+    def __call__(
+        self,
+        state: State | None,
+        *inputs: Any,
+        train: bool = False,
+        key: Array | None = None,
+        axis_name: str | None = None,
+        record: bool = False,
+        remat: Remat = "none",
+        **named: Any,
+    ) -> tuple[State, Any]:
+        """Run the module over a sequence.
+
+        Args:
+          state: as an earlier call returned it, to continue its sequence; None starts at rest.
+          inputs, named: what `forward` takes, in most cases x [T, B, ..., C].
+          train: normalise by this batch, drop what is dropped in training.
+          key: typed random key, for layers that draw. Each folds in its own path, so that a new
+            layer changes the draws of no other.
+          axis_name: mesh axis over which norms sum their statistics.
+          record: also return what each weighted layer received.
+          remat: what is kept for the backward pass, see `snnjax.nn.Remat`; only with `train`.
+
+        Returns:
+          The states after the last step, and what `forward` returns; with `record` a pair of it and
+          a tuple of `snnjax.metrics.LayerActivity`.
+
+        Raises:
+          ValueError: the state is of another model (its paths are named), a part is called twice or
+            is not a part, or a weighted layer cannot be counted. TypeError: the state is missing.
+        """
+        if not inputs:
+            raise forgotten_state(self)
+        options = Options(train, axis_name, record, check_remat(self, remat) if train else "none")
+        out, found = traverse(self, state, inputs, named, options, key)
+        return found.state, ((out, found.activity) if record else out)
+
+    def init_state(self, *inputs: Any, **named: Any) -> State:
+        """The resting state for inputs, of which shapes and dtypes are read: what None stands for.
+
+        >>> from snnjax.nn import LIF, Sequential
+        >>> sorted(Sequential(LIF(2), LIF(2)).init_state(jnp.ones((1, 3, 2))))
+        ['layers.0', 'layers.1']
+        """
+        shapes, rebuild = split_arrays((inputs, named))
+
+        def resting() -> State:
+            inputs, named = rebuild([jnp.zeros(x.shape, x.dtype) for x in shapes])
+            return traverse(self, None, inputs, named, Options(resting=True), None)[1].state
+
+        return jax.jit(resting)()
+
+    def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
+        """Set what is scheduled over training before an epoch; by default nothing is."""
+
+    def constrain(self) -> None:
+        """Bring parameters back into their range after an update, such as delays."""
+        for _, module in nnx.iter_modules(self):
+            if isinstance(module, Bounded):
+                module.clamp()
+
+    def tensor_rules(self) -> Rules:
+        """How parameters are sharded over a mesh axis "model": as the layers say, see `pair`."""
+        return rules_of(self)
+
+
+class Sequential(Module):
+    """Layers one after the other; plain functions, such as `jax.nn.relu`, are layers too.
+
+    >>> from snnjax.nn import LIF
+    >>> net = Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3), lambda z: z.mean(0))
+    >>> net(None, jnp.ones((4, 5, 2)))[1].shape
+    (5, 3)
+    """
+
+    def __init__(self, *layers: Callable[..., Any]):
+        self.layers = nnx.List(layers)
+
+    def forward(self, run: Run, x: Any) -> Any:
+        for layer in self.layers:
+            x = run(layer, x)
+        return x
+
+
+def inputs_of(model: Module, given: dict[str, Any]) -> dict[str, Any]:
+    """Those of the named inputs that the `forward` of a model takes."""
+    known = inspect.signature(type(model).forward).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return given
+    return {name: value for name, value in given.items() if name in known}
+
+
+def check_remat(model: nnx.Module, remat: Remat) -> Remat:
+    """Refuse a `remat` that is unknown, or would change nothing."""
+    if remat not in REMATS:
+        raise ValueError(f"remat must be one of {', '.join(REMATS)}; got {remat!r}.")
+    modules = (module for _, module in nnx.iter_modules(model))
+    if remat != "none" and not any(isinstance(m, Module) and m.rematerialised for m in modules):
+        raise ValueError(
+            f"{type(model).__name__} has no module with rematerialised = True, so that remat="
+            f"{remat!r} would change nothing. Set it in the class of a block, or leave remat at "
+            "'none'."
+        )
+    return remat

@@ -1,0 +1,132 @@
+"""Tensor parallelism said once: layers know how they are sharded, and rules follow from them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flax import nnx
+from jax.sharding import PartitionSpec as P
+
+from snnjax.sharding import MODEL, Parallel, Rules
+
+
+class Stacked(nnx.Module):
+    """A module that holds blocks whose arrays are stacked along a first axis."""
+
+
+@functools.singledispatch
+def channel_axes(layer: nnx.Module) -> dict[str, tuple[int | None, int | None]]:
+    """Of each parameter of a weighted layer, the axis of its inputs and that of its outputs.
+
+    Axes are counted from the end; None is for a parameter without inputs, or without outputs.
+    Layers of other types register a function.
+
+    Raises:
+      ValueError: nothing is registered for the type of the layer.
+    """
+    raise ValueError(
+        f"{type(layer).__name__} cannot be sharded over the mesh axis 'model': nothing says which "
+        "axes of its parameters are inputs and outputs. Register them with "
+        "@snnjax.nn.channel_axes.register."
+    )
+
+
+@channel_axes.register
+def _(layer: nnx.Linear) -> dict[str, tuple[int | None, int | None]]:
+    return {"kernel": (-2, -1), "bias": (None, -1)}
+
+
+@channel_axes.register
+def _(layer: nnx.Conv) -> dict[str, tuple[int | None, int | None]]:
+    return {"kernel": (-2, -1), "bias": (None, -1)}
+
+
+@channel_axes.register
+def _(layer: nnx.LinearGeneral) -> dict[str, tuple[int | None, int | None]]:
+    outputs = len(layer.out_features)
+    return {"kernel": (-outputs - 1, -outputs), "bias": (None, -outputs)}
+
+
+def shard_as(layer: nnx.Module, parallel: Parallel | None) -> None:
+    """Say how a layer is sharded over a mesh axis "model"; None keeps it replicated.
+
+    "column" shards its outputs, "row" its inputs, and "channel" all that has one number a channel,
+    such as norms and neurons between the two.
+    """
+    layer.parallel = parallel
+
+
+def pair(first: nnx.Module, between: Sequence[nnx.Module], second: nnx.Module) -> None:
+    """Shard a pair of layers over "model": the first by outputs, the second by inputs.
+
+    Norms and neurons between them then see the channels of their device alone, and one sum joins
+    the outputs of the second: of all ways to shard two layers this sends the least. In the backward
+    pass one sum joins the gradient by the input of the first.
+
+    Args:
+      first, second: weighted layers. between: what has one number a channel between them.
+
+    Shoeybi et al., "Megatron-LM: training multi-billion parameter language models using model
+    parallelism", 2019 (arXiv 1909.08053), for transformers.
+
+    >>> from snnjax.nn import LIF, Sequential
+    >>> rngs = nnx.Rngs(0)
+    >>> net = Sequential(nnx.Linear(2, 4, rngs=rngs), LIF(4), nnx.Linear(4, 2, rngs=rngs))
+    >>> pair(net.layers[0], [net.layers[1]], net.layers[2])
+    >>> [path for path, _ in net.tensor_rules()][:2]
+    ['^layers/0/kernel$', '^layers/0/bias$']
+    """
+    shard_as(first, "column")
+    for layer in between:
+        shard_as(layer, "channel")
+    shard_as(second, "row")
+
+
+def parallel_of(layer: Any) -> Parallel | None:
+    """How a layer is sharded over "model", None where nothing was said."""
+    return vars(layer).get("parallel")
+
+
+def rules_of(model: nnx.Module) -> Rules:
+    """The sharding rules that follow from what `pair` said of the layers; none if nothing was said.
+
+    Stacked blocks of `Repeat` have one axis more, which is not sharded.
+    """
+    rules = [rule for path, layer in _named(model) for rule in _rules(model, path, layer)]
+    return (*rules, (".*", P())) if rules else ()
+
+
+def _named(model: nnx.Module) -> Iterator[tuple[tuple[Any, ...], nnx.Module]]:
+    for path, layer in nnx.iter_modules(model):
+        if parallel_of(layer) is not None:
+            yield path, layer
+
+
+def _rules(model: Any, path: tuple[Any, ...], layer: Any) -> Iterator[tuple[str, P]]:
+    prefix = "".join(f"{re.escape(str(name))}/" for name in path)
+    parallel = parallel_of(layer)
+    if parallel == "channel":
+        yield f"^{prefix}", P(*(None,) * _stacked(model, path), MODEL)
+        return
+    for name, (inputs, outputs) in channel_axes(layer).items():
+        leaf, axis = _leaf(layer, name), inputs if parallel == "row" else outputs
+        if leaf is not None and axis is not None:
+            yield f"^{prefix}{name}$", P(*(None,) * (leaf.ndim + axis), MODEL)
+
+
+def _leaf(layer: Any, name: str) -> Any:
+    for part in name.split("/"):
+        layer = getattr(layer, part)
+    return layer
+
+
+def _stacked(model: Any, path: tuple[Any, ...]) -> int:
+    """How many axes of stacked blocks stand before those of a layer's own parameters."""
+    count, node = 0, model
+    for name in path:
+        count += isinstance(node, Stacked)
+        node = node[name] if isinstance(name, int) else getattr(node, name)
+    return count

@@ -1,0 +1,411 @@
+"""The traversal of a model, which carries states, keys, options and counts to its parts."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from snnjax.metrics import LayerActivity
+from snnjax.nn.counting import count_inputs
+from snnjax.nn.paths import below, join, unnumber, unnumbered
+from snnjax.nn.remat import Remat, kept_by
+from snnjax.nn.stateful import Stateful
+
+State = dict[str, Any]
+"""States of the layers of a model by their dotted path, batch first in every leaf."""
+
+
+class Composite(nnx.Module):
+    """A module made of modules, which a `Run` traverses; `Module` is the one to derive from."""
+
+    rematerialised: ClassVar[bool] = False
+    """Whether the `remat` of a call keeps the inputs of this module and computes it again in the
+    backward pass."""
+
+    def forward(self, run: Run, *inputs: Any, **named: Any) -> Any:
+        """What the module computes: a subclass writes it with `run(self.part, x)`."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define forward(self, run, x), which calls its parts as "
+            "run(self.part, x)."
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one traversal does; static.
+
+    Attributes:
+      train, axis_name, record, remat: as of `Module.__call__`.
+      resting: keep the resting states instead of the last ones.
+      taps: paths of layers whose results are kept, with ":field" for states over time.
+      watch: is shown every call of a layer: path, layer, positional and keyword arguments.
+    """
+
+    train: bool = False
+    axis_name: str | None = None
+    record: bool = False
+    remat: Remat = "none"
+    resting: bool = False
+    taps: frozenset[str] = frozenset()
+    watch: Callable[[str, Any, tuple, dict], None] | None = None
+
+
+class Found(NamedTuple):
+    """What a traversal brings back beside the output.
+
+    Attributes:
+      state: by path.
+      activity: what each weighted layer received, in the order of the calls.
+      seen: by tapped path what the calls returned, a list.
+    """
+
+    state: State
+    activity: tuple[LayerActivity, ...]
+    seen: dict[str, list[Any]]
+
+
+def traverse(
+    model: Composite,
+    state: State | None,
+    inputs: tuple,
+    named: dict[str, Any],
+    options: Options,
+    key: Array | None,
+) -> tuple[Any, Found]:
+    """Run a model once: its output, and what was found on the way."""
+    run = Run(model, state, options, key)
+    out = model.forward(run, *inputs, **named)
+    return out, run.close()
+
+
+@dataclass(eq=False)
+class Run:
+    """One traversal of a network; `Module.__call__` makes it, and it lives no longer than the call.
+
+    `run(layer, x)` calls a part of the module: a layer with state, one without, another `Module`,
+    or a plain function.
+
+    Attributes:
+      root: what is traversed. given: its states, None at rest.
+      options, key: see `Module.__call__`.
+      prefix: path of the root in the whole model.
+    """
+
+    root: nnx.Module
+    given: State | None
+    options: Options
+    key: Array | None
+    prefix: str = ""
+    _paths: dict[int, str] = field(default_factory=dict)
+    _calls: dict[str, int] = field(default_factory=dict)
+    _state: State = field(default_factory=dict)
+    _activity: list[LayerActivity] = field(default_factory=list)
+    _seen: dict[str, list[Any]] = field(default_factory=dict)
+    _inside: str = ""
+    _open: bool = True
+
+    def __post_init__(self) -> None:
+        self._inside = self.prefix
+        for path, module in nnx.iter_modules(self.root):
+            self._paths[id(module)] = join(self.prefix, *map(str, path))
+
+    @property
+    def train(self) -> bool:
+        """Whether this is training."""
+        return self.options.train
+
+    def __call__(self, layer: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
+        """The output of a part of the module.
+
+        Args:
+          layer: a part, or a plain function.
+          inputs: what it takes, without state.
+          named: its options, beyond those that the run passes on.
+        """
+        if not isinstance(layer, nnx.Module):
+            return layer(*inputs, **named)
+        path = self._path(layer)
+        outside, self._inside = self._inside, path
+        with jax.named_scope(path.removeprefix(below(outside))):
+            if isinstance(layer, Composite):
+                out = self._compose(layer, path, inputs, named)
+            elif isinstance(layer, Stateful):
+                out = self._advance(layer, path, inputs, named)
+            else:
+                out = self._apply(layer, path, inputs, named)
+        self._inside = outside
+        return out
+
+    def close(self) -> Found:
+        """End the traversal; what it found."""
+        self._open = False
+        if self.given is not None and (extra := sorted(set(self.given) - set(self._calls))):
+            raise ValueError(
+                f"the state holds {', '.join(map(repr, extra))}, which {type(self.root).__name__} "
+                f"does not call with a state; its own are {_names(self._state)}. Pass the state "
+                "that this model returned, or None to start at rest."
+            )
+        return Found(self._state, tuple(self._activity), self._seen)
+
+    def scan(self, block: Composite, count: int, inputs: tuple, named: dict[str, Any]) -> Any:
+        """The output of `count` blocks in turn, whose arrays are stacked in `block`."""
+        path = self._inside
+        graphdef, params, rest = nnx.split(block, nnx.Param, ...)
+        states = self._under(path)
+        per_layer = (
+            None if states is None else jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), states)
+        )
+        keys = None
+        if self.key is not None:
+            keys = jax.vmap(functools.partial(jax.random.fold_in, self.key))(jnp.arange(count))
+        taps, again = unnumbered(self.options.taps, path), self._recomputes(block)
+        options = replace(self.options, taps=taps, remat="none" if again else self.options.remat)
+
+        def body(x: Any, layer: tuple[Any, Any, Any, Any]) -> tuple[Any, Any]:
+            params, rest, states, key = layer
+            own = nnx.merge(graphdef, params, rest)
+            inner = Run(own, states, options, key, path)
+            out = own.forward(inner, x, *inputs[1:], **named)
+            _check_same(type(block).__name__, x, out)
+            return out, (_rest(own), inner.close())
+
+        if again:
+            body = jax.checkpoint(body, policy=kept_by(self.options.remat))
+        layers = nnx.as_pure(params), nnx.as_pure(rest), per_layer, keys
+        out, (after, found) = jax.lax.scan(body, inputs[0], layers)
+        if self.train:  # nothing else changes variables
+            nnx.update(block, after)
+        self._absorb(
+            found._replace(state=jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), found.state))
+        )
+        self._number(path, count)
+        return out
+
+    def _path(self, layer: nnx.Module) -> str:
+        if not self._open:
+            raise ValueError(
+                f"{type(layer).__name__} was called through a run that has ended; a run lives "
+                "inside one call of the model. Take the `run` that `forward` was given."
+            )
+        path = self._paths.get(id(layer))
+        if path is None:
+            raise ValueError(
+                f"{type(layer).__name__} is not a part of {type(self.root).__name__}, so its state "
+                "has no place. Make it in __init__ and keep it as an attribute, or in an nnx.List."
+            )
+        return path
+
+    def _compose(self, module: Composite, path: str, inputs: tuple, named: dict[str, Any]) -> Any:
+        if self._recomputes(module):
+            out = self._checkpointed(module, path, inputs, named)
+        else:
+            out = module.forward(self, *inputs, **named)
+        self._note(path, out)
+        return out
+
+    def _advance(self, layer: Stateful, path: str, inputs: tuple, named: dict[str, Any]) -> Any:
+        if path in self._calls:
+            raise ValueError(
+                f"{path!r}, a {type(layer).__name__}, is called twice in one traversal, and holds "
+                "one state. Make a layer for each place."
+            )
+        self._calls[path] = 1
+        state = self._state_of(layer, path, inputs)
+        fields = tuple(
+            tap[len(path) + 1 :] for tap in self.options.taps if tap.startswith(path + ":")
+        )
+        options = self._options(layer, path) | named | ({"record": fields} if fields else {})
+        after, out = self._call(layer, path, (state, *inputs), options)
+        if fields:
+            out, records = out
+            for name in fields:
+                self._note(f"{path}:{name}", records[name])
+        if self.options.resting:
+            after = layer.rest_for(*inputs)
+        if jax.tree.leaves(after):
+            self._state[path] = after
+        self._note(path, (after, out))
+        self._count(layer, path, inputs, named, state, out)
+        return out
+
+    def _apply(self, layer: Any, path: str, inputs: tuple, named: dict[str, Any]) -> Any:
+        out = self._call(layer, path, inputs, self._options(layer, path) | named)
+        self._calls[path] = self._calls.get(path, 0) + 1
+        self._note(path, out)
+        self._count(layer, path, inputs, named, None, out)
+        return out
+
+    def _call(self, layer: Any, path: str, args: tuple, options: dict[str, Any]) -> Any:
+        if self.options.watch is not None:
+            self.options.watch(path, layer, args, options)
+        try:
+            return layer(*args, **options)
+        except (TypeError, ValueError) as error:
+            if type(error) in (TypeError, ValueError):
+                raise type(error)(f"{path}: {error}") from error
+            raise
+
+    def _state_of(self, layer: Stateful, path: str, inputs: tuple) -> Any:
+        """The state of a layer; None at rest."""
+        if self.given is None:
+            return None
+        if path not in self.given and jax.tree.leaves(jax.eval_shape(layer.rest_for, *inputs)):
+            raise ValueError(
+                f"the state lacks {path!r}, a {type(layer).__name__}; it holds "
+                f"{_names(self.given)}. Pass the state that this model returned, or None to start "
+                "at rest."
+            )
+        return self.given.get(path)
+
+    def _options(self, layer: Any, path: str) -> dict[str, Any]:
+        """What the run passes on to a layer, by the names of its signature."""
+        train, taken = self.options.train, parameters_of(type(layer))
+        known = {
+            "train": train,
+            "axis_name": self.options.axis_name,
+            "use_running_average": not train,
+            "deterministic": not train,
+        }
+        options = {name: value for name, value in known.items() if name in taken}
+        for name in ("key", "rngs"):
+            if name in taken and self.key is not None and train:
+                options[name] = self._key_of(path)
+        return options
+
+    def _key_of(self, path: str) -> Array | None:
+        key = jax.random.fold_in(self.key, zlib.crc32(path.encode()))
+        calls = self._calls.get(path, 0)
+        return jax.random.fold_in(key, calls) if calls else key
+
+    def _note(self, path: str, value: Any) -> None:
+        if path in self.options.taps:
+            self._seen.setdefault(path, []).append(value)
+
+    def _count(
+        self, layer: Any, path: str, inputs: tuple, named: dict[str, Any], state: Any, out: Any
+    ) -> None:
+        if not self.options.record:
+            return
+        found = count_inputs(layer, path, *inputs, state=state, out=out, **named)
+        if found is None:
+            raise ValueError(
+                f"{path!r}, a {type(layer).__name__}, has matrices among its parameters, and "
+                "nothing says how many operations they take. Register a function for it with "
+                "@snnjax.nn.count_inputs.register, as in docs/extending.md."
+            )
+        self._activity += found
+
+    def _recomputes(self, module: Composite) -> bool:
+        return module.rematerialised and self.options.remat != "none"
+
+    def _checkpointed(
+        self, module: Composite, path: str, inputs: tuple, named: dict[str, Any]
+    ) -> Any:
+        """The output of a module of whose inside little is kept for the backward pass."""
+        graphdef, params, rest = nnx.split(module, nnx.Param, ...)
+        arrays, rebuild = split_arrays((inputs, named))
+        options = replace(self.options, remat="none")
+
+        def pure(params: Any, rest: Any, states: Any, key: Any, arrays: list[Any]) -> Any:
+            own, (inputs, named) = nnx.merge(graphdef, params, rest), rebuild(arrays)
+            inner = Run(own, states, options, key, path)
+            out = own.forward(inner, *inputs, **named)
+            return out, _rest(own), inner.close()
+
+        again = jax.checkpoint(pure, policy=kept_by(self.options.remat))
+        pieces = nnx.as_pure(params), nnx.as_pure(rest), self._under(path), self.key, arrays
+        out, after, found = again(*pieces)
+        nnx.update(module, after)
+        self._absorb(found)
+        return out
+
+    def _under(self, path: str) -> State | None:
+        """The given states below a path, which the caller will use up."""
+        if self.given is None:
+            return None
+        return {name: state for name, state in self.given.items() if name.startswith(below(path))}
+
+    def _absorb(self, found: Found) -> None:
+        """Take over what an inner run found."""
+        for path in found.state:
+            if path in self._state:
+                raise ValueError(f"{path!r} is called twice in one traversal, and holds one state.")
+        self._state |= found.state
+        self._calls |= dict.fromkeys(found.state, 1)
+        self._activity += found.activity
+        for path, values in found.seen.items():
+            self._seen.setdefault(path, []).extend(values)
+
+    def _number(self, path: str, count: int) -> None:
+        """Name what stacked blocks found by the number of the block."""
+        stacked = [layer for layer in self._activity if layer.real.ndim == 2]
+        self._activity = [layer for layer in self._activity if layer.real.ndim == 1]
+        for index in range(count):
+            for layer in stacked:
+                one = jax.tree.map(lambda leaf, i=index: leaf[i], layer)
+                inner = layer.name.removeprefix(below(path))
+                self._activity.append(replace(one, name=join(path, str(index), inner)))
+        for tap in self.options.taps:
+            layer, index = unnumber(tap, path)
+            if index is not None and index < count and layer in self._seen:
+                self._seen[tap] = [
+                    jax.tree.map(lambda a, i=index: a[i], v) for v in self._seen[layer]
+                ]
+        for layer in unnumbered(self.options.taps, path) - self.options.taps:
+            self._seen.pop(layer, None)
+
+
+@functools.cache
+def parameters_of(layer: type) -> frozenset[str]:
+    """Names of the parameters of a layer's call."""
+    return frozenset(inspect.signature(layer.__call__).parameters)
+
+
+def split_arrays(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """The arrays of a tree, and the function that puts others in their places.
+
+    >>> arrays, rebuild = split_arrays((jnp.ones(2), "same"))
+    >>> len(arrays), rebuild([0])
+    (1, (0, 'same'))
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    kinds = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, kinds)]
+
+    def rebuild(arrays: Sequence[Any]) -> Any:
+        filled = list(leaves)
+        for place, array in zip(places, arrays, strict=True):
+            filled[place] = array
+        return jax.tree.unflatten(structure, filled)
+
+    return [leaves[place] for place in places], rebuild
+
+
+def _rest(module: nnx.Module) -> Any:
+    """All arrays of a module that are not parameters."""
+    return nnx.as_pure(nnx.split(module, nnx.Param, ...)[2])
+
+
+def _names(state: State | None) -> str:
+    return ", ".join(map(repr, sorted(state or ()))) or "no states"
+
+
+def _check_same(name: str, x: Any, out: Any) -> None:
+    """Blocks in turn must return what they take."""
+    before, after = (jax.tree.map(jnp.shape, tree) for tree in (x, out))
+    dtypes = [[leaf.dtype for leaf in jax.tree.leaves(tree)] for tree in (x, out)]
+    if before != after or dtypes[0] != dtypes[1]:
+        raise ValueError(
+            f"Repeat: {name} must return an output of the shape and dtype of its input, for the "
+            f"next block to take; got {before} {dtypes[0]} in and {after} {dtypes[1]} out."
+        )
