@@ -152,7 +152,9 @@ class Shapes3D:
         return self.size
 
     def points(self, i: int) -> np.ndarray:
-        """Shape i, float32 [points, 3]."""
+        """Shape i, float32 [points, 3] (a view, if it is kept)."""
+        if self._kept is not None and 0 <= i < self.size and self._known[i // BLOCK]:
+            return self._kept[i]
         return self.take(np.array([i]))[0]
 
     def label(self, i: int) -> int:

@@ -39,7 +39,7 @@ def test_a_recording_becomes_a_second_at_half_the_rate(folder: Path) -> None:
     assert np.abs(audio[:4000]).max() > 0.1
     assert not audio[4040:].any()
     test = load_speech(folder, "test", front_end=FrontEnd(channels=20))
-    assert test.points(0).shape == (101, 20)  # T = 101 as published
+    assert test.frames(0).shape == (101, 20)  # T = 101 as published
     assert len(load_speech(folder, "test", validate=True)) == 1
 
 
