@@ -286,9 +286,29 @@ def key_coords(keys: Int[Array, "..."], extent: tuple[int, int, int]) -> Array:
     return jnp.stack([keys // (y * x), keys // x % y, keys % x], axis=-1)
 
 
+def one_integer(name: str, size: int) -> int:
+    """The size as a Python int, if it is one integer: sparse geometry is the same on all axes."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        raise TypeError(
+            f"{name} must be one integer, which holds for all axes; got {size!r}. Sizes that "
+            "differ from axis to axis are not supported; give an int, 3 for (3, 3, 3)."
+        )
+    return int(size)
+
+
+def one_number(name: str, size: float) -> float:
+    """The size as a Python float, if it is one number."""
+    if not isinstance(size, (int, float, np.number)):
+        raise TypeError(
+            f"{name} must be one number, which holds for all axes; got {size!r}. For voxels of "
+            "unequal edges, scale the points of each axis before."
+        )
+    return float(size)
+
+
 def check_extent(extent: tuple[int, int, int], radius: int = 0) -> tuple[int, int, int]:
     """The extent as three positive Python ints, if its padded grid has int32 keys."""
-    if len(tuple(extent)) != 3 or any(int(e) != e or e < 1 for e in extent):
+    if np.ndim(extent) != 1 or len(extent) != 3 or any(int(e) != e or e < 1 for e in extent):
         raise ValueError(f"extent must be three positive integers (Z, Y, X); got {extent}.")
     z, y, x = (int(e) for e in extent)
     cells = (z + 2 * radius) * (y + 2 * radius) * (x + 2 * radius)
