@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snnjax.data.text import read_bytes
+
 from .errors import DataError
 
 _EXPORT = "export the mesh again as plain ASCII OFF"
@@ -39,11 +41,7 @@ def read_off(path: str | Path) -> Mesh:
       DataError: file, line and fix, for anything else than a whole mesh of finite vertices.
     """
     path = Path(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        fix = "check the path and its permissions"
-        raise DataError.at(path, f"cannot be read ({error.strerror})", fix=fix) from error
+    raw = read_bytes(path)
     lines = _content(raw)
     counts = _counts(lines, path)
     if counts is None:
