@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from snnjax.data.errors import DataError
+from snnjax.data.text import read_names
 
 from .clips import Clip, Listing
 from .wav import read_wav
@@ -79,16 +80,16 @@ def _read_list(folder: Path, file: str) -> list[str]:
     if not path.is_file():
         problem = f"there is no {file}"
         raise DataError.at(folder, problem, fix="unpack the whole archive of Speech Commands")
-    rows = [row.strip() for row in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    for line, row in enumerate(rows, 1):
-        if row and not _is_clip(folder, row):
+    rows = read_names(path)
+    for line, row in rows:
+        if not _is_clip(folder, row):
             raise DataError.at(
                 path,
                 f"'{row}' is listed, but is no file of a word here",
                 line=line,
                 fix="complete the folder, or correct the list",
             )
-    return [row for row in rows if row]
+    return [row for _, row in rows]
 
 
 def _is_clip(folder: Path, row: str) -> bool:

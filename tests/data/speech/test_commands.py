@@ -53,6 +53,12 @@ def test_halving_keeps_low_tones_and_removes_high_ones() -> None:
     assert halve(np.ones(7)).shape == (4,)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(folder: Path) -> None:
+    path = folder / "testing_list.txt"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(list_commands(folder, "test").clips) == 2
+
+
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
