@@ -15,7 +15,7 @@ import numpy as np
 from snnjax.data.errors import DataError
 
 _NAME = re.compile(rb"[A-Za-z_][\w.()\[\]-]*")
-_BLANKS = re.compile(rb"\s*,\s+|\s+,?")  # with the comma beside them
+_BLANKS = re.compile(rb"\s*,\s+|\s+,?")  # with the comma next to them
 _THOUSANDS = re.compile(rb"[+-]?[1-9]\d{0,2},\d{3}")
 _AXES = [b"x", b"y", b"z"]
 

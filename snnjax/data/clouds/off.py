@@ -37,7 +37,7 @@ def read_off(path: str | Path) -> Mesh:
     with the counts ("OFF490 518 0"), a known fault of some ModelNet40 files.
 
     Raises:
-      DataError: file, line and fix, for anything else than a whole mesh of finite vertices.
+      DataError: file, line and fix, for anything but a complete mesh of finite vertices.
     """
     path = Path(path)
     raw = read_bytes(path)

@@ -31,7 +31,7 @@ def draw_shapes(index: np.ndarray, *, split: str, seed: int, points: int) -> np.
 
     Args:
       index: int [B]. split: "train" or "test"; their streams share no seed sequence.
-      seed: of the whole data set. points: P per shape.
+      seed: of the data set. points: P per shape.
 
     Returns:
       float32 [B, P, 3].

@@ -129,7 +129,7 @@ def test_one_recording_is_read_at_either_rate(tmp_path: Path) -> None:
     np.testing.assert_allclose(wide[2:-2, 2:6], narrow[2:-2, 2:6], atol=0.03)
     with pytest.raises(DataError, match="has 11025 samples a second; 8000 or 16000"):
         read_recording(write_wav(tmp_path / "c.wav", sound, rate=11025), front_end)
-    with pytest.raises(ValueError, match="reads recorded spikes"):
+    with pytest.raises(ValueError, match="cannot process audio"):
         read_recording(tmp_path / "a.wav", FrontEnd("recorded"))
 
 
@@ -138,8 +138,8 @@ def test_one_recording_is_read_at_either_rate(tmp_path: Path) -> None:
     [
         ({"name": "mfcc"}, '"mel_db", "cochlea" or "recorded"; got \'mfcc\''),
         ({"channels": 0}, "`channels` must be at least 1"),
-        ({"frame_ms": 2.5}, "whole milliseconds; got 2.5"),
-        ({"frame_ms": np.inf}, "whole milliseconds; got inf"),
+        ({"frame_ms": 2.5}, "integer number of milliseconds; got 2.5"),
+        ({"frame_ms": np.inf}, "integer number of milliseconds; got inf"),
         ({"low_hz": 900.0, "high_hz": 800.0}, "0 < low_hz < high_hz"),
         ({"high_hz": np.inf}, "got 50.0 and inf"),
     ],
@@ -149,7 +149,7 @@ def test_an_impossible_front_end_is_refused(options, message: str) -> None:
         FrontEnd(**options)
 
 
-def test_an_ear_hears_no_more_than_the_recording_has() -> None:
+def test_filters_above_half_the_rate_are_refused() -> None:
     with pytest.raises(ValueError, match="below half of 8000 samples a second; got 5000"):
         next(FrontEnd("cochlea", high_hz=5000.0)([np.ones(80)], 8000))
 
@@ -161,10 +161,10 @@ def test_an_ear_hears_no_more_than_the_recording_has() -> None:
         (np.zeros(0), 8000, r"recording 1 is \(0,\)"),
         (np.zeros((80, 2)), 8000, r"recording 1 is \(80, 2\).*Mix"),
         (np.array([0.0, np.nan, np.inf]), 8000, "recording 1 holds NaN.* 2 of 3"),
-        (np.ones(80), 11025, "whole number of samples; got 11025"),
+        (np.ones(80), 11025, "integer number of samples; got 11025"),
     ],
 )
-def test_what_cannot_be_heard_is_refused(name, audio, rate, message: str) -> None:
+def test_recordings_that_cannot_be_processed_are_refused(name, audio, rate, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         list(FrontEnd(name)([np.ones(80), audio], rate))
 
