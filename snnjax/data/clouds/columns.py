@@ -105,10 +105,9 @@ def _table(rows: list[_Row], path: Path) -> Table:
         return [[_point(field) for field in found] for found in fields]
     if not any(b"," in row.text for row in rows):
         return [row.text.split() for row in rows]
-    commas = _by_commas(rows)
-    if commas is not None and not any(re.search(rb"\s", row.text) for row in rows):
-        return commas
-    decimals = _by_blanks(rows)
+    if not any(b" " in row.text or b"\t" in row.text for row in rows):
+        return [_open(row.text, b",").split(b",") for row in rows]
+    commas, decimals = _by_commas(rows), _by_blanks(rows)
     if decimals is not None and _is_cloud(decimals):
         if _is_cloud(commas) and commas != decimals:
             problem = (
