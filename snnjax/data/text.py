@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 
 from snnjax.data.errors import DataError
@@ -40,3 +41,30 @@ def read_names(path: Path) -> list[tuple[int, str]]:
             path, "is not UTF-8 text", byte=error.start, fix="save it as UTF-8"
         ) from error
     return [(i, row.strip()) for i, row in enumerate(text.splitlines(), 1) if row.strip()]
+
+
+Rows = list[tuple[int, str]]
+
+
+def check_lists(lists: Mapping[Path, Rows], key: Callable[[str], Hashable] = str) -> None:
+    """Refuse a name that is listed twice: in one list it counts twice, in two it is a leak.
+
+    Args:
+      lists: the rows of `read_names` by file. key: what makes two names the same sample.
+
+    Raises:
+      DataError: the list, the line, and where else the name stands.
+    """
+    seen: dict[Hashable, tuple[Path, int]] = {}
+    for path, rows in lists.items():
+        for line, name in rows:
+            other, first = seen.setdefault(key(name), (path, line))
+            if (other, first) == (path, line):
+                continue
+            if other == path:
+                problem = f"'{name}' is listed in line {first} already"
+                raise DataError.at(path, problem, line=line, fix="list every sample once")
+            problem = f"'{name}' is in {other.name}, line {first}, too"
+            raise DataError.at(
+                path, problem, line=line, fix="take it out of one list: no sample is in two parts"
+            )

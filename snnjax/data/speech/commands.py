@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from snnjax.data.errors import DataError
-from snnjax.data.text import read_names
+from snnjax.data.text import check_lists, read_names
 
 from .clips import Clip, Listing
 from .wav import read_wav
@@ -27,9 +27,12 @@ def list_commands(folder: Path, part: str) -> Listing:
     What neither list names is the training part; folders that begin with _ (noise) are not words.
 
     Raises:
-      DataError: a list is missing, names a file that is not there, or there are no words.
+      DataError: a list is missing, names a file that is not there or one that is listed already, or
+        there are no words.
     """
-    listed = {name: _read_list(folder, file) for name, file in LISTS.items()}
+    rows = {name: _read_list(folder, file) for name, file in LISTS.items()}
+    check_lists({folder / LISTS[name]: found for name, found in rows.items()})
+    listed = {name: [row for _, row in found] for name, found in rows.items()}
     words = tuple(
         sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[:1] not in ("_", "."))
     )
@@ -75,7 +78,7 @@ def _wavs(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix == ".wav" and p.is_file())
 
 
-def _read_list(folder: Path, file: str) -> list[str]:
+def _read_list(folder: Path, file: str) -> list[tuple[int, str]]:
     path = folder / file
     if not path.is_file():
         problem = f"there is no {file}"
@@ -89,7 +92,7 @@ def _read_list(folder: Path, file: str) -> list[str]:
                 line=line,
                 fix="complete the folder, or correct the list",
             )
-    return [row for _, row in rows]
+    return rows
 
 
 def _is_clip(folder: Path, row: str) -> bool:

@@ -59,6 +59,16 @@ def test_a_byte_order_mark_is_no_part_of_a_name(folder: Path) -> None:
     assert len(list_commands(folder, "test").clips) == 2
 
 
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+def test_a_recording_in_two_lists_or_twice_in_one_is_refused(folder: Path, part: str) -> None:
+    (folder / "validation_list.txt").write_text("yes/a1_nohash_0.wav\nno/a0_nohash_0.wav\n")
+    with pytest.raises(DataError, match=r"line 2: 'no/a0.* is in testing_list\.txt, line 2, too"):
+        list_commands(folder, part)
+    (folder / "validation_list.txt").write_text(2 * "yes/a1_nohash_0.wav\n")
+    with pytest.raises(DataError, match=r"line 2: .* is listed in line 1 already"):
+        list_commands(folder, part)
+
+
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
