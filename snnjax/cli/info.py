@@ -84,10 +84,9 @@ def batch_activity(subject: Subject) -> Any:
 
 def _operations(subject: Subject) -> Table:
     from snnjax.metrics import energy_mj, firing_rates, layer_synops, synops
-    from snnjax.runs.use import levels_of
 
     totals = batch_activity(subject)
-    rates = {r.name: r for r in firing_rates(totals, levels=levels_of(subject.experiment))}
+    rates = {r.name: r for r in firing_rates(totals)}
     weights = "trained" if subject.trained else "untrained"
     table = number_table(
         f"Synaptic operations per sample ({totals.samples} samples, {weights} weights)",

@@ -144,7 +144,11 @@ def run(arguments: list[str]) -> None:
     options, folder = read_subject(
         ProfileOptions, arguments, command="profile", verb="Time, FLOPs and bytes of"
     )
-    with quiet_stdout():
+    import jax
+
+    from snnjax.runs import kept_programs
+
+    with quiet_stdout(), kept_programs(options.cache):
         if options.write_table is not None:
             from snnjax.cli.arithmetic import write_table
 
@@ -152,7 +156,8 @@ def run(arguments: list[str]) -> None:
         subject = prepare(options.experiment, folder)
         tables = [_steps(step_costs(subject, options.runs), subject)]
         if options.layers:
-            calls = layer_calls(subject.model, subject.call(train=True))
+            key = jax.random.key(subject.experiment.seed)
+            calls = layer_calls(subject.model, subject.inputs(), key=key)
             tables.append(_layers(layer_costs(calls, options.runs)))
     shown = console()
     for table in tables:

@@ -13,7 +13,6 @@ from snnjax import viz
 from snnjax.metrics import LayerRate, rate_alarms
 from snnjax.nn import learned_delays
 from snnjax.runs import hosts
-from snnjax.runs.use import levels_of
 from snnjax.runs.writer import read_metrics, write_json
 from snnjax.train import (
     Evaluation,
@@ -46,7 +45,7 @@ def finish(loop: Loop, folder: Path, state: TrainState) -> dict[str, Any]:
     if not hosts.is_first():
         return summary
     write_json(folder / "summary.json", summary)
-    rates = result.rates(levels_of(experiment))
+    rates = result.rates()
     alarms = alarm_lines(rates, loop.progress.step)
     for sentence in alarms:
         loop.reporter.warn(sentence)
@@ -156,7 +155,7 @@ def _matplotlib(reporter: Reporter) -> bool:
 def summarise(loop: Loop, folder: Path, state: TrainState, result: Evaluation) -> dict[str, Any]:
     """The numbers of a run; the ones most asked for come first."""
     progress, session, goal = loop.progress, loop.session, loop.goal.name
-    numbers = result.numbers(levels_of(session.experiment))
+    numbers = result.numbers()
     first = ("firing_rate", "synops", "energy_mj", "ann_energy_mj")
     head = {name: numbers.pop(name) for name in first if name in numbers}
     leaves = jax.tree.leaves(state.weights.params)

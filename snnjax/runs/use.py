@@ -205,7 +205,7 @@ def evaluate(
         result = trained.evaluate(dataset)
         more = evaluations(extra, trained, dataset)
     goal = f"test_{goal_of(run.experiment.task, result.scores).name}"
-    numbers = result.numbers(levels_of(run.experiment)) | more
+    numbers = result.numbers() | more
     return {
         goal: numbers.pop(goal),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.weights.params)),
@@ -217,11 +217,6 @@ def evaluate(
         "skipped": dataset.skipped,
         "devices": session.mesh.size,
     }
-
-
-def levels_of(experiment: Experiment) -> int:
-    """The largest integer that a neuron of the model emits, by the `levels` of its configuration."""
-    return getattr(experiment.model, "levels", 1)
 
 
 def _source(experiment: Experiment, data: str | None, skip_bad: bool, test_part: bool) -> Any:

@@ -43,11 +43,11 @@ class Evaluation:
     overflow: int
     seconds: float
 
-    def rates(self, levels: int = 1) -> tuple[LayerRate, ...]:
+    def rates(self) -> tuple[LayerRate, ...]:
         """Firing rates by layer; none for an ANN twin."""
-        return firing_rates(self.totals, levels=levels)
+        return firing_rates(self.totals)
 
-    def numbers(self, levels: int = 1) -> dict[str, Any]:
+    def numbers(self) -> dict[str, Any]:
         """Scores, rates, operations and energy under the names of a summary.
 
         Of a model whose layers were not counted, the scores alone.
@@ -61,7 +61,7 @@ class Evaluation:
             return known
         counted = synops(self.totals)
         return known | {
-            "firing_rate": mean_firing_rate(self.rates(levels)),
+            "firing_rate": mean_firing_rate(self.rates()),
             "synops": counted.total,
             "macs": counted.macs,
             "acs": counted.acs,

@@ -120,9 +120,9 @@ def rates_table(rates: Sequence[LayerRate], alarms: Sequence[str]) -> str:
     """The rates of all layers, and what to do about those in alarm."""
     if not rates:
         return "<p>No layer of this network receives spikes.</p>"
-    head = ("layer", "non-zero", "mean count", "count / D", "state")
+    head = ("layer", "non-zero", "mean count", "state")
     rows = [
-        (r.name, f"{r.rate:.4f}", f"{r.mean_count:.4f}", f"{r.level_fraction:.4f}", r.alarm or "ok")
+        (r.name, f"{r.rate:.4f}", f"{r.mean_count:.4f}", r.alarm or "ok")
         for r in rates
     ]
     notes = "".join(f'<p class="alarm">{escape(text)}</p>\n' for text in alarms)

@@ -10,6 +10,7 @@ import numpy as np
 
 from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
+from snnjax.data.text import check_lists, read_names
 
 from .cloud import CloudSet, stack_clouds
 from .files import SUFFIXES, read_cloud
@@ -125,26 +126,35 @@ def _collect(places: dict[str, Path]) -> Listing:
 
 def _from_lists(folder: Path, lists: dict[str, list[Path]], split: str) -> Listing:
     """Names such as chair_0001 or chair/chair_0001 to the file of that stem in its class."""
-    rows = {s: _names(found[0]) if found else [] for s, found in lists.items()}
+    rows = {s: read_names(found[0]) if found else [] for s, found in lists.items()}
+    check_lists({lists[s][0]: rows[s] for s in rows if lists[s]}, key=_sample_of)
     class_names = tuple(sorted({_class_of(name) for some in rows.values() for _, name in some}))
-    known = {
-        c: {p.stem: p for p in _files(folder / c)} for c in class_names if (folder / c).is_dir()
-    }
+    known = {c: _by_stem(folder / c) for c in class_names if (folder / c).is_dir()}
     files, labels = [], []
     for line, name in rows[split]:
-        path = known.get(_class_of(name), {}).get(Path(name).name)
-        if path is None:
-            place = folder / _class_of(name) / (Path(name).name + ".*")
+        found = known.get(_class_of(name), {}).get(Path(name).name, [])
+        place = folder / _class_of(name) / (Path(name).name + ".*")
+        if not found:
             problem = f"'{name}' is listed, but there is no {place}"
             raise DataError.at(lists[split][0], problem, line=line, fix="complete the folder")
-        files.append(path)
+        if len(found) > 1:
+            problem = f"'{name}' may be any of {', '.join(p.name for p in found)}"
+            raise DataError.at(lists[split][0], problem, line=line, fix=f"keep one of {place}")
+        files.append(found[0])
         labels.append(class_names.index(_class_of(name)))
     return Listing(files, labels, class_names)
 
 
-def _names(path: Path) -> list[tuple[int, str]]:
-    rows = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [(i, row.strip()) for i, row in enumerate(rows, start=1) if row.strip()]
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in _files(folder):
+        found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def _sample_of(name: str) -> tuple[str, str]:
+    """What a listed name stands for: class and stem of its file."""
+    return _class_of(name), Path(name).name
 
 
 def _class_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""One door to every data set: the embedded generator, or a folder whose layout is recognised."""
+"""Open any data set of clouds: the embedded generator, or a folder whose layout is recognised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snnjax.data.source import SPLITS
 
 from .cloud import CloudSet
 from .folder import LAYOUTS, load_folder
-from .packed import class_names, load_packed
+from .packed import check_disjoint, class_names, load_packed
 from .shapes3d import Shapes3D
 
 EMBEDDED = "shapes3d"
@@ -58,7 +58,7 @@ def load_dataset(
         raise DataError(_missing(source, folder))
     packed = folder / f"{split}.npz"
     if packed.is_file():
-        _check_classes(folder)
+        _check_splits(folder)
         return load_packed(
             packed,
             train=split == "train",
@@ -72,15 +72,18 @@ def load_dataset(
     )
 
 
-def _check_classes(folder: Path) -> None:
-    """Both packed splits must number the same classes."""
+def _check_splits(folder: Path) -> None:
+    """Both packed splits must number the same classes, and share no sample."""
     train, test = folder / "train.npz", folder / "test.npz"
-    if train.is_file() and test.is_file() and class_names(train) != class_names(test):
+    if not (train.is_file() and test.is_file()):
+        return
+    if class_names(train) != class_names(test):
         raise DataError.at(
             test,
             "has other `class_names` than train.npz",
             fix="pack both splits with the same list",
         )
+    check_disjoint(train, test)
 
 
 def _missing(source: str, folder: Path) -> str:

@@ -29,12 +29,14 @@ def list_digits(folder: Path, part: str) -> Listing:
     """One part, "train" or "test", of a folder of spoken digits.
 
     Raises:
-      DataError: a file name says no digit, speaker and take, or a packed part is malformed.
+      DataError: a file name does not give digit, speaker and take, or a packed part is malformed.
     """
     if is_packed(folder):
+        _check_packs(folder)
         return _packed(folder / f"{part}.npz")
     files = wav_files(folder)
     clips = []
+    known: dict[tuple[int, str, int], Path] = {}
     for path in files:
         match = _NAME.fullmatch(path.name)
         if match is None:
@@ -44,6 +46,10 @@ def list_digits(folder: Path, part: str) -> Listing:
                 fix="rename it like 7_jackson_32.wav, or move it elsewhere",
             )
         digit, speaker, take = match.groups()
+        same = known.setdefault((int(digit), speaker, int(take)), path)
+        if same != path:
+            problem = f"is the same digit, speaker and take as {same.name}"
+            raise DataError.at(path, problem, fix="remove one, or give it another take")
         if (int(take) < TEST_TAKES) == (part == "test"):
             read = partial(_file, path)
             clips.append(Clip(read, int(digit), speaker, path.stem))
@@ -53,6 +59,29 @@ def list_digits(folder: Path, part: str) -> Listing:
 def is_packed(folder: Path) -> bool:
     """Whether one of the parts lies here as an archive; then both are read from archives."""
     return any((folder / f"{part}.npz").is_file() for part in ("train", "test"))
+
+
+def _check_packs(folder: Path) -> None:
+    """Refuse a digit, speaker and take that stands twice in one part or in both."""
+    known: dict[tuple[int, str, int], tuple[Path, int]] = {}
+    for path in (folder / "train.npz", folder / "test.npz"):
+        for i, name in enumerate(_takes(path) if path.is_file() else []):
+            other, first = known.setdefault(name, (path, i))
+            if (other, first) != (path, i):
+                place = f"recording {first}" + ("" if other == path else f" of {other.name}")
+                problem = f"recording {i} has the digit, speaker and take of {place}: {name}"
+                raise DataError.at(path, problem, fix="pack every recording once, in one part")
+
+
+def _takes(path: Path) -> list[tuple[int, str, int]]:
+    """Digit, speaker and take of each recording; none of a part that is malformed anyway."""
+    arrays = read_npz(path, only=("digit", "speaker", "take", "speaker_names"))
+    if len(arrays) < 4 or any(a.ndim != 1 for a in arrays.values()):
+        return []
+    digit, who, take = (arrays[name].tolist() for name in ("digit", "speaker", "take"))
+    names = _names(arrays["speaker_names"], path)
+    rows = zip(digit, who, take, strict=False)
+    return [(d, names[s], t) for d, s, t in rows if isinstance(s, int) and 0 <= s < len(names)]
 
 
 def wav_files(folder: Path) -> list[Path]:
@@ -68,10 +97,10 @@ def _packed(path: Path) -> Listing:
     if missing:
         problem = f"has no array `{missing[0]}`; needed are {', '.join(_ARRAYS)}"
         raise DataError.at(path, problem, fix="pack the recordings again with all of them")
-    audio, offset = arrays["audio"], _whole(arrays, "offset", path)
+    audio, offset = arrays["audio"], _integers(arrays, "offset", path)
     _check_audio(arrays, path)
     count = len(offset) - 1
-    digit, take, who = (_whole(arrays, n, path, count) for n in ("digit", "take", "speaker"))
+    digit, take, who = (_integers(arrays, n, path, count) for n in ("digit", "take", "speaker"))
     names = _names(arrays["speaker_names"], path)
     clips = []
     for i in range(count):
@@ -119,12 +148,12 @@ def _check_audio(arrays: dict[str, np.ndarray], path: Path) -> None:
         raise DataError.at(path, problem, fix=f"resample the recordings to {RATE} Hz")
 
 
-def _whole(
+def _integers(
     arrays: dict[str, np.ndarray], name: str, path: Path, count: int | None = None
 ) -> np.ndarray:
     array = arrays[name]
     if array.dtype.kind not in "iu" or array.ndim != 1 or count not in (None, len(array)):
         wanted = "integers [N + 1]" if count is None else f"integers [{count}]"
         problem = f"`{name}` must be {wanted}; got {array.dtype} {array.shape}"
-        raise DataError.at(path, problem, fix="save one whole number for each recording")
+        raise DataError.at(path, problem, fix="save one integer for each recording")
     return array

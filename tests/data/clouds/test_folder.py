@@ -110,6 +110,34 @@ def test_a_listed_file_that_is_missing_is_named_with_its_line(tmp_path):
         load_dataset(str(tmp_path), "train")
 
 
+def test_a_name_in_both_lists_is_refused(tmp_path):
+    tree = _build(tmp_path, "lists")
+    with open(tree / "modelnet40_test.txt", "a") as file:
+        file.write("chair/chair_0002\n")  # the same sample in another spelling
+    for split in ("train", "test"):
+        with pytest.raises(
+            DataError,
+            match=r"modelnet40_test.txt, line 4: 'chair/chair_0002' is in modelnet40_train.txt, "
+            "line 2, too",
+        ):
+            load_dataset(str(tree), split, skip_bad=True)
+
+
+def test_a_name_listed_twice_is_refused(tmp_path):
+    tree = _build(tmp_path, "lists")
+    with open(tree / "modelnet40_train.txt", "a") as file:
+        file.write("chair_0001\n")
+    with pytest.raises(DataError, match="line 6: 'chair_0001' is listed in line 1 already"):
+        load_dataset(str(tree), "train")
+
+
+def test_a_name_of_two_files_is_refused(tmp_path):
+    tree = _build(tmp_path, "lists")
+    (tree / "chair" / "chair_0001.off").write_text(TETRAHEDRON)
+    with pytest.raises(DataError, match=r"may be any of chair_0001.npy, chair_0001.off"):
+        load_dataset(str(tree), "train")
+
+
 def test_a_list_cannot_name_files_outside_the_folder(tmp_path):
     outside = tmp_path / "secret" / "secret_0001.npy"
     _cloud(outside.parent, outside.stem)
