@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,13 +19,34 @@ from .load import load_speech, read_recording
 from .sequences import SequenceSet
 
 
+class Silence(NamedTuple):
+    """Frames of silence that follow every sequence, so that delayed spikes still arrive."""
+
+    frames: int
+
+
 @dataclass(frozen=True)
 class FrameShapes(Static):
-    """Batches of T frames, of which those after a sample's length are padding."""
+    """Batches of T frames, of which those after a sample's length are padding.
 
-    def padding(self, batch: Batch, shape: None) -> float:
+    Attributes:
+      silence: frames that follow; 0 for a network without delays.
+    """
+
+    silence: int = 0
+
+    def choose(self, batch: Batch, *, train: bool, largest: bool = False) -> Silence | None:
+        return self.fit(batch)
+
+    def fit(self, batch: Batch) -> Silence | None:
+        return Silence(self.silence) if self.silence else None
+
+    def padding(self, batch: Batch, shape: Silence | None) -> float:
         lengths, frames = batch["lengths"], batch["frames"]
         return 1 - float(lengths.sum()) / (len(lengths) * frames.shape[1])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"silence": self.silence} if self.silence else {}
 
 
 @dataclass(frozen=True)
@@ -83,18 +104,24 @@ class SpeechSource(SourceBase):
     def shapes(
         self, train: Dataset | None, test: Dataset, model: Any, layout: Layout
     ) -> FrameShapes:
-        return FrameShapes()
+        """As much silence as the model's configuration asks for in `silent_steps`."""
+        return FrameShapes(getattr(getattr(model, "config", None), "silent_steps", 0))
 
     def shapes_from_json(self, values: dict[str, Any], model: Any, layout: Layout) -> FrameShapes:
-        super().shapes_from_json(values, model, layout)
-        return FrameShapes()
+        silence = values.get("silence", 0)
+        if set(values) - {"silence"} or type(silence) is not int or silence < 0:
+            raise ValueError(f"batches of speech have a `silence` of so many frames; got {values}.")
+        return FrameShapes(silence)
 
     def encode(
-        self, batch: dict[str, Array], shape: None, *, key: Array | None, train: bool
+        self, batch: dict[str, Array], shape: Silence | None, *, key: Array | None, train: bool
     ) -> dict[str, Any]:
-        """`x` [T, B, C], its `lengths` [B], and `label`."""
+        """`x` [T, B, C] with the silence of the shape behind, its `lengths` [B], and `label`."""
         found = super().encode(batch, shape, key=key, train=train)
-        return {"x": jnp.swapaxes(found.pop("frames"), 0, 1), **found}
+        x = jnp.swapaxes(found.pop("frames"), 0, 1)
+        if shape is not None:
+            x = jnp.pad(x, ((0, shape.frames), (0, 0), (0, 0)))
+        return {"x": x, **found}
 
     def read(self, path: str | Path) -> Sample:
         """A wave file through the front end."""
