@@ -250,6 +250,7 @@ def gradient(
     share = 0 if axis is None else jax.lax.axis_index(axis)
     key = jax.random.fold_in(jax.random.fold_in(key, step), share)
     gathered, scatter = jax.vjp(lambda params: gather(params, placement), weights.params)
+    alone = spec.accumulate == 1
 
     def micro(stats: Any, rows: dict[str, Array], key: Array) -> tuple[Any, Any, Any]:
         weight = rows[WEIGHT]
@@ -261,12 +262,12 @@ def gradient(
             out = call_model(model, inputs, train=True, key=key, axis_name=axis, remat=spec.remat)
             spec.task.check(spec.info, out)
             sums, counts = _loss(spec, out, target, weight)
-            return jnp.sum(weight * sums), (split_model(model)[1].stats, out, counts)
+            count = jnp.sum(weight * counts)
+            share = _at_least_some(_sum(jax.lax.stop_gradient(count), axis)) if alone else 1
+            return jnp.sum(weight * sums) / share, (split_model(model)[1].stats, out, count)
 
-        found, grads = jax.value_and_grad(loss_fn, has_aux=True)(gathered)
-        loss, (after, out, counts) = found
-        scores = spec.task.score(out, target, weight)
-        return grads, after, (loss, jnp.sum(weight * counts), scores)
+        (loss, (after, out, count)), grads = jax.value_and_grad(loss_fn, has_aux=True)(gathered)
+        return grads, after, (loss, count, spec.task.score(out, target, weight))
 
     zeros = jax.tree.map(jnp.zeros_like, gathered)
     grads, stats, sums = accumulated(micro, zeros, weights.stats, batch, key, spec.accumulate)
@@ -274,9 +275,16 @@ def gradient(
     if axis is not None:
         grads = reduce_whole(grads, placement)
     loss, count, scores = _sum(sums, axis)
-    count = jnp.where(count > 0, count, 1)
-    grads = jax.tree.map(lambda g: g / count.astype(g.dtype), grads)
-    return Weights(grads, stats), (loss / count, scores)
+    if not alone:  # how much counts is known behind the last micro-batch
+        count = _at_least_some(count)
+        grads = jax.tree.map(lambda g: g / count.astype(g.dtype), grads)
+        loss = loss / count
+    return Weights(grads, stats), (loss, scores)
+
+
+def _at_least_some(count: Array) -> Array:
+    """A count to divide by: 1 where nothing counts."""
+    return jnp.where(count > 0, count, 1)
 
 
 def _apply(spec: StepSpec, state: TrainState, grads: Any, stats: Any) -> TrainState:
