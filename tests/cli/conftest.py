@@ -12,16 +12,15 @@ from typing import NamedTuple
 import pytest
 
 from snnjax.cli import main
-from snnjax.models import MODELS
 from tests.models.narrow import narrow
 
 TINY = '''"""A run of seconds, for tests."""
 
-from snnjax.train import DataConfig, Experiment, ModelConfig
+from snnjax.train import CloudSource, Experiment, ModelConfig
 
 experiment = Experiment(
     name="tiny",
-    data=DataConfig(points=64, extent=16, batch_size=8, train_size=16, test_size=12),
+    data=CloudSource(points=64, extent=16, batch_size=8, train_size=16, test_size=12),
     model=ModelConfig(name="narrow"),
     epochs=1,
     mesh="data=1",

@@ -9,7 +9,7 @@ import pytest
 
 from snnjax.cli import main
 from snnjax.cli.commands import COMMANDS
-from snnjax.train import Interrupted
+from snnjax.runs import Interrupted
 
 
 def pretend(monkeypatch, error: BaseException) -> None:

@@ -11,7 +11,7 @@ from snnjax.cli.experiments import (
     load_experiment,
     split_reference,
 )
-from snnjax.train import Experiment
+from snnjax.experiment import Experiment
 
 
 def test_the_default_is_one_of_the_names():

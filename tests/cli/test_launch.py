@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snnjax.cli import main
-from snnjax.train import Hosts
+from snnjax.runs import Hosts
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "launch.md").read_text()
 COMMANDS = [c.strip() for c in re.findall(r"snnjax train e3dsnn_t_shapes3d[^\n'&]*", TEXT)]

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from snnjax.cli import main
-from snnjax.train import read_run
+from snnjax.runs import read_run
 from tests.data.speech.files import command_folder, tone, write_wav
 from tests.train.least import Least
 
@@ -67,7 +67,7 @@ def test_a_recording_is_classified(run, tmp_path, capsys):
 def test_layers_are_timed_of_a_model_that_takes_no_options():
     """The watch over the layers leaves the signature of the model's call as it is."""
     from snnjax.cli.layers import layer_calls
-    from snnjax.train.forward import SequenceForward
+    from snnjax.data.clouds import SequenceForward
 
     model, x, count = Least(4, 3, nnx.Rngs(0)), jnp.ones((5, 2, 4)), jnp.array([5, 5])
     calls = layer_calls(model, lambda m: SequenceForward()(m, x, count, None, record=True))

@@ -14,20 +14,18 @@ import pytest
 from snnjax.cli import main
 from snnjax.cli.cores import mesh_devices
 from snnjax.cli.shard_plan import run
-from snnjax.models import MODELS
-from tests.train.tiny import tiny
 
 CONFIG = '''"""For tests."""
 
 from snnjax.models import MODELS
-from snnjax.train import DataConfig, Experiment, ModelConfig
+from snnjax.train import CloudSource, Experiment, ModelConfig
 from tests.train.tiny import tiny
 
 MODELS["tiny"] = tiny
 experiment = Experiment(
     name="tiny",
-    data=DataConfig(points=64, extent=16, batch_size=16, train_size=32, test_size=16),
-    model=ModelConfig(name="tiny"),
+    data=CloudSource(points=64, extent=16, batch_size=16, train_size=32, test_size=16),
+    model=TinyConfig(),
     ema=0.9,
 )
 '''

@@ -14,12 +14,14 @@ from flax import nnx
 
 from snnjax.cli import main
 from snnjax.cli.experiments import load_experiment
+from snnjax.data import DataInfo
+from snnjax.experiment import Experiment
 from snnjax.metrics import count_parameters
+from snnjax.models import SNNDelaysConfig
 from snnjax.nn import learned_delays
-from snnjax.train import Experiment, SequenceConfig, build_model, build_schedule, load
-from snnjax.runs.folder import DatasetInfo, describe_data
+from snnjax.runs import load
+from snnjax.train import build_schedule
 from snnjax.train.optimisers import decay_mask, group_labels
-from snnjax.train.session import load_splits
 from tests.data.speech.files import command_folder, spike_file
 
 NAMES = ("shd", "ssc", "gsc")
@@ -52,7 +54,7 @@ def experiment(name: str, folders: dict[str, Path]) -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def described(folders: dict[str, Path]) -> dict[str, DatasetInfo]:
+def described(folders: dict[str, Path]) -> dict[str, DataInfo]:
     """What each experiment finds in its data."""
     return {name: describe_data(*load_splits(experiment(name, folders))) for name in NAMES}
 
@@ -150,7 +152,7 @@ def test_each_is_trained_and_tested_by_one_command_each(folders, tmp_path, name,
     assert (summary["train_samples"], summary["test_samples"]) == parts[:2]
     assert np.isfinite(summary["test_loss_unrounded"])
     config, model = load(run)
-    assert isinstance(config.model, SequenceConfig)
+    assert isinstance(config.model, SNNDelaysConfig)
     for layer in learned_delays(model).values():
         assert float(layer.sigma[...]) == pytest.approx(0.23)
         assert 0 <= float(layer.delay[...].min()) <= float(layer.delay[...].max()) <= 2

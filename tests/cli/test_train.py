@@ -8,7 +8,7 @@ import pytest
 from snnjax.cli import main
 from snnjax.cli.output import SUMMARY_KEYS
 from snnjax.cli.train import with_shortcuts
-from snnjax.train import Experiment
+from snnjax.experiment import Experiment
 
 
 def test_stdout_is_exactly_one_line_of_json(tiny_run):

@@ -5,27 +5,24 @@ import json
 
 import pytest
 
-from snnjax.data import Augment
-from snnjax.data.speech import FrontEnd, SpeechAugment
-from snnjax.train import (
-    DataConfig,
+from snnjax.data.clouds import Augment, CloudSource
+from snnjax.data.speech import FrontEnd, SpeechAugment, SpeechSource
+from snnjax.experiment import (
     Experiment,
     Group,
-    ModelConfig,
     OptimiserConfig,
     ScheduleConfig,
-    SequenceConfig,
-    SpeechConfig,
+    differences,
     experiment_from_dict,
     experiment_to_dict,
 )
-from snnjax.experiment.experiment import differences
+from snnjax.models import SNNDelaysConfig
 
 
 def test_an_experiment_survives_json() -> None:
     experiment = Experiment(
         name="x",
-        data=DataConfig(train_size=7, augment=Augment(rotate="so3", scale=(0.5, 1.0), flip=True)),
+        data=CloudSource(train_size=7, augment=Augment(rotate="so3", scale=(0.5, 1.0), flip=True)),
         model=ModelConfig(levels=2, twin=True),
         optimiser=OptimiserConfig(name="sgd", nesterov=True),
         schedule=ScheduleConfig(name="step", boundaries=(0.25, 0.5)),
@@ -40,8 +37,8 @@ def test_an_experiment_survives_json() -> None:
 
 def test_an_experiment_on_speech_survives_json_with_its_kind() -> None:
     experiment = Experiment(
-        data=SpeechConfig(held_out="ann", front_end=FrontEnd("cochlea", channels=7)),
-        model=SequenceConfig(hidden=8, delays="fixed", per="input", sigma=0.2, readout="mean"),
+        data=SpeechSource(held_out="ann", front_end=FrontEnd("cochlea", channels=7)),
+        model=SNNDelaysConfig(hidden=8, delays="fixed", per="input", sigma=0.2, readout="mean"),
         optimiser=OptimiserConfig(
             groups=(Group("delay", rate=100.0, schedule=ScheduleConfig(warmup=0.0)), Group("tau"))
         ),
@@ -105,24 +102,24 @@ def test_a_wrong_field_is_named(values: dict, message: str) -> None:
         (lambda: Group("(", rate=2.0), r"'\(' is no regular expression"),
         (lambda: Group("delay", rate=0.0), "groups.rate must be a positive number"),
         (lambda: ModelConfig(bn_eps=0.0), "model.bn_eps must be a positive number; got 0.0"),
-        (lambda: SpeechConfig(steps=0), "data.steps must be an integer of at least 1"),
-        (lambda: SequenceConfig(layers=0), "model.layers must be an integer of at least 1"),
-        (lambda: SequenceConfig(readout="sum"), "'mean'; got 'sum'"),  # pyright: ignore
-        (lambda: SequenceConfig(delays="no"), "'learned'; got 'no'"),  # pyright: ignore
-        (lambda: SequenceConfig(per="axon"), "'output'; got 'axon'"),  # pyright: ignore
-        (lambda: SequenceConfig(per="input"), "needs delays, one each: set model.delays"),
-        (lambda: SequenceConfig(sigma=-0.1), r"model.sigma must be in \[0.0, inf\)"),
+        (lambda: SpeechSource(steps=0), "data.steps must be an integer of at least 1"),
+        (lambda: SNNDelaysConfig(layers=0), "model.layers must be an integer of at least 1"),
+        (lambda: SNNDelaysConfig(readout="sum"), "'mean'; got 'sum'"),  # pyright: ignore
+        (lambda: SNNDelaysConfig(delays="no"), "'learned'; got 'no'"),  # pyright: ignore
+        (lambda: SNNDelaysConfig(per="axon"), "'output'; got 'axon'"),  # pyright: ignore
+        (lambda: SNNDelaysConfig(per="input"), "needs delays, one each: set model.delays"),
+        (lambda: SNNDelaysConfig(sigma=-0.1), r"model.sigma must be in \[0.0, inf\)"),
         (lambda: Experiment(mesh="date=2"), "axes of a mesh are data and model"),
         (lambda: Experiment(sharding="fdsp"), "sharding must be one of replicated, fsdp"),  # pyright: ignore
         (
-            lambda: SequenceConfig(kernel_count=2),
+            lambda: SNNDelaysConfig(kernel_count=2),
             "kernel_count must be 1 where there are no delays",
         ),
         (
-            lambda: SpeechConfig(front_end=FrontEnd("mel_db"), augment=SpeechAugment(time_mask=3)),
+            lambda: SpeechSource(front_end=FrontEnd("mel_db"), augment=SpeechAugment(time_mask=3)),
             "zeros, which are no silence in dB",
         ),
-        (lambda: DataConfig(batch_size=0), "data.batch_size must be an integer of at least 1"),
+        (lambda: CloudSource(batch_size=0), "data.batch_size must be an integer of at least 1"),
     ],
 )
 def test_an_impossible_value_is_refused(make, message: str) -> None:

@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from snnjax.models import MODELS
-from snnjax.train import Interrupted, checkpoint, read_run, train
+from snnjax.runs import Interrupted, read_run, train
 from snnjax.runs.checkpoint import Checkpoints
 from snnjax.runs.writer import MetricsWriter
-from tests.train.tiny import tiny, tiny_experiment
+from snnjax.train import checkpoint
+from tests.train.tiny import tiny_experiment
 
 SLOW = 0.02
 """Seconds that a row takes where the death comes from outside, to leave time to aim."""

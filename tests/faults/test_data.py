@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.train.test_run import assert_same_run, signal_at
 
-from snnjax.data import DataError, PointBatch
+from snnjax.data import DataError
 from snnjax.data.pipeline import BatchSource
-from snnjax.train import Interrupted, restore, train
+from snnjax.runs import Interrupted, restore, train
 from snnjax.runs.deadline import Deadline
 from snnjax.runs.writer import MetricsWriter
-from tests.train.test_run import assert_same_run, signal_at
 from tests.train.tiny import tiny_experiment
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from snnjax.train import read_run
+from snnjax.runs import read_run
 from tests.train.members import (
     CONFIG,
     check_curve,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax.train import cross_entropy
+from snnjax.losses import cross_entropy
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

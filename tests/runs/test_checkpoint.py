@@ -16,9 +16,12 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from snnjax.sharding import parse_mesh
-from snnjax.train import CheckpointError, TrainState, Weights
-from snnjax.runs.checkpoint import Checkpoints, quiet_orbax
-from snnjax.train.mesh import replicate
+from snnjax.runs import CheckpointError
+from snnjax.train import TrainState
+from snnjax.train import Weights
+from snnjax.runs.checkpoint import Checkpoints
+from snnjax.runs.checkpoint import quiet_orbax
+from snnjax.train import replicate
 from snnjax.train.state import state_shardings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from snnjax.train import RunFolderError, train
+from snnjax.runs import RunFolderError
+from snnjax.runs import train
 from snnjax.runs.compile_cache import kept_programs
 from tests.train.tiny import tiny_experiment
 

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from snnjax.runs.deadline import Deadline, process_seconds
+from snnjax.runs.deadline import Deadline
+from snnjax.runs.deadline import process_seconds
 
 
 def test_time_counts_from_the_start_of_the_process() -> None:

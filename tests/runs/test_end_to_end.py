@@ -10,19 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnjax.data import Augment
-from snnjax.models import MODELS
-from snnjax.train import (
-    DataConfig,
-    Experiment,
-    ModelConfig,
-    OptimiserConfig,
-    ScheduleConfig,
-    evaluate,
-    load,
-    read_run,
-    train,
-)
+from snnjax.data.clouds import Augment
+from snnjax.data.clouds import CloudSource
+from snnjax.experiment import Experiment
+from tests.train.tiny import TinyConfig
+from snnjax.experiment import OptimiserConfig
+from snnjax.experiment import ScheduleConfig
+from snnjax.runs import evaluate
+from snnjax.runs import load
+from snnjax.runs import read_run
+from snnjax.runs import train
 from tests.models.narrow import narrow
 
 CLASSES = 12
@@ -42,7 +39,7 @@ def trained(
 ) -> tuple[Path, dict[str, Any]]:
     experiment = Experiment(
         name="narrow",
-        data=DataConfig(
+        data=CloudSource(
             points=128,
             extent=16,
             batch_size=16,

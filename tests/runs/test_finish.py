@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnjax.train import train
+from snnjax.runs import train
 from tests.train.tiny import tiny_experiment
 
 PNG = b"\x89PNG\r\n\x1a\n"

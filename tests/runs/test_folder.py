@@ -9,20 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from snnjax.data import load_dataset
-from snnjax.train import ModelConfig, RunFolderError
-from snnjax.runs.folder import (
-    DatasetInfo,
-    check_info,
-    create_folder,
-    describe_data,
-    keep_place,
-    read_experiment,
-    read_info,
-    reopen_folder,
-    resume_command,
-    write_info,
-)
+from snnjax.data.clouds import load_dataset
+from tests.train.tiny import TinyConfig
+from snnjax.runs import RunFolderError
+from snnjax.data import DataInfo
+from snnjax.runs.folder import check_info
+from snnjax.runs.folder import create_folder
+from snnjax.runs.folder import keep_place
+from snnjax.runs import read_experiment
+from snnjax.runs import read_info
+from snnjax.runs.folder import reopen_folder
+from snnjax.runs.folder import resume_command
+from snnjax.runs.folder import write_info
 from tests.train.tiny import tiny_experiment
 
 
@@ -161,7 +159,7 @@ def test_a_damaged_config_is_named(tmp_path: Path, text: str) -> None:
 def test_a_damaged_description_of_the_data_is_named(
     tmp_path: Path, changes: dict, message: str
 ) -> None:
-    write_info(tmp_path, DatasetInfo(("a", "b"), 3, 10, 4, 0))
+    write_info(tmp_path, DataInfo(("a", "b"), 3, 10, 4, 0))
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(RunFolderError, match=f"{message}.*Restore it, or start a new run"):
@@ -176,7 +174,7 @@ def test_json_of_something_else_describes_no_data(tmp_path: Path, text: str) -> 
 
 
 def test_changed_data_are_named(tmp_path: Path) -> None:
-    info = DatasetInfo(("a", "b"), 3, 10, 4, 0)
+    info = DataInfo(("a", "b"), 3, 10, 4, 0)
     write_info(tmp_path, info)
     assert read_info(tmp_path) == info
     check_info(tmp_path, info)

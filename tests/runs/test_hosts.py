@@ -15,10 +15,18 @@ import numpy as np
 import pytest
 
 from snnjax.cli.supervise import NOTES, explain
-from snnjax.data import batches, load_dataset
+from snnjax.data import batches
+from snnjax.data.clouds import load_dataset
 from snnjax.sharding import parse_mesh
-from snnjax.train import HostError, Hosts, hosts, start
-from snnjax.train.mesh import local_rows, put, replicate, shard, shard_rows
+from snnjax.runs import HostError
+from snnjax.runs import Hosts
+from snnjax.runs import hosts
+from snnjax.runs import start
+from snnjax.train.mesh import local_rows
+from snnjax.train.mesh import put
+from snnjax.train import replicate
+from snnjax.train import shard
+from snnjax.train.mesh import shard_rows
 from tests.train.members import begin, ends, environment, free_port
 from tests.train.tiny import tiny_experiment
 

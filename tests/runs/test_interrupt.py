@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from snnjax.runs.interrupt import REASONS, StopRequest
+from snnjax.runs.interrupt import REASONS
+from snnjax.runs.interrupt import StopRequest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -12,7 +12,7 @@ import pytest
 
 from tests.train.members import begin, ends, environment, free_port
 from tests.train.on_meshes import STEPS, compiled, curve_of
-from tests.train.subjects import NAMES, first_of, registered, subject
+from tests.train.subjects import NAMES, first_of, subject
 
 Case = tuple[str, str, str]
 
@@ -30,7 +30,7 @@ RUN = "import sys; from tests.train.mesh_member import main; main(*sys.argv[1:])
 
 def on_one_device(name: str) -> np.ndarray:
     """Loss and gradient norm of each step in this process, [STEPS, 2]."""
-    with jax.enable_x64(True), registered(np.float64):
+    with jax.enable_x64(True):
         on = subject(name, np.float64)
         spec, program, batch = compiled(on, "data=1", "replicated")
         return curve_of(spec, program, first_of(on), [batch] * STEPS)[0]

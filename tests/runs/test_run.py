@@ -13,26 +13,23 @@ import jax
 import numpy as np
 import pytest
 
-from snnjax.data import PointBatch
 from snnjax.data.pipeline import BatchSource
-from snnjax.models import MODELS
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import Buckets, Capacities
-from snnjax.train import (
-    CheckpointError,
-    Diverged,
-    Interrupted,
-    ModelConfig,
-    OptimiserConfig,
-    RunFolderError,
-    read_run,
-    restore,
-    train,
-)
+from snnjax.runs import CheckpointError
+from snnjax.train import Diverged
+from snnjax.runs import Interrupted
+from tests.train.tiny import TinyConfig
+from snnjax.experiment import OptimiserConfig
+from snnjax.runs import RunFolderError
+from snnjax.runs import read_run
+from snnjax.runs import restore
+from snnjax.runs import train
 from snnjax.runs.checkpoint import Checkpoints
-from snnjax.train.plan import CapacityPlan, read_plan
+from snnjax.train.plan import CapacityPlan
 from snnjax.runs.writer import MetricsWriter
-from tests.train.tiny import Tiny, tiny_experiment
+from tests.train.tiny import Tiny
+from tests.train.tiny import tiny_experiment
 
 TIMINGS = ("samples_per_second", "seconds")
 
@@ -96,7 +93,7 @@ def test_every_step_and_evaluation_has_a_row(finished: tuple[Path, dict[str, Any
     assert [r["step"] for r in got if r["split"] == "test"] == [4, 8, 12]
     assert got[-1]["accuracy"] == summary["test_accuracy"]
     assert [r["epoch"] for r in got if r["split"] == "train"] == [1] * 4 + [2] * 4 + [3] * 4
-    keys = {"loss", "accuracy", "learning_rate", "gradient_norm", "overflow", "padding_waste"}
+    keys = {"loss", "accuracy", "learning_rate", "gradient_norm", "overflow", "padding"}
     assert all(keys <= set(r) for r in got if r["split"] == "train")
 
 

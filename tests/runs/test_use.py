@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.train import CheckpointError, RunFolderError, evaluate, load, predict, read_run, restore
-from tests.train.tiny import Tiny, tiny_experiment
+from snnjax.runs import CheckpointError
+from snnjax.runs import RunFolderError
+from snnjax.runs import evaluate
+from snnjax.runs import load
+from snnjax.runs import predict
+from snnjax.runs import read_run
+from snnjax.runs import restore
+from tests.train.tiny import Tiny
+from tests.train.tiny import tiny_experiment
 
 
 def test_evaluate_repeats_the_summary(finished: tuple[Path, dict[str, Any]]) -> None:
@@ -29,7 +36,7 @@ def test_the_average_is_what_is_loaded(finished: tuple[Path, dict[str, Any]]) ->
     """Its accuracy by hand, batch by batch, is that of the summary."""
     from snnjax.data import load_dataset
     from snnjax.sparse import Capacities
-    from snnjax.train.forward import to_voxels
+    from snnjax.data.clouds import to_voxels
     from snnjax.train.plan import evaluation_batches
 
     folder, summary = finished
@@ -75,10 +82,10 @@ def test_data_with_other_classes_are_refused(
 
 
 def test_a_run_without_checkpoint_says_so(tmp_path: Path) -> None:
-    from snnjax.runs.folder import DatasetInfo, create_folder, write_info
+    from snnjax.runs.folder import DataInfo, create_folder, write_info
 
     folder = create_folder(tiny_experiment(tmp_path), None)
-    write_info(folder, DatasetInfo(tuple("abcdefghij"), 3, 64, 24, 0))
+    write_info(folder, DataInfo(tuple("abcdefghij"), 3, 64, 24, 0))
     with pytest.raises(CheckpointError, match="no checkpoint yet"):
         load(folder)
     with pytest.raises(RunFolderError, match=r"config\.json is missing"):

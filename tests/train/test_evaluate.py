@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from snnjax.data import Augment, batches, load_dataset
+from snnjax.data import batches
+from snnjax.data.clouds import Augment, load_dataset, to_voxels
+from snnjax.runs import load, restore
+from snnjax.runs.use import Restored
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities
-from snnjax.train import Evaluation, evaluate_weights, load, restore, vote
-from snnjax.train.forward import to_voxels
-from snnjax.train.plan import fit_evaluation
-from snnjax.train.programs import Programs
-from snnjax.runs.use import Restored
+from snnjax.train import Evaluation, Programs, Votes
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +94,13 @@ def test_votes_are_mean_probabilities_of_augmented_copies(
     assert len(set(single)) > 1  # the copies differ
     augment = dataclasses.replace(TURNED, drop=0.9, cut=0.5)
     for size, devices in [(24, 1), (16, 1), (8, 2)]:
-        assert vote(*subject(finished[0], size, devices, augment), votes=5) == want
+        assert Votes(*subject(finished[0], size, devices, augment), votes=5) == want
 
 
 def test_votes_that_would_be_equal_and_none_are_refused(
     finished: tuple[Path, dict[str, Any]],
 ) -> None:
     with pytest.raises(ValueError, match=r"the copies would be equal"):
-        vote(*subject(finished[0], 24, 1, Augment(drop=0.5)), votes=2)
+        Votes(*subject(finished[0], 24, 1, Augment(drop=0.5)), votes=2)
     with pytest.raises(ValueError, match=r"`votes` must be at least 1; got 0"):
-        vote(*subject(finished[0], 24, 1, TURNED), votes=0)
+        Votes(*subject(finished[0], 24, 1, TURNED), votes=0)

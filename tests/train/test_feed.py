@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnjax.data import PointBatch, batches, load_dataset
+from snnjax.data import batches
+from snnjax.data.clouds import load_dataset
 from snnjax.sharding import parse_mesh
 from snnjax.train import feed
 from snnjax.train.feed import check_labels, pipelined, train_feed
-from snnjax.train.plan import scan
 from snnjax.train.prefetch import Prefetch
 from tests.train.tiny import tiny_experiment
 

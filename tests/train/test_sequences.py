@@ -14,35 +14,18 @@ import pytest
 from flax import nnx
 from jax import Array
 
-from snnjax.data.speech import FrontEnd, SpeechAugment
-from snnjax.models import SEQUENCE_MODELS
-from snnjax.sharding import parse_mesh
-from snnjax.train import (
-    Experiment,
-    Group,
-    Interrupted,
-    OptimiserConfig,
-    ScheduleConfig,
-    SequenceConfig,
-    SpeechConfig,
-    build_spec,
-    evaluate,
-    load,
-    loop,
-    merge_model,
-    predict,
-    read_run,
-    train,
-    train_step,
-)
-from snnjax.train.feed import train_feed
-from snnjax.runs.folder import describe_data
-from snnjax.train.forward import SequenceForward
-from snnjax.train.reporter import Reporter
+from snnjax.data.speech import FrontEnd, SpeechAugment, SpeechSource
+from snnjax.experiment import Experiment, Group, OptimiserConfig, ScheduleConfig
+from snnjax.models import SNNDelaysConfig
+from snnjax.runs import Interrupted, evaluate, load, predict, read_run, train
 from snnjax.runs.run import _warn_of_cuts
 from snnjax.runs.use import _without_validation
-from snnjax.train.session import load_splits
+from snnjax.sharding import parse_mesh
+from snnjax.train import loop, merge_model, train_step
+from snnjax.train.feed import train_feed
+from snnjax.train.reporter import Reporter
 from tests.data.speech.files import digit_folder, tone, write_wav
+from tests.train.build import build_spec
 from tests.train.least import Least
 
 TOLD: list[dict[str, Any]] = []
@@ -68,14 +51,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def experiment(folder: Path, root: Path, **changes: Any) -> Experiment:
     defaults: dict[str, Any] = {
         "name": "digits",
-        "data": SpeechConfig(
+        "data": SpeechSource(
             source=str(folder),
             steps=24,
             batch_size=8,
             front_end=FrontEnd(channels=16, low_hz=100.0, high_hz=2000.0),
             augment=SpeechAugment(time_shift=2, noise=0.02),
         ),
-        "model": SequenceConfig(hidden=24, layers=1, tau=5.0),
+        "model": SNNDelaysConfig(hidden=24, layers=1, tau=5.0),
         "optimiser": OptimiserConfig(learning_rate=2e-2, clip_norm=5.0),
         "schedule": ScheduleConfig(warmup=0.1),
         "epochs": 12,
@@ -109,14 +92,14 @@ def test_it_learns_and_its_spikes_are_counted(finished) -> None:
     assert not (folder / "buckets.json").exists()
     rows = [row for row in read_run(folder).metrics if row["split"] == "train"]
     assert len(rows) == 36
-    assert 0 < rows[0]["padding_waste"] < 0.3
+    assert 0 < rows[0]["padding"] < 0.3
 
 
 def test_it_is_read_back_evaluated_and_used(finished, folder: Path, tmp_path: Path) -> None:
     run, summary = finished
     config, model = load(run)
     assert config == read_run(run).experiment
-    assert isinstance(config.model, SequenceConfig)
+    assert isinstance(config.model, SNNDelaysConfig)
     assert model.config.layers == 1
     result = evaluate(run)
     assert result["test_accuracy"] == summary["test_accuracy"]
@@ -177,7 +160,7 @@ def first_update(config: Experiment, devices: int) -> tuple[Any, Any, Any]:
 
 
 def test_devices_share_a_batch_and_its_statistics(folder: Path, tmp_path: Path) -> None:
-    config = experiment(folder, tmp_path, model=SequenceConfig(hidden=24, layers=1, dropout=0.0))
+    config = experiment(folder, tmp_path, model=SNNDelaysConfig(hidden=24, layers=1, dropout=0.0))
     one, two = (first_update(config, n) for n in (1, 2))
     np.testing.assert_allclose(one[2].loss, two[2].loss, rtol=1e-5)
     np.testing.assert_allclose(one[2].gradient_norm, two[2].gradient_norm, rtol=1e-4)
@@ -196,7 +179,7 @@ def test_what_a_model_schedules_changes_without_compiling_anew(
         learning_rate=1e-2, clip_norm=0.0, groups=(Group("position", rate=100.0),)
     )
     config = experiment(
-        folder, tmp_path, model=SequenceConfig(name="least"), optimiser=rule, epochs=3
+        folder, tmp_path, model=SNNDelaysConfig(name="least"), optimiser=rule, epochs=3
     )
     summary = train(config, progress=False)
     assert summary["compiles"] == 2
@@ -251,7 +234,7 @@ def test_delays_are_learned_with_their_own_rate_and_schedule(folder, tmp_path) -
         learning_rate=5e-3,
         groups=(Group("delay$", rate=100.0, schedule=ScheduleConfig(warmup=0.0)),),
     )
-    network = SequenceConfig(hidden=8, layers=1, delays="learned", max_delay=4)
+    network = SNNDelaysConfig(hidden=8, layers=1, delays="learned", max_delay=4)
     config = experiment(folder, tmp_path, model=network, optimiser=rule, epochs=8)
     splits = load_splits(config)
     spec, state = build_spec(config, describe_data(*splits), parse_mesh("data=1"))
@@ -313,8 +296,8 @@ def test_sequences_that_lose_their_end_are_said(folder, caplog) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: {"model": Experiment().model}, "SpeechConfig with ModelConfig"),
-        (lambda c: {"data": Experiment().data}, "DataConfig with SequenceConfig"),
+        (lambda c: {"model": Experiment().model}, "SpeechSource with ModelConfig"),
+        (lambda c: {"data": Experiment().data}, "CloudSource with SNNDelaysConfig"),
         (lambda c: {"arithmetic": "table.json"}, "arithmetic is of sparse convolutions"),
     ],
 )
@@ -329,7 +312,7 @@ def test_a_held_out_speaker_and_a_wrong_model_are_refused_early(folder, tmp_path
     data = dataclasses.replace(config.data, held_out="carl")
     with pytest.raises(ValueError, match="no speaker is called 'carl'"):
         train(dataclasses.replace(config, data=data), progress=False)
-    model = SequenceConfig(name="snn_delay")
+    model = SNNDelaysConfig(name="snn_delay")
     with pytest.raises(
         ValueError, match="no model is called 'snn_delay'; did you mean 'snn_delays'"
     ):

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnjax.models import MODELS
+from snnjax.data import DataInfo
+from snnjax.data.clouds import CloudSource
+from snnjax.experiment import Experiment
+from snnjax.models import SNNDelaysConfig
+from snnjax.runs import predict, train
 from snnjax.sharding import parse_mesh
-from snnjax.train import DataConfig, Experiment, ModelConfig, SequenceConfig, predict, train
-from snnjax.runs.folder import DatasetInfo, describe_data
-from snnjax.train.session import build_model, build_spec, load_splits
 from tests.models.narrow import narrow
-from tests.train.tiny import tiny
+from tests.train.build import build_spec
+from tests.train.tiny import TinyConfig
 
 
 @pytest.fixture
@@ -35,11 +37,11 @@ def clouds(folder: Path) -> Path:
 
 def test_normals_are_channels_that_a_run_trains_on(models: None, tmp_path: Path) -> None:
     folder = clouds(tmp_path / "data")
-    data = DataConfig(source=str(folder), points=40, extent=8, batch_size=8, normals=True)
+    data = CloudSource(source=str(folder), points=40, extent=8, batch_size=8, normals=True)
     experiment = Experiment(
         name="six",
         data=data,
-        model=ModelConfig(name="tiny"),
+        model=TinyConfig(),
         epochs=1,
         mesh="data=1",
         run_root=str(tmp_path / "runs"),
@@ -53,7 +55,7 @@ def test_normals_are_channels_that_a_run_trains_on(models: None, tmp_path: Path)
 
 
 def test_without_normals_the_columns_behind_xyz_are_not_read(tmp_path: Path) -> None:
-    data = DataConfig(source=str(clouds(tmp_path)), points=40, extent=8, batch_size=8)
+    data = CloudSource(source=str(clouds(tmp_path)), points=40, extent=8, batch_size=8)
     assert describe_data(*load_splits(Experiment(name="three", data=data))).in_channels == 3
 
 
@@ -62,7 +64,7 @@ def test_a_grid_that_cannot_be_halved_is_refused_before_a_folder_is_made(
     models: None, tmp_path: Path, extent: int, near: str | None
 ) -> None:
     """`narrow` halves its grid twice."""
-    data = DataConfig(points=32, extent=extent, batch_size=8, train_size=16, test_size=8)
+    data = CloudSource(points=32, extent=extent, batch_size=8, train_size=16, test_size=8)
     experiment = Experiment(
         name="grid", data=data, model=ModelConfig(name="narrow"), run_root=str(tmp_path / "runs")
     )
@@ -77,8 +79,8 @@ def test_a_grid_that_cannot_be_halved_is_refused_before_a_folder_is_made(
 
 def test_the_ablations_of_delays_are_options() -> None:
     """Axonal delays, and taps of one width."""
-    config = SequenceConfig(hidden=6, layers=1, delays="learned", per="input", sigma=0.2)
-    net = build_model(config, DatasetInfo(("a", "b"), 4, 8, 8, 0), seed=0)
+    config = SNNDelaysConfig(hidden=6, layers=1, delays="learned", per="input", sigma=0.2)
+    net = build_model(config, DataInfo(("a", "b"), 4, 8, 8, 0), seed=0)
     net.at_epoch(5, 10)
     assert [linear.delays.delay.shape for linear in net.linears] == [(4,), (6,)]
     assert [float(linear.delays.sigma[...]) for linear in net.linears] == [np.float32(0.2)] * 2
