@@ -37,6 +37,7 @@ class Programs:
         self._notify, self._warn = notify, warn or notify
         self._built: dict[tuple[str, Shape], Any] = {}
         self._record = True
+        self._parent: Programs | None = None
 
     def train(
         self, shape: Shape, state: TrainState, batch: dict[str, jax.Array]
@@ -55,8 +56,16 @@ class Programs:
         )
 
     def for_spec(self, spec: StepSpec) -> Programs:
-        """Programs of another spec, which tell in the same way."""
-        return Programs(spec, self._notify, self._warn)
+        """Programs of another spec, which tell in the same way and count here too."""
+        other = Programs(spec, self._notify, self._warn)
+        other._parent = self
+        return other
+
+    def _count(self, seconds: float) -> None:
+        self.compiles += 1
+        self.seconds += seconds
+        if self._parent is not None:
+            self._parent._count(seconds)
 
     def _evaluation(self, shape: Shape, weights: Weights, batch: dict[str, jax.Array]) -> Any:
         """The evaluation step, which counts operations if the model lets its layers be counted."""
@@ -77,8 +86,7 @@ class Programs:
         began = time.perf_counter()
         program = lower().compile()
         seconds = time.perf_counter() - began
-        self.compiles += 1
-        self.seconds += seconds
+        self._count(seconds)
         sizes = "" if shape is None else f" for {shape}"
         self._notify(f"compiled {kind} step {self.compiles} in {seconds:.1f} s{sizes}")
         self._built[kind, shape] = program

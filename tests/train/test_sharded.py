@@ -73,7 +73,7 @@ def test_the_curve_is_computed_in_double_precision(runs: dict[str, Any]) -> None
 
 
 def test_a_run_goes_on_on_another_mesh(runs: dict[str, Any], tmp_path: Path) -> None:
-    """What four devices shared is taken up by two with replicated parameters, and ends as it would."""
+    """What four devices shared is continued by two with replicated parameters."""
     folder = tmp_path / "copy"
     shutil.copytree(runs["sharded"][0]["run_folder"], folder)
     assert (folder / "checkpoints" / "9").is_dir()
