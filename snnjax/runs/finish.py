@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from snnjax import viz
 from snnjax.metrics import LayerRate, rate_alarms
-from snnjax.nn import learned_delays
+from snnjax.nn import LI, inputs_of, learned_delays, probe
+from snnjax.nn.probe import layers_of
+from snnjax.nn.stateful import Stateful
 from snnjax.runs import hosts
 from snnjax.runs.writer import read_metrics, write_json
 from snnjax.train import (
@@ -20,6 +24,7 @@ from snnjax.train import (
     Reporter,
     Trained,
     TrainState,
+    Weights,
     evaluations,
     fetch,
     merge_model,
@@ -96,27 +101,43 @@ def alarm_lines(rates: Sequence[LayerRate], steps: int) -> tuple[str, ...]:
 
 
 def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
-    """The first test sample as the model receives it, with its class and what was predicted."""
+    """The first test sample as the model receives it, its class, what was predicted, its spikes."""
     spec, info = trained.programs.spec, trained.session.info
-    sample = dataset.sample(0, None)
+    sample = dict(dataset.sample(0, None))
     label = sample.pop("label", None)
-    try:
-        answer = spec.task.answer(trained.predict(sample), info)
-    except ValueError:  # the task does not say how to print a prediction
-        answer = []
     batch = spec.source.collate([sample], None)
     shape = trained.session.shapes.fit(batch)
-    arrays = {name: jax.numpy.asarray(array) for name, array in batch.items()}
-    x = spec.source.encode(arrays, shape, key=None, train=False)["x"]
+    here = jax.device_put(trained.weights, jax.local_devices()[0])
+
+    def run(weights: Weights, arrays: dict[str, Any]) -> Any:
+        encoded = spec.source.encode(arrays, shape, key=None, train=False)
+        x = encoded.pop("x")
+        model = merge_model(spec.graphdef, weights)
+        (_, out), seen = probe(model, spiking)(None, x, **inputs_of(model, encoded))
+        spikes = {path: found[1] for path, found in seen.items() if isinstance(found, tuple)}
+        return x, spec.task.outputs(out), spikes
+
+    spiking = [name for name, layer in layers_of(trained.model).items() if _fires(layer)]
+    x, outputs, spikes = jax.device_get(jax.jit(run)(here, batch))
     words = [dataset.name(0)]
-    if label is not None and jax.numpy.ndim(label) == 0 and info.class_names:
+    if label is not None and np.ndim(label) == 0 and info.class_names:
         words.append(f"true: {info.class_names[int(label)]}")
-    if answer:
-        words.append(f"predicted: {answer[0][0]} ({answer[0][1]:.3g})")
-    figure = viz.input_figure(jax.device_get(x), title=", ".join(words))
-    if figure is None:
-        return ()
-    return (viz.Picture("sample", "A test sample as the network receives it", figure),)
+    with contextlib.suppress(ValueError):  # the task does not say how to print a prediction
+        name, value = spec.task.answer(jax.tree.map(lambda a: a[0], outputs), info)[0]
+        words.append(f"predicted: {name} ({value:.3g})")
+    found = {
+        "sample": ("A test sample, and the spikes it causes", viz.input_figure),
+        "spikes": ("Spikes of a layer for this sample", viz.spikes_figure),
+    }
+    return tuple(
+        viz.Picture(name, caption, figure)
+        for name, (caption, draw) in found.items()
+        if (figure := draw(x, spikes, title=", ".join(words))) is not None
+    )
+
+
+def _fires(layer: Any) -> bool:
+    return isinstance(layer, Stateful) and not isinstance(layer, LI)
 
 
 def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:

@@ -171,7 +171,12 @@ def check_info(folder: Path, info: DataInfo) -> None:
 def read_shapes(folder: Path) -> dict[str, Any] | None:
     """What `buckets.json` holds; None if it is not there, where all batches look alike."""
     path = folder / "buckets.json"
-    return read_json(path) if path.is_file() else None
+    values = read_json(path) if path.is_file() else None
+    if not isinstance(values, dict | None):
+        raise RunFolderError(
+            f"{path} does not describe buckets of batches. Restore it, or start a new run."
+        )
+    return values
 
 
 def resume_command(folder: Path) -> str:

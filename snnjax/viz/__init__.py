@@ -17,6 +17,7 @@ from snnjax.viz.report import Picture as Picture
 from snnjax.viz.report import Table as Table
 from snnjax.viz.report import write_report as write_report
 from snnjax.viz.sample import input_figure as input_figure
+from snnjax.viz.sample import spikes_figure as spikes_figure
 from snnjax.viz.style import new_figure as new_figure
 from snnjax.viz.style import require_matplotlib as require_matplotlib
 from snnjax.viz.style import save_figure as save_figure

@@ -121,10 +121,7 @@ def rates_table(rates: Sequence[LayerRate], alarms: Sequence[str]) -> str:
     if not rates:
         return "<p>No layer of this network receives spikes.</p>"
     head = ("layer", "non-zero", "mean count", "state")
-    rows = [
-        (r.name, f"{r.rate:.4f}", f"{r.mean_count:.4f}", r.alarm or "ok")
-        for r in rates
-    ]
+    rows = [(r.name, f"{r.rate:.4f}", f"{r.mean_count:.4f}", r.alarm or "ok") for r in rates]
     notes = "".join(f'<p class="alarm">{escape(text)}</p>\n' for text in alarms)
     return notes + table(head, rows, [bool(r.alarm) for r in rates])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,16 +19,20 @@ COLOURS = {1: "gray", 2: "event", 3: "rgb"}
 """How the channels of an image are drawn, by their number."""
 
 
-def input_figure(x: Any, *, title: str) -> Figure | None:
+def input_figure(x: Any, spikes: Mapping[str, Any] | None = None, *, title: str) -> Figure | None:
     """The first sample of a model's input; None for a form that has no picture.
 
     Args:
       x: voxels; or [T, B, C] (channels over time), [B, H, W, C] (an image) or [T, B, H, W, C]
         (frames, of which the sum and the first are shown).
+      spikes: by layer; those on voxels are shown beside the input, one layer a resolution.
       title: what it is.
     """
     if isinstance(x, SparseTensor):
-        return voxel_cloud(cloud_levels(x), title=title)
+        levels = {s.stride: (name, s) for name, s in reversed((spikes or {}).items()) if _sparse(s)}
+        named = [(f"spikes of {name}", s) for name, s in levels.values()]
+        named.sort(key=lambda pair: pair[1].stride)
+        return voxel_cloud(cloud_levels(x, named[:3]), title=title)
     if not hasattr(x, "shape"):
         return None
     array = np.asarray(x, np.float32)
@@ -39,6 +44,25 @@ def input_figure(x: Any, *, title: str) -> Figure | None:
         frames = array[:, 0]
         return _images([("first frame", frames[0]), ("sum", frames.sum(0))], title)
     return None
+
+
+def spikes_figure(x: Any, spikes: Mapping[str, Any], *, title: str) -> Figure | None:
+    """A raster of the first layer whose spikes are [T, B, ...]; None if there is none.
+
+    Args:
+      x: the input, which is not looked at. spikes: by layer. title: of the sample.
+    """
+    del x
+    for name, found in spikes.items():
+        if hasattr(found, "ndim") and found.ndim >= 3:
+            counts = np.asarray(found, np.float32)[:, 0].reshape(len(found), -1)
+            if not np.any(counts % 1):
+                return spike_raster(np.abs(counts), title=f"{name}: {title}")
+    return None
+
+
+def _sparse(spikes: Any) -> bool:
+    return isinstance(spikes, SparseTensor)
 
 
 def _channels(x: np.ndarray, title: str) -> Figure:

@@ -15,13 +15,10 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from snnjax.sharding import parse_mesh
 from snnjax.runs import CheckpointError
-from snnjax.train import TrainState
-from snnjax.train import Weights
-from snnjax.runs.checkpoint import Checkpoints
-from snnjax.runs.checkpoint import quiet_orbax
-from snnjax.train import replicate
+from snnjax.runs.checkpoint import Checkpoints, quiet_orbax
+from snnjax.sharding import parse_mesh
+from snnjax.train import TrainState, Weights, replicate
 from snnjax.train.state import state_shardings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,7 +112,7 @@ def test_a_saved_state_may_be_donated_at_once(checkpoints: Checkpoints) -> None:
 def test_the_last_two_and_the_best_are_kept(checkpoints: Checkpoints) -> None:
     assert checkpoints.pick("last") is None
     for step, accuracy in enumerate([0.1, 0.9, None, 0.5, None, 0.3], 1):
-        checkpoints.save(step, state_of(step), {"step": step}, accuracy=accuracy)
+        checkpoints.save(step, state_of(step), {"step": step}, score=accuracy)
         checkpoints.wait()
     assert checkpoints.steps() == [2, 5, 6]
     assert (checkpoints.pick("last"), checkpoints.pick("best"), checkpoints.pick(5)) == (6, 2, 5)
@@ -288,7 +285,7 @@ def test_damage_of_any_file_is_named_and_the_step_before_is_used(
     folder = tmp_path / "checkpoints"
     with closing(Checkpoints(folder)) as checkpoints:
         for step in (1, 2):
-            checkpoints.save(step, state_of(step), {"step": step}, accuracy=step / 10)
+            checkpoints.save(step, state_of(step), {"step": step}, score=step / 10)
     files = damaged_files(folder / "2")
     assert len(files) > 10
     harmless = []
@@ -357,7 +354,7 @@ def test_where_the_best_is_damaged_a_newer_one_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     with closing(Checkpoints(folder)) as checkpoints:
         for step in (1, 2):
-            checkpoints.save(step, state_of(step), {"step": step}, accuracy=0.5 / step)
+            checkpoints.save(step, state_of(step), {"step": step}, score=0.5 / step)
     (folder / "1" / "sha256.json").write_text("[")
     with closing(Checkpoints(folder, read_only=True)) as reader:
         assert reader.pick("best") == 1
@@ -368,7 +365,7 @@ def test_where_the_best_is_damaged_a_newer_one_is_named(tmp_path: Path) -> None:
         closing(Checkpoints(folder, read_only=True)) as reader,
         pytest.raises(CheckpointError, match=r"step 1 .*Take checkpoint 'last'"),
     ):
-        reader.pick("best")  # its accuracy is lost, and 2 is not the best
+        reader.pick("best")  # its score is lost, and 2 is not the best
 
 
 def test_a_state_is_restored_from_its_shapes_alone(checkpoints: Checkpoints) -> None:

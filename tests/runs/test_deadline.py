@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from snnjax.runs.deadline import Deadline
-from snnjax.runs.deadline import process_seconds
+from snnjax.runs.deadline import Deadline, process_seconds
 
 
 def test_time_counts_from_the_start_of_the_process() -> None:

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from snnjax.data.clouds import Augment
-from snnjax.data.clouds import CloudSource
-from snnjax.experiment import Experiment
-from tests.train.tiny import TinyConfig
-from snnjax.experiment import OptimiserConfig
-from snnjax.experiment import ScheduleConfig
-from snnjax.runs import evaluate
-from snnjax.runs import load
-from snnjax.runs import read_run
-from snnjax.runs import train
-from tests.models.narrow import narrow
+from snnjax.data.clouds import Augment, CloudSource
+from snnjax.experiment import Experiment, OptimiserConfig, ScheduleConfig
+from snnjax.models import E3DSNNConfig
+from snnjax.runs import evaluate, load, read_run, train
+from snnjax.tasks import Classification
 
 CLASSES = 12
 EPOCHS, STEPS = 6, 24
 
 
 @pytest.fixture(scope="module")
-def two_stages() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS, "narrow", narrow)
-        yield
-
-
-@pytest.fixture(scope="module")
-def trained(
-    two_stages: None, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Any]]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     experiment = Experiment(
         name="narrow",
         data=CloudSource(
             points=128,
             extent=16,
-            batch_size=16,
             train_size=16 * STEPS,
             test_size=48,
             augment=Augment(),
         ),
-        model=ModelConfig(name="narrow", bn_decay=0.9),
+        model=E3DSNNConfig(stem=8, channels=(16, 32), bn_decay=0.9),
+        task=Classification(label_smoothing=0.1),
+        batch_size=16,
         optimiser=OptimiserConfig(learning_rate=2e-2),
         schedule=ScheduleConfig(warmup=0.1),
         epochs=EPOCHS,
@@ -80,12 +64,15 @@ def test_its_spikes_and_operations_are_measured(trained: tuple[Path, dict[str, A
 def test_its_cloud_is_drawn_with_the_spikes_of_each_resolution(
     trained: tuple[Path, dict[str, Any]],
 ) -> None:
+    """All pictures are inside the page, which needs no other file."""
     folder = trained[0]
-    names = {"learning_curves", "confusion", "firing_rates", "voxel_cloud"}
+    names = {"learning_curves", "confusion", "firing_rates", "sample"}
     assert {path.stem for path in (folder / "pictures").iterdir()} == names
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert set(re.findall(r'src="pictures/(\w+)\.png"', page)) == names
-    cloud = (folder / "pictures" / "voxel_cloud.png").read_bytes()
+    assert page.count('src="data:image/png;base64,') == len(names)
+    assert "pictures/" not in page
+    assert "the two cannot be compared" in page  # smoothed labels in training alone
+    cloud = (folder / "pictures" / "sample.png").read_bytes()
     assert cloud.startswith(b"\x89PNG")
     assert len(cloud) > 20_000
 

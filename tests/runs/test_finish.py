@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,37 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snnjax.metrics import LayerRate
 from snnjax.runs import train
+from snnjax.runs.finish import alarm_lines
 from tests.train.tiny import tiny_experiment
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def linked_pictures(folder: Path) -> set[str]:
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    return set(re.findall(r'src="([^"]+)"', page))
-
-
-def test_pictures_are_drawn_and_linked(finished: tuple[Path, dict[str, Any]]) -> None:
-    """The tiny model shows no spikes, so the cloud is left to the test of the real one."""
+def test_pictures_are_drawn_and_inside_the_page(finished: tuple[Path, dict[str, Any]]) -> None:
     folder = finished[0]
-    names = {"learning_curves", "confusion", "firing_rates"}
+    names = {"learning_curves", "sample", "confusion", "firing_rates"}
     assert {path.name for path in (folder / "pictures").iterdir()} == {f"{n}.png" for n in names}
-    assert linked_pictures(folder) == {f"pictures/{name}.png" for name in names}
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/png;base64,') == len(names)
     for path in (folder / "pictures").iterdir():
         assert path.read_bytes().startswith(PNG)
         assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("steps", [20, 2000])
+def test_an_alarm_is_said_once_for_the_first_layer(steps: int) -> None:
+    """Fifty silent layers have one cause; before the averages have warmed up it is their youth."""
+    rates = [LayerRate("stem", 0.3, 0.4, 512, "")]
+    rates += [LayerRate(f"stage{i}", 0.0, 0.0, 512, "silent") for i in range(18)]
+    (line,) = alarm_lines(rates, steps)
+    assert "stage0" in line
+    assert "17 layers after it" in line
+    assert "stage1" not in line.replace("stage0", "")
+    assert ("After 20 updates the averages" in line) == (steps == 20)
+    assert ("Lower the threshold" in line) == (steps == 2000)
+    assert alarm_lines(rates[:1], steps) == ()
 
 
 def test_the_report_shows_the_numbers(finished: tuple[Path, dict[str, Any]]) -> None:

@@ -15,20 +15,11 @@ import numpy as np
 import pytest
 
 from snnjax.cli.supervise import NOTES, explain
-from snnjax.data import batches
-from snnjax.data.clouds import load_dataset
+from snnjax.runs import HostError, Hosts, hosts, start
 from snnjax.sharding import parse_mesh
-from snnjax.runs import HostError
-from snnjax.runs import Hosts
-from snnjax.runs import hosts
-from snnjax.runs import start
-from snnjax.train.mesh import local_rows
-from snnjax.train.mesh import put
-from snnjax.train import replicate
-from snnjax.train import shard
-from snnjax.train.mesh import shard_rows
+from snnjax.train import replicate, shard
+from snnjax.train.mesh import local_rows, put, shard_rows
 from tests.train.members import begin, ends, environment, free_port
-from tests.train.tiny import tiny_experiment
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs signals of POSIX")
 
@@ -92,60 +83,12 @@ def test_rows_and_states_are_placed_as_device_put_would(mesh: str) -> None:
     np.testing.assert_array_equal(put(array, whole.sharding), whole)
 
 
-def test_a_process_reads_its_own_rows_only() -> None:
-    """The same clouds as in whole batches, and labels, weights and places of all."""
-    experiment = tiny_experiment("runs")
-    options: dict[str, Any] = {
-        "points": 64,
-        "seed": 3,
-        "augment": experiment.data.augment,
-    }
-    asked: list[int] = []
-
-    class Watched:
-        def __init__(self, inner: Any):
-            self.inner = inner
-            self.class_names, self.in_channels = inner.class_names, inner.in_channels
-
-        def __len__(self) -> int:
-            return len(self.inner)
-
-        def label(self, i: int) -> int:
-            return self.inner.label(i)
-
-        def points(self, i: int) -> np.ndarray:
-            asked.append(i)
-            return self.inner.points(i)
-
-    data = load_dataset("shapes3d", "train", points=64, size=20)
-    rows = np.array([1, 2, 6])
-    for train_split in (True, False):  # the second with a last batch that is half empty
-        whole = batches(Watched(data), 8, train=train_split, epochs=1, **options)
-        part = batches(Watched(data), 8, train=train_split, epochs=1, rows=rows, **options)
-        for every, own in zip(whole, part, strict=True):
-            asked.clear()
-            np.testing.assert_array_equal(own.points, every.points[rows])
-            np.testing.assert_array_equal(own.count, every.count[rows])
-            for name in ("label", "weight", "index"):
-                np.testing.assert_array_equal(getattr(own, name), getattr(every, name))
-    assert list(every.weight) == [1, 1, 1, 1, 0, 0, 0, 0]
-    iterator = batches(Watched(data), 8, train=True, rows=rows, **options)
-    asked.clear()
-    batch = next(iterator)
-    assert asked == [int(i) for i in batch.index[rows]]
-    empty = next(
-        iter(batches(Watched(data), 8, train=False, start_step=2, rows=np.array([6, 7]), **options))
-    )
-    assert empty.points.shape == (2, 64, 3)
-    assert not empty.count.any()
-
-
 TALK = """
 import json, os, signal, sys, time
 import jax
 import numpy as np
 from snnjax.sharding import parse_mesh
-from snnjax.train import HostError, Hosts, hosts, start
+from snnjax.runs import HostError, Hosts, hosts, start
 from snnjax.train.mesh import local_rows
 
 coordinator, index = sys.argv[1], int(sys.argv[2])
@@ -211,7 +154,7 @@ def test_processes_speak_and_a_hung_one_is_named(tmp_path: Path, compile_cache: 
 
 JOIN = """
 import sys
-from snnjax.train import Hosts, start
+from snnjax.runs import Hosts, start
 
 coordinator, index, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 start(Hosts(coordinator=coordinator, count=count, index=index, heartbeat_timeout=3))

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from snnjax.runs.interrupt import REASONS
-from snnjax.runs.interrupt import StopRequest
+from snnjax.runs.interrupt import REASONS, StopRequest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

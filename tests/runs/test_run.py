@@ -13,23 +13,25 @@ import jax
 import numpy as np
 import pytest
 
+from snnjax.data.clouds import CloudSource
 from snnjax.data.pipeline import BatchSource
+from snnjax.experiment import OptimiserConfig
+from snnjax.runs import (
+    CheckpointError,
+    Interrupted,
+    RunFolderError,
+    read_experiment,
+    read_info,
+    read_run,
+    restore,
+    train,
+)
+from snnjax.runs.checkpoint import Checkpoints
+from snnjax.runs.writer import MetricsWriter
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import Buckets, Capacities
-from snnjax.runs import CheckpointError
-from snnjax.train import Diverged
-from snnjax.runs import Interrupted
-from tests.train.tiny import TinyConfig
-from snnjax.experiment import OptimiserConfig
-from snnjax.runs import RunFolderError
-from snnjax.runs import read_run
-from snnjax.runs import restore
-from snnjax.runs import train
-from snnjax.runs.checkpoint import Checkpoints
-from snnjax.train.plan import CapacityPlan
-from snnjax.runs.writer import MetricsWriter
-from tests.train.tiny import Tiny
-from tests.train.tiny import tiny_experiment
+from snnjax.train import Diverged, Session
+from tests.train.tiny import Norm, TinyConfig, tiny_experiment
 
 TIMINGS = ("samples_per_second", "seconds")
 
@@ -38,15 +40,12 @@ def arrays(folder: Path) -> list[bytes]:
     """Every array that a finished run would go on from, and its place in the data."""
     from contextlib import closing
 
-    from snnjax.train import build_spec
-    from snnjax.runs.folder import read_experiment, read_info
-
     mesh = parse_mesh("data=1")
-    _, template = build_spec(read_experiment(folder), read_info(folder), mesh)
+    template = Session.of(read_experiment(folder), read_info(folder), mesh).state
     with closing(Checkpoints(folder / "checkpoints", read_only=True)) as checkpoints:
         state, progress = checkpoints.restore(checkpoints.pick("last") or 0, template)
     leaves = jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))
-    place = json.dumps([progress["step"], progress["position"], progress["best_test_accuracy"]])
+    place = json.dumps([progress["step"], progress["position"], progress["best_score"]])
     return [np.asarray(leaf).tobytes() for leaf in leaves] + [place.encode()]
 
 
@@ -141,19 +140,14 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(
 ) -> None:
     """The sixth update meets a loss that is not a number."""
 
-    class Failing(Tiny):
-        def _moments(self, h, valid, axis_name):
-            return super()._moments(
-                h * jax.numpy.where(self.seen[...] >= 5, np.nan, 1), valid, None
-            )
+    moments = Norm._moments
 
-    def failing(in_channels, num_classes, *, levels, rngs, **_):
-        return Failing(in_channels, num_classes, levels=levels, rngs=rngs)
+    def failing(self: Norm, h: Any, valid: Any, axis_name: Any) -> Any:
+        broken = h * jax.numpy.where(self.seen[...] >= 5, np.nan, 1)
+        return moments(self, broken, valid, None)
 
-    monkeypatch.setitem(MODELS, "failing", failing)
-    experiment = tiny_experiment(
-        tmp_path, model=ModelConfig(name="failing"), checkpoint_every=1, ema=0.0
-    )
+    monkeypatch.setattr(Norm, "_moments", failing)
+    experiment = tiny_experiment(tmp_path, checkpoint_every=1, ema=0.0)
     with pytest.raises(Diverged, match=r"diverged at step 6: loss nan.*step 5 is kept"):
         train(experiment, progress=False)
     run = restore(tmp_path / "tiny-0")
@@ -183,17 +177,15 @@ def test_an_update_that_breaks_the_weights_is_not_saved(
 ) -> None:
     """Its own loss is finite, and statistics of norms are not read in training at all."""
 
-    class Breaking(Tiny):
-        def _moments(self, h, valid, axis_name):
-            moments = super()._moments(h, valid, axis_name)
-            self.mean[...] = jax.numpy.where(self.seen[...] >= 4, np.nan, self.mean[...])
-            return moments
+    moments = Norm._moments
 
-    def breaking(in_channels, num_classes, *, levels, rngs, **_):
-        return Breaking(in_channels, num_classes, levels=levels, rngs=rngs)
+    def breaking(self: Norm, h: Any, valid: Any, axis_name: Any) -> Any:
+        found = moments(self, h, valid, axis_name)
+        self.mean[...] = jax.numpy.where(self.seen[...] >= 4, np.nan, self.mean[...])
+        return found
 
-    monkeypatch.setitem(MODELS, "breaking", breaking)
-    experiment = tiny_experiment(tmp_path, model=ModelConfig(name="breaking"), ema=0.0)
+    monkeypatch.setattr(Norm, "_moments", breaking)
+    experiment = tiny_experiment(tmp_path, ema=0.0)
     message = (
         r"step 4: weights or norm statistics are not finite\. The checkpoint of step 3 is kept"
     )
@@ -292,10 +284,11 @@ def test_a_checkpoint_of_another_run_is_refused(
 def test_a_checkpoint_of_another_model_is_refused(
     finished: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wider(in_channels, num_classes, *, levels, rngs, **_):
-        return Tiny(in_channels + 0, num_classes + 1, levels=levels, rngs=rngs)
-
-    monkeypatch.setitem(MODELS, "tiny", wider)
+    build = TinyConfig.build
+    wider = lambda self, info, rngs: build(  # noqa: E731
+        self, dataclasses.replace(info, class_names=(*info.class_names, "more")), rngs=rngs
+    )
+    monkeypatch.setattr(TinyConfig, "build", wider)
     folder = copy_of(finished[0], tmp_path)
     message = r"step 12 .*another model: .*bias: \(12,\) float32, the model needs \(13,\).*Delete "
     with pytest.raises(CheckpointError, match=message):
@@ -342,16 +335,16 @@ def test_a_stop_before_the_first_step_can_be_resumed(
     finished: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The signal comes while the first batch is prepared."""
-    from snnjax.train import loop
+    from snnjax.train import session
 
-    feed = loop.train_feed
+    feed = session.train_feed
 
     def interrupted(*args: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return feed(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "train_feed", interrupted)
+        patch.setattr(session, "train_feed", interrupted)
         with pytest.raises(Interrupted, match="stopped after step 0, which is saved"):
             train(tiny_experiment(tmp_path), progress=False)
     train(tiny_experiment(tmp_path), resume=True, progress=False)
@@ -381,13 +374,14 @@ def test_each_bucket_is_compiled_once_and_told(
             calls.append(counts)
             return dataclasses.replace(chosen, rows=(80 + 8 * (len(calls) % 2), *chosen.rows[1:]))
 
-    def read(path: Path, *, depth: int) -> CapacityPlan:
-        plan = read_plan(path, depth=depth)
-        return dataclasses.replace(
-            plan, training=Alternating(plan.training.choices, plan.training.cells)
-        )
+    read = CloudSource.shapes_from_json
 
-    monkeypatch.setattr("snnjax.runs.run.read_plan", read)
+    def alternating(self: CloudSource, *given: Any) -> Any:
+        shapes = read(self, *given)
+        own = Alternating(shapes.training.choices, shapes.training.cells)
+        return dataclasses.replace(shapes, training=own)
+
+    monkeypatch.setattr(CloudSource, "shapes_from_json", alternating)
     experiment = tiny_experiment(tmp_path, epochs=1, evaluate_every=5)
     summary = train(experiment, progress=True)
     said = capsys.readouterr().err
@@ -412,12 +406,11 @@ def test_a_run_of_another_configuration_is_left_alone(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": ModelConfig(name="tinyy")}, "did you mean 'tiny'"),
         ({"mesh": "data=3"}, "multiple of the 3 devices"),
         ({"mesh": "data=99"}, "needs 99 devices, and there are 8"),
         ({"mesh": "data=4,model=2"}, "leaves the 2 devices of the axis 'model' without work"),
-        ({"mesh": "model=2", "sharding": "tensor"}, "Give it tensor_rules"),
-        ({"mesh": "data=2", "sharding": "tensor"}, "Give it tensor_rules"),
+        ({"mesh": "model=2", "sharding": "tensor"}, "tensor_rules|says how|pair"),
+        ({"mesh": "data=2", "sharding": "tensor"}, "tensor_rules|says how|pair"),
     ],
 )
 def test_an_impossible_experiment_leaves_no_folder(
@@ -431,10 +424,17 @@ def test_an_impossible_experiment_leaves_no_folder(
 def test_a_file_that_is_no_table_of_arithmetics_leaves_no_folder(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_text('[{"rows": 1}]')
-    experiment = tiny_experiment(tmp_path / "runs", arithmetic=str(path))
-    with pytest.raises(ValueError, match=r"no table of arithmetics .* --write-table FILE"):
+    base = tiny_experiment(tmp_path / "runs")
+    data = dataclasses.replace(base.data, arithmetic=str(path))
+    experiment = dataclasses.replace(base, data=data)
+    with pytest.raises(ValueError, match=r"not a table of arithmetics .* --write-table FILE"):
         train(experiment, progress=False)
     assert not (tmp_path / "runs").exists()
+
+
+def samples_of(folder: Path) -> int:
+    buckets = json.loads((folder / "buckets.json").read_text())
+    return buckets["training"]["choices"][0]["samples"]
 
 
 def test_a_run_goes_on_with_more_devices(
@@ -442,13 +442,13 @@ def test_a_run_goes_on_with_more_devices(
 ) -> None:
     """Clouds are packed for the share of a device; other devices need other capacities."""
     folder = copy_of(finished[0], tmp_path)
-    samples = read_plan(folder / "buckets.json", depth=2).training.choices[0].samples
+    samples = samples_of(folder)
     experiment = tiny_experiment(finished[0].parent)
     summary = train(
         experiment, run_folder=folder, resume=True, progress=False, mesh=parse_mesh("data=4")
     )
     assert summary["steps"] == finished[1]["steps"]
-    assert read_plan(folder / "buckets.json", depth=2).training.choices[0].samples == samples // 4
+    assert samples_of(folder) == samples // 4
 
 
 def test_a_batch_larger_than_the_split_is_refused(tmp_path: Path) -> None:
@@ -469,7 +469,7 @@ def test_missing_data_are_told_and_leave_no_folder(
     tmp_path: Path, source: str, message: str
 ) -> None:
     base = tiny_experiment(tmp_path / "runs")
-    data = dataclasses.replace(base.data, source=source)
+    data = dataclasses.replace(base.data, path=source)
     with pytest.raises(ValueError, match=message):
         train(dataclasses.replace(base, data=data), progress=False)
     assert list(tmp_path.iterdir()) == []
@@ -483,9 +483,9 @@ def test_a_run_without_experiment_is_refused() -> None:
 def test_labels_out_of_range_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = BatchSource.__getitem__
 
-    def wrong(self: BatchSource, step: int) -> PointBatch:
+    def wrong(self: BatchSource, step: int) -> dict[str, Any]:
         batch = read(self, step)
-        return batch._replace(label=batch.label + 4)
+        return {**batch, "label": batch["label"] + 4}
 
     monkeypatch.setattr(BatchSource, "__getitem__", wrong)
     with pytest.raises(ValueError, match=r"labels must be in 0..11; sample \d+ has 1[2-5]"):

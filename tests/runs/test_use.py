@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.runs import CheckpointError
-from snnjax.runs import RunFolderError
-from snnjax.runs import evaluate
-from snnjax.runs import load
-from snnjax.runs import predict
-from snnjax.runs import read_run
-from snnjax.runs import restore
-from tests.train.tiny import Tiny
-from tests.train.tiny import tiny_experiment
+from snnjax.data import batches
+from snnjax.data.clouds import to_voxels
+from snnjax.runs import (
+    CheckpointError,
+    RunFolderError,
+    evaluate,
+    load,
+    predict,
+    read_run,
+    restore,
+    train,
+)
+from snnjax.sparse import Capacities
+from tests.train.tiny import Tiny, tiny_experiment
 
 
 def test_evaluate_repeats_the_summary(finished: tuple[Path, dict[str, Any]]) -> None:
@@ -33,29 +38,34 @@ def test_evaluate_repeats_the_summary(finished: tuple[Path, dict[str, Any]]) -> 
 
 
 def test_the_average_is_what_is_loaded(finished: tuple[Path, dict[str, Any]]) -> None:
-    """Its accuracy by hand, batch by batch, is that of the summary."""
-    from snnjax.data import load_dataset
-    from snnjax.sparse import Capacities
-    from snnjax.data.clouds import to_voxels
-    from snnjax.train.plan import evaluation_batches
-
+    """Its accuracy, computed batch by batch without the loop, is that of the summary."""
     folder, summary = finished
     experiment, model = load(folder)
     assert isinstance(model, Tiny)
-    dataset = load_dataset("shapes3d", "test", points=64, size=24)
+    dataset = experiment.data.open("test")
     graphdef, weights = nnx.split(model)
 
     @jax.jit
     def logits(points: jax.Array, count: jax.Array) -> jax.Array:
         x = to_voxels(points, count, 16, Capacities((64,)))  # one row for each point
-        return nnx.merge(graphdef, weights)((), x)[1].logits
+        return nnx.merge(graphdef, weights)(None, x)[1].logits
 
     right = 0
-    for batch in evaluation_batches(experiment.data, dataset):
-        keep = batch.weight > 0
-        out = np.asarray(logits(batch.points, batch.count))  # pyright: ignore
-        right += int((out.argmax(-1) == batch.label)[keep].sum())
+    for batch in batches(dataset, experiment.data, 16, seed=0, train=False):
+        keep = batch["weight"] > 0
+        out = np.asarray(logits(batch["points"], batch["count"]))
+        right += int((out.argmax(-1) == batch["label"])[keep].sum())
     assert right / 24 == summary["test_accuracy"]
+
+
+def test_on_the_devices_of_the_run_evaluation_repeats_its_numbers_exactly(
+    tmp_path: Path,
+) -> None:
+    summary = train(tiny_experiment(tmp_path, mesh="data=2", epochs=1), progress=False)
+    found = evaluate(summary["run_folder"])
+    assert found["devices"] == 2
+    for name in ("test_loss", "synops", "firing_rate", "energy_mj"):
+        assert found[name] == summary[name], name
 
 
 def test_predict_one_file(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from snnjax.runs import RunFolderError
-from snnjax.runs.writer import MetricsWriter
-from snnjax.runs.writer import cut_metrics
-from snnjax.runs.writer import read_json
-from snnjax.runs.writer import read_metrics
-from snnjax.runs.writer import write_json
+from snnjax.runs.writer import MetricsWriter, cut_metrics, read_json, read_metrics, write_json
 
 
 def write_rows(path: Path, steps: int) -> None:
