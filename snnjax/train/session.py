@@ -104,7 +104,7 @@ class Session:
         graphdef, weights = split_model(model)
         shapes = jax.eval_shape(start, weights)
         tensor = experiment.sharding in ("tensor", "mixed")
-        rules = model.tensor_rules() if tensor else None
+        rules = (model.tensor_rules() or None) if tensor else None
         shardings = state_shardings(shapes, experiment.sharding, mesh, rules)
         spec = StepSpec(
             graphdef,
