@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from snnjax.data.outliers import Findings
+
 from .arrays import read_npz
-from .cloud import CloudSet, normalise, stack_clouds
+from .cloud import CloudSet, stack_clouds
 from .errors import DataError
+from .files import scaled
 from .folder import spread
 from .voxels import read_shells
 
@@ -34,6 +37,7 @@ def load_packed(
     skip_bad: bool = False,
     size: int | None = None,
     normals: bool = False,
+    outlier_limit: float | None = None,
 ) -> CloudSet:
     """One packed split.
 
@@ -43,7 +47,8 @@ def load_packed(
     Args:
       path: the .npz. train: which of the two rules above. skip_bad: leave out samples with NaN or
         infinite coordinates or a label out of range, instead of raising. size: so many samples at
-        most, spread evenly. normals: keep columns 3..5.
+        most, spread evenly. normals: keep columns 3..5. outlier_limit: as in `normalise`; voxel
+        grids stay as they are.
 
     Raises:
       DataError: file, array and sample, and the fix.
@@ -54,11 +59,12 @@ def load_packed(
     names = _sample_names(arrays, path)
     rows = spread(len(labels), size)
     kept: list[tuple[int, np.ndarray]] = []
+    findings = Findings(outlier_limit)
     bad = empty = 0
     for i, raw in zip(rows.tolist(), _clouds(arrays, path, rows, normals), strict=True):
         try:
             _check_label(int(labels[i]), classes, path, i)
-            cloud = raw if "voxels" in arrays else _clean(raw, path, i)
+            cloud = raw if "voxels" in arrays else _clean(raw, path, i, findings)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -69,6 +75,7 @@ def load_packed(
             empty += 1
         else:
             kept.append((i, cloud))
+    findings.report(path)
     if empty:
         log.warning("%s: %d empty training clouds are left out", path, empty)
     if not kept:
@@ -222,9 +229,9 @@ def _check_offset(offset: np.ndarray, points: np.ndarray, path: Path, total: int
         )
 
 
-def _clean(cloud: np.ndarray, path: Path, sample: int) -> np.ndarray:
+def _clean(cloud: np.ndarray, path: Path, sample: int, findings: Findings) -> np.ndarray:
     try:
-        return normalise(cloud)
+        return scaled(cloud, findings, f"sample {sample}")
     except ValueError as error:
         raise DataError.at(
             path,
