@@ -15,6 +15,7 @@ from snnjax.data.text import check_lists, read_names
 
 from .cloud import CloudSet, stack_clouds
 from .files import SUFFIXES, read_cloud
+from .outliers import Findings
 
 log = logging.getLogger(__name__)
 POOL = (
@@ -41,6 +42,7 @@ def load_folder(
     skip_bad: bool = False,
     size: int | None = None,
     normals: bool = False,
+    outlier_limit: float | None = None,
 ) -> CloudSet:
     """Read one split of a folder into memory, twice `points` points of each file at most.
 
@@ -48,6 +50,7 @@ def load_folder(
       folder: in a layout that `list_split` understands. split: "train" or "test".
       points: as in `load_dataset`. seed: of the points drawn. size: how many files, spread evenly.
       skip_bad: leave out files that cannot be read, log and count them. normals: six channels.
+      outlier_limit: as in `normalise`.
 
     Raises:
       DataError: the split is empty, or a file is bad (all are, with skip_bad).
@@ -60,10 +63,12 @@ def load_folder(
     chosen = spread(len(listing.files), size)
     clouds: list[np.ndarray] = []
     kept: list[int] = []
+    findings = Findings(outlier_limit)
+    draw = {"points": POOL * points, "normals": normals, "findings": findings}
     for i in chosen:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_FILE_STREAM, int(i))))
         try:
-            cloud = read_cloud(listing.files[i], points=POOL * points, normals=normals, rng=rng)
+            cloud = read_cloud(listing.files[i], rng=rng, **draw)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -71,6 +76,7 @@ def load_folder(
             continue
         clouds.append(cloud)
         kept.append(int(i))
+    findings.report(folder / split)
     if not clouds:
         raise DataError.at(
             folder, f"none of {len(chosen)} {split} files can be read", fix="see the log for each"
