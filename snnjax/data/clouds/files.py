@@ -14,6 +14,7 @@ from snnjax.data.text import read_bytes
 from .cloud import normalise
 from .columns import read_columns
 from .off import read_off, sample_mesh
+from .outliers import Findings
 from .voxels import shell_points
 
 SUFFIXES = (".off", ".npy", ".npz", ".txt", ".xyz", ".csv")
@@ -25,8 +26,12 @@ def read_cloud(
     points: int = 2048,
     normals: bool = False,
     rng: np.random.Generator | None = None,
+    outlier_limit: float | None = None,
+    findings: Findings | None = None,
 ) -> np.ndarray:
     """Read a file as a cloud centred and scaled into the unit ball.
+
+    What scaling does to a cloud with a far outlier, or with one point, is logged as a warning.
 
     Args:
       path: a mesh (.off), an array [n, C >= 3] (.npy; .npz under the name `points` or alone), or
@@ -35,6 +40,8 @@ def read_cloud(
       points: at most this many are returned; a mesh gives exactly this number.
       normals: append the normals, columns 3..5 of an array, or those of the mesh.
       rng: for the draws; a fixed seed if None.
+      outlier_limit: as in `normalise`; grids stay as they are.
+      findings: where many files are read, what gathers their warnings.
 
     Returns:
       float32 [n, 3], or [n, 6] with normals.
@@ -42,7 +49,21 @@ def read_cloud(
     Raises:
       DataError: the file, the place in it, and the fix.
     """
-    path = Path(path)
+    if findings is not None:
+        return _read(Path(path), points, normals, rng, findings)
+    findings = Findings(outlier_limit)
+    cloud = _read(Path(path), points, normals, rng, findings)
+    findings.report(Path(path))
+    return cloud
+
+
+def _read(
+    path: Path,
+    points: int,
+    normals: bool,
+    rng: np.random.Generator | None,
+    findings: Findings,
+) -> np.ndarray:
     rng = np.random.default_rng(0) if rng is None else rng
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -51,17 +72,25 @@ def read_cloud(
     if suffix == ".off":
         mesh = read_off(path)
         try:
-            return normalise(sample_mesh(mesh, points, rng, normals=normals))
+            cloud = sample_mesh(mesh, points, rng, normals=normals)
         except ValueError as error:
             raise DataError.at(
                 path, str(error), fix="export a mesh with faces of some area"
             ) from error
+        return scaled(cloud, findings, path.name)
     cloud = _read_array(path) if suffix in (".npy", ".npz") else read_text(path)
     if cloud.dtype == bool and cloud.ndim == 3 and not normals:
         return _thin(_shell(cloud, path), points, rng)
     columns = 6 if normals else 3
     check_cloud(cloud, path, columns)
-    return normalise(_thin(cloud[:, :columns], points, rng))
+    return scaled(_thin(cloud[:, :columns], points, rng), findings, path.name)
+
+
+def scaled(cloud: np.ndarray, findings: Findings, name: str) -> np.ndarray:
+    """`normalise`, with what it does to this cloud added to the findings."""
+    out = normalise(cloud, outlier_limit=findings.limit)
+    findings.look(cloud, len(out), name)
+    return out
 
 
 def _thin(cloud: np.ndarray, points: int, rng: np.random.Generator) -> np.ndarray:

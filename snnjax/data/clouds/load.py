@@ -25,6 +25,7 @@ def load_dataset(
     skip_bad: bool = False,
     size: int | None = None,
     normals: bool = False,
+    outlier_limit: float | None = None,
 ) -> CloudSet | Shapes3D:
     """One split of labelled clouds.
 
@@ -36,6 +37,8 @@ def load_dataset(
       skip_bad: leave out samples that cannot be read, count them in `.skipped` and log each.
       size: how many samples (of a folder at most, evenly spread over its order).
       normals: three further channels, from columns 3..5 or from the mesh.
+      outlier_limit: points farther from the median than this many times the distance within which
+        95 % of the points of a cloud lie are left out; None keeps all and warns of them.
 
     Raises:
       DataError: the folder is missing or its layout is not understood, or a file is bad.
@@ -47,11 +50,15 @@ def load_dataset(
         raise ValueError(f"`split` must be 'train' or 'test'; got {split!r}")
     if size is not None and size < 1:
         raise ValueError(f"`size` must be at least 1; got {size}")
+    if outlier_limit is not None and not outlier_limit >= 1:
+        raise ValueError(f"`outlier_limit` must be at least 1; got {outlier_limit}")
     if points < 1:
         raise ValueError(f"`points` must be at least 1; got {points}")
     if source == EMBEDDED:
         if normals:
             raise ValueError("shapes3d has no normals; leave `normals` out or give a folder")
+        if outlier_limit is not None:
+            raise ValueError("shapes3d has no outliers; leave `outlier_limit` out")
         return Shapes3D(split, points=points, seed=seed, size=size)
     folder = Path(source).expanduser()
     if not folder.is_dir():
@@ -66,9 +73,17 @@ def load_dataset(
             skip_bad=skip_bad,
             size=size,
             normals=normals,
+            outlier_limit=outlier_limit,
         )
     return load_folder(
-        folder, split, points=points, seed=seed, skip_bad=skip_bad, size=size, normals=normals
+        folder,
+        split,
+        points=points,
+        seed=seed,
+        skip_bad=skip_bad,
+        size=size,
+        normals=normals,
+        outlier_limit=outlier_limit,
     )
 
 

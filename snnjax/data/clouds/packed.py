@@ -22,7 +22,9 @@ from snnjax.data.arrays import read_npz
 from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
 
-from .cloud import CloudSet, normalise, stack_clouds
+from .cloud import CloudSet, stack_clouds
+from .files import scaled
+from .outliers import Findings
 from .voxels import read_shells
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ def load_packed(
     skip_bad: bool = False,
     size: int | None = None,
     normals: bool = False,
+    outlier_limit: float | None = None,
 ) -> CloudSet:
     """One packed split.
 
@@ -47,6 +50,7 @@ def load_packed(
       points: most points of a sample, drawn in every epoch again; None keeps all.
       skip_bad: leave out samples with NaN or infinite coordinates or a label out of range, instead
         of raising. size: at most this many samples, spread evenly. normals: keep columns 3..5.
+      outlier_limit: as in `normalise`; voxel grids stay as they are.
 
     Raises:
       DataError: file, array and sample, and the fix.
@@ -57,11 +61,12 @@ def load_packed(
     names = _sample_names(arrays, path)
     rows = spread(len(labels), size)
     kept: list[tuple[int, np.ndarray]] = []
+    findings = Findings(outlier_limit)
     bad = empty = 0
     for i, raw in zip(rows.tolist(), _clouds(arrays, path, rows, normals), strict=True):
         try:
             _check_label(int(labels[i]), classes, path, i)
-            cloud = raw if "voxels" in arrays else _clean(raw, path, i)
+            cloud = raw if "voxels" in arrays else _clean(raw, path, i, findings)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -72,6 +77,7 @@ def load_packed(
             empty += 1
         else:
             kept.append((i, cloud))
+    findings.report(path)
     if empty:
         log.warning("%s: %d empty training clouds are left out", path, empty)
     if not kept:
@@ -228,9 +234,9 @@ def _check_offset(offset: np.ndarray, points: np.ndarray, path: Path, total: int
         )
 
 
-def _clean(cloud: np.ndarray, path: Path, sample: int) -> np.ndarray:
+def _clean(cloud: np.ndarray, path: Path, sample: int, findings: Findings) -> np.ndarray:
     try:
-        return normalise(cloud)
+        return scaled(cloud, findings, f"sample {sample}")
     except ValueError as error:
         raise DataError.at(
             path,

@@ -37,6 +37,9 @@ class CloudSource(SourceBase):
     """Voxels along each side of the grid; the voxel size is 2 / extent."""
     normals: bool = False
     """Three more channels: columns 3..5 of a cloud, or the normals of a mesh."""
+    outlier_limit: float | None = None
+    """Leave out points farther from the median than this many times the distance within which 95 %
+    of a cloud's points lie, before it is scaled; None keeps all, and far ones set the scale."""
     augment: Augment = field(default_factory=Augment)
     """Random changes of the training clouds."""
     arithmetic: str | None = None
@@ -47,6 +50,11 @@ class CloudSource(SourceBase):
         super().__post_init__()
         for name in ("points", "extent"):
             at_least_one(f"data.{name}", getattr(self, name))
+        if self.outlier_limit is not None and not self.outlier_limit >= 1:
+            raise ValueError(
+                f"data.outlier_limit must be at least 1, the radius of 95 % of the points; got "
+                f"{self.outlier_limit}."
+            )
         check_extent((self.extent, self.extent, self.extent), radius=1)
 
     def open(self, split: str) -> CloudSet | Shapes3D:
@@ -57,6 +65,7 @@ class CloudSource(SourceBase):
             skip_bad=self.skip_bad,
             size=self.size(split),
             normals=self.normals,
+            outlier_limit=self.outlier_limit,
         )
 
     def collate(self, samples: list[Sample], rngs: list[np.random.Generator] | None) -> Batch:
@@ -115,7 +124,10 @@ class CloudSource(SourceBase):
 
     def read(self, path: str | Path) -> Sample:
         """A cloud or mesh, normalised and thinned as a test sample is."""
-        return {"points": read_cloud(path, points=self.points, normals=self.normals)}
+        cloud = read_cloud(
+            path, points=self.points, normals=self.normals, outlier_limit=self.outlier_limit
+        )
+        return {"points": cloud}
 
     def for_voting(self) -> Self:
         """The same turns, scales, shifts and noise, with no point of a cloud left out."""

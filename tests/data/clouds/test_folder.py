@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snnjax.data import DataError
-from snnjax.data.clouds import load_dataset
+from snnjax.data.clouds import load_dataset, read_cloud
 
 TETRAHEDRON = "OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
 COUNTS = {"chair": {"train": 3, "test": 1}, "table_top": {"train": 2, "test": 2}}
@@ -148,6 +148,26 @@ def test_a_list_cannot_name_files_outside_the_folder(tmp_path):
     (tree / "modelnet40_train.txt").write_text(".._0001\n")
     with pytest.raises(DataError, match="is listed"):
         load_dataset(str(tree), "train")
+
+
+def test_hidden_lists_and_members_are_left_out(tmp_path):
+    """What macOS leaves beside each file on other systems' disks and in archives."""
+    tree = _build(tmp_path, "lists")
+    for path in [*tree.rglob("*.npy"), *tree.glob("*.txt")]:
+        path.with_name("._" + path.name).write_bytes(b"\0\5\x16\7junk")
+    (tree / "._chair").mkdir()
+    assert len(load_dataset(str(tree), "train", points=16)) == 5
+    np.savez(tmp_path / "one.npz", **{"points": np.eye(3), "__MACOSX/._points": np.zeros(2)})
+    assert read_cloud(tmp_path / "one.npz").shape == (3, 3)
+
+
+def test_a_missing_file_of_a_list_can_be_skipped(tmp_path, caplog):
+    tree = _build(tmp_path, "lists")
+    (tree / "chair" / "chair_0002.npy").unlink()
+    with caplog.at_level(logging.WARNING):
+        ds = load_dataset(str(tree), "train", points=16, skip_bad=True)
+    assert (len(ds), ds.skipped) == (4, 1)
+    assert "'chair_0002' is listed" in caplog.text
 
 
 def test_hidden_and_foreign_files_are_left_out(tmp_path):

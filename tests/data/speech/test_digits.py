@@ -121,3 +121,9 @@ def test_two_files_of_one_take_are_refused(tmp_path: Path) -> None:
         write_wav(tmp_path / name, tone(1, 0))
     with pytest.raises(DataError, match=r"is the same digit, speaker and take as 7_ann_06\.wav"):
         list_digits(tmp_path, "train")
+
+
+def test_bad_recordings_of_a_pack_can_be_skipped(tmp_path: Path) -> None:
+    packed(tmp_path, digit=np.array([4, 0, 10]), offset=np.array([0, 3, 3, 12]))
+    listing = list_digits(tmp_path, "train", skip_bad=True)
+    assert ([c.name for c in listing.clips], listing.skipped) == (["4_bob_5"], 2)
