@@ -11,6 +11,8 @@ from typing import IO
 
 import numpy as np
 
+from snnjax.data.listing import is_hidden
+
 from .errors import DataError
 
 MAX_BYTES = 4 << 30  # of one file, unpacked
@@ -49,7 +51,7 @@ def read_npz(path: str | Path, only: tuple[str, ...] | None = None) -> dict[str,
     out = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+            members = [m for m in archive.infolist() if _is_array(m.filename)]
             total = sum(m.file_size for m in members)
             if total > MAX_BYTES:
                 raise DataError.at(
@@ -75,6 +77,10 @@ def read_npz(path: str | Path, only: tuple[str, ...] | None = None) -> dict[str,
     if not members:
         raise DataError.at(path, "holds no arrays", fix="save it with numpy.savez")
     return out
+
+
+def _is_array(member: str) -> bool:
+    return member.endswith(".npy") and not is_hidden(member)
 
 
 def _check_magic(path: Path, magic: bytes, kind: str) -> None:

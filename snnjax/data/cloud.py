@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnjax.data.outliers import without_outliers
+
 from .batch import subset
 
 RADIUS = 0.999  # a little inside the unit ball, so that no point falls off the grid's upper face
 
 
-def normalise(points: np.ndarray, radius: float = RADIUS) -> np.ndarray:
+def normalise(
+    points: np.ndarray, radius: float = RADIUS, *, outlier_limit: float | None = None
+) -> np.ndarray:
     """Centre a cloud on its centroid and scale it into a ball.
 
         p' = radius * (p - mean p) / max |p - mean p|
 
     Columns after the third (normals, features) stay. A cloud whose points are all equal goes to
-    the origin; an empty one stays empty.
+    the origin; an empty one stays empty. One far outlier sets centre and scale for all: with an
+    `outlier_limit` such points are left out before.
 
     Args:
       points: [n, C] with C >= 3. radius: of the ball round the origin.
+      outlier_limit: points farther from the median than this many times the distance within which
+        95 % of the points lie are left out (see `outliers.bulk_distance`); None keeps all.
 
     Returns:
-      float32 [n, C].
+      float32 [n, C], or fewer rows with an outlier limit.
 
     >>> normalise(np.array([[0., 0, 0], [2, 0, 0]]), radius=1.0)[:, 0].tolist()
     [-1.0, 1.0]
@@ -34,16 +41,23 @@ def normalise(points: np.ndarray, radius: float = RADIUS) -> np.ndarray:
     if len(points) == 0:
         return points.astype(np.float32)
     xyz = points[:, :3].astype(np.float64)
-    finite = np.isfinite(xyz).all(1) & np.isfinite(features).all(1)
-    if not finite.all():
-        bad = int(np.argmin(finite))
-        raise ValueError(f"point {bad} has a NaN or infinite value: {points[bad].tolist()}")
+    _check_finite(points, xyz, features)
+    if outlier_limit is not None:
+        kept = without_outliers(np.concatenate([xyz, features], axis=1), outlier_limit)
+        xyz, features = kept[:, :3], kept[:, 3:].astype(np.float32)
     xyz = xyz / max(float(np.abs(xyz).max()), np.finfo(np.float64).tiny)  # no overflow in squares
     xyz = xyz - xyz.mean(0)
     norm = float(np.sqrt((xyz**2).sum(1).max()))
     # below this the points are equal up to the rounding of the mean
     xyz = xyz * (radius / norm) if norm > 1e-12 else np.zeros_like(xyz)
     return np.concatenate([xyz.astype(np.float32), features], axis=1)
+
+
+def _check_finite(points: np.ndarray, xyz: np.ndarray, features: np.ndarray) -> None:
+    finite = np.isfinite(xyz).all(1) & np.isfinite(features).all(1)
+    if not finite.all():
+        bad = int(np.argmin(finite))
+        raise ValueError(f"point {bad} has a NaN or infinite value: {points[bad].tolist()}")
 
 
 def sample_points(points: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

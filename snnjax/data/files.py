@@ -6,6 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from snnjax.data.columns import read_columns
+from snnjax.data.outliers import Findings
+from snnjax.data.text import read_bytes
+
 from .arrays import read_npy, read_npz
 from .batch import subset
 from .cloud import normalise
@@ -22,16 +26,22 @@ def read_cloud(
     points: int = 2048,
     normals: bool = False,
     rng: np.random.Generator | None = None,
+    outlier_limit: float | None = None,
+    findings: Findings | None = None,
 ) -> np.ndarray:
     """Read a file as a cloud centred and scaled into the unit ball.
 
+    What scaling does to a cloud with a far outlier, or with one point, is logged as a warning.
+
     Args:
       path: a mesh (.off), an array [n, C >= 3] (.npy; .npz under the name `points` or alone), or
-        lines of numbers parted by blanks or commas (.txt, .xyz, .csv). An array of booleans
+        lines of numbers (.txt, .xyz, .csv; see `columns.read_columns`). An array of booleans
         [S, S, S] is a solid grid over [-1, 1]^3; its shell stays where it is.
       points: at most so many are returned; a mesh gives exactly this number.
       normals: append the normals, columns 3..5 of an array, or those of the mesh.
       rng: for the draws; a fixed seed if None.
+      outlier_limit: as in `normalise`; grids stay as they are.
+      findings: where many files are read, what gathers their warnings.
 
     Returns:
       float32 [n, 3], or [n, 6] with normals.
@@ -39,7 +49,21 @@ def read_cloud(
     Raises:
       DataError: the file, the place in it, and the fix.
     """
-    path = Path(path)
+    if findings is not None:
+        return _read(Path(path), points, normals, rng, findings)
+    findings = Findings(outlier_limit)
+    cloud = _read(Path(path), points, normals, rng, findings)
+    findings.report(Path(path))
+    return cloud
+
+
+def _read(
+    path: Path,
+    points: int,
+    normals: bool,
+    rng: np.random.Generator | None,
+    findings: Findings,
+) -> np.ndarray:
     rng = np.random.default_rng(0) if rng is None else rng
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -48,17 +72,25 @@ def read_cloud(
     if suffix == ".off":
         mesh = read_off(path)
         try:
-            return normalise(sample_mesh(mesh, points, rng, normals=normals))
+            cloud = sample_mesh(mesh, points, rng, normals=normals)
         except ValueError as error:
             raise DataError.at(
                 path, str(error), fix="export a mesh with faces of some area"
             ) from error
+        return scaled(cloud, findings, path.name)
     cloud = _read_array(path) if suffix in (".npy", ".npz") else read_text(path)
     if cloud.dtype == bool and cloud.ndim == 3 and not normals:
         return _thin(_shell(cloud, path), points, rng)
     columns = 6 if normals else 3
     check_cloud(cloud, path, columns)
-    return normalise(_thin(cloud[:, :columns], points, rng))
+    return scaled(_thin(cloud[:, :columns], points, rng), findings, path.name)
+
+
+def scaled(cloud: np.ndarray, findings: Findings, name: str) -> np.ndarray:
+    """`normalise`, with what it does to this cloud added to the findings."""
+    out = normalise(cloud, outlier_limit=findings.limit)
+    findings.look(cloud, len(out), name)
+    return out
 
 
 def _thin(cloud: np.ndarray, points: int, rng: np.random.Generator) -> np.ndarray:
@@ -103,41 +135,14 @@ def _read_array(path: Path) -> np.ndarray:
 
 
 def read_text(path: str | Path) -> np.ndarray:
-    """Lines of numbers parted by blanks or commas; '#' starts a comment.
+    """Lines of numbers parted by blanks, commas or semicolons; see `columns.read_columns`.
 
     Returns:
       float64 [n, C].
 
     Raises:
-      DataError: a line that is not numbers, or has another number of them than the first.
+      DataError: a line that is not numbers, has another number of them than the first, or can be
+        read in two ways.
     """
     path = Path(path)
-    try:
-        rows = path.read_bytes().replace(b",", b" ").splitlines()
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise DataError.at(path, problem, fix="check the path and its permissions") from error
-    kept = [(i, words) for i, row in enumerate(rows) if (words := row.partition(b"#")[0].split())]
-    if not kept:
-        raise DataError.at(path, "the cloud is empty", byte=0, fix="remove the file or fill it")
-    width = len(kept[0][1])
-    for i, words in kept:
-        if len(words) != width:
-            problem = f"has {len(words)} values where the first line has {width}"
-            raise DataError.at(path, problem, line=i + 1, fix="give every point the same columns")
-    try:
-        return np.array([words for _, words in kept]).astype(np.float64)
-    except ValueError as error:
-        line = next(i for i, words in kept if not _numbers(words))
-        problem = f"is not a row of numbers: {rows[line][:40]!r}"
-        raise DataError.at(
-            path, problem, line=line + 1, fix="remove the line or start it with #"
-        ) from error
-
-
-def _numbers(words: list[bytes]) -> bool:
-    try:
-        np.array(words).astype(np.float64)
-    except ValueError:
-        return False
-    return True
+    return read_columns(read_bytes(path), path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from .batch import PointDataset
 from .errors import DataError
 from .folder import LAYOUTS, load_folder
-from .packed import class_names, load_packed
+from .packed import check_disjoint, class_names, load_packed
 from .shapes3d import SPLITS, Shapes3D
 
 EMBEDDED = "shapes3d"
@@ -23,6 +23,7 @@ def load_dataset(
     skip_bad: bool = False,
     size: int | None = None,
     normals: bool = False,
+    outlier_limit: float | None = None,
 ) -> PointDataset:
     """One split of labelled clouds.
 
@@ -33,6 +34,8 @@ def load_dataset(
       skip_bad: leave out samples that cannot be read, count them in `.skipped` and log each.
       size: so many samples (of a folder at most, evenly spread over its order).
       normals: three further channels, from columns 3..5 or from the mesh.
+      outlier_limit: points farther from the median than this many times the distance within which
+        95 % of the points of a cloud lie are left out; None keeps all and warns of them.
 
     Raises:
       DataError: the folder is missing or its layout is not understood, or a file is bad.
@@ -44,35 +47,54 @@ def load_dataset(
         raise ValueError(f"`split` must be 'train' or 'test'; got {split!r}")
     if size is not None and size < 1:
         raise ValueError(f"`size` must be at least 1; got {size}")
+    if outlier_limit is not None and not outlier_limit >= 1:
+        raise ValueError(f"`outlier_limit` must be at least 1; got {outlier_limit}")
     if points < 1:
         raise ValueError(f"`points` must be at least 1; got {points}")
     if source == EMBEDDED:
         if normals:
             raise ValueError("shapes3d has no normals; leave `normals` out or give a folder")
+        if outlier_limit is not None:
+            raise ValueError("shapes3d has no outliers; leave `outlier_limit` out")
         return Shapes3D(split, points=points, seed=seed, size=size)
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise DataError(_missing(source, folder))
     packed = folder / f"{split}.npz"
     if packed.is_file():
-        _check_classes(folder)
+        _check_splits(folder)
         return load_packed(
-            packed, train=split == "train", skip_bad=skip_bad, size=size, normals=normals
+            packed,
+            train=split == "train",
+            skip_bad=skip_bad,
+            size=size,
+            normals=normals,
+            outlier_limit=outlier_limit,
         )
     return load_folder(
-        folder, split, points=points, seed=seed, skip_bad=skip_bad, size=size, normals=normals
+        folder,
+        split,
+        points=points,
+        seed=seed,
+        skip_bad=skip_bad,
+        size=size,
+        normals=normals,
+        outlier_limit=outlier_limit,
     )
 
 
-def _check_classes(folder: Path) -> None:
-    """Both packed splits must number the same classes."""
+def _check_splits(folder: Path) -> None:
+    """Both packed splits must number the same classes, and share no sample."""
     train, test = folder / "train.npz", folder / "test.npz"
-    if train.is_file() and test.is_file() and class_names(train) != class_names(test):
+    if not (train.is_file() and test.is_file()):
+        return
+    if class_names(train) != class_names(test):
         raise DataError.at(
             test,
             "has other `class_names` than train.npz",
             fix="pack both splits with the same list",
         )
+    check_disjoint(train, test)
 
 
 def _missing(source: str, folder: Path) -> str:

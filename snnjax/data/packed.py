@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from snnjax.data.outliers import Findings
+
 from .arrays import read_npz
-from .cloud import CloudSet, normalise, stack_clouds
+from .cloud import CloudSet, stack_clouds
 from .errors import DataError
+from .files import scaled
 from .folder import spread
 from .voxels import read_shells
 
@@ -34,6 +37,7 @@ def load_packed(
     skip_bad: bool = False,
     size: int | None = None,
     normals: bool = False,
+    outlier_limit: float | None = None,
 ) -> CloudSet:
     """One packed split.
 
@@ -43,7 +47,8 @@ def load_packed(
     Args:
       path: the .npz. train: which of the two rules above. skip_bad: leave out samples with NaN or
         infinite coordinates or a label out of range, instead of raising. size: so many samples at
-        most, spread evenly. normals: keep columns 3..5.
+        most, spread evenly. normals: keep columns 3..5. outlier_limit: as in `normalise`; voxel
+        grids stay as they are.
 
     Raises:
       DataError: file, array and sample, and the fix.
@@ -51,13 +56,15 @@ def load_packed(
     path = Path(path)
     arrays = read_npz(path)
     labels, classes = _labels(arrays, path), _class_names(arrays, path)
+    names = _sample_names(arrays, path)
     rows = spread(len(labels), size)
     kept: list[tuple[int, np.ndarray]] = []
+    findings = Findings(outlier_limit)
     bad = empty = 0
     for i, raw in zip(rows.tolist(), _clouds(arrays, path, rows, normals), strict=True):
         try:
             _check_label(int(labels[i]), classes, path, i)
-            cloud = raw if "voxels" in arrays else _clean(raw, path, i)
+            cloud = raw if "voxels" in arrays else _clean(raw, path, i, findings)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -68,6 +75,7 @@ def load_packed(
             empty += 1
         else:
             kept.append((i, cloud))
+    findings.report(path)
     if empty:
         log.warning("%s: %d empty training clouds are left out", path, empty)
     if not kept:
@@ -75,17 +83,12 @@ def load_packed(
         raise DataError.at(path, problem, fix="pack the data again")
     index, clouds = zip(*kept, strict=True)
     flat, offset = stack_clouds(list(clouds))
-    names = arrays.get("name")
-    if names is not None and (names.shape != labels.shape or names.dtype.kind not in "US"):
-        found = f"{names.dtype} {names.shape}"
-        problem = f"`name` must be strings of shape [{len(labels)}]; got {found}"
-        raise DataError.at(path, problem, fix="save one name for each sample, or none at all")
     return CloudSet(
         flat,
         offset,
         labels[list(index)].astype(np.int32),
         classes,
-        names=None if names is None else tuple(str(names[i]) for i in index),
+        names=None if names is None else tuple(names[i] for i in index),
         skipped=bad + empty,
     )
 
@@ -93,6 +96,44 @@ def load_packed(
 def class_names(path: str | Path) -> tuple[str, ...]:
     """The classes of a packed split, in the order of their labels."""
     return _class_names(read_npz(path, only=("class_names",)), Path(path))
+
+
+def check_disjoint(train: str | Path, test: str | Path) -> None:
+    """Refuse packed splits that share the `name` of a sample: it would be trained on and tested on.
+
+    Splits without names are not compared.
+    """
+    first, second = ({name: i for i, name in enumerate(_named(p))} for p in (train, test))
+    shared = [name for name in second if name in first]
+    if shared:
+        name = shared[0]
+        problem = (
+            f"sample {second[name]}, '{name}', is sample {first[name]} of {Path(train).name} too; "
+            f"{len(shared)} of {len(second)} are in both"
+        )
+        raise DataError.at(test, problem, fix="leave every sample out of one of the splits")
+
+
+def _named(path: str | Path) -> list[str]:
+    arrays = read_npz(path, only=("name", "label"))
+    return _sample_names(arrays, Path(path)) or []
+
+
+def _sample_names(arrays: dict[str, np.ndarray], path: Path) -> list[str] | None:
+    """The names of all samples, no two alike; None if they have none."""
+    names, count = arrays.get("name"), len(_labels(arrays, path))
+    if names is None:
+        return None
+    if names.shape != (count,) or names.dtype.kind not in "US":
+        problem = f"`name` must be strings of shape [{count}]; got {names.dtype} {names.shape}"
+        raise DataError.at(path, problem, fix="save one name for each sample, or none at all")
+    known: dict[str, int] = {}
+    for i, raw in enumerate(names.tolist()):
+        name = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+        if known.setdefault(name, i) != i:
+            problem = f"sample {i} has the name of sample {known[name]}, '{name}'"
+            raise DataError.at(path, problem, fix="pack every sample once, under its own name")
+    return list(known)
 
 
 def _labels(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
@@ -188,9 +229,9 @@ def _check_offset(offset: np.ndarray, points: np.ndarray, path: Path, total: int
         )
 
 
-def _clean(cloud: np.ndarray, path: Path, sample: int) -> np.ndarray:
+def _clean(cloud: np.ndarray, path: Path, sample: int, findings: Findings) -> np.ndarray:
     try:
-        return normalise(cloud)
+        return scaled(cloud, findings, f"sample {sample}")
     except ValueError as error:
         raise DataError.at(
             path,

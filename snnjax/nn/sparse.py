@@ -20,6 +20,7 @@ from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful
 from snnjax.sharding import Parallel
 from snnjax.sparse import KernelMap, SparseTensor, outdegree, sparse_conv
+from snnjax.sparse.tensor import one_integer
 from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
 
@@ -153,5 +154,5 @@ def _(layer: SparseConv) -> dict[str, tuple[int | None, int | None]]:
 
 def _at_least_1(**sizes: int) -> None:
     for name, size in sizes.items():
-        if size < 1:
+        if one_integer(name, size) < 1:
             raise ValueError(f"{name} must be at least 1; got {size}.")

@@ -249,7 +249,12 @@ def _read_one(config: Source, path: str | Path) -> tuple[np.ndarray, int]:
         frames = read_recording(path, config.front_end)[: config.steps]
         return np.pad(frames, ((0, config.steps - len(frames)), (0, 0))), len(frames)
     clouds = of_type(config, DataConfig)
-    points = read_cloud(path, points=clouds.points, normals=clouds.normals)
+    points = read_cloud(
+        path,
+        points=clouds.points,
+        normals=clouds.normals,
+        outlier_limit=clouds.outlier_limit,
+    )
     return points, len(points)
 
 

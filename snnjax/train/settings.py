@@ -54,6 +54,9 @@ class DataConfig(Source):
     """Voxels along each side of the grid; the voxel size is 2 / extent."""
     normals: bool = False
     """Three more channels: columns 3..5 of a cloud, or the normals of a mesh."""
+    outlier_limit: float | None = None
+    """Leave out points farther from the median than this many times the distance within which 95 %
+    of a cloud's points lie, before it is scaled; None keeps all, and far ones set the scale."""
     augment: Augment = field(default_factory=Augment)
     """Random changes of the training clouds."""
 
@@ -69,6 +72,8 @@ class DataConfig(Source):
         super().__post_init__()
         for name in ("points", "extent"):
             at_least_one(f"data.{name}", getattr(self, name))
+        if self.outlier_limit is not None:
+            within("data.outlier_limit", self.outlier_limit, 1.0, math.inf)
         check_extent((self.extent, self.extent, self.extent), radius=1)
 
 

@@ -68,6 +68,7 @@ def _load(config: Source, split: str, size: int | None) -> PointDataset:
         skip_bad=clouds.skip_bad,
         size=size,
         normals=clouds.normals,
+        outlier_limit=clouds.outlier_limit,
     )
 
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from snnjax.data import DataError, load_dataset
+from snnjax.data import DataError, load_dataset, read_cloud
 
 TETRAHEDRON = "OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
 COUNTS = {"chair": {"train": 3, "test": 1}, "table_top": {"train": 2, "test": 2}}
@@ -109,6 +109,34 @@ def test_a_listed_file_that_is_missing_is_named_with_its_line(tmp_path):
         load_dataset(str(tmp_path), "train")
 
 
+def test_a_name_in_both_lists_is_refused(tmp_path):
+    tree = _build(tmp_path, "lists")
+    with open(tree / "modelnet40_test.txt", "a") as file:
+        file.write("chair/chair_0002\n")  # the same sample in another spelling
+    for split in ("train", "test"):
+        with pytest.raises(
+            DataError,
+            match=r"modelnet40_test.txt, line 4: 'chair/chair_0002' is in modelnet40_train.txt, "
+            "line 2, too",
+        ):
+            load_dataset(str(tree), split, skip_bad=True)
+
+
+def test_a_name_listed_twice_is_refused(tmp_path):
+    tree = _build(tmp_path, "lists")
+    with open(tree / "modelnet40_train.txt", "a") as file:
+        file.write("chair_0001\n")
+    with pytest.raises(DataError, match="line 6: 'chair_0001' is listed in line 1 already"):
+        load_dataset(str(tree), "train")
+
+
+def test_a_name_of_two_files_is_refused(tmp_path):
+    tree = _build(tmp_path, "lists")
+    (tree / "chair" / "chair_0001.off").write_text(TETRAHEDRON)
+    with pytest.raises(DataError, match=r"may be any of chair_0001.npy, chair_0001.off"):
+        load_dataset(str(tree), "train")
+
+
 def test_a_list_cannot_name_files_outside_the_folder(tmp_path):
     outside = tmp_path / "secret" / "secret_0001.npy"
     _cloud(outside.parent, outside.stem)
@@ -119,6 +147,26 @@ def test_a_list_cannot_name_files_outside_the_folder(tmp_path):
     (tree / "modelnet40_train.txt").write_text(".._0001\n")
     with pytest.raises(DataError, match="is listed"):
         load_dataset(str(tree), "train")
+
+
+def test_hidden_lists_and_members_are_left_out(tmp_path):
+    """What macOS leaves beside each file on other systems' disks and in archives."""
+    tree = _build(tmp_path, "lists")
+    for path in [*tree.rglob("*.npy"), *tree.glob("*.txt")]:
+        path.with_name("._" + path.name).write_bytes(b"\0\5\x16\7junk")
+    (tree / "._chair").mkdir()
+    assert len(load_dataset(str(tree), "train", points=16)) == 5
+    np.savez(tmp_path / "one.npz", **{"points": np.eye(3), "__MACOSX/._points": np.zeros(2)})
+    assert read_cloud(tmp_path / "one.npz").shape == (3, 3)
+
+
+def test_a_missing_file_of_a_list_can_be_skipped(tmp_path, caplog):
+    tree = _build(tmp_path, "lists")
+    (tree / "chair" / "chair_0002.npy").unlink()
+    with caplog.at_level(logging.WARNING):
+        ds = load_dataset(str(tree), "train", points=16, skip_bad=True)
+    assert (len(ds), ds.skipped) == (4, 1)
+    assert "'chair_0002' is listed" in caplog.text
 
 
 def test_hidden_and_foreign_files_are_left_out(tmp_path):

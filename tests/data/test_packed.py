@@ -119,7 +119,7 @@ def test_size_takes_samples_spread_over_the_file(pack):
 
 
 def test_both_splits_must_number_the_same_classes(pack, tmp_path):
-    path = pack()
+    path = pack(name=None)
     arrays = dict(np.load(path))
     np.savez(tmp_path / "test.npz", **(arrays | {"class_names": np.array(["b", "a"])}))
     with pytest.raises(DataError, match="other `class_names`"):
@@ -150,3 +150,21 @@ def test_modelnet10_voxels(data_root):
     train = load_dataset(folder, "train")
     assert (len(train), train.skipped) == (3964, 27)  # 27 grids lost all their thin parts
     assert [s for s in (len(test.points(i)) for i in range(len(test))) if s == 0]
+
+
+def test_a_name_in_both_splits_is_refused(pack, tmp_path):
+    pack(name=np.array([b"x9", b"x1", b"x8"])).rename(tmp_path / "test.npz")
+    pack()
+    for split in ("train", "test"):
+        with pytest.raises(
+            DataError, match=r"test\.npz: sample 1, 'x1', is sample 0 of train\.npz"
+        ):
+            load_dataset(str(tmp_path), split, skip_bad=True)
+    pack(name=None)
+    assert load_dataset(str(tmp_path), "test").name(0) == "x9"  # bytes are text
+
+
+def test_a_name_packed_twice_is_refused(pack):
+    path = pack(name=np.array(["x1", "x2", "x1"]))
+    with pytest.raises(DataError, match="sample 2 has the name of sample 0, 'x1'"):
+        load_packed(path, train=True, skip_bad=True)

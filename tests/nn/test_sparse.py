@@ -110,6 +110,12 @@ def test_sizes_of_a_convolution_below_1_are_refused(sizes, name):
         SparseConv(*sizes, rngs=nnx.Rngs(0))
 
 
+@pytest.mark.parametrize("size", [(3, 3, 3), (1, 3, 3), 3.0])
+def test_a_kernel_of_several_sizes_is_refused_in_words(size):
+    with pytest.raises(TypeError, match=r"kernel_size must be one integer.* got "):
+        SparseConv(2, 3, size, rngs=nnx.Rngs(0))
+
+
 def test_parameters_are_float32_under_x64_so_that_they_meet_float32_features():
     with jax.enable_x64(True):
         layer = SparseConv(1, 2, 1, use_bias=True, rngs=nnx.Rngs(0))

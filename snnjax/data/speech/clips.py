@@ -33,6 +33,7 @@ class Listing(NamedTuple):
       clips: in a fixed order. class_names: of all parts. path: file or folder, for messages.
       rate: samples a second, or 0 for spikes recorded with `units` channels.
       units: channels of recorded spikes, or 0.
+      skipped: recordings left out of all parts since their names or labels are wrong.
     """
 
     clips: list[Clip]
@@ -40,6 +41,7 @@ class Listing(NamedTuple):
     path: Path
     rate: int = 0
     units: int = 0
+    skipped: int = 0
 
 
 def tenth(train: Listing, validation: bool) -> Listing:

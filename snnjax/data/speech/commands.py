@@ -6,32 +6,41 @@ cut or filled up to one second and halved to 8 kHz.
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from snnjax.data.errors import DataError
+from snnjax.data.listing import is_hidden, visible_files, visible_folders
+from snnjax.data.text import check_lists, read_names
 
 from .clips import Clip, Listing
 from .wav import read_wav
 
+log = logging.getLogger(__name__)
 FILE_RATE, RATE = 16_000, 8_000
 LISTS = {"test": "testing_list.txt", "valid": "validation_list.txt"}
 
 
-def list_commands(folder: Path, part: str) -> Listing:
+def list_commands(folder: Path, part: str, *, skip_bad: bool = False) -> Listing:
     """One part, "train", "valid" or "test".
 
     What neither list names is the training part; folders that begin with _ (noise) are no words.
+    Hidden files are left out; so are, with `skip_bad`, listed files that are missing, which are
+    logged and counted.
 
     Raises:
-      DataError: a list is missing, names a file that is not there, or there are no words.
+      DataError: a list is missing, names a file that is not there or one that is listed already, or
+        there are no words.
     """
-    listed = {name: _read_list(folder, file) for name, file in LISTS.items()}
-    words = tuple(
-        sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[:1] not in ("_", "."))
-    )
+    rows = {name: _read_list(folder, file, skip_bad) for name, file in LISTS.items()}
+    check_lists({folder / LISTS[name]: found for name, found in rows.items()})
+    listed = {
+        name: [row for _, row in found if _is_clip(folder, row)] for name, found in rows.items()
+    }
+    words = tuple(p.name for p in visible_folders(folder) if not p.name.startswith("_"))
     if not words:
         raise DataError.at(folder, "holds no folder of a word", fix="unpack the archive here")
     if part == "train":
@@ -41,7 +50,8 @@ def list_commands(folder: Path, part: str) -> Listing:
     else:
         files = listed[part]
     clips = [_clip(folder, name, words) for name in files]
-    return Listing(clips, words, folder, rate=RATE)
+    missing = len(rows[part]) - len(files) if part in rows else 0
+    return Listing(clips, words, folder, rate=RATE, skipped=missing)
 
 
 def halve(audio: np.ndarray, *, taps: int = 64) -> np.ndarray:
@@ -71,32 +81,38 @@ def _clip(folder: Path, name: str, words: tuple[str, ...]) -> Clip:
 
 
 def _wavs(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix == ".wav" and p.is_file())
+    return visible_files(folder, (".wav",))
 
 
-def _read_list(folder: Path, file: str) -> list[str]:
+def _read_list(folder: Path, file: str, skip_bad: bool) -> list[tuple[int, str]]:
     path = folder / file
     if not path.is_file():
         problem = f"there is no {file}"
         raise DataError.at(folder, problem, fix="unpack the whole archive of Speech Commands")
-    rows = [row.strip() for row in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    for line, row in enumerate(rows, 1):
-        if row and not _is_clip(folder, row):
-            raise DataError.at(
-                path,
-                f"'{row}' is listed, but is no file of a word here",
-                line=line,
-                fix="complete the folder, or correct the list",
-            )
-    return [row for row in rows if row]
+    rows = read_names(path)
+    for line, row in rows:
+        if not _is_clip(folder, row):
+            problem = f"'{row}' is listed, but is no file of a word here"
+            fix = "complete the folder, or correct the list"
+            error = DataError.at(path, problem, line=line, fix=fix)
+            # Another spelling of a file that is here would be trained on, not left out.
+            if not (skip_bad and _is_name(row) and not (folder / row).exists()):
+                raise error
+            log.warning("skipped: %s", error)
+    return rows
 
 
 def _is_clip(folder: Path, row: str) -> bool:
     """Whether a row is the very name of a file in a folder of a word, as the folders are listed."""
-    word, _, file = row.partition("/")
-    if not file or Path(file).name != file or word[:1] in ("", "_", "."):
-        return False
     try:
-        return (folder / word / file).is_file()
+        return _is_name(row) and (folder / row).is_file()
     except OSError:  # a name too long to be one
         return False
+
+
+def _is_name(row: str) -> bool:
+    """Whether a row has the form <word>/<file> of a file that is not hidden."""
+    word, _, file = row.partition("/")
+    return (
+        bool(file) and Path(file).name == file and word[:1] not in ("", "_") and not is_hidden(row)
+    )

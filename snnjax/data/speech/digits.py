@@ -6,6 +6,7 @@ FSDD is the Free Spoken Digit Dataset of Zohar Jackson and others: 8 kHz, mono, 
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy as np
 
 from snnjax.data.arrays import read_npz
 from snnjax.data.errors import DataError
+from snnjax.data.listing import visible_files
 
 from .clips import Clip, Listing
 from .wav import read_wav
 
+log = logging.getLogger(__name__)
 RATE = 8000
 TEST_TAKES = 5
 DIGITS = tuple("0123456789")
@@ -25,29 +28,45 @@ _NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.wav", re.IGNORECASE)
 _ARRAYS = ("audio", "offset", "digit", "speaker", "take", "speaker_names", "sample_rate")
 
 
-def list_digits(folder: Path, part: str) -> Listing:
+def list_digits(folder: Path, part: str, *, skip_bad: bool = False) -> Listing:
     """One part, "train" or "test", of a folder of spoken digits.
+
+    With `skip_bad`, recordings whose name or label is wrong are left out, logged and counted.
 
     Raises:
       DataError: a file name says no digit, speaker and take, or a packed part is malformed.
     """
     if is_packed(folder):
-        return _packed(folder / f"{part}.npz")
+        _check_packs(folder)
+        return _packed(folder / f"{part}.npz", skip_bad)
     files = wav_files(folder)
     clips = []
+    skipped = 0
+    known: dict[tuple[int, str, int], Path] = {}
     for path in files:
         match = _NAME.fullmatch(path.name)
         if match is None:
-            raise DataError.at(
-                path,
-                "is not called <digit>_<speaker>_<take>.wav",
-                fix="rename it like 7_jackson_32.wav, or move it elsewhere",
-            )
+            fix = "rename it like 7_jackson_32.wav, or move it elsewhere"
+            error = DataError.at(path, "is not called <digit>_<speaker>_<take>.wav", fix=fix)
+            skipped += _skip(error, skip_bad)
+            continue
         digit, speaker, take = match.groups()
+        same = known.setdefault((int(digit), speaker, int(take)), path)
+        if same != path:
+            problem = f"is the same digit, speaker and take as {same.name}"
+            raise DataError.at(path, problem, fix="remove one, or give it another take")
         if (int(take) < TEST_TAKES) == (part == "test"):
             read = partial(_file, path)
             clips.append(Clip(read, int(digit), speaker, path.stem))
-    return Listing(clips, DIGITS, folder, rate=RATE)
+    return Listing(clips, DIGITS, folder, rate=RATE, skipped=skipped)
+
+
+def _skip(error: DataError, skip_bad: bool) -> int:
+    """Raise the error, or log it and return 1."""
+    if not skip_bad:
+        raise error
+    log.warning("skipped: %s", error)
+    return 1
 
 
 def is_packed(folder: Path) -> bool:
@@ -55,14 +74,37 @@ def is_packed(folder: Path) -> bool:
     return any((folder / f"{part}.npz").is_file() for part in ("train", "test"))
 
 
+def _check_packs(folder: Path) -> None:
+    """Refuse a digit, speaker and take that stands twice in one part or in both."""
+    known: dict[tuple[int, str, int], tuple[Path, int]] = {}
+    for path in (folder / "train.npz", folder / "test.npz"):
+        for i, name in enumerate(_takes(path) if path.is_file() else []):
+            other, first = known.setdefault(name, (path, i))
+            if (other, first) != (path, i):
+                place = f"recording {first}" + ("" if other == path else f" of {other.name}")
+                problem = f"recording {i} has the digit, speaker and take of {place}: {name}"
+                raise DataError.at(path, problem, fix="pack every recording once, in one part")
+
+
+def _takes(path: Path) -> list[tuple[int, str, int]]:
+    """Digit, speaker and take of each recording; none of a part that is malformed anyway."""
+    arrays = read_npz(path, only=("digit", "speaker", "take", "speaker_names"))
+    if len(arrays) < 4 or any(a.ndim != 1 for a in arrays.values()):
+        return []
+    digit, who, take = (arrays[name].tolist() for name in ("digit", "speaker", "take"))
+    names = _names(arrays["speaker_names"], path)
+    rows = zip(digit, who, take, strict=False)
+    return [(d, names[s], t) for d, s, t in rows if isinstance(s, int) and 0 <= s < len(names)]
+
+
 def wav_files(folder: Path) -> list[Path]:
     """The wave files of a folder, or of `recordings` in it, in a fixed order."""
     inner = folder / "recordings"
     place = inner if inner.is_dir() else folder
-    return sorted(p for p in place.iterdir() if p.suffix.lower() == ".wav" and p.is_file())
+    return visible_files(place, (".wav",))
 
 
-def _packed(path: Path) -> Listing:
+def _packed(path: Path, skip_bad: bool) -> Listing:
     arrays = read_npz(path)
     missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
@@ -74,18 +116,21 @@ def _packed(path: Path) -> Listing:
     digit, take, who = (_whole(arrays, n, path, count) for n in ("digit", "take", "speaker"))
     names = _names(arrays["speaker_names"], path)
     clips = []
+    skipped = 0
     for i in range(count):
         if not (0 <= digit[i] <= 9 and 0 <= who[i] < len(names)):
             problem = f"recording {i} has digit {digit[i]} and speaker {who[i]}"
             fix = f"digits are 0..9, speakers index the {len(names)} `speaker_names`"
-            raise DataError.at(path, problem, fix=fix)
+            skipped += _skip(DataError.at(path, problem, fix=fix), skip_bad)
+            continue
         if offset[i] == offset[i + 1]:
-            problem = f"recording {i} holds no samples"
-            raise DataError.at(path, problem, fix="leave it out and pack the others again")
+            problem, fix = f"recording {i} holds no samples", "pack the others again without it"
+            skipped += _skip(DataError.at(path, problem, fix=fix), skip_bad)
+            continue
         name = f"{digit[i]}_{names[who[i]]}_{take[i]}"
         read = partial(_slice, audio, int(offset[i]), int(offset[i + 1]))
         clips.append(Clip(read, int(digit[i]), names[who[i]], name))
-    return Listing(clips, DIGITS, path, rate=RATE)
+    return Listing(clips, DIGITS, path, rate=RATE, skipped=skipped)
 
 
 def _names(array: np.ndarray, path: Path) -> list[str]:

@@ -47,7 +47,8 @@ def load_speech(
       validate: test on the part of the data set that is meant for choosing settings. Digits and SHD
         have none: there every tenth training clip is tested on, and not trained on.
       size: so many samples, evenly spread over the order.
-      skip_bad: leave out clips that cannot be read, count them in `.skipped` and log each.
+      skip_bad: leave out clips that cannot be read or whose name is wrong, count them in `.skipped`
+        and log each. Hidden files (`._a.wav`) are never read.
 
     Raises:
       DataError: the folder is missing or its layout is not understood, or a clip is bad.
@@ -64,13 +65,13 @@ def load_speech(
     if not folder.is_dir():
         raise DataError(f"the data folder {source} does not exist; give a folder; {LAYOUTS}")
     if held_out is not None:
-        own = [_listing(folder, part, front_end) for part in ("train", "test")]
+        own = [_listing(folder, part, front_end, skip_bad) for part in ("train", "test")]
         listing = hold_out(own[0], own[1], held_out)[split == "test"]
     elif validate and not has_validation(folder):
-        listing = tenth(_listing(folder, "train", front_end), split == "test")
+        listing = tenth(_listing(folder, "train", front_end, skip_bad), split == "test")
     else:
         part = "valid" if validate and split == "test" else split
-        listing = _listing(folder, part, front_end)
+        listing = _listing(folder, part, front_end, skip_bad)
     if not listing.clips:
         raise DataError.at(listing.path, f"the {split} part is empty", fix="add recordings")
     return _read(listing, front_end, size, skip_bad)
@@ -96,7 +97,7 @@ def has_validation(folder: Path) -> bool:
     return any((folder / name).is_file() for name in LISTS.values())
 
 
-def _listing(folder: Path, part: str, front_end: FrontEnd) -> Listing:
+def _listing(folder: Path, part: str, front_end: FrontEnd, skip_bad: bool) -> Listing:
     if find_spikes(folder) is not None:
         if front_end.name != "recorded":
             raise ValueError(
@@ -107,9 +108,9 @@ def _listing(folder: Path, part: str, front_end: FrontEnd) -> Listing:
     if front_end.name == "recorded":
         raise ValueError(f"{folder} holds no recorded spikes; take log_mel or cochlea. {LAYOUTS}")
     if any((folder / name).is_file() for name in LISTS.values()):
-        return list_commands(folder, part)
+        return list_commands(folder, part, skip_bad=skip_bad)
     if is_packed(folder) or wav_files(folder):
-        return list_digits(folder, part)
+        return list_digits(folder, part, skip_bad=skip_bad)
     raise DataError(f"{folder}: no speech is found here; {LAYOUTS}")
 
 
@@ -140,5 +141,5 @@ def _read(listing: Listing, front_end: FrontEnd, size: int | None, skip_bad: boo
         listing.class_names,
         speakers=tuple(clip.speaker for clip in kept),
         names=tuple(clip.name for clip in kept),
-        skipped=len(chosen) - len(kept),
+        skipped=listing.skipped + len(chosen) - len(kept),
     )

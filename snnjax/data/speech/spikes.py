@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from snnjax.data.errors import DataError
+from snnjax.data.listing import visible_files
 
 from .bins import bin_events
 from .clips import Clip, Listing
@@ -51,7 +52,7 @@ def list_spikes(folder: Path, part: str, *, channels: int, frame_ms: float) -> L
     name = find_spikes(folder) or next(iter(CLASSES))
     path = folder / f"{name}_{part}.h5"
     if not path.is_file():
-        known = sorted(p.name for p in folder.glob("*.h5"))
+        known = [p.name for p in visible_files(folder, (".h5",))]
         problem = f"there is no {path.name}; here are {', '.join(known)}"
         raise DataError.at(folder, problem, fix="download it too")
     bin_events(np.zeros(0), np.zeros(0), total=UNITS, channels=channels, frame_ms=frame_ms)

@@ -53,6 +53,44 @@ def test_halving_keeps_low_tones_and_removes_high_ones() -> None:
     assert halve(np.ones(7)).shape == (4,)
 
 
+def test_hidden_files_are_not_recordings(folder: Path) -> None:
+    for path in list(folder.rglob("*_0.wav")):
+        path.with_name("._" + path.name).write_bytes(b"\0\5\x16\7")
+    (folder / "._yes").mkdir()
+    train = list_commands(folder, "train")
+    assert (len(train.clips), train.class_names) == (5, ("no", "yes"))
+    (folder / "testing_list.txt").write_text("yes/._a0_nohash_0.wav\n")
+    with pytest.raises(DataError, match="is no file of a word here"):
+        list_commands(folder, "test")
+
+
+def test_a_missing_file_of_a_list_can_be_skipped(folder: Path) -> None:
+    (folder / "testing_list.txt").write_text("yes/gone.wav\nno/a0_nohash_0.wav\n")
+    for part, counts in {"train": (6, 0), "valid": (1, 0), "test": (1, 1)}.items():
+        listing = list_commands(folder, part, skip_bad=True)
+        assert (len(listing.clips), listing.skipped) == counts
+    for spelling in ("./yes/a0_nohash_0.wav", "yes//a0_nohash_0.wav"):  # it would be trained on
+        (folder / "testing_list.txt").write_text(spelling + "\n")
+        with pytest.raises(DataError, match="is no file of a word here"):
+            list_commands(folder, "train", skip_bad=True)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(folder: Path) -> None:
+    path = folder / "testing_list.txt"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(list_commands(folder, "test").clips) == 2
+
+
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+def test_a_recording_in_two_lists_or_twice_in_one_is_refused(folder: Path, part: str) -> None:
+    (folder / "validation_list.txt").write_text("yes/a1_nohash_0.wav\nno/a0_nohash_0.wav\n")
+    with pytest.raises(DataError, match=r"line 2: 'no/a0.* is in testing_list\.txt, line 2, too"):
+        list_commands(folder, part)
+    (folder / "validation_list.txt").write_text(2 * "yes/a1_nohash_0.wav\n")
+    with pytest.raises(DataError, match=r"line 2: .* is listed in line 1 already"):
+        list_commands(folder, part)
+
+
 @pytest.mark.parametrize(
     ("listed", "message"),
     [

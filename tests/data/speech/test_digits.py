@@ -99,3 +99,31 @@ def test_a_name_that_says_nothing_is_refused(tmp_path: Path) -> None:
     write_wav(tmp_path / "seven.wav", tone(1, 0))
     with pytest.raises(DataError, match=r"seven\.wav.*<digit>_<speaker>_<take>\.wav"):
         list_digits(tmp_path, "train")
+
+
+def test_a_recording_in_both_packs_or_twice_in_one_is_refused(tmp_path: Path) -> None:
+    packed(tmp_path, take=np.array([5, 6, 7], np.uint8))
+    (tmp_path / "train.npz").rename(tmp_path / "test.npz")
+    packed(tmp_path, speaker=np.array([1, 0, 0], np.uint8))
+    for part in ("train", "test"):
+        with pytest.raises(DataError, match=r"test\.npz: recording 0 .* of recording 0 of train"):
+            list_digits(tmp_path, part)
+    twice = {"digit": np.array([4, 4, 9]), "speaker": np.ones(3, int), "take": np.array([5, 5, 5])}
+    packed(tmp_path, **twice)
+    with pytest.raises(
+        DataError, match=r"train\.npz: recording 1 .* of recording 0: \(4, 'bob', 5"
+    ):
+        list_digits(tmp_path, "train")
+
+
+def test_two_files_of_one_take_are_refused(tmp_path: Path) -> None:
+    for name in ("7_ann_6.wav", "7_ann_06.wav"):
+        write_wav(tmp_path / name, tone(1, 0))
+    with pytest.raises(DataError, match=r"is the same digit, speaker and take as 7_ann_06\.wav"):
+        list_digits(tmp_path, "train")
+
+
+def test_bad_recordings_of_a_pack_can_be_skipped(tmp_path: Path) -> None:
+    packed(tmp_path, digit=np.array([4, 0, 10]), offset=np.array([0, 3, 3, 12]))
+    listing = list_digits(tmp_path, "train", skip_bad=True)
+    assert ([c.name for c in listing.clips], listing.skipped) == (["4_bob_5"], 2)

@@ -108,6 +108,27 @@ def test_bad_files_stop_or_are_counted(tmp_path: Path) -> None:
         load_speech(folder, "train", skip_bad=True)
 
 
+def test_hidden_files_are_not_recordings(tmp_path: Path) -> None:
+    folder = digit_folder(tmp_path, digits=1)
+    whole = load_speech(folder, "train")
+    for path in list((folder / "recordings").iterdir()):
+        path.with_name("._" + path.name).write_bytes(b"\0\5\x16\7")
+    again = load_speech(folder, "train")
+    assert (again.names, again.skipped) == (whole.names, 0)
+
+
+def test_a_bad_name_can_be_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = digit_folder(tmp_path, digits=1)
+    write_wav(folder / "recordings" / "seven.wav", tone(1, 0))
+    with pytest.raises(DataError, match=r"seven\.wav"):
+        load_speech(folder, "train")
+    train = load_speech(folder, "train", skip_bad=True)
+    assert (len(train), train.skipped) == (8, 1)
+    assert "seven.wav: is not called <digit>_<speaker>_<take>.wav" in caplog.text
+    held = load_speech(folder, "train", held_out="ann", skip_bad=True)
+    assert held.skipped == 1
+
+
 def test_a_folder_without_speech_is_told_what_is_understood(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)does not exist.*Speech Commands"):
         load_speech(tmp_path / "gone", "train")
