@@ -4,6 +4,7 @@ from snnjax.losses.cross_entropy import cross_entropy as cross_entropy
 from snnjax.losses.deltas import delta_penalty as delta_penalty
 from snnjax.losses.membrane import membrane_mean as membrane_mean
 from snnjax.losses.membrane import softmax_sum as softmax_sum
+from snnjax.losses.membrane import until_end as until_end
 from snnjax.losses.rates import rate_band as rate_band
 from snnjax.losses.rates import spike_count as spike_count
 from snnjax.losses.repulsion import tap_repulsion as tap_repulsion

@@ -26,7 +26,7 @@ def softmax_sum(membrane: ArrayLike, lengths: ArrayLike | None = None) -> Array:
     [[1.0, 1.0]]
     """
     membrane = jnp.asarray(membrane)
-    return _masked(jax.nn.softmax(membrane, axis=-1), lengths).sum(0)
+    return until_end(jax.nn.softmax(membrane, axis=-1), lengths).sum(0)
 
 
 def membrane_mean(membrane: ArrayLike, lengths: ArrayLike | None = None) -> Array:
@@ -41,13 +41,21 @@ def membrane_mean(membrane: ArrayLike, lengths: ArrayLike | None = None) -> Arra
     if lengths is None:
         return membrane.mean(0)
     count = jnp.clip(jnp.asarray(lengths), 1, len(membrane)).astype(membrane.dtype)
-    return _masked(membrane, lengths).sum(0) / count[:, None]
+    return until_end(membrane, lengths).sum(0) / count[:, None]
 
 
-def _masked(values: Array, lengths: ArrayLike | None) -> Array:
-    """Zero after the end of each sample."""
+def until_end(values: ArrayLike, lengths: ArrayLike | None) -> Array:
+    """Values [T, B, K] with zeros after the end of each sample, which also stop gradients.
+
+    Args:
+      values: of every step. lengths: int [B], steps that count; T where not given.
+
+    >>> until_end(jnp.ones((3, 1, 1)), jnp.array([2])).ravel().tolist()
+    [1.0, 1.0, 0.0]
+    """
+    values = jnp.asarray(values)
     if values.ndim != 3:
-        raise ValueError(f"`membrane` must be [T, B, K]; got {values.shape}.")
+        raise ValueError(f"values over time must be [T, B, K]; got {values.shape}.")
     if lengths is None:
         return values
     lengths = jnp.asarray(lengths)

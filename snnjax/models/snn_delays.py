@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from snnjax.delays import sigma_schedule
 from snnjax.delays.schedule import FLOOR
-from snnjax.losses import membrane_mean, softmax_sum
+from snnjax.losses import membrane_mean, softmax_sum, until_end
 from snnjax.models.info import DataInfo, filled
 from snnjax.neurons import detach, euler, zero
 from snnjax.nn import (
@@ -126,7 +126,9 @@ class HiddenLayer(Module):
 
     def forward(self, run: Run, x: Array, lengths: Array | None, round_delays: bool) -> Array:
         h = run(self.linear, x, round_delays=round_delays)
-        return run(self.dropout, run(self.neurons, run(self.norm, h, lengths)))
+        spikes = run(self.neurons, run(self.norm, h, lengths))
+        # A silent neuron still has a surrogate gradient: none may come from behind the end.
+        return run(self.dropout, until_end(spikes, lengths))
 
 
 class SNNDelays(Module):
