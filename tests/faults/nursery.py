@@ -21,7 +21,7 @@ from typing import Any
 from snnjax.runs import Interrupted, read_run, train
 from snnjax.runs.checkpoint import Checkpoints
 from snnjax.runs.writer import MetricsWriter
-from snnjax.train import checkpoint
+from snnjax.runs import checkpoint
 from tests.train.tiny import tiny_experiment
 
 SLOW = 0.02

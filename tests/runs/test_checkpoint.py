@@ -161,7 +161,7 @@ REFUSED = """
 import resource, sys
 from pathlib import Path
 from snnjax.sharding import parse_mesh
-from snnjax.train import CheckpointError
+from snnjax.runs import CheckpointError
 from snnjax.runs.checkpoint import Checkpoints
 from tests.train.test_checkpoint import state_of
 
