@@ -348,8 +348,8 @@ class Run:
 
     def _number(self, path: str, count: int) -> None:
         """Name what stacked blocks found by the number of the block."""
-        stacked = [layer for layer in self._activity if layer.real.ndim == 2]
-        self._activity = [layer for layer in self._activity if layer.real.ndim == 1]
+        stacked = [layer for layer in self._activity if layer.counts.ndim == 4]
+        self._activity = [layer for layer in self._activity if layer.counts.ndim == 3]
         for index in range(count):
             for layer in stacked:
                 one = jax.tree.map(lambda leaf, i=index: leaf[i], layer)
