@@ -124,13 +124,7 @@ def _row_spikes(feats: Array) -> tuple[Array, Array, Array]:
     Each is int32 [B, N].
     """
     steps, _, _, channels = feats.shape
-    if jnp.issubdtype(feats.dtype, jnp.inexact):
-        whole = feats == jnp.round(feats)
-        size = jnp.where(whole, jnp.abs(feats), 0)
-    else:
-        whole, size = jnp.ones_like(feats, bool), jnp.abs(feats.astype(jnp.int32))
-    limit = _LARGEST // (steps * channels)
-    few = size <= limit
+    size, few, whole = _sizes(feats, _LARGEST // (steps * channels))
     count = jnp.where(few, size, 0).astype(jnp.int32)
     over = (0, 3)
     return (
@@ -138,6 +132,19 @@ def _row_spikes(feats: Array) -> tuple[Array, Array, Array]:
         jnp.any(~few, over).astype(jnp.int32),
         jnp.any(~whole, over).astype(jnp.int32),
     )
+
+
+def _sizes(feats: Array, limit: int) -> tuple[Array, Array, Array]:
+    """Of each number its size, whether `limit` allows it, and whether it is an integer."""
+    if jnp.issubdtype(feats.dtype, jnp.inexact):
+        whole, size = feats == jnp.round(feats), jnp.abs(feats)
+        # a limit that a float rounds up is not allowed itself
+        return jnp.where(whole, size, 0), ~whole | (size < limit), whole
+    if feats.dtype == jnp.bool_:
+        feats = feats.astype(jnp.int32)
+    bounds = jnp.iinfo(feats.dtype)
+    few = (feats >= max(-limit, int(bounds.min))) & (feats <= min(limit, int(bounds.max)))
+    return jnp.abs(feats.astype(jnp.int32)), few, jnp.ones_like(few)
 
 
 def dense_activity(
