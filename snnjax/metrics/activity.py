@@ -45,6 +45,28 @@ class LayerActivity:
     out_channels: int = field(metadata={"static": True})
     terms: int = field(metadata={"static": True})
 
+    def samples(self) -> dict[str, np.ndarray]:
+        """The counts of each sample on the host, as Python integers [B].
+
+        `sites`, `nonzero` and `pairs` as in `COUNTS`; `spikes` and `fanout`, 0 for a sample of real
+        values; and `real`, bool.
+
+        Raises:
+          ValueError: whole numbers of a sample are too large to be counted.
+        """
+        words = wide_value(self.counts, self.terms).astype(object)
+        of = dict(zip(COUNTS, words.T, strict=True))
+        real = (of["fractional"] > 0).astype(bool)
+        if (of["uncounted"][~real] > 0).any():
+            raise ValueError(
+                f"layer '{self.name}': its spikes cannot be counted exactly, for its input holds "
+                "whole numbers above 2^31 / (T * C). Scale them down, or record fewer steps."
+            )
+        fanout = sum(of[f"fan{k}"] * 2 ** (_PART * k) for k in range(3))
+        known = {name: of[name] for name in ("sites", "nonzero", "pairs")}
+        spikes = {"spikes": of["spikes"] * ~real, "fanout": fanout * ~real}
+        return {**known, **spikes, "real": real}
+
 
 _PART = 11
 """Bits of the parts in which spikes meet an out-degree: products with one below 2^20 fit int32."""
@@ -282,25 +304,14 @@ def _layer_totals(layer: LayerActivity, keep: np.ndarray) -> LayerTotals:
             f"layer '{layer.name}': counts must be of {len(keep)} samples; got "
             f"{layer.counts.shape[0]}."
         )
-    counts = wide_value(layer.counts, layer.terms).astype(object)[keep]
-    of = dict(zip(COUNTS, counts.T, strict=True))
-    real = of["fractional"] > 0
-    if (of["uncounted"][~real] > 0).any():
-        raise ValueError(
-            f"layer '{layer.name}': its input holds whole numbers above 2^31 / (T * C), which are "
-            "too large to be counted as spikes. Scale them down, or record fewer steps at once."
-        )
-    fanout = sum(of[f"fan{k}"] * 2 ** (_PART * k) for k in range(3))
+    counts = {name: count[keep] for name, count in layer.samples().items()}
+    real = counts.pop("real")
     return LayerTotals(
         layer.name,
         layer.in_channels,
         layer.out_channels,
-        sites=of["sites"].sum(),
-        spikes=of["spikes"][~real].sum(),
-        nonzero=of["nonzero"].sum(),
-        pairs=of["pairs"].sum(),
-        fanout=fanout[~real].sum(),
-        real_pairs=of["pairs"][real].sum(),
+        **{name: int(count.sum()) for name, count in counts.items()},
+        real_pairs=int(counts["pairs"][real].sum()),
         real_samples=int(real.sum()),
     )
 

@@ -10,28 +10,38 @@ import pytest
 from snnjax.metrics import (
     ActivityTotals,
     LayerActivity,
+    activity,
     dense_activity,
     layer_synops,
     sparse_activity,
     wide_sum,
-    wide_value,
 )
 
 COUNTS = ("sites", "spikes", "nonzero", "pairs", "fanout")
 
 
-def _layer(b: int = 2, real: tuple[bool, ...] | None = None, **counts: list[int]) -> LayerActivity:
-    arrays = {
-        name: wide_sum(jnp.asarray(counts.get(name, [1] * b), jnp.int32)[:, None], -1)
-        for name in COUNTS
+def _layer(b: int = 2, **counts: list[int]) -> LayerActivity:
+    """Counts of whole numbers below 2^31, as if they were the only terms of their sums."""
+    given = {
+        "uncounted": [0] * b,
+        "fractional": [0] * b,
+        "fan1": [0] * b,
+        "fan2": [0] * b,
+        **counts,
     }
-    kinds = jnp.asarray((False,) * b if real is None else real)
-    return LayerActivity(**arrays, real=kinds, name="a", in_channels=3, out_channels=5, terms=1)
+    columns = jnp.array([given.get(name, [1] * b) for name in activity.COUNTS], jnp.int32)
+    words = wide_sum(columns.T[..., None], -1)
+    return LayerActivity(words, name="a", in_channels=3, out_channels=5, terms=1)
 
 
 def counted(layer: LayerActivity) -> dict[str, list[int]]:
     """The counts of every sample, as Python integers."""
-    return {name: wide_value(getattr(layer, name), layer.terms).tolist() for name in COUNTS}
+    samples = layer.samples()
+    return {name: samples[name].tolist() for name in COUNTS}
+
+
+def real(layer: LayerActivity) -> list[bool]:
+    return layer.samples()["real"].tolist()
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.int32])
@@ -56,14 +66,14 @@ def test_sparse_activity_equals_a_loop(dtype):
     got = count(jnp.asarray(feats, dtype))
     assert counted(got) == expect
     assert (got.name, got.in_channels, got.out_channels) == ("x", 4, 9)
-    assert got.real.tolist() == [False, False]
+    assert real(got) == [False, False]
 
 
 def test_real_input_has_pairs_but_no_spikes():
     feats = jnp.array([[[0.5, 0.0], [-1.0, 2.0]]])
     got = sparse_activity("x", feats, jnp.ones((1, 2), bool), jnp.array([[2, 1]]), 3)
     assert [count[0] for count in counted(got).values()] == [2, 0, 3, 3, 0]
-    assert got.real.tolist() == [True]
+    assert real(got) == [True]
 
 
 @pytest.mark.parametrize("other", [0.5, -1e-3, np.nan, np.inf])
@@ -73,11 +83,11 @@ def test_kinds_are_told_by_sample_whatever_else_is_in_the_batch(other):
     x[1, 1, 2] = other
     together = dense_activity("fc", jnp.asarray(x), 5)
     finite = bool(np.isfinite(other) or np.isnan(other))
-    assert together.real.tolist() == [False, finite, False]
     if not finite:  # an infinity is a whole number to `round`: it is refused, not counted
         with pytest.raises(ValueError, match="layer 'fc': its spikes cannot be counted exactly"):
             ActivityTotals().add([together])
         return
+    assert real(together) == [False, finite, False]
     alone = ActivityTotals()
     for b in range(3):
         alone = alone.add([dense_activity("fc", jnp.asarray(x[:, b : b + 1]), 5)])
@@ -97,11 +107,11 @@ def test_nan_on_a_padding_row_is_ignored():
         "pairs": [1],
         "fanout": [1],
     }
-    assert got.real.tolist() == [False]
+    assert real(got) == [False]
 
 
 def test_totals_do_not_count_padding_rows():
-    batch = (_layer(spikes=[7, 1000], sites=[4, 4], fanout=[9, 50]),)
+    batch = (_layer(spikes=[7, 1000], sites=[4, 4], fan0=[9, 50]),)
     totals = ActivityTotals().add(batch, weight=np.array([1.0, 0.0], np.float32))
     layer = totals.layers[0]
     assert (totals.samples, layer.spikes, layer.fanout, layer.entries) == (1, 7, 9, 12)
@@ -118,7 +128,7 @@ def test_batches_add_up_to_the_whole():
 
 
 def test_totals_pass_the_range_of_int32():
-    batch = (_layer(fanout=[2**31 - 1, 2**31 - 1]),)
+    batch = (_layer(fan0=[2**31 - 1, 2**31 - 1]),)
     totals = ActivityTotals().add(batch).add(batch).add(batch)
     assert totals.layers[0].fanout == 6 * (2**31 - 1)
 
@@ -167,16 +177,16 @@ def test_spikes_too_large_to_count_are_refused_and_never_wrap(size, dtype):
 
 def test_the_largest_spikes_are_counted():
     for dtype, size in ((jnp.int32, 2**30 - 1), (jnp.float32, 2**30 - 64), (jnp.int8, -128)):
-        activity = jax.jit(lambda x: dense_activity("fc", x, 1))(jnp.full((1, 1, 2), size, dtype))
-        assert counted(activity)["spikes"] == [2 * abs(size)]
+        layer = jax.jit(lambda x: dense_activity("fc", x, 1))(jnp.full((1, 1, 2), size, dtype))
+        assert counted(layer)["spikes"] == [2 * abs(size)]
     spikes = jnp.array([[[True, False, True]]])
     assert counted(dense_activity("fc", spikes, 1))["spikes"] == [2]
 
 
 def test_counts_of_too_few_terms_are_refused():
     """More entries added up than `terms` allows show as negative words."""
-    wrapped = jax.tree.map(lambda a: a if a.dtype == bool else -a, _layer())
-    with pytest.raises(ValueError, match="layer 'a': its sites cannot be counted exactly"):
+    wrapped = jax.tree.map(jnp.negative, _layer())
+    with pytest.raises(ValueError, match="words must not be negative"):
         ActivityTotals().add([wrapped])
 
 
@@ -185,8 +195,8 @@ def test_errors_name_the_fix():
         ActivityTotals().add(())
     with pytest.raises(ValueError, match="different networks"):
         ActivityTotals().add((_layer(),)).add((_layer(), _layer()))
-    with pytest.raises(ValueError, match=r"layer 'a': pairs must be \(2,\)"):
-        ActivityTotals().add((_layer(pairs=[1, 2, 3]),))
+    with pytest.raises(ValueError, match="layer 'a': counts must be of 2 samples; got 3"):
+        ActivityTotals().add((_layer(), _layer(3)))
     with pytest.raises(ValueError, match=r"\[T, B, ..., C\] or"):
         dense_activity("fc", jnp.ones(3), 4)
     with pytest.raises(ValueError, match="valid and outdegree"):
