@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_param
 from snnjax.plasticity.trace import as_spikes
 
 Neuron = Callable[[Any, Array], tuple[Any, Array]]
@@ -125,8 +125,9 @@ def eprop_step(
     [[1.5]]
     """
     state = lax.stop_gradient(state)
+    params = jax.tree.map(jnp.asarray, params, is_leaf=lambda leaf: isinstance(leaf, list))
     weight, inputs = _stacked(params, state, spikes)
-    kappa = as_param(params.readout_decay, state.filtered)
+    kappa = as_param(params.readout_decay, state.filtered, "readout_decay", FACTOR)
 
     def local(cell: Any, current: Array) -> tuple[Any, Array]:
         inner, z = neuron(cell[0], current)
