@@ -110,7 +110,7 @@ class SNNDelays(nnx.Module):
         self.norms = nnx.List([SequenceBatchNorm(config.hidden) for _ in range(config.layers)])
         self.neurons = nnx.List([_neurons(config) for _ in range(config.layers)])
         self.remat: Remat = "none"
-        self.integrators = LI(config.classes, tau=config.tau, learn=(), decay=euler)
+        self.integrators = LI(config.classes, tau=config.tau, trainable=(), decay=euler)
 
     def init_state(self, x: ArrayLike) -> tuple[tuple[Any, Any], ...]:
         """Silent pasts and resting membranes for `x` [T, B, C], from its shape alone."""
@@ -258,7 +258,7 @@ def _neurons(config: SNNDelaysConfig) -> LIF:
     return LIF(
         config.hidden,
         tau=config.tau,
-        learn=(),
+        trainable=(),
         decay=euler,
         spike=partial(atan, slope=5.0),
         reset=detach(zero),

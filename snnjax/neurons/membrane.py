@@ -48,7 +48,7 @@ def as_current(current: ArrayLike, v: Array) -> Array:
 class Range(NamedTuple):
     """Where a parameter lies: between `low` and `high`, on them too if `closed`."""
 
-    low: float = -math.inf
+    low: ArrayLike = -math.inf
     high: float = math.inf
     closed: bool = False
 
@@ -64,12 +64,9 @@ class Range(NamedTuple):
         above = (known > self.low) | (self.closed & (known == self.low))
         below = (known < self.high) | (known == self.high if self.closed else math.isinf(self.high))
         if not np.all(above & below):
-            limits = (
-                f"[{self.low:g}, {self.high:g}]"
-                if self.closed
-                else f"({self.low:g}, {self.high:g})"
-            )
-            wanted = f"lie in {limits}" if math.isfinite(self.high) else f"be above {self.low:g}"
+            low, high = (str(limit) if np.ndim(limit) else f"{limit:g}" for limit in self[:2])
+            limits = f"[{low}, {high}]" if self.closed else f"({low}, {high})"
+            wanted = f"lie in {limits}" if math.isfinite(self.high) else f"be above {low}"
             raise ValueError(f"`{name}` must {wanted}; got {value}.")
 
 
@@ -82,7 +79,7 @@ FACTOR = Range(-1.0, 1.0, closed=True)
 def above(v_rest: ArrayLike) -> Range:
     """The range of a threshold of neurons that rest at `v_rest`."""
     known = concrete(v_rest)
-    return Range(low=-math.inf if known is None else float(np.max(known)))
+    return Range(low=-math.inf if known is None else known)
 
 
 def as_param(value: ArrayLike, v: Array, name: str = "", within: Range | None = None) -> Array:

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
 from snnjax.neurons import LIFState
-from snnjax.nn.population import check_count
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.sparse import Initializer, truncated_normal
 from snnjax.nn.spiking_dense import Neurons, SpikingDense, resting
 from snnjax.sharding import Rules, rules_under

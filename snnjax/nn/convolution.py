@@ -12,7 +12,7 @@ from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.nn.population import check_count
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.recompute import product_of
 from snnjax.nn.sparse import kaiming_uniform
 from snnjax.sparse import narrow_product

@@ -34,7 +34,7 @@ from snnjax.delays.check import (
     check_tail,
     check_taps,
 )
-from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
+from snnjax.nn.neurons.population import Fixed, Population, check_batch_shape, check_count, named
 from snnjax.nn.recompute import product_of
 from snnjax.sharding import Cut, cut_product
 from snnjax.sparse import narrow_product

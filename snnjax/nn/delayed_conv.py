@@ -13,7 +13,7 @@ from snnjax.delays import Taps, delayed, delayed_dense, gaussian_taps
 from snnjax.delays.check import check_sequence, check_tail
 from snnjax.nn.convolution import check_odd, conv, patches
 from snnjax.nn.delayed import Delays, Per, check_past, delay_shapes, draw_weight, keep_past
-from snnjax.nn.population import check_batch_shape, check_count
+from snnjax.nn.neurons.population import check_batch_shape, check_count
 
 
 class DelayedConv(nnx.Module):

@@ -7,7 +7,7 @@ from typing import Any
 from flax import nnx
 from jax import Array
 
-from snnjax.nn.population import as_floating
+from snnjax.nn.neurons.population import as_floating
 from snnjax.sparse import (
     CSR,
     ArithmeticTable,

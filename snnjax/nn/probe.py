@@ -11,7 +11,7 @@ from flax import nnx
 from jax.core import Tracer
 from jax.extend.core import get_opaque_trace_state
 
-from snnjax.nn.population import nearest
+from snnjax.nn.neurons.population import nearest
 
 
 class _Tap:

@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import RecurrentState, recurrent_init, recurrent_step
-from snnjax.nn.population import Population
+from snnjax.nn.neurons.population import Population
 from snnjax.nn.stateful import Stateful, forgotten_state
 from snnjax.unroll import unroll
 

@@ -14,9 +14,9 @@ from jax.typing import ArrayLike
 
 from snnjax.neurons import LIFState, detach, euler, zero
 from snnjax.nn.batch_norm import BatchNorm
-from snnjax.nn.population import check_count
+from snnjax.nn.neurons.leaky import LIF
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.sparse import Initializer, truncated_normal
-from snnjax.nn.spiking import LIF
 from snnjax.surrogates import Spike, sigmoid
 
 
@@ -43,7 +43,7 @@ class Neurons(NamedTuple):
             features,
             tau=self.tau,
             threshold=self.threshold if threshold is None else threshold,
-            learn=(),
+            trainable=(),
             decay=euler,
             spike=self.spike,
             reset=detach(zero),
