@@ -12,7 +12,7 @@ def bin_events(
 
         n[t, c] = #{spikes: floor(time / frame) = t, floor(unit / (total / channels)) = c}
 
-    A time within a unit in its last place of a border opens the next frame: 0.29 s in frames of
+    A time that rounding may have brought below a border opens the next frame: 0.29 s in frames of
     10 ms is frame 29, though 0.29 / 0.01 is 28.999999999999996.
 
     Args:
@@ -49,10 +49,14 @@ def bin_events(
 
 
 def _frames(times: np.ndarray, frame_ms: float) -> np.ndarray:
-    """The frame of each time; one within a unit in its last place of a border opens the next."""
+    """The frame of each time; one that its rounding may have brought below a border opens the next.
+
+    A time computed in float32 is off by a unit in the last place; one stored as float16, where that
+    is up to half a millisecond, by the half of it that rounding to nearest leaves.
+    """
     times = times if times.dtype.kind == "f" else times.astype(np.float64)
-    wide, last_place = times.astype(np.float64), np.spacing(times).astype(np.float64)
-    at = (wide + last_place) * 1000 / frame_ms
+    rounding = np.spacing(times).astype(np.float64) * (0.5 if times.dtype.itemsize == 2 else 1.0)
+    at = (times.astype(np.float64) + rounding) * 1000 / frame_ms
     return np.floor(at * (1 + 4 * np.finfo(np.float64).eps)).astype(np.int64)
 
 

@@ -61,7 +61,7 @@ class ALIF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau=tau, tau_a=tau_a, beta=beta, threshold=threshold)
+        self.hold(dt, decay, tau=tau, tau_a=tau_a, beta=beta, threshold=threshold)
         self.hold_options(spike=spike, reset=reset, scale_input=scale_input)
 
 
@@ -109,7 +109,7 @@ class AdLIF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau=tau, tau_w=tau_w, a=a, b=b, threshold=threshold)
+        self.hold(dt, decay, tau=tau, tau_w=tau_w, a=a, b=b, threshold=threshold)
         self.hold_options(spike=spike, reset=reset, scale_input=scale_input)
 
 
@@ -154,7 +154,7 @@ class KLIF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau=tau, k=k, threshold=threshold)
+        self.hold(dt, decay, tau=tau, k=k, threshold=threshold)
         self.hold_options(
             spike=spike, reset=reset, scale_input=scale_input, scale_reset=scale_reset
         )
@@ -193,7 +193,7 @@ class CLIF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau=tau, threshold=threshold)
+        self.hold(dt, decay, tau=tau, threshold=threshold)
         self.hold_options(spike=spike, reset=reset)
 
 
@@ -253,7 +253,7 @@ class GLIF(StepPopulation):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
         gates = {"alpha": alpha, "beta": beta, "gamma": gamma}
         amounts = {"leak": leak, "conduct": conduct, "threshold": threshold, "drop": drop}
-        self.hold(dt=dt, decay=decay, tau=tau, **gates, **amounts)
+        self.hold(dt, decay, tau=tau, **gates, **amounts)
         self.hold_options(spike=spike)
 
 
@@ -297,7 +297,7 @@ class LIAF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau=tau, threshold=threshold)
+        self.hold(dt, decay, tau=tau, threshold=threshold)
         self.hold_options(
             spike=spike,
             reset=reset,

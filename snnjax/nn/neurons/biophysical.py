@@ -62,7 +62,7 @@ class QIF(StepPopulation):
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
         points = {"v_rest": v_rest, "v_c": v_c, "threshold": threshold, "v_reset": v_reset}
-        self.hold(dt=dt, tau=tau, a0=a0, **points)
+        self.hold(dt, tau=tau, a0=a0, **points)
         self.hold_options(dt=dt, spike=spike, reset=reset)
 
 
@@ -110,7 +110,7 @@ class EIF(StepPopulation):
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
         points = {"v_rest": v_rest, "v_rh": v_rh, "threshold": threshold, "v_reset": v_reset}
-        self.hold(dt=dt, tau=tau, delta=delta, **points)
+        self.hold(dt, tau=tau, delta=delta, **points)
         self.hold_options(dt=dt, spike=spike, reset=reset)
 
 
@@ -160,7 +160,7 @@ class AdEx(StepPopulation):
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
         points = {"v_rest": v_rest, "v_rh": v_rh, "threshold": threshold, "v_reset": v_reset}
-        self.hold(dt=dt, tau=tau, delta=delta, tau_w=tau_w, a=a, b=b, **points)
+        self.hold(dt, tau=tau, delta=delta, tau_w=tau_w, a=a, b=b, **points)
         self.hold_options(dt=dt, spike=spike, reset=reset)
 
 
@@ -206,7 +206,7 @@ class Izhikevich(StepPopulation):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
         given = {"a": a, "b": b, "c": c, "d": d, "peak": peak}
         chosen = {name: value for name, value in given.items() if value is not None}
-        self.hold(dt=dt, **{**preset._asdict(), **chosen})
+        self.hold(dt, **{**preset._asdict(), **chosen})
         self.hold_options(dt=dt, spike=spike, reset=reset)
         self.preset = preset
 
@@ -268,5 +268,5 @@ class HodgkinHuxley(StepPopulation):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
         conductances = {"g_na": g_na, "g_k": g_k, "g_l": g_l}
         reversals = {"e_na": e_na, "e_k": e_k, "e_l": e_l}
-        self.hold(dt=dt, c=c, **conductances, **reversals, threshold=threshold)
+        self.hold(dt, c=c, **conductances, **reversals, threshold=threshold)
         self.hold_options(dt=dt, spike=spike)

@@ -99,7 +99,7 @@ class DHLIF(StepPopulation):
         self.branches = check_count("branches", branches, "DHLIF")
         if tau_branch is None:
             tau_branch = np.geomspace(2.0, 32.0, branches) * dt
-        self.hold(dt=dt, decay=decay, tau_branch=tau_branch, tau=tau, threshold=threshold)
+        self.hold(dt, decay, tau_branch=tau_branch, tau=tau, threshold=threshold)
         self.hold_options(spike=spike, reset=reset, scale_input=scale_input)
 
     def params(

@@ -88,7 +88,7 @@ class Ternary(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau=tau, threshold=threshold)
+        self.hold(dt, decay, tau=tau, threshold=threshold)
         self.hold_options(spike=spike, reset=reset, scale_input=scale_input)
 
 

@@ -98,7 +98,7 @@ class LIF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau=tau, threshold=threshold, v_rest=v_rest)
+        self.hold(dt, decay, tau=tau, threshold=threshold, v_rest=v_rest)
         self.hold_options(spike=spike, reset=reset, scale_input=scale_input, timing=timing)
 
 
@@ -184,7 +184,7 @@ class LI(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau=tau, v_rest=v_rest)
+        self.hold(dt, decay, tau=tau, v_rest=v_rest)
         self.hold_options(scale_input=scale_input)
 
 
@@ -229,7 +229,7 @@ class CUBA(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, decay=decay, tau_c=tau_c, tau=tau, threshold=threshold, v_rest=v_rest)
+        self.hold(dt, decay, tau_c=tau_c, tau=tau, threshold=threshold, v_rest=v_rest)
         self.hold_options(spike=spike, reset=reset, scale_input=scale_input, timing=timing)
 
 
@@ -285,7 +285,7 @@ class Alpha(Population):
         self._decays()  # warns of a long step now
 
     def _decays(self) -> tuple[Any, Any]:
-        return tuple(n.exact(self.value(name), self.dt) for name in ("tau_exc", "tau_inh"))
+        return n.exact(self.value("tau_exc"), self.dt), n.exact(self.value("tau_inh"), self.dt)
 
     def step(self) -> Callable[..., Any]:
         """One step with the constants of now."""

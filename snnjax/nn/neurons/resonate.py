@@ -44,7 +44,7 @@ class RAF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, b=b, w=w, threshold=threshold)
+        self.hold(dt, b=b, w=w, threshold=threshold)
         self.hold_options(dt=dt, spike=spike, reset=reset)
 
 
@@ -81,7 +81,7 @@ class RF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, b=b, w=w, threshold=threshold)
+        self.hold(dt, b=b, w=w, threshold=threshold)
         self.hold_options(dt=dt, spike=spike)
 
 
@@ -119,7 +119,7 @@ class HRF(StepPopulation):
         checkpoint: bool | int = True,
     ):
         super().__init__(features, trainable=trainable, checkpoint=checkpoint)
-        self.hold(dt=dt, b0=b0, w=w, threshold=threshold)
+        self.hold(dt, b0=b0, w=w, threshold=threshold)
         self.hold_options(dt=dt, refractory=refractory, spike=spike)
 
 

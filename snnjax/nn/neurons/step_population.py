@@ -55,17 +55,23 @@ class StepPopulation(Population):
     """Largest step, in the unit of `dt`, with which the equations still hold."""
 
     def hold(
-        self, *, dt: ArrayLike | None = None, decay: Decay | None = None, **values: ArrayLike
+        self,
+        dt: ArrayLike | None = None,
+        decay: Decay | None = None,
+        /,
+        **values: ArrayLike,
     ) -> None:
         """Hold the constants, with checks; `dt` and `decay` where the neuron has them."""
         layer = type(self).__name__
         if dt is not None:
             check_dt(layer, dt)
         if decay is not None:
-            self.dt, self.decay = dt, _check_decay(layer, decay)
-        for name in self.potentials:
-            if not np.any(np.asarray(values[name])) and name not in self.trainable:
-                del values[name]
+            self.dt, self.decay = 1.0 if dt is None else dt, _check_decay(layer, decay)
+        values = {
+            name: value
+            for name, value in values.items()
+            if name not in self.potentials or name in self.trainable or np.any(np.asarray(value))
+        }
         pairs = self.below
         if "v_rest" in self.potentials and "v_rest" in values and "threshold" in values:
             pairs = (("v_rest", "threshold"),)
@@ -77,7 +83,7 @@ class StepPopulation(Population):
         self.held = tuple(values)
         self.check_trainable()
         for name in self.decays:
-            named(layer, self.decay, values[name], dt)  # refuses bad constants now
+            named(layer, self.decay, values[name], self.dt)  # refuses bad constants now
         if dt is not None:
             self._warn_of_dt(dt, values)
 
