@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
 from snnjax import neurons as n
+from snnjax.metrics import dense_activity
+from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.neurons.population import Fixed, as_floating, check_count
 
 
