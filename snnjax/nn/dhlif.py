@@ -14,6 +14,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax import neurons as n
+from snnjax.metrics import dense_activity
+from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.population import POSITIVE, UNIT, Fixed, Population, as_floating, check_count
 from snnjax.surrogates import Spike, atan
 
@@ -102,3 +104,14 @@ class BranchLinear(nnx.Module):
         kernel = jnp.where(self.mask[...], self.kernel[...][..., None], 0.0)
         current = jnp.einsum("...i,ind->...nd", x, kernel.astype(x.dtype))
         return current if self.bias is None else current + self.bias[...].astype(x.dtype)
+
+
+@count_inputs.register
+def _(layer: BranchLinear, name: str, x: Array, **_: Any) -> Counts:
+    """An input reaches one branch of each neuron."""
+    return (dense_activity(name, x, layer.kernel[...].shape[1]),)
+
+
+@count_inputs.register
+def _(layer: DHLIF, name: str, *_: Any, **__: Any) -> Counts:
+    return ()  # a decay for each branch is not a matrix
