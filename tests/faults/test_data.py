@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.runs.test_run import assert_same_run, signal_at
 
 from snnjax.data import Batch, DataError
 from snnjax.data.pipeline import BatchSource
 from snnjax.runs import Interrupted, restore, train
 from snnjax.runs.deadline import Deadline
 from snnjax.runs.writer import MetricsWriter
+from tests.runs.test_run import assert_same_run, signal_at
 from tests.train.tiny import tiny_experiment
 
 
@@ -46,7 +46,11 @@ def unreadable(*_: object) -> Batch:
             DataError,
             r"batch of the training split .* RuntimeError: decoder gave up on clip 41\. Correct",
         ),
-        (with_nan, ValueError, r"of the training split holds NaN or infinity in these, .*: {bad}\. "),
+        (
+            with_nan,
+            ValueError,
+            r"of the training split holds NaN or infinity in these, .*: {bad}\. ",
+        ),
         (unreadable, OSError, r"Input/output error: '/data/shard-3\.npz'"),
     ],
 )
