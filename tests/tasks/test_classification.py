@@ -137,7 +137,7 @@ def test_the_scores_of_a_teacher_are_learned(tmp_path: Any, monkeypatch: Any) ->
     np.testing.assert_allclose(taught.loss(logits, found)[0], want, rtol=1e-5)
     assert asked == ["its/run"]
     assert taught.prepare({"x": x, "label": LABEL}, key=None, train=False)[1].teacher is None
-    monkeypatch.setattr("snnjax.runs.fit.load_model", lambda folder: teacher)
+    monkeypatch.setattr("snnjax.runs.fitting.load_model", lambda folder: teacher)
     points = RNG.normal(size=(64, 2)).astype(np.float32)
     noise = RNG.integers(0, 2, 64)
     options: dict[str, Any] = {"epochs": 20, "batch_size": 16, "learning_rate": 0.05}
