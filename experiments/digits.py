@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flax import nnx
+
 from experiments.variants import Variant, compare, spread, write_json
 from snnjax.nn import learned_delays
-from snnjax.runs.folder import read_info
-from snnjax.train import build_model, load
+from snnjax.runs import load, read_info
 from snnjax.viz import delay_histograms, save_figure
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def row(name: str, result: dict[str, Any]) -> str:
 def draw(run_folder: Path) -> Figure:
     """The delays of a run of learned ones, beside those that its seed first drew."""
     experiment, model = load(run_folder)
-    start = build_model(experiment.model, read_info(run_folder), seed=experiment.seed)
+    start = experiment.model.build(read_info(run_folder), rngs=nnx.Rngs(experiment.seed))
     before, after = (
         {name: delays.delay[...] for name, delays in learned_delays(net).items()}
         for net in (start, model)

@@ -31,11 +31,8 @@ from experiments.scale.chips import CHIPS, torus
 from experiments.scale.costs import costs
 from experiments.scale.workloads import WORKLOADS, Workload
 from snnjax.sharding import collectives, parse_mesh
-from snnjax.train import Experiment
-from snnjax.train.forward import DeviceBatch
-from snnjax.train.mesh import AXIS
-from snnjax.train.session import abstract_spec
-from snnjax.train.step import train_step
+from snnjax.sparse import Capacities
+from snnjax.train import AXIS, Session, train_step
 
 STANDS_FOR = {"cpu": "gpu", "tpu": "tpu"}
 """The backend whose forms a program takes."""
@@ -80,11 +77,10 @@ def record(
     mesh = parse_mesh(f"data={count}", described_devices(target, count))
     experiment = workload.on(f"data={count}", count, sharding)
     with choices_of(STANDS_FOR[target]):
-        info = workload.info(experiment.data.batch_size)
-        spec, _, state = abstract_spec(experiment, info, mesh)
-        capacities = workload.capacities()
-        batch = _batch(experiment, workload.channels, mesh)
-        compiled = train_step(spec, capacities).lower(state, batch).compile()
+        session = Session.of(experiment, workload.info(experiment.batch_size), mesh)
+        state, shape = session.state, workload.shape(session.model)
+        batch = _batch(workload, experiment.batch_size, mesh)
+        compiled = train_step(session.spec, shape).lower(state, batch).compile()
     text = compiled.as_text()
     keep(text)
     return {
@@ -95,7 +91,7 @@ def record(
         "samples": workload.samples,
         "train_size": workload.train_size,
         "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.weights.params)),
-        "capacities": None if capacities is None else vars(capacities),
+        "capacities": vars(shape) if isinstance(shape, Capacities) else None,
         **read_off(text, target),
         "memory": _memory(compiled.memory_analysis()),
         "cost_analysis": {
@@ -121,19 +117,15 @@ def _libtpu(target: str) -> dict[str, str]:
     return {"libtpu": version("libtpu")} if target == "tpu" else {}
 
 
-def _batch(experiment: Experiment, channels: int, mesh: Mesh) -> DeviceBatch:
-    """The shapes of a batch, cut over the mesh."""
-    size, cut = experiment.data.batch_size, NamedSharding(mesh, P(AXIS))
-    points = (size, experiment.data.rows, channels)
-    return DeviceBatch._make(
-        jax.ShapeDtypeStruct(shape, dtype, sharding=cut)
-        for shape, dtype in (
-            (points, jnp.float32),
-            ((size,), jnp.int32),
-            ((size,), jnp.int32),
-            ((size,), jnp.float32),
-        )
-    )
+def _batch(workload: Workload, size: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of a batch, sharded over the mesh."""
+    place = NamedSharding(mesh, P(AXIS))
+    one = workload.sample()
+    found = {
+        name: jax.ShapeDtypeStruct((size, *array.shape[1:]), array.dtype, sharding=place)
+        for name, array in one.items()
+    }
+    return found | {"weight": jax.ShapeDtypeStruct((size,), jnp.float32, sharding=place)}
 
 
 def _memory(stats: Any) -> dict[str, int]:
