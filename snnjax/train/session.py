@@ -87,10 +87,10 @@ class Session:
         build: Callable[..., Any] | None = None,
     ) -> Session:
         """A session on data that are only described."""
-        build = experiment.model.build if build is None else build
+        make: Callable[..., Any] = experiment.model.build if build is None else build
 
         def draw() -> Any:
-            model = build(info, rngs=nnx.Rngs(experiment.seed))
+            model = make(info, rngs=nnx.Rngs(experiment.seed))
             if experiment.precision != "float32":
                 compute_in(model, experiment.precision)
             return model
