@@ -59,7 +59,7 @@ def _subject(experiment: Experiment) -> Iterator[_Subject]:
         items = [item for item, _ in zip(feed, range(_STEPS), strict=False)]
     items = [item for item in items if item.shape == items[0].shape]
     programs = Programs(session.spec, lambda _: None)
-    config = experiment.data
+    config: Any = experiment.data
     shapes = {"B": experiment.batch_size, "points": config.points, "extent": config.extent}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -147,8 +147,9 @@ def _rows(subject: _Subject) -> list[Case]:
 
 def _experiment(options: Options, *, batch_size: int, points: int, extent: int) -> Experiment:
     """The published experiment at this size, with steps for all that is measured."""
+    source: Any = published.data
     data = dataclasses.replace(
-        published.data,
+        source,
         points=points,
         extent=extent,
         train_size=16 * batch_size,

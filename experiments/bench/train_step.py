@@ -32,7 +32,8 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 def _measure(options: Options, devices: int) -> dict[str, Any]:
     experiment = _experiment(options)
     session = Session.open(experiment, parse_mesh(f"data={devices}")).planned()
-    state, config = session.first_state(), experiment.data
+    state = session.first_state()
+    config: Any = experiment.data
     with session.train_feed() as feed:
         items = [item for item, _ in zip(feed, range(_BATCHES), strict=False)]
     items = _one_bucket(items)
@@ -76,8 +77,9 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
 def _experiment(options: Options) -> Experiment:
     """The published experiment at these sizes, on enough clouds for a scan of its capacities."""
     size = options.batch_size
+    source: Any = published.data
     data = dataclasses.replace(
-        published.data,
+        source,
         points=options.points,
         train_size=_BATCHES * size,
         test_size=size,

@@ -58,7 +58,7 @@ class Workload:
 
         Every device takes the same, so the scan of one batch size serves all meshes.
         """
-        source = self.experiment.data
+        source: Any = self.experiment.data
         if not isinstance(source, CloudSource):
             return source.shapes(None, None, model, Layout(self.samples)).fit(self.sample())
         source = replace(

@@ -63,10 +63,6 @@ def spikes_figure(x: Any, spikes: Mapping[str, Any], *, title: str) -> Figure | 
     return None
 
 
-def _sparse(spikes: Any) -> bool:
-    return isinstance(spikes, SparseTensor)
-
-
 def _channels(x: np.ndarray, title: str) -> Figure:
     """A raster of counts [T, C]; real values as shades."""
     if not np.any(x % 1) and x.min() >= 0:
