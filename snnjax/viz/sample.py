@@ -29,10 +29,9 @@ def input_figure(x: Any, spikes: Mapping[str, Any] | None = None, *, title: str)
       title: what it is.
     """
     if isinstance(x, SparseTensor):
-        levels = {
-            s.stride: (name, s) for name, s in reversed(list((spikes or {}).items())) if _sparse(s)
-        }
-        named = [(f"spikes of {name}", s) for name, s in levels.values()]
+        every = [(name, s) for name, s in (spikes or {}).items() if isinstance(s, SparseTensor)]
+        first = {s.stride: (name, s) for name, s in reversed(every)}
+        named = [(f"spikes of {name}", s) for name, s in first.values()]
         named.sort(key=lambda pair: pair[1].stride)
         return voxel_cloud(cloud_levels(x, named[:3]), title=title)
     if not hasattr(x, "shape"):
