@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from snnjax import data as data
     from snnjax import delays as delays
     from snnjax import encoders as encoders
+    from snnjax import experiment as experiment
     from snnjax import losses as losses
     from snnjax import metrics as metrics
     from snnjax import models as models
     from snnjax import neurons as neurons
     from snnjax import nn as nn
     from snnjax import plasticity as plasticity
+    from snnjax import runs as runs
     from snnjax import sharding as sharding
     from snnjax import sparse as sparse
     from snnjax import surrogates as surrogates
+    from snnjax import tasks as tasks
     from snnjax import train as train
     from snnjax import unroll as unroll
     from snnjax import viz as viz
@@ -41,15 +44,18 @@ _SUBPACKAGES = (
     "data",
     "delays",
     "encoders",
+    "experiment",
     "losses",
     "metrics",
     "models",
     "neurons",
     "nn",
     "plasticity",
+    "runs",
     "sharding",
     "sparse",
     "surrogates",
+    "tasks",
     "train",
     "unroll",
     "viz",

@@ -34,7 +34,7 @@ from snnjax.sharding import collectives, parse_mesh
 from snnjax.train import Experiment
 from snnjax.train.forward import DeviceBatch
 from snnjax.train.mesh import AXIS
-from snnjax.train.setup import abstract_spec
+from snnjax.train.session import abstract_spec
 from snnjax.train.step import train_step
 
 STANDS_FOR = {"cpu": "gpu", "tpu": "tpu"}

@@ -1,3 +1,3 @@
-"""The command line: ``snnjax train|evaluate|predict|doctor|compare|profile|info``."""
+"""The command line: ``snnjax train|evaluate|predict|list|doctor|...``."""
 
 from snnjax.cli.commands import main as main

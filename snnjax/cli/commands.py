@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from snnjax.cli.nearest import did_you_mean
-from snnjax.cli.supervise import supervise, wanted
+from snnjax.cli.supervise import NOTES, supervise, wanted
 
 # Each command is the module of that name, _ for -, with `run(arguments) -> None`; it is imported
 # only when called, so that `snnjax --help` needs neither jax nor tyro.
 COMMANDS = {
     "train": "train an experiment; the last line on stdout is a JSON summary",
     "evaluate": "test a trained run; the last line on stdout is a JSON summary",
-    "predict": "print the class probabilities of one file",
+    "predict": "print what a trained run says of one file",
+    "list": "names of experiments, models, tasks and sources",
     "compare": "put several run folders side by side",
     "info": "parameters, capacities and synaptic operations of an experiment",
     "profile": "time, bytes and FLOPs of the compiled step and of each layer",
@@ -23,7 +25,7 @@ COMMANDS = {
     "doctor": "devices, versions, flags and extras of this machine",
 }
 
-# What a user can cause and mend. Anything else is a defect of ours and keeps its traceback.
+# What a user can cause and fix. Anything else is a defect of ours and keeps its traceback.
 EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
 
 
@@ -35,7 +37,7 @@ def usage() -> str:
         [
             "usage: snnjax COMMAND [ARGUMENTS]",
             "",
-            "Spiking neural networks in JAX, with sparse spike convolutions on point clouds.",
+            "Spiking neural networks in JAX: train, evaluate and inspect.",
             "",
             "commands:",
             *lines,
@@ -57,6 +59,8 @@ def _run(command: str, arguments: list[str]) -> int:
     debug = "--debug" in arguments or os.environ.get("SNNJAX_DEBUG", "0") not in ("", "0")
     try:
         importlib.import_module(f"snnjax.cli.{command.replace('-', '_')}").run(arguments)
+    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
+        return _closed()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as stop:
@@ -70,6 +74,22 @@ def _run(command: str, arguments: list[str]) -> int:
     return 0
 
 
+def _closed() -> int:
+    """End without a word where nobody reads; the interpreter would complain when it flushes."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13  # as if by SIGPIPE
+
+
+def quiet_compiler(arguments: Sequence[str]) -> None:
+    """Keep alarms of XLA about slow compilation from the screen; --debug shows them.
+
+    They tell a user nothing to do. What fails is raised as an exception in any case.
+    """
+    if "--debug" not in arguments and os.environ.get("SNNJAX_DEBUG", "0") in ("", "0"):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -80,7 +100,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     snnjax 0.1.0
     0
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _closed()
+    return code
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if arguments else 2
@@ -96,4 +124,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if command == "train" and wanted(arguments):
         return supervise(command, arguments[1:])
+    if NOTES not in os.environ:  # the parent of several processes reads what the service says
+        quiet_compiler(arguments)
     return _run(command, arguments[1:])

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from snnjax.cli.options import Common, parse
+from snnjax.cli.output import console
 
 # Summary key -> how it is shown.
 RESULTS: dict[str, str] = {
-    "test_accuracy": "{:.2%}",
-    "best_test_accuracy": "{:.2%}",
     "parameters": "{:,}",
     "firing_rate": "{:.4f}",
     "synops": "{:,.0f}",
@@ -93,7 +91,20 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _shown(key: str, value: Any) -> str:
-    return "-" if value is None else RESULTS[key].format(value)
+    if value is None:
+        return "-"
+    known = "{:.2%}" if key.endswith("accuracy") else "{:.4g}"
+    return RESULTS.get(key, known).format(value)
+
+
+def score_keys(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys of the scores: each run's goal, which comes first, and the best of it.
+
+    >>> score_keys([{"test_mse": 0.1, "test_loss": 0.2, "best_test_mse": 0.1}])
+    ['test_mse', 'best_test_mse']
+    """
+    goals = dict.fromkeys(next(iter(summary), "") for summary in summaries)
+    return [key for goal in goals if goal.startswith("test_") for key in (goal, f"best_{goal}")]
 
 
 def comparison(folders: Sequence[Path]) -> Table:
@@ -103,7 +114,7 @@ def comparison(folders: Sequence[Path]) -> Table:
     table.add_column("")
     for folder in folders:
         table.add_column(folder.name or str(folder), justify="right", overflow="fold")
-    for key in RESULTS:
+    for key in [*score_keys([summary for summary, _ in runs]), *RESULTS]:
         values = [summary.get(key) for summary, _ in runs]
         if any(value is not None for value in values):
             table.add_row(key, *(_shown(key, value) for value in values))
@@ -123,4 +134,4 @@ def run(arguments: list[str]) -> None:
     )
     if not options.run_folders:
         raise ValueError("compare needs at least one run folder, e.g. snnjax compare runs/a runs/b")
-    Console().print(comparison(options.run_folders))
+    console().print(comparison(options.run_folders))

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from snnjax.cli.cores import core_count
 from snnjax.cli.options import Common, parse
+from snnjax.cli.output import console
 
 # Accelerator extras are read off the devices instead: their plugins are named per CUDA version.
 HARDWARE_EXTRAS = ("cuda", "tpu")
@@ -128,4 +128,4 @@ def run(arguments: list[str]) -> None:
     if options.json:
         print(json.dumps(findings))
     else:
-        Console().print(_tables(findings))
+        console().print(_tables(findings))

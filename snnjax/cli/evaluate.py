@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 import tyro
 
-from snnjax.cli.options import Common, parse
+from snnjax.cli.cores import use_cores
+from snnjax.cli.options import CacheOptions, import_modules, parse
 from snnjax.cli.output import quiet_stdout, summary_line
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(Common):
+class EvaluateOptions(CacheOptions):
     """Which run, on what."""
 
     run_folder: tyro.conf.Positional[Path]
@@ -25,22 +26,26 @@ class EvaluateOptions(Common):
     checkpoint: Literal["last", "best"] = "last"
     """Which weights."""
     votes: int = 0
-    """Also average the probabilities over so many augmented copies of each cloud."""
+    """Also average the probabilities over so many randomly changed copies of each sample."""
     test_part: bool = False
     """Of a run with --data.validate: test on the test part of the data after all."""
 
 
 def run(arguments: list[str]) -> None:
     """Evaluate and print the summary."""
+    import_modules(arguments)
     options = parse(
         EvaluateOptions,
         arguments,
         command="evaluate",
         description="Test a trained run on its test split. The last line on stdout is JSON.",
     )
-    from snnjax.train import evaluate
+    from snnjax.runs import evaluate, read_experiment
 
+    cache = options.cache
     with quiet_stdout():
+        experiment = read_experiment(options.run_folder)
+        use_cores(experiment.batch_size // experiment.accumulate, experiment.mesh)
         summary = evaluate(
             options.run_folder,
             data=options.data,
@@ -48,5 +53,6 @@ def run(arguments: list[str]) -> None:
             skip_bad=options.skip_bad,
             votes=options.votes,
             test_part=options.test_part,
+            compile_cache=cache,
         )
     print(summary_line(summary))

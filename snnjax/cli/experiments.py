@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import snnjax
 from snnjax.cli.nearest import did_you_mean
 
 if TYPE_CHECKING:
-    from snnjax.train import Experiment
+    from snnjax.experiment import Experiment
 
 DEFAULT = "e3dsnn_t_shapes3d"
 
@@ -25,12 +24,18 @@ def configs_folder() -> Path:
     return checkout if checkout.is_dir() else package / "_configs"
 
 
+def experiment_files() -> dict[str, Path]:
+    """Names that ``snnjax train NAME`` takes, each with its file: a folder a family."""
+    found = configs_folder().glob("*/*.py")
+    return {path.stem: path for path in sorted(found) if not path.stem.startswith("_")}
+
+
 def experiment_names() -> list[str]:
     """Names that ``snnjax train NAME`` takes."""
-    return sorted(p.stem for p in configs_folder().glob("*.py") if not p.stem.startswith("_"))
+    return sorted(experiment_files())
 
 
-def _module_from_path(path: Path) -> ModuleType:
+def _library_module(path: Path) -> ModuleType:
     name = f"_snnjax_experiment_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -42,31 +47,33 @@ def _module_from_path(path: Path) -> ModuleType:
 
 
 def _module(reference: str) -> ModuleType:
-    if reference in (names := experiment_names()):
-        return _module_from_path(configs_folder() / f"{reference}.py")
+    from snnjax.experiment import load_module
+
+    if reference in (files := experiment_files()):
+        return _library_module(files[reference])
     path = Path(reference)
     if path.suffix == ".py" or len(path.parts) > 1:
         if not path.is_file():
             raise FileNotFoundError(f"there is no experiment file {reference}")
-        return _module_from_path(path)
+        if path.suffix != ".py":
+            raise ValueError(f"{reference} is not a Python file; an experiment is a .py file")
+        return load_module(str(path))
     if "." in reference:
         try:
-            return importlib.import_module(reference)
-        except ModuleNotFoundError as error:
-            if error.name is None or not reference.startswith(error.name):
-                raise
+            return load_module(reference)
+        except ValueError as error:
             raise ValueError(
-                f"there is no module {reference!r}; {did_you_mean(reference, names)}"
+                f"there is no module {reference!r}; {did_you_mean(reference, files)}"
             ) from error
-    raise ValueError(f"there is no experiment {reference!r}; {did_you_mean(reference, names)}")
+    raise ValueError(f"there is no experiment {reference!r}; {did_you_mean(reference, files)}")
 
 
 def load_experiment(reference: str) -> tuple[Experiment, str]:
     """The experiment that a name, a path to a .py file or a dotted module stands for.
 
     Args:
-      reference: ``e3dsnn_t_shapes3d``, ``mine/run.py`` or ``experiments.configs.mine``. The file
-        defines `experiment`, a `snnjax.train.Experiment`.
+      reference: ``e3dsnn_t_shapes3d``, ``mine/run.py`` or ``my_package.run``. The file defines
+        `experiment`, a `snnjax.experiment.Experiment`, and may define the classes it uses.
 
     Returns:
       The experiment, and the file's docstring.
@@ -75,13 +82,13 @@ def load_experiment(reference: str) -> tuple[Experiment, str]:
       ValueError: no such name (says the nearest), or the file defines no experiment.
       FileNotFoundError: no such file.
     """
-    from snnjax.train import Experiment
+    from snnjax.experiment import Experiment
 
     module = _module(reference)
     experiment = getattr(module, "experiment", None)
     if not isinstance(experiment, Experiment):
         raise ValueError(
-            f"{module.__file__} must define `experiment`, a snnjax.train.Experiment; "
+            f"{module.__file__} must define `experiment`, a snnjax.experiment.Experiment; "
             f"it has {type(experiment).__name__}"
         )
     return experiment, (module.__doc__ or "").strip()

@@ -1,4 +1,4 @@
-"""``snnjax info [NAME|PATH|MODULE|RUN_FOLDER]``: parameters, capacities, synaptic operations."""
+"""``snnjax info [NAME|FILE|MODULE|RUN_FOLDER]``: parameters, buckets, synaptic operations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from snnjax.cli.output import quiet_stdout
+from snnjax.cli.output import console, quiet_stdout
 from snnjax.cli.subject import Subject, SubjectOptions, prepare, read_subject
 from snnjax.cli.tables import number_table
 
@@ -48,18 +47,23 @@ def _parameters(model: Any, arrays: bool) -> Table:
     return table
 
 
-def _capacities(subject: Subject) -> Table:
-    extent = subject.spec.forward.extent
-    training, test = subject.plan.training.choices, subject.plan.evaluation.choices
-    names = [*(f"bucket {i + 1}" for i in range(len(training))), "test"]
-    samples = test[-1].samples
-    grids = "each sample" if samples == 1 else f"{samples} samples together"
-    table = number_table(f"Rows of {grids}, by level", "level", "mean sites", "most sites", *names)
-    for level, (mean, most) in enumerate(subject.sites):
-        side = extent >> level
-        rows = [f"{choice.rows[level]:,}" for choice in (*training, test[-1])]
-        table.add_row(f"{level}: {side}^3", f"{mean:.1f}", f"{most:,}", *rows)
+def _buckets(subject: Subject) -> Table:
+    """The shapes of batches among which the source chooses, and the one of this batch."""
+    table = number_table("Buckets of batches", "bucket", "shape")
+    for kind, values in subject.session.shapes.to_json().items():
+        choices = values.get("choices", [values]) if isinstance(values, dict) else [values]
+        for number, choice in enumerate(choices, 1):
+            table.add_row(f"{kind} {number}", _words(choice))
+    table.add_section()
+    table.add_row("this batch", f"{subject.item.shape}")
+    table.add_row("padding", f"{subject.item.padding:.1%}")
     return table
+
+
+def _words(choice: Any) -> str:
+    if not isinstance(choice, dict):
+        return str(choice)
+    return ", ".join(f"{name} {value}" for name, value in choice.items() if value is not None)
 
 
 def batch_activity(subject: Subject) -> Any:
@@ -74,15 +78,15 @@ def batch_activity(subject: Subject) -> Any:
 
     graphdef, weights = split_model(subject.model)
     run = subject.call(train=not subject.trained, record=True)
-    out = jax.jit(lambda weights: run(merge_model(graphdef, weights)))(weights)
-    return ActivityTotals().add(jax.device_get(out.activity), subject.item.host.weight)
+    _, activity = jax.jit(lambda weights: run(merge_model(graphdef, weights)))(weights)
+    return ActivityTotals().add(jax.device_get(activity), subject.item.host["weight"])
 
 
 def _operations(subject: Subject) -> Table:
     from snnjax.metrics import energy_mj, firing_rates, layer_synops, synops
 
     totals = batch_activity(subject)
-    rates = {r.name: r for r in firing_rates(totals, levels=subject.experiment.model.largest_count)}
+    rates = {r.name: r for r in firing_rates(totals)}
     weights = "trained" if subject.trained else "untrained"
     table = number_table(
         f"Synaptic operations per sample ({totals.samples} samples, {weights} weights)",
@@ -112,15 +116,17 @@ def run(arguments: list[str]) -> None:
         InfoOptions,
         arguments,
         command="info",
-        verb="Parameters, capacities and synaptic operations of",
+        verb="Parameters, buckets and synaptic operations of",
     )
-    with quiet_stdout():
+    from snnjax.runs import kept_programs
+
+    with quiet_stdout(), kept_programs(options.cache):
         subject = prepare(options.experiment, folder)
         tables = [
             _parameters(subject.model, options.arrays),
-            *([_capacities(subject)] if subject.plan is not None else []),
+            *([_buckets(subject)] if subject.item.shape is not None else []),
             _operations(subject),
         ]
-    console = Console()
+    shown = console()
     for table in tables:
-        console.print(table)
+        shown.print(table)

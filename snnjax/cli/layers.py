@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import statistics
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from snnjax.nn import inputs_of
+from snnjax.nn.run import Options, traverse
 
 
 class Cost(NamedTuple):
@@ -62,103 +63,57 @@ def _is_array(leaf: Any) -> bool:
 
 
 def split_arguments(args: tuple, kwargs: dict) -> tuple[list[Any], Callable]:
-    """Array leaves of a call's arguments, and the way back; everything else stays as it is.
+    """Array leaves of a call's arguments, and the function that puts others in their places.
 
-    >>> arrays, back = split_arguments((jnp.ones(2), "same"), {"train": True})
-    >>> len(arrays), back([0])
+    >>> arrays, rebuild = split_arguments((jnp.ones(2), "same"), {"train": True})
+    >>> len(arrays), rebuild([0])
     (1, ((0, 'same'), {'train': True}))
     """
     leaves, treedef = jax.tree.flatten((args, kwargs))
     where = [i for i, leaf in enumerate(leaves) if _is_array(leaf)]
 
-    def back(arrays: Sequence[Any]) -> Any:
+    def rebuild(arrays: Sequence[Any]) -> Any:
         filled = list(leaves)
         for i, array in zip(where, arrays, strict=True):
             filled[i] = array
         return jax.tree.unflatten(treedef, filled)
 
-    return [leaves[i] for i in where], back
+    return [leaves[i] for i in where], rebuild
 
 
-def _paths(model: nnx.Module) -> tuple[dict[int, str], set[int]]:
-    """Path of every callable module by identity, and which of them hold no other: the layers."""
-    modules = [(path, m) for path, m in nnx.iter_modules(model) if callable(m)]
-    layers = {id(m) for _, m in modules if all(part is m for _, part in nnx.iter_modules(m))}
-    return {id(m): ".".join(map(str, path)) for path, m in modules}, layers
-
-
-def _name(path: str, inside: str) -> str:
-    """The path of a layer; one that several modules share is named after the caller.
-
-    >>> _name("stem.neuron", "stem"), _name("stem.neuron", "stages.0")
-    ('stem.neuron', 'stages.0.neuron')
-    """
-    if not inside or path.startswith(f"{inside}."):
-        return path
-    return f"{inside}.{path.rpartition('.')[2]}"
-
-
-@contextlib.contextmanager
-def _watch(model: nnx.Module, seen: Callable[[str, Any, tuple, dict], None]) -> Iterator[None]:
-    """Report every call of a layer of `model`; restores the classes on leaving."""
-    paths, layers = _paths(model)
-    classes = {type(m) for _, m in nnx.iter_modules(model) if id(m) in paths}
-    originals = {cls: cls.__call__ for cls in classes}
-    inside = [""]
-
-    def watched(original: Callable) -> Callable:
-        @functools.wraps(original)  # a model is told what its signature takes
-        def call(self, *args, **kwargs):
-            path = paths.get(id(self), "")
-            if id(self) in layers:
-                seen(_name(path, inside[-1]), self, args, kwargs)
-            inside.append(path)
-            try:
-                return original(self, *args, **kwargs)
-            finally:
-                inside.pop()
-
-        return call
-
-    try:
-        for cls, original in originals.items():
-            cls.__call__ = watched(original)
-        yield
-    finally:
-        for cls, original in originals.items():
-            cls.__call__ = original
-
-
-def layer_calls(model: nnx.Module, run: Callable[[Any], Any]) -> list[LayerCall]:
-    """Every call of a layer in ``run(model)``, in order, with the values of its arguments.
+def layer_calls(
+    model: Any, inputs: dict[str, Any], *, train: bool = True, key: Any = None
+) -> list[LayerCall]:
+    """Every call of a layer of `model`, in order, with the values of its arguments.
 
     Args:
-      model: the model.
-      run: calls the model on a batch; traced once under `jax.jit`.
+      model: a `snnjax.nn.Module`.
+      inputs: its named inputs, `x` among them; traced once under `jax.jit`.
+      train, key: as of its call.
     """
     graphdef, state = nnx.split(model)
     calls: list[dict[str, Any]] = []
+    arrays, rebuild = split_arguments((inputs,), {})
 
-    def traced(state: Any) -> list[list[Any]]:
-        merged = nnx.merge(graphdef, state)
-        values = []
+    def traced(state: Any, arrays: list[Any]) -> list[Any]:
+        own, ((given,), _) = nnx.merge(graphdef, state), rebuild(arrays)
+        values: list[Any] = []
 
-        def seen(path: str, layer: Any, args: tuple, kwargs: dict) -> None:
-            arrays, back = split_arguments(args, kwargs)
+        def watch(path: str, layer: Any, args: tuple, options: dict[str, Any]) -> None:
+            found, back = split_arguments(args, options)
             layer_graph, layer_state = nnx.split(layer)
-            calls.append(
-                {"path": path, "kind": type(layer).__name__, "graphdef": layer_graph, "back": back}
-            )
-            values.append((layer_state, arrays))
+            kind = type(layer).__name__
+            calls.append({"path": path, "kind": kind, "graphdef": layer_graph, "back": back})
+            values.append((layer_state, found))
 
-        with _watch(merged, seen):
-            run(merged)
+        named = inputs_of(own, {name: x for name, x in given.items() if name != "x"})
+        traverse(own, None, (given["x"],), named, Options(train, watch=watch), key)
         return values
 
-    values = jax.jit(traced)(state)
+    values = jax.jit(traced)(state, arrays)
     return [
-        LayerCall(c["path"], c["kind"], c["graphdef"], layer_state, arrays, c["back"])
-        for c, (layer_state, arrays) in zip(calls, values, strict=True)
+        LayerCall(c["path"], c["kind"], c["graphdef"], layer_state, found, c["back"])
+        for c, (layer_state, found) in zip(calls, values, strict=True)
     ]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -22,6 +23,76 @@ class Common:
 
     debug: bool = False
     """Show the whole traceback of an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleOptions(Common):
+    """Options of the commands that read an experiment or a run."""
+
+    module: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FILE|NAME")
+    ] = ()
+    """Import this .py file or module, which defines classes of the experiment or run; repeatable.
+    A run folder never imports code by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheOptions(ModuleOptions):
+    """Options of the commands that compile for long."""
+
+    compile_cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Keep compiled programs in this folder instead of the user's cache ($XDG_CACHE_HOME/snnjax),
+    so that the next start need not compile them."""
+    no_compile_cache: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Keep no compiled programs."""
+
+    @property
+    def cache(self) -> Path | bool:
+        """The folder for compiled programs; True for the user's, False for none.
+
+        Raises:
+          ValueError: a folder and none are asked for.
+        """
+        if self.compile_cache is not None and self.no_compile_cache:
+            raise ValueError("give --compile-cache or --no-compile-cache, not both.")
+        return not self.no_compile_cache if self.compile_cache is None else self.compile_cache
+
+
+def import_modules(arguments: Sequence[str]) -> None:
+    """Import what ``--module`` names, before anything that may need it is read."""
+    names = list(_values(arguments, "--module"))
+    if names:
+        from snnjax.experiment import load_module
+
+        for name in names:
+            load_module(name)
+
+
+def _values(arguments: Sequence[str], option: str) -> Iterator[str]:
+    for i, word in enumerate(arguments):
+        if word == option and i + 1 < len(arguments):
+            yield arguments[i + 1]
+        elif word.startswith(f"{option}="):
+            yield word.partition("=")[2]
+
+
+def take_value(arguments: Sequence[str], option: str) -> tuple[str | None, list[str]]:
+    """The last value of an option, and the arguments without it.
+
+    >>> take_value(["a", "--model", "b", "--model.levels", "2"], "--model")
+    ('b', ['a', '--model.levels', '2'])
+    """
+    found, rest, words = None, [], iter(arguments)
+    for word in words:
+        if word == option:
+            found = next(words, None)
+            if found is None or found.startswith("-"):
+                raise ValueError(f"{option} needs a name, see `snnjax list`")
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+        else:
+            rest.append(word)
+    return found, rest
 
 
 def _flags(options: type, default: object | None) -> list[str]:
@@ -44,6 +115,12 @@ def _tyro(
         return_unknown_args=True,
         **start,
     )
+
+
+def _valid(options: type, default: object | None) -> list[str]:
+    """The options that exist, with those that are taken before the others are read."""
+    flags = _flags(options, default)
+    return [*flags, "--model", "--task"] if any(f.startswith("--model.") for f in flags) else flags
 
 
 def parse(
@@ -89,7 +166,7 @@ def _complaint(unknown: Sequence[str], options: type, default: object | None) ->
     for word in unknown:
         if word.startswith("--"):
             flag = word.split("=", 1)[0]
-            return f"there is no option {flag!r}; {did_you_mean(flag, _flags(options, default))}"
+            return f"there is no option {flag!r}; {did_you_mean(flag, _valid(options, default))}"
     return (
         f"unexpected argument {unknown[0]!r}; names and folders come first, switches take no value"
         " (--resume, --no-resume), see --help"

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rich.console import Console
+
 SUMMARY_KEYS = (
     "test_accuracy",
     "parameters",
@@ -19,6 +21,11 @@ SUMMARY_KEYS = (
     "compiles",
     "run_folder",
 )
+
+
+def console() -> Console:
+    """Where tables go. Text is shown as it is: a [word] in it is not markup."""
+    return Console(markup=False, highlight=False)
 
 
 @contextlib.contextmanager
@@ -46,8 +53,14 @@ def _plain(value: Any) -> Any:
 def summary_line(summary: Mapping[str, Any]) -> str:
     """One line of JSON with the promised keys first.
 
+    A task with another goal than the accuracy has its own score in that place.
+
     >>> summary_line({"epochs": 3, "test_accuracy": 0.5})[:45]
     '{"test_accuracy": 0.5, "parameters": null, "f'
+    >>> summary_line({"test_mse": 0.5})[:36]
+    '{"test_mse": 0.5, "parameters": null'
     """
-    ordered = {key: summary.get(key) for key in SUMMARY_KEYS}
+    first = next(iter(summary), "")
+    goal = first if first.startswith("test_") else SUMMARY_KEYS[0]
+    ordered = {key: summary.get(key) for key in (goal, *SUMMARY_KEYS[1:])}
     return json.dumps(_plain({**ordered, **summary}), allow_nan=False)

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import tyro
 
-from snnjax.cli.options import Common, parse
+from snnjax.cli.options import CacheOptions, import_modules, parse
 from snnjax.cli.output import quiet_stdout
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(Common):
+class PredictOptions(CacheOptions):
     """Which run, on which file."""
 
     run_folder: tyro.conf.Positional[Path]
     """Folder that `snnjax train` wrote."""
     file: tyro.conf.Positional[Path]
-    """A cloud (.npz, .npy, .txt), a mesh (.off) or, for a run on speech, a recording (.wav)."""
+    """A file of the kind that the run was trained on: a cloud, a mesh, a recording, an image."""
     top: int | None = None
-    """Print only the most probable classes."""
+    """Print only so many lines, of a classifier the most probable classes."""
 
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
@@ -28,17 +28,17 @@ class PredictOptions(Common):
 
 
 def run(arguments: list[str]) -> None:
-    """Predict and print one `probability  class` line a class, the most probable first."""
+    """Predict and print one `number  name` line each; of a classifier the probabilities."""
+    import_modules(arguments)
     options = parse(
         PredictOptions,
         arguments,
         command="predict",
         description="Print the class probabilities of one file, the most probable first.",
     )
-    from snnjax.train import predict
+    from snnjax.runs import predict
 
     with quiet_stdout():
-        probabilities = predict(options.run_folder, options.file)
-    ranked = sorted(probabilities, key=lambda pair: -pair[1])
-    for name, probability in ranked[: options.top]:
-        print(f"{probability:.4f}  {name}")
+        answer = predict(options.run_folder, options.file, compile_cache=options.cache)
+    for name, value in answer[: options.top]:
+        print(f"{value:.4f}  {name}")

@@ -1,4 +1,4 @@
-"""``snnjax profile [NAME|PATH|MODULE|RUN_FOLDER]``: time, FLOPs and bytes, step and layers."""
+"""``snnjax profile [NAME|FILE|MODULE|RUN_FOLDER]``: time, FLOPs and bytes, step and layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from snnjax.cli.layers import (
@@ -18,7 +17,7 @@ from snnjax.cli.layers import (
     gradient,
     layer_calls,
 )
-from snnjax.cli.output import quiet_stdout
+from snnjax.cli.output import console, quiet_stdout
 from snnjax.cli.subject import Subject, SubjectOptions, prepare, read_subject
 
 
@@ -50,19 +49,18 @@ def step_costs(subject: Subject, runs: int) -> dict[str, Cost]:
 
     The training step donates its state, so each run continues from the last one, as in training.
     """
-    from snnjax.train.state import split_model
-    from snnjax.train.step import eval_step, train_step
+    from snnjax.train import eval_step, split_model, train_step
 
-    item, spec = subject.item, subject.spec
+    item, spec = subject.item, subject.session.spec
     state = [_copied(subject.state)]
-    update = train_step(spec, item.capacities).lower(state[0], item.batch).compile()
+    update = train_step(spec, item.shape).lower(state[0], item.batch).compile()
 
     def one_update() -> Any:
         state[0], metrics = update(state[0], item.batch)
         return metrics
 
     weights = split_model(subject.model)[1]
-    test = eval_step(spec, item.capacities).lower(weights, item.batch).compile()
+    test = eval_step(spec, item.shape).lower(weights, item.batch).compile()
     return {
         "training step": compiled_cost(update, one_update, runs),
         "evaluation step": compiled_cost(test, lambda: test(weights, item.batch), runs),
@@ -98,10 +96,10 @@ _COLUMNS = ("ms", "MFLOP", "MB moved", "MB scratch")
 
 
 def _steps(costs: dict[str, Cost], subject: Subject) -> Table:
-    batch = subject.experiment.data.batch_size
-    capacities = subject.item.capacities
-    rows = f", rows {', '.join(map(str, capacities.rows))}" if capacities is not None else ""
-    table = Table(title=f"Compiled steps, batch {batch}{rows}", title_justify="left")
+    shape = subject.item.shape
+    bucket = "" if shape is None else f", bucket {shape}"
+    title = f"Compiled steps, batch {subject.experiment.batch_size}{bucket}"
+    table = Table(title=title, title_justify="left")
     table.add_column("program")
     for column in _COLUMNS:
         table.add_column(column, justify="right")
@@ -146,7 +144,11 @@ def run(arguments: list[str]) -> None:
     options, folder = read_subject(
         ProfileOptions, arguments, command="profile", verb="Time, FLOPs and bytes of"
     )
-    with quiet_stdout():
+    import jax
+
+    from snnjax.runs import kept_programs
+
+    with quiet_stdout(), kept_programs(options.cache):
         if options.write_table is not None:
             from snnjax.cli.arithmetic import write_table
 
@@ -154,8 +156,9 @@ def run(arguments: list[str]) -> None:
         subject = prepare(options.experiment, folder)
         tables = [_steps(step_costs(subject, options.runs), subject)]
         if options.layers:
-            calls = layer_calls(subject.model, subject.call(train=True))
+            key = jax.random.key(subject.experiment.seed)
+            calls = layer_calls(subject.model, subject.inputs(), key=key)
             tables.append(_layers(layer_costs(calls, options.runs)))
-    console = Console()
+    shown = console()
     for table in tables:
-        console.print(table)
+        shown.print(table)

@@ -1,4 +1,4 @@
-"""``snnjax shard-plan [NAME|PATH|MODULE|RUN_FOLDER]``: what a mesh and a sharding would cost."""
+"""``snnjax shard-plan [NAME|FILE|MODULE|RUN_FOLDER]``: what a mesh and a sharding would cost."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from snnjax.cli.cores import core_count, mesh_devices
-from snnjax.cli.output import quiet_stdout
+from snnjax.cli.output import console, quiet_stdout
 from snnjax.cli.subject import SubjectOptions, read_subject, sampled
 from snnjax.cli.tables import number_table
 
 if TYPE_CHECKING:
     from snnjax.sharding import Collective
-    from snnjax.train.shard_plan import ShardPlan
+    from snnjax.train import ShardPlan
 
 FLAG = "--xla_force_host_platform_device_count"
 
@@ -42,14 +41,14 @@ def fake_devices() -> int:
 
 
 def with_fake_devices(devices: int) -> dict[str, str]:
-    """The environment of a process that has so many of them."""
+    """The environment of a process with that many of them."""
     others = re.sub(rf"{FLAG}=\d+", "", os.environ.get("XLA_FLAGS", ""))
     flags = {"XLA_FLAGS": f"{others} {FLAG}={devices}".strip(), "JAX_PLATFORMS": "cpu"}
     return {**os.environ, **flags}
 
 
 def again_with(devices: int, arguments: list[str]) -> int:
-    """Run the same command in a process that has so many fake devices; its exit code."""
+    """Run the same command in a process that has that many fake devices; its exit code."""
     code = "import sys; from snnjax.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "shard-plan", *arguments]
     sys.stdout.flush()
@@ -59,16 +58,16 @@ def again_with(devices: int, arguments: list[str]) -> int:
 def _tables(plan: ShardPlan) -> list[Table]:
     mesh = ", ".join(f"{name}={size}" for name, size in plan.mesh.items())
     parameters = number_table(
-        f"Parameters, {plan.sharding} on {mesh}", "parameter", "shape", "cut over", "bytes"
+        f"Parameters, {plan.sharding} on {mesh}", "parameter", "shape", "sharded over", "bytes"
     )
     for row in plan.parameters:
-        cut = ", ".join(axis or "-" for axis in row.spec) if any(row.spec) else "whole"
+        axes = ", ".join(axis or "-" for axis in row.spec) if any(row.spec) else "replicated"
         parameters.add_row(
-            row.path, "x".join(map(str, row.shape)) or "scalar", cut, f"{row.bytes:,}"
+            row.path, "x".join(map(str, row.shape)) or "scalar", axes, f"{row.bytes:,}"
         )
-    memory = number_table("Bytes on one device", "what", "as cut", "if whole")
+    memory = number_table("Bytes on one device", "what", "as sharded", "if replicated")
     for name, size in plan.device_bytes.items():
-        memory.add_row(name, f"{size:,}", f"{plan.whole_bytes[name]:,}")
+        memory.add_row(name, f"{size:,}", f"{plan.replicated_bytes[name]:,}")
     memory.add_row("scratch of the step", f"{plan.scratch_bytes:,}", "")
     sent = number_table(
         "Collectives of a training step", "kind", "devices", "runs", "operand bytes", "bytes sent"
@@ -98,17 +97,17 @@ def run(arguments: list[str]) -> None:
         ShardPlanOptions, arguments, command="shard-plan", verb="Bytes and messages of"
     )
     experiment = sampled(options.experiment)
-    micro = experiment.data.batch_size // experiment.accumulate
+    micro = experiment.batch_size // experiment.accumulate
     devices = mesh_devices(experiment.mesh, micro, core_count())
     if fake_devices() < devices:
         raise SystemExit(again_with(devices, arguments))
-    from snnjax.train.shard_plan import shard_plan
+    from snnjax.train import shard_plan
 
     with quiet_stdout():
         plan = shard_plan(experiment)
     if options.json:
         print(json.dumps(dataclasses.asdict(plan)))
         return
-    console = Console()
+    shown = console()
     for table in _tables(plan):
-        console.print(table)
+        shown.print(table)

@@ -181,7 +181,7 @@ def child(argv: list[str]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         if "jax" in sys.modules:
-            from snnjax.train import hosts
+            from snnjax.runs import hosts
 
             hosts.leave(30.0 if code == 0 else 5.0)
         os._exit(code)

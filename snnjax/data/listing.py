@@ -9,7 +9,7 @@ from pathlib import Path
 def visible_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """The files of a folder that end in one of `suffixes` (lower case), in the order of names.
 
-    Names that begin with a dot are no data: `._a.wav` is a note about `a.wav` that some systems
+    Names that begin with a dot are not data: `._a.wav` is a note about `a.wav` that some systems
     leave on memory sticks and in archives.
     """
     return sorted(

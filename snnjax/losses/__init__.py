@@ -1,5 +1,6 @@
 """Objectives over [T, B, ..., N], beside the task's own."""
 
+from snnjax.losses.cross_entropy import cross_entropy as cross_entropy
 from snnjax.losses.deltas import delta_penalty as delta_penalty
 from snnjax.losses.membrane import membrane_mean as membrane_mean
 from snnjax.losses.membrane import softmax_sum as softmax_sum
@@ -7,3 +8,4 @@ from snnjax.losses.membrane import until_end as until_end
 from snnjax.losses.rates import rate_band as rate_band
 from snnjax.losses.rates import spike_count as spike_count
 from snnjax.losses.repulsion import tap_repulsion as tap_repulsion
+from snnjax.losses.van_rossum import van_rossum as van_rossum

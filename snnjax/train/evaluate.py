@@ -1,74 +1,67 @@
-"""Evaluation: accuracy, confusion, activity, delays; of a state, or of a run folder."""
+"""Evaluation of a trained model on a split: scores, loss, activity."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import numpy as np
-from jax.sharding import Mesh
 
-from snnjax.data import Augment, PointDataset
-from snnjax.delays import clamp_occupancy
-from snnjax.metrics import (
-    ActivityTotals,
-    LayerRate,
-    confusion_matrix,
-    firing_rates,
-    mean_firing_rate,
-    synops,
-)
-from snnjax.nn import learned_delays
-from snnjax.sparse import Buckets
-from snnjax.train import hosts
-from snnjax.train.experiment import DataConfig, Experiment
-from snnjax.train.feed import evaluation_feed, pipelined
-from snnjax.train.forward import accepted
+from snnjax.data import Batch, Dataset, Sample, Source
+from snnjax.experiment import Experiment
+from snnjax.metrics import ActivityTotals, LayerRate, firing_rates, mean_firing_rate, synops
+from snnjax.tasks.task import OVERFLOW
+from snnjax.train.feed import pipelined
 from snnjax.train.programs import Programs
-from snnjax.train.state import Weights, merge_model
+from snnjax.train.session import Session
+from snnjax.train.state import Weights, merge_model, split_model
+from snnjax.train.step import call_model
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result on a test split.
+    """The result on a split.
 
     Attributes:
-      accuracy: share of correct predictions.
-      loss: mean cross-entropy, without smoothing.
-      confusion: int [K, K], row = true class.
+      scores: the task's numbers.
+      sums: what they were computed from.
+      loss: mean loss, as the task defines it in evaluation.
+      samples: how many counted.
       totals: what every weighted layer received.
-      overflow: rows and pairs that the capacities could not hold.
+      overflow: what the model could not hold.
       seconds: wall time, compilation included.
     """
 
-    accuracy: float
+    scores: dict[str, float]
+    sums: dict[str, np.ndarray]
     loss: float
-    confusion: np.ndarray
+    samples: int
     totals: ActivityTotals
     overflow: int
     seconds: float
 
-    def rates(self, levels: int) -> tuple[LayerRate, ...]:
+    def rates(self) -> tuple[LayerRate, ...]:
         """Firing rates by layer; none for an ANN twin."""
-        return firing_rates(self.totals, levels=levels)
+        return firing_rates(self.totals)
 
-    def numbers(self, levels: int) -> dict[str, Any]:
-        """Accuracy, rates, operations and energy under the names of a summary.
+    def numbers(self) -> dict[str, Any]:
+        """Scores, rates, operations and energy under the names of a summary.
 
-        Of a model that records no activity, the accuracy alone.
+        Of a model whose layers were not counted, the scores alone.
         """
-        known = {
-            "test_accuracy": self.accuracy,
+        known = {f"test_{name}": value for name, value in self.scores.items()} | {
             "test_loss": self.loss,
-            "test_samples": int(self.confusion.sum()),
+            "test_samples": self.samples,
             "test_overflow": self.overflow,
         }
         if not self.totals.layers:
             return known
         counted = synops(self.totals)
         return known | {
-            "firing_rate": mean_firing_rate(self.rates(levels)),
+            "firing_rate": mean_firing_rate(self.rates()),
             "synops": counted.total,
             "macs": counted.macs,
             "acs": counted.acs,
@@ -78,134 +71,117 @@ class Evaluation:
         }
 
 
-def evaluate_weights(
-    programs: Programs,
-    weights: Weights,
-    experiment: Experiment,
-    dataset: PointDataset,
-    buckets: Buckets | None,
-    mesh: Mesh,
-    *,
-    whole: bool = True,
-) -> Evaluation:
-    """Run the test split through the model.
+@dataclass(frozen=True)
+class Trained:
+    """A trained model with its data and programs: what evaluators work on.
 
-    Args:
+    Attributes:
+      session: the experiment made ready, with buckets for the split.
       programs: compiled steps.
       weights: on the mesh, as the spec of the programs says.
-      experiment: sizes of the batch and the grid.
-      dataset: the split.
-      buckets: capacities of this split; None for sequences.
-      mesh: devices.
-      whole: round learned delays of sequences.
     """
-    began = time.perf_counter()
-    classes = len(dataset.class_names)
-    confusion = np.zeros((classes, classes), np.int64)
-    totals, loss, overflow = ActivityTotals(), 0.0, 0
-    with evaluation_feed(experiment, dataset, buckets, mesh) as feed:
-        outputs = pipelined(
-            feed, lambda item: programs.evaluate(item.capacities, weights, item.batch, whole=whole)
+
+    session: Session
+    programs: Programs
+    weights: Weights
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was trained."""
+        return self.session.experiment
+
+    @property
+    def model(self) -> Any:
+        """The trained module."""
+        return merge_model(self.programs.spec.graphdef, self.weights)
+
+    def replace(
+        self, *, model: Any = None, source: Source | None = None, task: Any = None
+    ) -> Trained:
+        """The same with another model, source or task, which has programs of its own.
+
+        Args:
+          model: a module whose arrays are like those of `model`, such as the same module with other
+            static attributes. source, task: as in an experiment.
+
+        Raises:
+          ValueError: the arrays of the model are not like those that were trained.
+        """
+        spec, weights = self.programs.spec, self.weights
+        if model is not None:
+            graphdef, weights = split_model(model)
+            if jax.tree.structure(weights) != jax.tree.structure(self.weights):
+                raise ValueError(
+                    "the model that replaces the trained one must have the same parameters and "
+                    "statistics; change its static attributes or the values of its arrays only."
+                )
+            spec = spec._replace(graphdef=graphdef)
+        spec = spec._replace(source=source or spec.source, task=task or spec.task)
+        session = replace(self.session, spec=spec)
+        return Trained(session, self.programs.for_spec(spec), weights)
+
+    def evaluate(self, dataset: Dataset) -> Evaluation:
+        """Run a split through the model."""
+        began = time.perf_counter()
+        sums: dict[str, Any] = {}
+        totals, loss, count, samples = ActivityTotals(), 0.0, 0.0, 0
+        for batch, out in self._run(dataset):
+            keep = batch["weight"] > 0
+            found = jax.device_get(out._replace(outputs=()))
+            sums = {name: sums.get(name, 0) + _wide(value) for name, value in found.scores.items()}
+            if found.activity:
+                totals = totals.add(found.activity, batch["weight"])
+            loss += float(found.sums[keep].sum(dtype=np.float64))
+            count += float(found.counts[keep].sum(dtype=np.float64))
+            samples += int(keep.sum())
+        spec = self.programs.spec
+        scores = spec.task.summarise(sums, spec.info)
+        overflow = int(sums.get(OVERFLOW, 0))
+        seconds = time.perf_counter() - began
+        mean = loss / count if count else 0.0
+        return Evaluation(scores, sums, mean, samples, totals, overflow, seconds)
+
+    def score(self, dataset: Dataset) -> dict[str, float]:
+        """The task's numbers on a split."""
+        return self.evaluate(dataset).scores
+
+    def outputs(self, dataset: Dataset, *, copies: int = 0) -> Iterator[tuple[Batch, Any]]:
+        """Batches on the host, each with the task's outputs of its samples, [B, ...].
+
+        Args:
+          dataset: the split. copies: as of `snnjax.train.feed.evaluation_feed`.
+        """
+        for batch, out in self._run(dataset, copies):
+            yield batch, jax.device_get(out.outputs)
+
+    def predict(self, sample: Sample) -> Any:
+        """The task's outputs for one sample, without a batch axis."""
+        spec = self.programs.spec
+        batch = spec.source.collate([sample], None)
+        shape = self.session.shapes.fit(batch)
+
+        def run(weights: Weights, arrays: Batch) -> Any:
+            encoded = spec.source.encode(arrays, shape, key=None, train=False)
+            inputs = {name: value for name, value in encoded.items() if name != "label"}
+            out = call_model(merge_model(spec.graphdef, weights), inputs, train=False)
+            return spec.task.outputs(out)
+
+        here = jax.device_put(self.weights, jax.local_devices()[0])
+        return jax.tree.map(lambda a: a[0], jax.device_get(jax.jit(run)(here, batch)))
+
+    def _run(self, dataset: Dataset, copies: int = 0) -> Iterator[tuple[Batch, Any]]:
+        feed = self.session.evaluation_feed(
+            dataset, source=self.programs.spec.source, copies=copies
         )
-        for item, out in outputs:
-            keep = item.host.weight > 0
-            confusion += confusion_matrix(out.logits, item.host.label, classes, item.host.weight)
-            if out.activity:
-                totals = totals.add(out.activity, item.host.weight)
-            loss += float(out.loss[keep].sum(dtype=np.float64))
-            overflow += int(out.overflow)
-    samples = max(int(confusion.sum()), 1)
-    return Evaluation(
-        float(np.trace(confusion)) / samples,
-        loss / samples,
-        confusion,
-        totals,
-        overflow,
-        time.perf_counter() - began,
-    )
+        with feed:
+            outputs = pipelined(
+                feed, lambda item: self.programs.evaluate(item.shape, self.weights, item.batch)
+            )
+            for item, out in outputs:
+                yield item.host, out
 
 
-def evaluate_delays(
-    programs: Programs,
-    weights: Weights,
-    experiment: Experiment,
-    dataset: PointDataset,
-    mesh: Mesh,
-) -> dict[str, float]:
-    """What rounding costs learned delays, and where they are; empty for a model without any.
-
-    Costs one more program and one more pass over the split.
-
-    Args:
-      programs, weights, experiment, dataset, mesh: as in `evaluate_weights`.
-
-    Returns:
-      `test_accuracy_unrounded` and `test_loss_unrounded`, with delays and the width of their taps
-      as in training; `mean_delay`, in steps, and `clamp_occupancy`, the share of delays at the
-      ends of their buffer.
-    """
-    model = merge_model(programs.spec.graphdef, weights)
-    learned = [(hosts.fetch(d.delay[...]), d.size) for d in learned_delays(model).values()]
-    if not (learned and accepted(model, discrete=False)):
-        return {}
-    result = evaluate_weights(programs, weights, experiment, dataset, None, mesh, whole=False)
-    counts = [delay.size for delay, _ in learned]
-    at_ends = [float(clamp_occupancy(delay, size)) for delay, size in learned]
-    return {
-        "test_accuracy_unrounded": result.accuracy,
-        "test_loss_unrounded": result.loss,
-        "mean_delay": float(np.concatenate([delay.ravel() for delay, _ in learned]).mean()),
-        "clamp_occupancy": float(np.average(at_ends, weights=counts)),
-    }
-
-
-def vote(
-    programs: Programs,
-    weights: Weights,
-    experiment: Experiment,
-    dataset: PointDataset,
-    buckets: Buckets | None,
-    mesh: Mesh,
-    votes: int,
-) -> float:
-    """Accuracy of the class probabilities averaged over augmented copies of each test cloud.
-
-    The copies are turned, mirrored, scaled, shifted and jittered as in training, but no point of
-    them is left out. The same copies whenever it is called. Costs `votes` times the energy and
-    the time of one evaluation.
-
-    Args:
-      programs, weights, experiment, dataset, buckets, mesh: as in `evaluate_weights`.
-      votes: copies.
-
-    Raises:
-      ValueError: `votes` is below 1, or the experiment's augmentation leaves clouds as they are.
-
-    Source: Maturana and Scherer, "VoxNet: A 3D Convolutional Neural Network for Real-Time Object
-    Recognition", IROS 2015, which pools over rotated copies.
-    """
-    if votes < 1:
-        raise ValueError(f"`votes` must be at least 1; got {votes}.")
-    if not isinstance(experiment.data, DataConfig):
-        raise ValueError("votes are over augmented clouds; evaluate sequences without them.")
-    if experiment.data.augment.whole == Augment():
-        raise ValueError(
-            "votes are over augmented copies, and this experiment's data.augment changes nothing "
-            "but the choice of points: the copies would be equal. Evaluate it without votes."
-        )
-    total = np.zeros((len(dataset), len(dataset.class_names)))
-    with evaluation_feed(experiment, dataset, buckets, mesh, votes=votes) as feed:
-        outputs = pipelined(
-            feed, lambda item: programs.evaluate(item.capacities, weights, item.batch)
-        )
-        for item, out in outputs:
-            keep = item.host.weight > 0
-            total[item.host.index[keep]] += _softmax(out.logits[keep])
-    labels = np.array([dataset.label(i) for i in range(len(dataset))])
-    return float(np.mean(total.argmax(axis=1) == labels))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities [B, K] in float64."""
-    shares = np.exp(np.float64(logits) - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
+def _wide(value: np.ndarray) -> np.ndarray:
+    """Sums of batches in the widest type of their kind."""
+    value = np.asarray(value)
+    return value.astype(np.int64 if value.dtype.kind in "iub" else np.float64)

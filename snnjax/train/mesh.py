@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -14,7 +15,7 @@ from snnjax.sharding import AXIS as AXIS
 
 
 def check_divisible(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-    """Raise unless each micro-batch can be cut evenly over the data axis."""
+    """Raise unless each micro-batch can be divided evenly over the data axis."""
     devices = mesh.shape[AXIS]
     parts = devices * accumulate
     if batch_size % parts:
@@ -23,7 +24,7 @@ def check_divisible(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
         if accumulate > 1:
             times, other = f" times accumulate={accumulate}", ", another accumulate"
         raise ValueError(
-            f"data.batch_size must be a multiple of the {devices} devices that share a batch"
+            f"batch_size must be a multiple of the {devices} devices that share a batch"
             f"{times}; got {batch_size}. Take {nearest}{other}, or a mesh with another size of "
             "'data'."
         )
@@ -37,11 +38,11 @@ def local_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
 
 
 def shard_rows(array: Any, rows: np.ndarray, batch_size: int, mesh: Mesh) -> jax.Array:
-    """An array of the whole batch, cut along its first axis, of what this process has of it.
+    """An array of the full batch, sharded along its first axis, from the rows of this process.
 
     Args:
       array: the rows `rows` of the batch, as `local_rows` gives them.
-      rows: their positions. batch_size: rows of the whole batch.
+      rows: their positions. batch_size: rows of the full batch.
       mesh: devices.
     """
 
@@ -54,7 +55,7 @@ def shard_rows(array: Any, rows: np.ndarray, batch_size: int, mesh: Mesh) -> jax
 
 
 def put(tree: Any, shardings: Any) -> Any:
-    """`jax.device_put` of what every process has whole, also onto devices of other processes."""
+    """`jax.device_put` of arrays that every process has, also onto devices of other processes."""
     return jax.tree.map(_put, tree, shardings)
 
 
@@ -69,10 +70,33 @@ def _put(leaf: jax.Array, place: NamedSharding) -> jax.Array:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """`tree` with a whole copy on each device."""
+    """`tree` with a full copy on each device."""
     return jax.device_put(tree, NamedSharding(mesh, P()))
 
 
 def shard(tree: Any, mesh: Mesh) -> Any:
-    """`tree` cut along the first axis of each leaf."""
+    """`tree` sharded along the first axis of each leaf."""
     return jax.device_put(tree, NamedSharding(mesh, P(AXIS)))
+
+
+def place_batch(arrays: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """A batch on its devices; of several processes each has its own rows, or all of them."""
+    if not mesh.is_multi_process:
+        return shard(arrays, mesh)
+    size = len(arrays["weight"])
+    own, every = local_rows(size, mesh), np.arange(size)
+    return {
+        name: shard_rows(array, every if len(array) == size else own, size, mesh)
+        for name, array in arrays.items()
+    }
+
+
+def fetch(tree: Any) -> Any:
+    """`tree` in full on the host of every process; all must ask."""
+
+    def full(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return jax.device_get(leaf)
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(full, tree)

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import optax
 
+from snnjax.experiment import OptimiserConfig
 from snnjax.sharding import parameter_path
-from snnjax.train.experiment import OptimiserConfig
 
 REST = "rest"
 

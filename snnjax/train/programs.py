@@ -1,4 +1,4 @@
-"""Compiled steps: one program for each bucket of capacities, or one alone, counted and timed."""
+"""Compiled steps: one program for each bucket of shapes, or one alone, counted and timed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from snnjax.sparse import Capacities
-from snnjax.train.forward import DeviceBatch
+import jax
+
 from snnjax.train.state import TrainState, Weights
-from snnjax.train.step import (
-    EvalOutput,
-    StepMetrics,
-    StepSpec,
-    eval_step,
-    train_step,
-    unrounded_step,
-)
+from snnjax.train.step import EvalOutput, Shape, StepMetrics, StepSpec, eval_step, train_step
 
 
 class Programs:
@@ -25,47 +18,76 @@ class Programs:
     Args:
       spec: the static part of the steps.
       notify: receives one line on every compile.
+      warn: receives one line where the layers of the model cannot be counted.
 
     Attributes:
       compiles: programs built so far.
       seconds: time spent on building them.
     """
 
-    def __init__(self, spec: StepSpec, notify: Callable[[str], None]):
+    def __init__(
+        self,
+        spec: StepSpec,
+        notify: Callable[[str], None],
+        warn: Callable[[str], None] | None = None,
+    ):
         self.spec = spec
         self.compiles = 0
         self.seconds = 0.0
-        self._notify = notify
-        self._built: dict[tuple[str, Capacities | None], Any] = {}
+        self._notify, self._warn = notify, warn or notify
+        self._built: dict[tuple[str, Shape], Any] = {}
+        self._record = True
+        self._parent: Programs | None = None
 
     def train(
-        self, capacities: Capacities | None, state: TrainState, batch: DeviceBatch
+        self, shape: Shape, state: TrainState, batch: dict[str, jax.Array]
     ) -> tuple[TrainState, StepMetrics]:
         """One update; `state` is donated."""
-        return self._get("train", train_step, capacities, state, batch)(state, batch)
 
-    def evaluate(
-        self,
-        capacities: Capacities | None,
-        weights: Weights,
-        batch: DeviceBatch,
-        *,
-        whole: bool = True,
-    ) -> EvalOutput:
-        """One evaluated batch, of sequences with rounded delays unless `whole` is False."""
-        kind, build = ("evaluate", eval_step) if whole else ("unrounded", unrounded_step)
-        return self._get(kind, build, capacities, weights, batch)(weights, batch)
+        def build() -> Any:
+            return train_step(self.spec, shape).lower(state, batch)
 
-    def _get(self, kind: str, build: Any, capacities: Capacities | None, *arguments: Any) -> Any:
-        known = self._built.get((kind, capacities))
+        return self._get("train", shape, build)(state, batch)
+
+    def evaluate(self, shape: Shape, weights: Weights, batch: dict[str, jax.Array]) -> EvalOutput:
+        """One evaluated batch."""
+        return self._get("evaluate", shape, lambda: self._evaluation(shape, weights, batch))(
+            weights, batch
+        )
+
+    def for_spec(self, spec: StepSpec) -> Programs:
+        """Programs of another spec, which tell in the same way and count here too."""
+        other = Programs(spec, self._notify, self._warn)
+        other._parent = self
+        return other
+
+    def _count(self, seconds: float) -> None:
+        self.compiles += 1
+        self.seconds += seconds
+        if self._parent is not None:
+            self._parent._count(seconds)
+
+    def _evaluation(self, shape: Shape, weights: Weights, batch: dict[str, jax.Array]) -> Any:
+        """The evaluation step, which counts operations if the model lets its layers be counted."""
+        if self._record:
+            try:
+                return eval_step(self.spec, shape).lower(weights, batch)
+            except (TypeError, ValueError, NotImplementedError) as error:
+                plain = eval_step(self.spec, shape, record=False).lower(weights, batch)
+                self._warn(f"rates and operations are not counted: {error}")
+                self._record = False
+                return plain
+        return eval_step(self.spec, shape, record=False).lower(weights, batch)
+
+    def _get(self, kind: str, shape: Shape, lower: Callable[[], Any]) -> Any:
+        known = self._built.get((kind, shape))
         if known is not None:
             return known
         began = time.perf_counter()
-        program = build(self.spec, capacities).lower(*arguments).compile()
+        program = lower().compile()
         seconds = time.perf_counter() - began
-        self.compiles += 1
-        self.seconds += seconds
-        sizes = "" if capacities is None else f" for {capacities}"
+        self._count(seconds)
+        sizes = "" if shape is None else f" for {shape}"
         self._notify(f"compiled {kind} step {self.compiles} in {seconds:.1f} s{sizes}")
-        self._built[kind, capacities] = program
+        self._built[kind, shape] = program
         return program

@@ -9,7 +9,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from snnjax.train.experiment import ScheduleConfig
+from snnjax.experiment import ScheduleConfig
 
 
 def build_schedule(
@@ -34,7 +34,7 @@ def build_schedule(
       epoch_steps: updates of an epoch; needed by `every="epoch"` alone.
 
     Raises:
-      ValueError: there are no steps, or they are no whole epochs.
+      ValueError: there are no steps, or they are not full epochs.
 
     >>> rate = build_schedule(ScheduleConfig("step", warmup=0.0), 1.0, 10)
     >>> [round(float(rate(t)), 3) for t in (0, 5, 6, 8)]
@@ -45,8 +45,8 @@ def build_schedule(
     if config.every == "epoch":
         if not epoch_steps or total_steps % epoch_steps:
             raise ValueError(
-                f"a rate for every epoch needs epoch_steps, a divisor of the {total_steps} steps; "
-                f"got {epoch_steps}."
+                f"schedule.every='epoch' needs a run of full epochs: epoch_steps, a divisor of the "
+                f"{total_steps} steps; got {epoch_steps}. Give `epochs`, or set it to 'step'."
             )
         of_epoch = build_schedule(replace(config, every="step"), peak, total_steps // epoch_steps)
         return lambda t: of_epoch(jnp.asarray(t) // epoch_steps)
@@ -66,7 +66,7 @@ def build_schedule(
 def momentum_schedule(
     config: ScheduleConfig, middle: float, swing: float, total_steps: int, epoch_steps: int
 ) -> optax.Schedule:
-    """The momentum beside a one_cycle: middle + swing at its ends, middle - swing at its peak.
+    """The momentum of a one_cycle: middle + swing at its ends, middle - swing at its peak.
 
     >>> rate = momentum_schedule(ScheduleConfig("one_cycle", warmup=0.5), 0.9, 0.05, 5, 1)
     >>> [round(float(rate(t)), 3) for t in (0, 4)]

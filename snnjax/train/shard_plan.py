@@ -8,14 +8,9 @@ from typing import Any
 
 import jax
 
-from snnjax.sharding import Collective, collectives, parameter_path, parse_mesh
-from snnjax.train.experiment import DataConfig, Experiment, of_type
-from snnjax.train.feed import train_feed
-from snnjax.train.folder import describe_data
-from snnjax.train.forward import CloudForward
-from snnjax.train.mesh import AXIS, check_divisible
-from snnjax.train.plan import scan
-from snnjax.train.setup import abstract_spec, load_splits, read_table
+from snnjax.experiment import Experiment
+from snnjax.sharding import Collective, collectives, parameter_path
+from snnjax.train.session import Session
 from snnjax.train.state import TrainState
 from snnjax.train.step import train_step
 
@@ -26,7 +21,7 @@ class Placement:
 
     Attributes:
       path, shape, dtype: of the parameter.
-      spec: the axis of the mesh that cuts each dimension, or None; empty if it is whole.
+      spec: the axis of the mesh that shards each dimension, or None; empty if it is replicated.
       bytes: on one device.
     """
 
@@ -46,7 +41,7 @@ class ShardPlan:
       sharding: the preset.
       parameters: one row each.
       device_bytes: on one device, of parameters, statistics, optimiser and running average.
-      whole_bytes: the same if nothing were cut.
+      replicated_bytes: the same if nothing were sharded.
       scratch_bytes: temporary memory of the step on one device, as the compiler plans it.
       collectives: what the step sends.
     """
@@ -55,7 +50,7 @@ class ShardPlan:
     sharding: str
     parameters: tuple[Placement, ...]
     device_bytes: dict[str, int]
-    whole_bytes: dict[str, int]
+    replicated_bytes: dict[str, int]
     scratch_bytes: int
     collectives: tuple[Collective, ...]
 
@@ -68,31 +63,17 @@ def shard_plan(experiment: Experiment) -> ShardPlan:
     Raises:
       ValueError: mesh, sharding, batch and model do not fit each other.
     """
-    mesh = parse_mesh(experiment.mesh)
-    check_divisible(experiment.data.batch_size, mesh, experiment.accumulate)
-    train_set, test_set = load_splits(experiment)
-    spec, _, shapes = abstract_spec(experiment, describe_data(train_set, test_set), mesh)
-    plan = None
-    if isinstance(spec.forward, CloudForward):
-        plan = scan(
-            of_type(experiment.data, DataConfig),
-            train_set,
-            test_set,
-            depth=spec.forward.depth,
-            seed=experiment.seed,
-            devices=mesh.shape[AXIS],
-            accumulate=experiment.accumulate,
-            table=read_table(experiment),
-        )
-    with train_feed(experiment, train_set, plan, mesh, None) as feed:
-        item = next(iter(feed))
-    compiled = train_step(spec, item.capacities).lower(shapes, item.batch).compile()
+    session = Session.open(experiment).planned()
+    mesh, shapes = session.mesh, session.state
+    with session.train_feed() as feed:
+        item = next(feed)
+    compiled = train_step(session.spec, item.shape).lower(shapes, item.batch).compile()
     return ShardPlan(
         dict(mesh.shape),
         experiment.sharding,
         _placements(shapes.weights.params),
-        _sizes(shapes, cut=True),
-        _sizes(shapes, cut=False),
+        _sizes(shapes, sharded=True),
+        _sizes(shapes, sharded=False),
         int(compiled.memory_analysis().temp_size_in_bytes),
         tuple(collectives(compiled.as_text())),
     )
@@ -105,13 +86,13 @@ def _placements(params: Any) -> tuple[Placement, ...]:
             leaf.shape,
             str(leaf.dtype),
             tuple(leaf.sharding.spec),
-            _bytes(leaf, cut=True),
+            _bytes(leaf, sharded=True),
         )
         for keys, leaf in jax.tree.leaves_with_path(params)
     )
 
 
-def _sizes(shapes: TrainState, *, cut: bool) -> dict[str, int]:
+def _sizes(shapes: TrainState, *, sharded: bool) -> dict[str, int]:
     parts = {
         "parameters": shapes.weights.params,
         "statistics": shapes.weights.stats,
@@ -119,11 +100,11 @@ def _sizes(shapes: TrainState, *, cut: bool) -> dict[str, int]:
         "average": shapes.ema,
     }
     return {
-        name: sum(_bytes(leaf, cut=cut) for leaf in jax.tree.leaves(tree))
+        name: sum(_bytes(leaf, sharded=sharded) for leaf in jax.tree.leaves(tree))
         for name, tree in parts.items()
     }
 
 
-def _bytes(leaf: jax.ShapeDtypeStruct, *, cut: bool) -> int:
-    shape = leaf.sharding.shard_shape(leaf.shape) if cut and leaf.sharding else leaf.shape
+def _bytes(leaf: jax.ShapeDtypeStruct, *, sharded: bool) -> int:
+    shape = leaf.sharding.shard_shape(leaf.shape) if sharded and leaf.sharding else leaf.shape
     return math.prod(shape) * leaf.dtype.itemsize

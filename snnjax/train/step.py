@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,46 +14,50 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from snnjax.data import DataInfo, Source
+from snnjax.nn import inputs_of
 from snnjax.sharding import gather, manual_spec, reduce_whole
-from snnjax.sparse import Capacities
+from snnjax.tasks import Task
 from snnjax.train.accumulate import accumulated
-from snnjax.train.forward import DeviceBatch, Forward, SequenceForward
-from snnjax.train.loss import cross_entropy
 from snnjax.train.mesh import AXIS
 from snnjax.train.state import TrainState, Weights, merge_model, split_model, update_average
 
+WEIGHT = "weight"
+"""Key of a batch with the weight of each row: 0 for those that only fill it."""
+
+_ENCODE, _PREPARE = 1, 2  # streams of random keys beside the model's
+
 
 class StepMetrics(NamedTuple):
-    """Scalars of one update, over the whole batch.
+    """What one update found, over the full batch.
 
     Attributes:
-      loss: mean cross-entropy.
-      accuracy: share of correct predictions.
+      loss: sums over counts of the task's loss.
+      scores: the task's score.
       learning_rate: the rate of this update.
       gradient_norm: global norm before clipping.
-      overflow: rows and pairs that the capacities could not hold, int32.
     """
 
     loss: Array
-    accuracy: Array
+    scores: dict[str, Array]
     learning_rate: Array
     gradient_norm: Array
-    overflow: Array
 
 
 class EvalOutput(NamedTuple):
     """One evaluated batch.
 
     Attributes:
-      logits: [B, K].
-      loss: per sample, [B].
-      overflow: rows and pairs lost, int32 [].
-      activity: what each weighted layer received, [B] counts.
+      outputs: what the task hands to evaluators, [B, ...].
+      sums, counts: of the loss, per sample, [B].
+      scores: the task's score, over the full batch.
+      activity: what each weighted layer received, [B] counts; empty if nothing was recorded.
     """
 
-    logits: Array
-    loss: Array
-    overflow: Array
+    outputs: Any
+    sums: Array
+    counts: Array
+    scores: dict[str, Array]
     activity: Any
 
 
@@ -64,70 +68,83 @@ class StepSpec(NamedTuple):
       graphdef: the model's graph.
       optimiser: the update rule.
       schedule: the learning rate, for the metrics.
-      forward: how a batch goes through the model.
-      label_smoothing: of the training loss.
+      source: how a batch becomes inputs of the model.
+      task: what the model is trained for.
+      info: what is known of the data.
       ema: decay of the running average, 0 for none.
       mesh: devices with the axis "data".
       shardings: how the state lies on them, a tree of `NamedSharding` as `TrainState`.
       epoch_steps: updates in an epoch. epochs: of the run; for models that change over the run.
       accumulate: micro-batches that make up a batch.
-      remat: what the model keeps of its layers; the model knows, the compiler must too.
+      remat: what the model keeps of its layers for the backward pass.
     """
 
     graphdef: nnx.GraphDef
     optimiser: optax.GradientTransformation
     schedule: optax.Schedule
-    forward: Forward
-    label_smoothing: float
+    source: Source
+    task: Task
+    info: DataInfo
     ema: float
     mesh: Mesh
     shardings: TrainState
     epoch_steps: int
     epochs: int
     accumulate: int = 1
-    remat: str = "none"
+    remat: Any = "none"
 
 
-def train_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
+Shape = Hashable | None
+"""The bucket of a batch, see `snnjax.data.Shapes`; None where all batches look alike."""
+
+
+def call_model(model: Any, inputs: dict[str, Any], **options: Any) -> Any:
+    """The output of a model at rest, with those of the named inputs that it takes.
+
+    Args:
+      model: a `snnjax.nn.Module`. inputs: `x`, and others by name.
+      options: train, key, axis_name, record, remat.
+    """
+    if "x" not in inputs:
+        raise ValueError(
+            f"the inputs of a model need an `x`; the source and the task gave {sorted(inputs)}."
+        )
+    named = {name: value for name, value in inputs.items() if name != "x"}
+    return model(None, inputs["x"], **options, **inputs_of(model, named))[1]
+
+
+def train_step(spec: StepSpec, shape: Shape) -> Callable[..., Any]:
     """`step(state, batch) -> (state, StepMetrics)`, jitted, with the state donated.
 
-    The batch is cut along axis 0 over the mesh axis "data", which is manual up to the gradient:
-    loss, gradients and batch statistics are summed over it. Parameters that are cut over it are
-    gathered inside the differentiated function, so that their gradients come back cut. Other axes
-    are automatic, and so is the update itself: it computes each parameter where it lies.
+    The batch, a dictionary of arrays [B, ...], is sharded along axis 0 over the mesh axis "data",
+    which is manual up to the gradient: loss, gradients and batch statistics are summed over it.
+    Parameters that are sharded over it are gathered inside the differentiated function, so that
+    their gradients come back sharded. Other axes are automatic, and so is the update itself: it
+    computes each parameter where it lies.
 
-    A model with `at_epoch(epoch, epochs)` is told before each update how far the run is (epoch is
-    a traced int32, so nothing compiles anew) and sets what is scheduled in its own variables. One
-    with `constrain()` brings its parameters back into their range after each update.
+    The model's `at_epoch(epoch, epochs)` is called before each update (epoch is a traced int32, so
+    nothing compiles again), and its `constrain()` after it.
 
-    With `spec.accumulate` the batch goes through the model in so many micro-batches, in a loop.
+    With `spec.accumulate` the batch goes through the model in that many micro-batches, in a loop.
     The gradients are summed where they are made and over the devices once, after the loop, and
-    parameters that are cut are gathered once, before it: a device holds the whole of them, and of
-    their gradient, as it does without a loop. Loss and gradient are those of the whole batch, but
-    for models with batch statistics: these are of the micro-batch, over all devices, which is all
-    that is sent inside the loop, and the running ones move once for each, in order.
+    parameters that are sharded are gathered once, before it. Loss and gradient are those of the
+    full batch, except for models with batch statistics: these are of the micro-batch, over all
+    devices, and the running ones move once for each, in order.
     """
-    cut = _cut(spec)
-    differentiate = _over_data(
+    sharded = _manual_specs(spec)
+    differentiate = over_data(
         spec,
-        partial(_gradient, spec, capacities),
-        in_specs=(Weights(cut, P()), P(), P(), P(AXIS)),
-        out_specs=(Weights(cut, P()), P()),
+        partial(gradient, spec, shape),
+        in_specs=(Weights(sharded, P()), P(), P(), P(AXIS)),
+        out_specs=(Weights(sharded, P()), P()),
     )
 
-    def update(state: TrainState, batch: DeviceBatch) -> tuple[TrainState, StepMetrics]:
-        found, (loss, accuracy, overflow) = differentiate(
-            state.weights, state.step, state.key, batch
-        )
-        gradient, stats = jax.lax.with_sharding_constraint(found, spec.shardings.weights)
-        metrics = StepMetrics(
-            loss,
-            accuracy,
-            jnp.asarray(spec.schedule(state.step), jnp.float32),
-            optax.tree.norm(gradient),
-            overflow,
-        )
-        return _apply(spec, state, gradient, stats), metrics
+    def update(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, StepMetrics]:
+        found, (loss, scores) = differentiate(state.weights, state.step, state.key, batch)
+        grads, stats = jax.lax.with_sharding_constraint(found, spec.shardings.weights)
+        rate = jnp.asarray(spec.schedule(state.step), jnp.float32)
+        metrics = StepMetrics(loss, scores, rate, optax.tree.norm(grads))
+        return _apply(spec, state, grads, stats), metrics
 
     everywhere = NamedSharding(spec.mesh, P())
     return jax.jit(
@@ -138,22 +155,17 @@ def train_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., A
     )
 
 
-def eval_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
-    """`step(weights, batch) -> EvalOutput`, jitted; activity is always recorded."""
-    sharded = _over_data(
+def eval_step(spec: StepSpec, shape: Shape, *, record: bool = True) -> Callable[..., Any]:
+    """`step(weights, batch) -> EvalOutput`, jitted; `record` counts what layers receive."""
+    sharded = over_data(
         spec,
-        partial(_evaluate, spec, capacities),
-        in_specs=(Weights(_cut(spec), P()), P(AXIS)),
-        out_specs=EvalOutput._make((P(AXIS), P(AXIS), P(), P(AXIS))),
+        partial(_evaluate, spec, shape, record),
+        in_specs=(Weights(_manual_specs(spec), P()), P(AXIS)),
+        out_specs=EvalOutput(P(AXIS), P(AXIS), P(AXIS), P(), P(AXIS)),  # pyright: ignore
     )
     if spec.mesh.is_multi_process:  # every process gets all rows
         return jax.jit(sharded, out_shardings=NamedSharding(spec.mesh, P()))
     return jax.jit(sharded)
-
-
-def unrounded_step(spec: StepSpec, capacities: Capacities | None) -> Callable[..., Any]:
-    """`eval_step` of sequences with learned delays as they are in training."""
-    return eval_step(spec._replace(forward=SequenceForward(whole=False)), capacities)
 
 
 def _compiler_options(spec: StepSpec) -> dict[str, str] | None:
@@ -170,7 +182,7 @@ def _compiler_options(spec: StepSpec) -> dict[str, str] | None:
     )
 
 
-def _axis(spec: StepSpec) -> str | None:
+def data_axis(spec: StepSpec) -> str | None:
     """The axis to sum over; None where "data" has one device beside other axes.
 
     The partitioner cannot tell a manual axis of size 1 from none, and refuses sums over it.
@@ -179,7 +191,7 @@ def _axis(spec: StepSpec) -> str | None:
     return None if alone else AXIS
 
 
-def _over_data(
+def over_data(
     spec: StepSpec, function: Callable[..., Any], *, in_specs: Any, out_specs: Any
 ) -> Callable[..., Any]:
     """`function` on each device's share of the batch; other axes of the mesh stay automatic."""
@@ -197,61 +209,90 @@ def _sum(tree: Any, axis: str | None) -> Any:
     return tree if axis is None else jax.lax.psum(tree, axis)
 
 
-def _cut(spec: StepSpec) -> Any:
-    """Where the parameters are cut over the data axis."""
+def _manual_specs(spec: StepSpec) -> Any:
+    """Where the parameters are sharded over the data axis."""
     return jax.tree.map(manual_spec, spec.shardings.weights.params)
 
 
-def _gradient(
+def _prepared(
+    spec: StepSpec, shape: Shape, rows: dict[str, Array], key: Array | None, *, train: bool
+) -> tuple[dict[str, Any], Any]:
+    """Named inputs of the model and the target of some rows of a batch."""
+    arrays = {name: array for name, array in rows.items() if name != WEIGHT}
+    first, second = (
+        None if key is None else jax.random.fold_in(key, stream) for stream in (_ENCODE, _PREPARE)
+    )
+    encoded = spec.source.encode(arrays, shape, key=first, train=train)
+    return spec.task.prepare(encoded, key=second, train=train)
+
+
+def _loss(spec: StepSpec, out: Any, target: Any, weight: Array) -> tuple[Array, Array]:
+    """The task's sums and counts, checked to be one for each sample."""
+    sums, counts = spec.task.loss(out, target)
+    if jnp.shape(sums) != weight.shape or jnp.shape(counts) != weight.shape:
+        raise ValueError(
+            f"the loss of {type(spec.task).__name__} must give a sum and a count for each sample, "
+            f"[B] = {weight.shape}; got {jnp.shape(sums)} and {jnp.shape(counts)}."
+        )
+    return sums, counts
+
+
+def gradient(
     spec: StepSpec,
-    capacities: Capacities | None,
+    shape: Shape,
     weights: Weights,
     step: Array,
     key: Array,
-    batch: DeviceBatch,
-) -> tuple[Weights, tuple[Array, Array, Array]]:
-    """Gradient with the new statistics, and loss, accuracy and overflow; seen from one device."""
-    axis, placement = _axis(spec), spec.shardings.weights.params
+    batch: dict[str, Array],
+) -> tuple[Weights, tuple[Array, dict[str, Array]]]:
+    """Gradient with the new statistics, and loss and scores; seen from one device."""
+    axis, placement = data_axis(spec), spec.shardings.weights.params
     share = 0 if axis is None else jax.lax.axis_index(axis)
     key = jax.random.fold_in(jax.random.fold_in(key, step), share)
-    total = jnp.maximum(_sum(batch.weight.sum(), axis), 1.0)
-    whole, scatter = jax.vjp(lambda params: gather(params, placement), weights.params)
+    gathered, scatter = jax.vjp(lambda params: gather(params, placement), weights.params)
+    alone = spec.accumulate == 1
 
-    def micro(stats: Any, rows: DeviceBatch, key: Array) -> tuple[Any, Any, Any]:
-        x = spec.forward.inputs(rows.points, rows.count, capacities)
+    def micro(stats: Any, rows: dict[str, Array], key: Array) -> tuple[Any, Any, Any]:
+        weight = rows[WEIGHT]
+        inputs, target = _prepared(spec, shape, rows, key, train=True)
 
-        def loss_fn(params: Any) -> tuple[Array, tuple[Any, Any]]:
+        def loss_fn(params: Any) -> tuple[Array, tuple[Any, Any, Array]]:
             model = merge_model(spec.graphdef, Weights(params, stats))
-            if hasattr(model, "at_epoch"):
-                model.at_epoch(step // spec.epoch_steps, spec.epochs)
-            out = spec.forward(
-                model, x, rows.count, capacities, key=key, train=True, axis_name=axis
-            )
-            losses = cross_entropy(
-                out.logits, rows.label, weight=rows.weight, smoothing=spec.label_smoothing
-            )
-            return jnp.sum(losses) / total, (split_model(model)[1].stats, out)
+            model.at_epoch(step // spec.epoch_steps, spec.epochs)
+            out = call_model(model, inputs, train=True, key=key, axis_name=axis, remat=spec.remat)
+            spec.task.check(spec.info, out)
+            sums, counts = _loss(spec, out, target, weight)
+            count = jnp.sum(weight * counts)
+            share = _at_least_some(_sum(jax.lax.stop_gradient(count), axis)) if alone else 1
+            return jnp.sum(weight * sums) / share, (split_model(model)[1].stats, out, count)
 
-        (loss, (after, out)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(whole)
-        correct = jnp.sum(rows.weight * (out.logits.argmax(-1) == rows.label))
-        return gradient, after, (loss, correct, out.overflow.astype(jnp.int32))
+        (loss, (after, out, count)), grads = jax.value_and_grad(loss_fn, has_aux=True)(gathered)
+        return grads, after, (loss, count, spec.task.score(out, target, weight))
 
-    zeros = jax.tree.map(jnp.zeros_like, whole)
-    gradient, stats, sums = accumulated(micro, zeros, weights.stats, batch, key, spec.accumulate)
-    (gradient,) = scatter(gradient)
+    zeros = jax.tree.map(jnp.zeros_like, gathered)
+    grads, stats, sums = accumulated(micro, zeros, weights.stats, batch, key, spec.accumulate)
+    (grads,) = scatter(grads)
     if axis is not None:
-        gradient = reduce_whole(gradient, placement)
-    loss, correct, overflow = _sum(sums, axis)
-    return Weights(gradient, stats), (loss, correct / total, overflow)
+        grads = reduce_whole(grads, placement)
+    loss, count, scores = _sum(sums, axis)
+    if not alone:  # how much counts is known behind the last micro-batch
+        count = _at_least_some(count)
+        grads = jax.tree.map(lambda g: g / count.astype(g.dtype), grads)
+        loss = loss / count
+    return Weights(grads, stats), (loss, scores)
 
 
-def _apply(spec: StepSpec, state: TrainState, gradient: Any, stats: Any) -> TrainState:
-    updates, opt_state = spec.optimiser.update(gradient, state.opt_state, state.weights.params)
+def _at_least_some(count: Array) -> Array:
+    """A count to divide by: 1 where nothing counts."""
+    return jnp.where(count > 0, count, 1)
+
+
+def _apply(spec: StepSpec, state: TrainState, grads: Any, stats: Any) -> TrainState:
+    updates, opt_state = spec.optimiser.update(grads, state.opt_state, state.weights.params)
     weights = Weights(optax.apply_updates(state.weights.params, updates), stats)
     model = merge_model(spec.graphdef, weights)
-    if hasattr(model, "constrain"):
-        model.constrain()
-        weights = split_model(model)[1]
+    model.constrain()
+    weights = split_model(model)[1]
     average = state.ema
     if average is not None:
         average = update_average(average, weights, state.step, spec.ema)
@@ -259,13 +300,14 @@ def _apply(spec: StepSpec, state: TrainState, gradient: Any, stats: Any) -> Trai
 
 
 def _evaluate(
-    spec: StepSpec, capacities: Capacities | None, weights: Weights, batch: DeviceBatch
+    spec: StepSpec, shape: Shape, record: bool, weights: Weights, batch: dict[str, Array]
 ) -> EvalOutput:
-    whole = gather(weights.params, spec.shardings.weights.params)
-    model = merge_model(spec.graphdef, Weights(whole, weights.stats))
-    x = spec.forward.inputs(batch.points, batch.count, capacities)
-    axis = _axis(spec)
-    out = spec.forward(model, x, batch.count, capacities, train=False, axis_name=axis, record=True)
-    loss = cross_entropy(out.logits, batch.label)
-    overflow = _sum(out.overflow.astype(jnp.int32), axis)
-    return EvalOutput(out.logits, loss, overflow, out.activity)
+    gathered = gather(weights.params, spec.shardings.weights.params)
+    model = merge_model(spec.graphdef, Weights(gathered, weights.stats))
+    axis, weight = data_axis(spec), batch[WEIGHT]
+    inputs, target = _prepared(spec, shape, batch, None, train=False)
+    out = call_model(model, inputs, train=False, axis_name=axis, record=record)
+    out, activity = out if record else (out, ())
+    sums, counts = _loss(spec, out, target, weight)
+    scores = _sum(spec.task.score(out, target, weight), axis)
+    return EvalOutput(spec.task.outputs(out), sums, counts, scores, activity)

@@ -13,7 +13,11 @@ from snnjax.viz.neurons import membrane_traces as membrane_traces
 from snnjax.viz.neurons import spike_raster as spike_raster
 from snnjax.viz.neurons import surrogate_figure as surrogate_figure
 from snnjax.viz.rates import firing_rate_bars as firing_rate_bars
+from snnjax.viz.report import Picture as Picture
+from snnjax.viz.report import Table as Table
 from snnjax.viz.report import write_report as write_report
+from snnjax.viz.sample import input_figure as input_figure
+from snnjax.viz.sample import spikes_figure as spikes_figure
 from snnjax.viz.style import new_figure as new_figure
 from snnjax.viz.style import require_matplotlib as require_matplotlib
 from snnjax.viz.style import save_figure as save_figure

@@ -128,7 +128,7 @@ def _draw_level(
     text = f"{level.title}\n{len(level.coords)} voxels"
     if level.counts is not None:
         fire = float((level.counts > 0).mean()) if len(level.counts) else 0.0
-        text += f", {int(level.counts.sum())} spikes, {fire:.0%} fire"
+        text += f", {int(level.counts.sum())} spikes, in {fire:.0%} of the voxels"
     ax.set_title(text, fontsize=10, y=1.03)
 
 

@@ -15,35 +15,37 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Series = dict[str, tuple[np.ndarray, np.ndarray]]
-_PANELS = (("loss", "loss"), ("accuracy", "accuracy"), ("learning_rate", "learning rate"))
 
 
-def learning_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Loss, accuracy and learning rate over training, one panel for each that was recorded.
+def learning_curves(rows: Sequence[Mapping[str, Any]], *, score: str = "accuracy") -> Figure:
+    """Loss, score and learning rate over training, one panel for each that was recorded.
 
-    Every numeric key that contains "loss", "accuracy" or "learning_rate" becomes a curve, drawn
+    Every numeric key that contains "loss", the score or "learning_rate" becomes a curve, drawn
     against "step" (or "epoch" where no row has a step). A row with a "split" gives its name to
     its keys. Values that are null or not finite leave a gap and are counted in the legend. Curves
-    of more than 60 points are drawn faint under their running mean.
+    of more than 60 points are drawn faint under their running mean, but for the learning rate,
+    which has no noise to average out.
 
     Args:
       rows: dictionaries as read from `metrics.jsonl`; other keys are ignored.
+      score: what is drawn with the loss.
 
     Raises:
       ValueError: no row holds such a key.
     """
     x_name = "step" if any("step" in row for row in rows) else "epoch"
-    panels = [(title, _collect(rows, x_name, word)) for word, title in _PANELS]
+    words = dict.fromkeys(("loss", score, "learning_rate"))
+    panels = [(word.replace("_", " "), _collect(rows, x_name, word)) for word in words]
     panels = [(title, series) for title, series in panels if series]
     if not panels:
         raise ValueError(
-            f"no row has a number under a key with 'loss' or 'accuracy' and a '{x_name}'; "
+            f"no row has a number under a key with 'loss' or {score!r} and a '{x_name}'; "
             f"got keys {sorted({key for row in rows for key in row})}."
         )
     figure = new_figure(4.6 * len(panels) + 0.4, 3.6)
     for i, (title, series) in enumerate(panels):
         ax = figure.add_subplot(1, len(panels), i + 1)
-        _draw(ax, series)
+        _draw(ax, series, smooth=title != "learning rate")
         tidy(ax, title=title.capitalize(), xlabel=x_name, grid="y")
         if title == "accuracy":
             _zoom_to_accuracy(ax, series)
@@ -68,13 +70,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _draw(ax: Axes, series: Series) -> None:
+def _draw(ax: Axes, series: Series, *, smooth: bool) -> None:
     for i, (name, (x, y)) in enumerate(series.items()):
         colour, lost = PALETTE[i % len(PALETTE)], int((~np.isfinite(y)).sum())
         label = name + (f" ({lost} not finite)" if lost else "")
         if "accuracy" in name and len(x) <= 60 and lost < len(y):
             label += f" (best {np.nanmax(np.where(np.isfinite(y), y, np.nan)):.3f})"
-        if len(x) > 60:
+        if smooth and len(x) > 60:
             ax.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
             ax.plot(x, _running_mean(y, len(x) // 30), color=colour, linewidth=1.8, label=label)
         else:

@@ -60,7 +60,10 @@ def delay_histograms(
         ax.set_title(f"at the ends {ends[0]:.0f} % → {ends[1]:.0f} %", loc="right", fontsize=9)
         ax.set_xlim(edges[0], edges[-1])
     axes[0].set_ylabel("share of synapses", fontsize=10)
-    axes[0].legend(fontsize=9, frameon=False, handlelength=1.4)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(  # beside the panels, where no bar can hide it
+        handles, labels, loc="outside right upper", fontsize=9, frameon=False, handlelength=1.4
+    )
     return figure
 
 

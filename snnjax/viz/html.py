@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
-from urllib.parse import quote
 
 from snnjax.metrics import LayerRate
 
@@ -33,20 +33,18 @@ figcaption { color: #666; font-size: .9rem; }
 pre { background: #f6f6f6; padding: 1rem; border-radius: .5rem; overflow-x: auto;
       font-size: .85rem; }
 """
-_FIRST = (
-    ("test_accuracy", "test accuracy"),
-    ("best_test_accuracy", "best test accuracy"),
-    ("parameters", "parameters"),
-    ("firing_rate", "mean firing rate"),
-    ("synops", "synaptic operations a sample"),
-    ("energy_mj", "energy a sample, mJ"),
-    ("seconds", "seconds"),
-    ("compiles", "compilations"),
-)
+_FIRST = {
+    "parameters": "parameters",
+    "firing_rate": "mean firing rate",
+    "synops": "synaptic operations a sample",
+    "energy_mj": "energy a sample, mJ",
+    "seconds": "seconds",
+    "compiles": "compilations",
+}
 
 
 def page(title: str, body: str) -> str:
-    """A whole page that needs nothing but the pictures beside it and runs no script."""
+    """A page that needs no other file and runs no script."""
     policy = "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -67,10 +65,11 @@ def folded(title: str, text: str) -> str:
     return f"<details>\n<summary>{escape(title)}</summary>\n<pre>{escape(text)}</pre>\n</details>"
 
 
-def picture(path: str, caption: str) -> str:
-    """A picture by its relative path."""
+def picture(png: bytes, caption: str) -> str:
+    """A picture inside the page."""
+    data = base64.b64encode(png).decode()
     return (
-        f'<figure>\n<img src="{escape(quote(path))}" alt="{escape(caption)}">\n'
+        f'<figure>\n<img src="data:image/png;base64,{data}" alt="{escape(caption)}">\n'
         f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
     )
 
@@ -85,18 +84,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], alarms: Sequence[b
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """The main numbers as cards."""
+    """The main numbers as cards: the first one of the summary, the best of it, then the others."""
     cards = [
         f'<div class="card"><b>{escape(show(summary[key], key))}</b>'
         f"<span>{escape(label)}</span></div>"
-        for key, label in _FIRST
+        for key, label in _main(summary).items()
         if summary.get(key) is not None
     ]
     return '<div class="cards">\n' + "\n".join(cards) + "\n</div>"
 
 
 def energy_bars(summary: Mapping[str, Any]) -> str:
-    """The energy of one sample beside the ANN twin's on the same voxels."""
+    """The energy of one sample, compared with the ANN twin's on the same input."""
     snn, ann = _positive(summary.get("energy_mj")), _positive(summary.get("ann_energy_mj"))
     if snn is None or ann is None:
         return "<p>No energy was counted.</p>"
@@ -106,7 +105,7 @@ def energy_bars(summary: Mapping[str, Any]) -> str:
         f'<td><span class="bar" style="width:{width:.2f}rem;background:{colour}"></span></td></tr>'
         for name, value, width, colour in (
             ("this network", snn, widths[0], "#0072B2"),
-            ("ANN twin, same layers and voxels", ann, widths[1], "#8A8A8A"),
+            ("ANN twin, same layers and input", ann, widths[1], "#8A8A8A"),
         )
     )
     times = f"{ann / snn:.1f} times less" if ann >= snn else f"{snn / ann:.1f} times more"
@@ -121,18 +120,15 @@ def rates_table(rates: Sequence[LayerRate], alarms: Sequence[str]) -> str:
     """The rates of all layers, and what to do about those in alarm."""
     if not rates:
         return "<p>No layer of this network receives spikes.</p>"
-    head = ("layer", "non-zero", "mean count", "count / D", "state")
-    rows = [
-        (r.name, f"{r.rate:.4f}", f"{r.mean_count:.4f}", f"{r.level_fraction:.4f}", r.alarm or "ok")
-        for r in rates
-    ]
+    head = ("layer", "non-zero", "mean count", "state")
+    rows = [(r.name, f"{r.rate:.4f}", f"{r.mean_count:.4f}", r.alarm or "ok") for r in rates]
     notes = "".join(f'<p class="alarm">{escape(text)}</p>\n' for text in alarms)
     return notes + table(head, rows, [bool(r.alarm) for r in rates])
 
 
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every number of the summary as text, the main ones first."""
-    first = [key for key, _ in _FIRST if key in summary]
+    first = [key for key in _main(summary) if key in summary]
     return [
         (key, show(summary[key], key)) for key in first + [k for k in summary if k not in first]
     ]
@@ -155,6 +151,15 @@ def show(value: Any, name: str = "") -> str:
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def _main(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Keys of the main numbers, with what they are called."""
+    goal = next((key for key in summary if key.startswith("test_")), None)
+    if goal is None:
+        return _FIRST
+    words = goal.replace("_", " ")
+    return {goal: words, f"best_{goal}": f"best {words}"} | _FIRST
 
 
 def _cell(text: str) -> str:

@@ -28,6 +28,11 @@ def spike_raster(
       groups: int [N]; neurons of one group share a colour.
     """
     spikes = _time_neuron("spikes", spikes)
+    if np.any(spikes % 1):
+        raise ValueError(
+            "spikes must be 0, 1 or counts; got values between them, of which a raster would draw "
+            "each as a spike. Draw membranes or real inputs with membrane_traces."
+        )
     steps, neurons = spikes.shape
     figure = new_figure(7.2, min(max(1.9 + 0.05 * neurons, 3.2), 7.0))
     top, low = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})

@@ -1,4 +1,4 @@
-"""One page about a run: its numbers, its energy beside the ANN twin's, and its pictures."""
+"""One page about a run: its numbers, its energy compared with the ANN twin's, its pictures."""
 
 from __future__ import annotations
 
@@ -6,49 +6,61 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from snnjax.metrics import LayerRate, rate_alarms
 from snnjax.viz import html
-from snnjax.viz.cloud import CloudLevel, voxel_cloud
-from snnjax.viz.confusion import confusion_figure, worst_confusions
 from snnjax.viz.curves import learning_curves
 from snnjax.viz.rates import firing_rate_bars
 from snnjax.viz.style import require_matplotlib, save_figure
 
 PICTURES = "pictures"
-_CAPTIONS = {
-    "learning_curves": "Learning curves",
-    "confusion": "Confusion matrix on the test split",
-    "firing_rates": "Firing rate of every layer's input",
-    "voxel_cloud": "A test sample as voxels, and the spikes it causes",
-}
+
+
+class Picture(NamedTuple):
+    """A figure of the report.
+
+    Attributes:
+      name: of its file. caption: what it shows. figure: of matplotlib.
+    """
+
+    name: str
+    caption: str
+    figure: Any
+
+
+class Table(NamedTuple):
+    """A table of the report: its title, its columns and its rows of text."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 def write_report(
     run_folder: str | Path,
     summary: Mapping[str, Any],
     metrics_rows: Sequence[Mapping[str, Any]],
-    confusion: np.ndarray,
-    class_names: Sequence[str],
+    shown: Sequence[Picture | Table],
     rates: Sequence[LayerRate],
-    cloud: Sequence[CloudLevel] | None,
     *,
+    score: str = "accuracy",
+    alarms: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Draw the pictures of a run and write `report.html`, which links them relatively.
+    """Draw the pictures of a run and write `report.html`, a single file that holds them all.
 
     Args:
       run_folder: holds `pictures/` and `report.html` afterwards.
-      summary: the run's numbers; `test_accuracy`, `parameters`, `firing_rate`, `synops`,
-        `energy_mj`, `ann_energy_mj`, `seconds` and `compiles` come first, all others after.
+      summary: the run's numbers, the most important one first; `parameters`, `firing_rate`,
+        `synops`, `energy_mj`, `ann_energy_mj`, `seconds` and `compiles` are shown as cards.
       metrics_rows: rows of `metrics.jsonl`, see `learning_curves`.
-      confusion: int [K, K], row = true class.
-      class_names: K names.
+      shown: further pictures and tables, in order.
       rates: firing rates by layer; empty for a network without spikes.
-      cloud: levels of one sample, see `cloud_levels`; None or empty leaves the picture out.
+      score: the number of the rows that is drawn with the loss.
+      alarms: sentences about the rates; None has one for each layer in alarm.
+      notes: what a reader of the curves must know.
       config: the experiment; None reads `config.json` of the run folder if it is there.
 
     Returns:
@@ -57,53 +69,34 @@ def write_report(
     require_matplotlib()
     folder = Path(run_folder)
     config = _read_config(folder) if config is None else config
-    figures = {"learning_curves": learning_curves(metrics_rows)} if metrics_rows else {}
-    figures["confusion"] = confusion_figure(confusion, class_names)
+    alarms = rate_alarms(rates) if alarms is None else alarms
+    pictures: list[Picture | Table] = []
+    if metrics_rows:
+        curves = learning_curves(metrics_rows, score=score)
+        caption = " ".join(["Learning curves.", *notes])
+        pictures.append(Picture("learning_curves", caption, curves))
+    pictures += shown
     if rates:
-        figures["firing_rates"] = firing_rate_bars(rates)
-    if cloud:
-        figures["voxel_cloud"] = voxel_cloud(cloud)
-    for name, figure in figures.items():
-        save_figure(figure, folder / PICTURES / f"{name}.png")
-    page = report_page(folder.name, summary, confusion, class_names, rates, list(figures), config)
+        bars = firing_rate_bars(rates)
+        pictures.append(Picture("firing_rates", "Firing rate of every layer's input", bars))
+    parts = [html.headline(summary), html.section("Energy", html.energy_bars(summary))]
+    for part in pictures:
+        if isinstance(part, Table):
+            parts.append(html.section(part.title, html.table(part.head, part.rows)))
+            continue
+        path = save_figure(part.figure, folder / PICTURES / f"{part.name}.png")
+        parts.append(html.picture(Path(path).read_bytes(), part.caption))
+    parts += [
+        html.section("Firing rates", html.rates_table(rates, alarms)),
+        html.section("All numbers", html.table(("name", "value"), html.summary_rows(summary))),
+        html.folded("Configuration", json.dumps(config, indent=2)) if config else "",
+    ]
+    page = html.page(f"snnjax run: {folder.name}", "\n".join(part for part in parts if part))
     path = folder / "report.html"
     partial = folder / f".report.html.{os.getpid()}.part"
     partial.write_text(page, encoding="utf-8")
     os.replace(partial, path)
     return path
-
-
-def report_page(
-    name: str,
-    summary: Mapping[str, Any],
-    confusion: np.ndarray,
-    class_names: Sequence[str],
-    rates: Sequence[LayerRate],
-    pictures: Sequence[str],
-    config: Mapping[str, Any] | None,
-) -> str:
-    """The HTML of the report; all text is escaped. Arguments as in `write_report`."""
-    worst = [(t, p, str(n)) for t, p, n in worst_confusions(confusion, class_names)]
-    links = {key: f"{PICTURES}/{key}.png" for key in pictures}
-
-    def picture(key: str) -> str:
-        return html.picture(links[key], _CAPTIONS[key]) if key in links else ""
-
-    parts = [
-        html.headline(summary),
-        html.section("Energy", html.energy_bars(summary)),
-        picture("learning_curves"),
-        picture("voxel_cloud"),
-        picture("confusion"),
-        html.section("Most frequent mistakes", html.table(("true", "predicted", "samples"), worst))
-        if worst
-        else "",
-        picture("firing_rates"),
-        html.section("Firing rates", html.rates_table(rates, rate_alarms(rates))),
-        html.section("All numbers", html.table(("name", "value"), html.summary_rows(summary))),
-        html.folded("Configuration", json.dumps(config, indent=2)) if config else "",
-    ]
-    return html.page(f"snnjax run: {name}", "\n".join(part for part in parts if part))
 
 
 def _read_config(folder: Path) -> Mapping[str, Any] | None:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from snnjax.cli import main
-from snnjax.models import MODELS
-from tests.models.narrow import narrow
 
 TINY = '''"""A run of seconds, for tests."""
 
-from snnjax.train import DataConfig, Experiment, ModelConfig
+from snnjax.data.clouds import CloudSource
+from snnjax.experiment import Experiment
+from snnjax.models import E3DSNNConfig
 
 experiment = Experiment(
     name="tiny",
-    data=DataConfig(points=64, extent=16, batch_size=8, train_size=16, test_size=12),
-    model=ModelConfig(name="narrow"),
+    data=CloudSource(points=64, extent=16, train_size=16, test_size=12),
+    model=E3DSNNConfig(stem=8, channels=(16, 32)),
+    batch_size=8,
     epochs=1,
     mesh="data=1",
 )
@@ -42,17 +42,15 @@ class TinyRun(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def tiny_config(tmp_path_factory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("experiments") / "tiny.py"
+def tiny_config(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("experiments") / "tiny_config.py"
     path.write_text(TINY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS, "narrow", narrow)
-        yield path
+    return path
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_config, tmp_path_factory) -> TinyRun:
-    """`snnjax train tiny.py --model.levels 2`, with what it printed."""
+    """`snnjax train tiny_config.py --model.levels 2`, with what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

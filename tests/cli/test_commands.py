@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,8 +9,8 @@ import types
 import pytest
 
 from snnjax.cli import main
-from snnjax.cli.commands import COMMANDS
-from snnjax.train import Interrupted
+from snnjax.cli.commands import COMMANDS, quiet_compiler
+from snnjax.runs import Interrupted
 
 
 def pretend(monkeypatch, error: BaseException) -> None:
@@ -104,3 +105,29 @@ def test_the_process_returns_the_code():
     result = subprocess.run([*command, "trian"], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    """As `snnjax --help | head -1` does, whose pipe is closed while it is written."""
+    code = "import sys; from snnjax.cli import main; sys.exit(main(['--help'] * 1))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(0.5)\n" + code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    error = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait() == 128 + 13
+    assert error == ""
+
+
+def test_alarms_of_the_compiler_stay_from_the_screen(monkeypatch):
+    """They are shown where a defect is looked for, and a level that the user chose stays."""
+    name = "TF_CPP_MIN_LOG_LEVEL"
+    for given, argument, want in ((None, "x", "3"), ("1", "x", "1"), (None, "--debug", None)):
+        monkeypatch.delenv(name, raising=False)
+        if given is not None:
+            monkeypatch.setenv(name, given)
+        quiet_compiler([argument])
+        assert os.environ.get(name) == want

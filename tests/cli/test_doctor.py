@@ -41,3 +41,5 @@ def test_a_missing_extra_says_how_to_get_it(capsys, monkeypatch):
     found = json.loads(capsys.readouterr().out)
     assert found["extras"]["viz"] == "missing matplotlib: pip install 'snnjax[viz]'"
     assert found["versions"]["optax"] == "MISSING"
+    assert main(["doctor"]) == 0
+    assert "pip install 'snnjax[viz]'" in " ".join(capsys.readouterr().out.split())

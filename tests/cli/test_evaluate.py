@@ -13,7 +13,7 @@ def test_evaluation_repeats_what_training_reported(tiny_run, capsys):
     assert len(lines) == 1
     summary = json.loads(lines[0])
     for key in ("test_accuracy", "parameters", "firing_rate", "synops", "energy_mj"):
-        assert summary[key] == pytest.approx(tiny_run.summary[key], rel=1e-6), key
+        assert summary[key] == tiny_run.summary[key], key
     assert summary["run_folder"] == str(tiny_run.folder)
 
 
@@ -39,7 +39,7 @@ def test_votes_need_an_augmentation(tiny_run, capsys):
     assert main(["evaluate", str(tiny_run.folder), "--votes", "2"]) == 2
     assert "data.augment changes nothing" in capsys.readouterr().err
     assert main(["evaluate", str(tiny_run.folder), "--votes", "-1"]) == 2
-    assert "`votes` must be at least 1; got -1" in capsys.readouterr().err
+    assert "`votes` must be at least 0; got -1" in capsys.readouterr().err
 
 
 def test_an_unknown_checkpoint_is_refused(tiny_run, capsys):

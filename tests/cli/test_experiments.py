@@ -7,11 +7,12 @@ import pytest
 from snnjax.cli.experiments import (
     DEFAULT,
     configs_folder,
+    experiment_files,
     experiment_names,
     load_experiment,
     split_reference,
 )
-from snnjax.train import Experiment
+from snnjax.experiment import Experiment
 
 
 def test_the_default_is_one_of_the_names():
@@ -24,7 +25,7 @@ def test_every_experiment_loads_and_says_what_to_expect(name):
     experiment, text = load_experiment(name)
     assert isinstance(experiment, Experiment)
     assert f"snnjax train {name}" in text or "make train" in text
-    assert load_experiment(str(configs_folder() / f"{name}.py"))[0] == experiment
+    assert experiment_files()[name].parent.parent == configs_folder()
 
 
 def test_an_experiment_is_found_by_path_and_by_module(tiny_config, monkeypatch):
@@ -33,8 +34,8 @@ def test_an_experiment_is_found_by_path_and_by_module(tiny_config, monkeypatch):
     assert text == "A run of seconds, for tests."
     monkeypatch.syspath_prepend(str(tiny_config.parent.parent))
     package = tiny_config.parent.name
-    monkeypatch.delitem(sys.modules, f"{package}.tiny", raising=False)
-    assert load_experiment(f"{package}.tiny")[0] == by_path
+    monkeypatch.delitem(sys.modules, f"{package}.tiny_config", raising=False)
+    assert load_experiment(f"{package}.tiny_config")[0] == by_path
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 
 import pytest
 from flax import nnx
@@ -29,13 +30,12 @@ def test_parameters_add_up_to_the_summary(text, tiny_run):
     assert int(cells(text, "total")[-1].replace(",", "")) == tiny_run.summary["parameters"]
 
 
-def test_capacities_hold_the_sites_of_every_level(text):
-    assert "Rows of 8 samples together" in text
-    for level, side in enumerate((16, 8, 4)):
-        row = cells(text, f"{level}: {side}^3")
-        mean, most, *buckets = (float(c.replace(",", "")) for c in row[1:])
-        assert mean <= most <= side**3
-        assert 8 * mean <= max(buckets) <= 8 * max(side**3, 8)
+def test_buckets_are_those_of_the_run(text, tiny_run):
+    buckets = json.loads((tiny_run.folder / "buckets.json").read_text())
+    for kind in ("training", "evaluation"):
+        for number, choice in enumerate(buckets[kind]["choices"], 1):
+            assert f"samples {choice['samples']}" in cells(text, f"{kind} {number}")[1]
+    assert cells(text, "padding")[1].endswith("%")
 
 
 def test_operations_are_those_of_trained_weights(text):

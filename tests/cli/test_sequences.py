@@ -9,12 +9,12 @@ import pytest
 from flax import nnx
 
 from snnjax.cli import main
-from snnjax.train import read_run
+from snnjax.runs import read_run
 from tests.data.speech.files import command_folder, tone, write_wav
 from tests.train.least import Least
 
 NARROW = ["--model.hidden", "6", "--model.layers", "1", "--model.max-delay", "2"]
-NARROW += ["--data.batch-size", "8", "--epochs", "2", "--mesh", "data=1"]
+NARROW += ["--batch-size", "8", "--epochs", "2", "--mesh", "data=1"]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,8 @@ def run(tmp_path_factory):
 
 def test_it_is_trained_with_the_options_of_its_kind(run, capsys):
     config = json.loads((run / "config.json").read_text())
-    assert (config["kind"], config["model"]["hidden"]) == ("sequences", 6)
+    assert config["model"]["type"] == "snnjax.models.snn_delays:SNNDelaysConfig"
+    assert config["model"]["hidden"] == 6
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["steps"], summary["train_samples"], summary["test_samples"]) == (6, 24, 3)
     assert {"test_accuracy_unrounded", "mean_delay"} <= set(summary)
@@ -45,8 +46,8 @@ def test_it_is_described_and_timed(run, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["info", str(run)]) == 0
     text = capsys.readouterr().out
-    assert "hidden0" in text
-    assert "Rows of" not in text  # sequences have no capacities
+    assert "hidden.0.linear" in text
+    assert "Silence(frames=2)" in text
     assert main(["profile", str(run), "--runs", "1", "--no-layers"]) == 0
     text = capsys.readouterr().out
     assert "Compiled steps, batch 8" in text
@@ -65,10 +66,8 @@ def test_a_recording_is_classified(run, tmp_path, capsys):
 
 
 def test_layers_are_timed_of_a_model_that_takes_no_options():
-    """The watch over the layers leaves the signature of the model's call as it is."""
     from snnjax.cli.layers import layer_calls
-    from snnjax.train.forward import SequenceForward
 
-    model, x, count = Least(4, 3, nnx.Rngs(0)), jnp.ones((5, 2, 4)), jnp.array([5, 5])
-    calls = layer_calls(model, lambda m: SequenceForward()(m, x, count, None, record=True))
+    x, lengths = jnp.ones((5, 2, 4)), jnp.array([5, 5])
+    calls = layer_calls(Least(4, 3, nnx.Rngs(0)), {"x": x, "lengths": lengths})
     assert [call.path for call in calls] == ["first", "second"]

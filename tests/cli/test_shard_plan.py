@@ -14,20 +14,19 @@ import pytest
 from snnjax.cli import main
 from snnjax.cli.cores import mesh_devices
 from snnjax.cli.shard_plan import run
-from snnjax.models import MODELS
-from tests.train.tiny import tiny
 
 CONFIG = '''"""For tests."""
 
-from snnjax.models import MODELS
-from snnjax.train import DataConfig, Experiment, ModelConfig
-from tests.train.tiny import tiny
+from snnjax.data.clouds import CloudSource
+from snnjax.experiment import Experiment
+from tests.train.tiny import TinyConfig
 
-MODELS["tiny"] = tiny
 experiment = Experiment(
     name="tiny",
-    data=DataConfig(points=64, extent=16, batch_size=16, train_size=32, test_size=16),
-    model=ModelConfig(name="tiny"),
+    data=CloudSource(points=64, extent=16, train_size=32, test_size=16),
+    model=TinyConfig(),
+    batch_size=16,
+    epochs=10,
     ema=0.9,
 )
 '''
@@ -35,7 +34,7 @@ experiment = Experiment(
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("experiments") / "tiny.py"
+    path = tmp_path_factory.mktemp("experiments") / "tiny_plan.py"
     path.write_text(CONFIG)
     return path
 
@@ -45,14 +44,19 @@ def plan(config: Path) -> dict[str, Any]:
     """Of the tiny model with a threshold that it passes, on four of the eight devices here."""
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
-        patch.setitem(MODELS, "tiny", tiny)
         patch.setattr("snnjax.sharding.presets.SMALLEST", 24)
         options = ["--mesh", "data=4", "--sharding", "fsdp", "--json"]
         assert main(["shard-plan", str(config), *options]) == 0
     return json.loads(out.getvalue())
 
 
-CUT = {"first/kernel": 72, "first/bias": 24, "scale": 24, "shift": 24, "second/kernel": 24 * 12}
+CUT = {
+    "first/kernel": 72,
+    "first/bias": 24,
+    "norm/scale": 24,
+    "norm/shift": 24,
+    "second/kernel": 24 * 12,
+}
 
 
 def test_each_parameter_says_how_it_is_cut(plan: dict[str, Any]) -> None:
@@ -66,7 +70,7 @@ def test_each_parameter_says_how_it_is_cut(plan: dict[str, Any]) -> None:
 def test_bytes_add_up(plan: dict[str, Any]) -> None:
     cut, bias = 4 * sum(CUT.values()), 4 * 12
     stats = 2 * 4 * 24 + 4
-    assert plan["whole_bytes"] == {
+    assert plan["replicated_bytes"] == {
         "parameters": cut + bias,
         "statistics": stats,
         "optimiser": 2 * (cut + bias) + 2 * 4,  # two moments, and the steps of adam and schedule

@@ -14,17 +14,19 @@ from flax import nnx
 
 from snnjax.cli import main
 from snnjax.cli.experiments import load_experiment
+from snnjax.data import DataInfo
+from snnjax.experiment import Experiment
 from snnjax.metrics import count_parameters
+from snnjax.models import SNNDelaysConfig
 from snnjax.nn import learned_delays
-from snnjax.train import Experiment, SequenceConfig, build_model, build_schedule, load
-from snnjax.train.folder import DatasetInfo, describe_data
+from snnjax.runs import load
+from snnjax.train import build_schedule
 from snnjax.train.optimisers import decay_mask, group_labels
-from snnjax.train.setup import load_splits
 from tests.data.speech.files import command_folder, spike_file
 
 NAMES = ("shd", "ssc", "gsc")
 NARROW = ["--model.hidden", "4", "--model.max-delay", "2", "--data.steps", "30"]
-NARROW += ["--data.batch-size", "9", "--epochs", "4", "--mesh", "data=1", "--no-progress"]
+NARROW += ["--batch-size", "9", "--epochs", "4", "--mesh", "data=1", "--no-progress"]
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +49,18 @@ def experiment(name: str, folders: dict[str, Path]) -> Experiment:
     """The experiment as it is, on the small data."""
     config, _ = load_experiment(f"snn_delays_{name}")
     return dataclasses.replace(
-        config, data=dataclasses.replace(config.data, source=str(folders[name]))
+        config, data=dataclasses.replace(config.data, path=str(folders[name]))
     )
 
 
+def info_of_data(config: Experiment) -> DataInfo:
+    return DataInfo.of(config.data.open("train"), config.data.open("test"))
+
+
 @pytest.fixture(scope="module")
-def described(folders: dict[str, Path]) -> dict[str, DatasetInfo]:
+def described(folders: dict[str, Path]) -> dict[str, DataInfo]:
     """What each experiment finds in its data."""
-    return {name: describe_data(*load_splits(experiment(name, folders))) for name in NAMES}
+    return {name: info_of_data(experiment(name, folders)) for name in NAMES}
 
 
 def test_the_parts_are_the_official_ones_and_a_tenth_of_shd(described) -> None:
@@ -80,7 +86,7 @@ def test_parameters_are_the_published_ones(
     """Of the model that the experiment makes for its data, its rows of the table by options."""
     config, text = load_experiment(f"snn_delays_{name}")
     network: Any = dataclasses.replace(config.model, layers=layers, kernel_count=kernel_count)
-    net = nnx.eval_shape(lambda: build_model(network, described[name], seed=0))
+    net = nnx.eval_shape(lambda: network.build(described[name], rngs=nnx.Rngs(0)))
     assert count_parameters(net) == published
     assert f"{published:,}" in text
 
@@ -97,11 +103,12 @@ def test_constants_are_the_published_ones(
     described, name: str, size: int, tau: float, dropout: float, batch: int, epochs: int
 ) -> None:
     config, _ = load_experiment(f"snn_delays_{name}")
-    net = nnx.eval_shape(lambda: build_model(config.model, described[name], seed=0))
-    assert (net.config.size, net.config.tau, net.config.dropout) == (size, tau, dropout)
-    assert net.tail == (size - 1) // 2
-    assert net.config.readout.__name__ == "softmax_sum"
-    assert (config.data.batch_size, config.epochs, config.label_smoothing) == (batch, epochs, 0)
+    net = nnx.eval_shape(lambda: config.model.build(described[name], rngs=nnx.Rngs(0)))
+    assert (net.config.buffer, net.config.tau, net.config.dropout) == (size, tau, dropout)
+    assert net.config.late_steps == (size - 1) // 2
+    assert net.config.readout == "softmax_sum"
+    assert (config.batch_size, config.epochs) == (batch, epochs)
+    assert config.task.label_smoothing == 0
     front = config.data.front_end  # pyright: ignore
     assert (front.channels, front.frame_ms) == (140, 10.0)
 
@@ -127,7 +134,7 @@ def test_rates_and_decay_are_the_published_ones(described, name: str) -> None:
     ):
         got = [float(rate(3 * epoch + step)) for step in range(3)]
         np.testing.assert_allclose(got, [want] * 3, rtol=1e-3)
-    net = nnx.eval_shape(lambda: build_model(config.model, described[name], seed=0))
+    net = nnx.eval_shape(lambda: config.model.build(described[name], rngs=nnx.Rngs(0)))
     params = nnx.as_pure(nnx.split(net, nnx.Param, ...)[1])
     marks = jax.tree.map(
         lambda group, decays: group if group == "0" else ("decayed" if decays else "kept"),
@@ -150,7 +157,7 @@ def test_each_is_trained_and_tested_by_one_command_each(folders, tmp_path, name,
     assert (summary["train_samples"], summary["test_samples"]) == parts[:2]
     assert np.isfinite(summary["test_loss_unrounded"])
     config, model = load(run)
-    assert isinstance(config.model, SequenceConfig)
+    assert isinstance(config.model, SNNDelaysConfig)
     for layer in learned_delays(model).values():
         assert float(layer.sigma[...]) == pytest.approx(0.23)
         assert 0 <= float(layer.delay[...].min()) <= float(layer.delay[...].max()) <= 2

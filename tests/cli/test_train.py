@@ -6,9 +6,9 @@ import re
 import pytest
 
 from snnjax.cli import main
+from snnjax.cli.experiments import DEFAULT, load_experiment
 from snnjax.cli.output import SUMMARY_KEYS
 from snnjax.cli.train import with_shortcuts
-from snnjax.train import Experiment
 
 
 def test_stdout_is_exactly_one_line_of_json(tiny_run):
@@ -49,7 +49,7 @@ def test_every_kind_of_option_is_passed_on(calls, capsys):
     )
     assert main(arguments.split()) == 0
     experiment, keywords = calls[0]
-    assert (experiment.data.source, experiment.data.skip_bad) == ("some/folder", True)
+    assert (experiment.data.path, experiment.data.skip_bad) == ("some/folder", True)
     assert (experiment.epochs, experiment.seed, experiment.data.train_size) == (3, 7, 9)
     assert experiment.model.spike_head
     assert experiment.optimiser.learning_rate == 0.5
@@ -61,8 +61,27 @@ def test_every_kind_of_option_is_passed_on(calls, capsys):
     assert json.loads(captured.out)["test_accuracy"] == 1.0
 
 
+def test_names_stand_for_models_and_tasks(calls):
+    arguments = "train --model e3dsnn_s --model.levels 2 --task classification --task.top-k 3"
+    assert main(arguments.split()) == 0
+    experiment, _ = calls[0]
+    assert (experiment.model.stem, experiment.model.levels) == (24, 2)
+    assert (experiment.task.top_k, experiment.task.label_smoothing) == (3, 0.0)
+
+
+def test_steps_take_the_place_of_epochs(calls):
+    assert main(["train", "--steps", "30"]) == 0
+    assert (calls[0][0].steps, calls[0][0].epochs) == (30, None)
+
+
+def test_programs_are_kept_unless_refused(calls):
+    assert main(["train"]) == 0
+    assert main(["train", "--no-compile-cache"]) == 0
+    assert [keywords["compile_cache"] for _, keywords in calls] == [True, False]
+
+
 def test_shortcuts_leave_the_rest_alone():
-    experiment = Experiment()
+    experiment = load_experiment(DEFAULT)[0]
     assert with_shortcuts(experiment) == experiment
     assert with_shortcuts(experiment, source="x").data.points == experiment.data.points
 
@@ -72,9 +91,9 @@ def test_shortcuts_leave_the_rest_alone():
     [
         ("--epoch 3", "did you mean '--epochs'?"),
         ("--levels 3", "did you mean '--model.levels'"),
-        ("--data.sorce x", "did you mean '--data.source'"),
+        ("--data.pat x", "did you mean '--data.path'"),
         ("--model.levels 0", "levels"),
-        ("--data.batch-size 0", "batch_size"),
+        ("--batch-size 0", "batch_size"),
         ("--data.extent 4096", "extent"),
         ("--data.extent 0", "extent"),
         ("--model.steps 0", "steps"),
@@ -85,11 +104,14 @@ def test_shortcuts_leave_the_rest_alone():
         ("--seed -1", "seed"),
         ("--data.augment.rotate so2", "so3"),
         ("e3dsnn_t_shape3d", "did you mean 'e3dsnn_t_shapes3d'"),
-        ("--model.name e3dsnn_x", "e3dsnn_"),
+        ("--model e3dsnn_x", "did you mean 'e3dsnn_"),
+        ("--task clasification", "did you mean 'classification'"),
+        ("--epochs 3 --steps 4", "exactly one"),
+        ("--compile-cache x --no-compile-cache", "not both"),
     ],
 )
 def test_the_impossible_fails_before_any_work(options, words, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("snnjax.train.loop.Loop.fit", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr("snnjax.train.loop.Loop.run", lambda *_: pytest.fail("it trains"))
     arguments = ["train", *options.split()]
     if "e3dsnn_t_shape3d" not in options:
         arguments += ["--run-folder", str(tmp_path / "run")]

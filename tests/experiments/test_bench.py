@@ -42,9 +42,7 @@ from experiments.bench.scene import (
     room_side,
     to_tensor,
 )
-from snnjax.models import MODELS
-from snnjax.train import ModelConfig
-from tests.train.tiny import tiny
+from tests.train.tiny import TinyConfig
 
 KEYS = {"row", "library", "version", "median_ms", "min_ms", "max_ms", "shapes", "device"}
 TINY = {"voxels": 500, "channels": (8,), "repeats": 2, "dense_extent": 6}
@@ -400,7 +398,7 @@ def test_both_dense_forms_agree():
 
 def test_train_step(monkeypatch):
     """With a model that compiles at once: what is tested is the benchmark."""
-    small = dataclasses.replace(train_step.published, model=ModelConfig(name="tiny"))
+    small = dataclasses.replace(train_step.published, model=TinyConfig())
     monkeypatch.setattr(train_step, "published", small)
     monkeypatch.setitem(MODELS, "tiny", tiny)
     records = list(train_step.run(Options(repeats=1, batch_size=2, points=64)))
@@ -410,7 +408,7 @@ def test_train_step(monkeypatch):
 
 def test_dispatch(monkeypatch):
     """Calls and rows of steps of the tiny model, small and at the size of the options."""
-    small = dataclasses.replace(dispatch.published, model=ModelConfig(name="tiny"))
+    small = dataclasses.replace(dispatch.published, model=TinyConfig())
     monkeypatch.setattr(dispatch, "published", small)
     monkeypatch.setattr(dispatch, "_STEPS", 2)
     monkeypatch.setitem(MODELS, "tiny", tiny)

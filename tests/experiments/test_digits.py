@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from experiments.configs.spoken_digits_delays import experiment
 
 from experiments import digits, variants
-from experiments.configs.spoken_digits_delays import experiment
-from snnjax.train import build_model
-from snnjax.train.folder import DatasetInfo
+from snnjax.data import DataInfo
 
-INFO = DatasetInfo(("zero", "one"), 6, 1, 1, 0)
+INFO = DataInfo(("zero", "one"), 6, 1, 1, 0)
 
 
 def test_the_delays_first_drawn_are_those_of_the_seed(monkeypatch, tmp_path):

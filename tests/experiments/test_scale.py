@@ -16,8 +16,10 @@ from experiments.scale.predict import predict, stops_at, verdict, weak_scaling
 from experiments.scale.show import report
 from experiments.scale.step import record
 from experiments.scale.workloads import WORKLOADS, Workload
+from snnjax.data.speech import SpeechSource
+from snnjax.experiment import Experiment
+from snnjax.models import SNNDelaysConfig
 from snnjax.sparse.conv import BLOCK_BYTES
-from snnjax.train import Experiment, SequenceConfig, SpeechConfig
 
 PLAIN = Chip(  # a second for 1000 operations or 100 bytes, and 0.1 s for anything
     "plain",
@@ -243,8 +245,8 @@ def tiny() -> dict[str, Any]:
     """The record of two layers of 6 neurons on eight fake devices."""
     experiment = Experiment(
         name="tiny",
-        data=SpeechConfig(steps=5, batch_size=2),
-        model=SequenceConfig(hidden=6, layers=2),
+        data=SpeechSource(steps=5, batch_size=2),
+        model=SNNDelaysConfig(hidden=6, layers=2),
     )
     return record("tiny", Workload(experiment, 3, 4, 100), "cpu", 8, "replicated")
 

@@ -2,4 +2,3 @@
 
 from tests.train.conftest import finished as finished
 from tests.train.conftest import no_pictures as no_pictures
-from tests.train.conftest import tiny_model as tiny_model

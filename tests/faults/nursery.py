@@ -18,11 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from snnjax.models import MODELS
-from snnjax.train import Interrupted, checkpoint, read_run, train
-from snnjax.train.checkpoint import Checkpoints
-from snnjax.train.writer import MetricsWriter
-from tests.train.tiny import tiny, tiny_experiment
+from snnjax.runs import Interrupted, checkpoint, read_run, train
+from snnjax.runs.checkpoint import Checkpoints
+from snnjax.runs.writer import MetricsWriter
+from tests.train.tiny import tiny_experiment
 
 SLOW = 0.02
 """Seconds that a row takes where the death comes from outside, to leave time to aim."""
@@ -90,7 +89,6 @@ def patch(moment: str | int) -> None:
 
 def child(root: Path, moment: str | int, epochs: int) -> int:
     """Train, from the last checkpoint if there is a run."""
-    MODELS["tiny"] = tiny
     patch(moment)
     try:
         resume = (root / "tiny-0").exists()

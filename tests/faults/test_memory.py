@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from snnjax.train.checkpoint import Checkpoints, quiet_orbax
+from snnjax.runs.checkpoint import Checkpoints, quiet_orbax
 
 LEAVES = 16
 

@@ -4,42 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
-from jax.sharding import PartitionSpec as P
 
-from snnjax.models import ClassifierOutput
-from snnjax.nn import LIF, BatchNorm, Conv, SpikformerBlock, SpikingDense, kaiming_uniform, max_pool
-from snnjax.sharding import pair_rules, rules_under
-
-
-class Net(nnx.Module):
-    """`layers` of the subclass on frames, then a linear head whose mean over time scores."""
-
-    def init_state(self, x: Any) -> tuple:
-        del x
-        return ()
-
-    def __call__(
-        self,
-        state: tuple,
-        x: Array,
-        *,
-        key: Array | None = None,
-        train: bool = False,
-        axis_name: str | None = None,
-    ) -> tuple[tuple, ClassifierOutput]:
-        features, spikes = self.features(x, train=train, axis_name=axis_name)
-        logits = self.head(features).mean(0)
-        return spikes, ClassifierOutput(logits, jnp.zeros((), jnp.int32))
-
+from snnjax.nn import (
+    LIF,
+    BatchNorm,
+    Conv,
+    Module,
+    SpikformerBlock,
+    SpikingDense,
+    kaiming_uniform,
+    max_pool,
+    pair,
+)
 
 SIDE, WIDTH = 4, 16
 
 
-class ConvNet(Net):
-    """Twice convolution, norm, LIF; a pool between."""
+class ConvNet(Module):
+    """Twice convolution, norm, LIF; a pool between, and a head whose mean over time scores."""
 
     def __init__(self, in_channels: int, num_classes: int, *, rngs: nnx.Rngs, **_: Any):
         self.convs = nnx.List(
@@ -48,48 +32,39 @@ class ConvNet(Net):
         self.norms = nnx.List([BatchNorm(WIDTH) for _ in self.convs])
         self.neurons = nnx.List([LIF(WIDTH, tau=2.0, trainable=("tau",)) for _ in self.convs])
         self.head = nnx.Linear((SIDE // 2) ** 2 * WIDTH, num_classes, rngs=rngs)
+        pair(self.convs[0], [self.norms[0], self.neurons[0]], self.convs[1])
 
-    @property
-    def tensor_rules(self) -> tuple[tuple[str, P], ...]:
-        pair = pair_rules("^convs/0/weight$", "^(norms|neurons)/0/", "^convs/1/weight$", kernel=2)
-        return (*pair, (".*", P()))
-
-    def features(self, x: Array, **options: Any) -> tuple[Array, tuple]:
+    def forward(self, run: Any, x: Array) -> Array:
         x = x.reshape(*x.shape[:2], SIDE, SIDE, -1)
-        spikes = []
-        for index, (conv, norm, lif) in enumerate(
-            zip(self.convs, self.norms, self.neurons, strict=True)
-        ):
-            x = norm(conv(x), **options)
-            x = lif(lif.init_state(x.shape[1:-1], x.dtype), x)[1]
-            spikes.append(x)
+        layers = zip(self.convs, self.norms, self.neurons, strict=True)
+        for index, (conv, norm, lif) in enumerate(layers):
+            x = run(lif, run(norm, run(conv, x)))
             x = max_pool(x) if index == 0 else x
-        return x.reshape(*x.shape[:2], -1), tuple(spikes)
+        return run(self.head, x.reshape(*x.shape[:2], -1)).mean(0)
 
 
 TOKENS, FEATURES, HEADS, HIDDEN = 4, 32, 4, 64
 
 
-class Transformer(Net):
-    """Tokens become spikes, which an encoder block reads: its stream is of whole numbers."""
+class Transformer(Module):
+    """Tokens become spikes, which an encoder block reads: its stream is of integers."""
 
     def __init__(self, in_channels: int, num_classes: int, *, rngs: nnx.Rngs, **_: Any):
-        self.embed = SpikingDense(in_channels // TOKENS, FEATURES, init=kaiming_uniform, rngs=rngs)
-        block = SpikformerBlock(
-            FEATURES, HEADS, hidden=HIDDEN, init=kaiming_uniform, qkv_bias=True, rngs=rngs
-        )
+        options: dict[str, Any] = {"kernel_init": kaiming_uniform, "rngs": rngs}
+        self.embed = SpikingDense(in_channels // TOKENS, FEATURES, **options)
+        block = SpikformerBlock(FEATURES, HEADS, hidden=HIDDEN, qkv_bias=True, **options)
         self.blocks = nnx.List([block])
         self.head = nnx.Linear(FEATURES, num_classes, rngs=rngs)
 
-    @property
-    def tensor_rules(self) -> tuple[tuple[str, P], ...]:
-        return (*rules_under(r"blocks/\d+", self.blocks[0].tensor_rules), (".*", P()))
-
-    def features(self, x: Array, **options: Any) -> tuple[Array, tuple]:
-        x = x.reshape(*x.shape[:2], TOKENS, -1)
-        x = self.embed(self.embed.init_state(x), x, **options)[1]
-        streams = [x]
+    def forward(self, run: Any, x: Array) -> Array:
+        x = run(self.embed, x.reshape(*x.shape[:2], TOKENS, -1))
         for block in self.blocks:
-            x = block(block.init_state(x), x, **options)[1]
-            streams.append(x)
-        return x.mean(2), tuple(streams)
+            x = run(block, x)
+        return run(self.head, x.mean(2)).mean(0)
+
+
+SPIKES = {
+    "conv": ("neurons.0", "neurons.1"),
+    "transformer": ("embed.neurons", "blocks.0.attention", "blocks.0.mlp"),
+}
+"""Paths of layers that return spikes."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from snnjax.models import SNNDelays, snn_delays
+from snnjax.models import SNNDelaysConfig
 
 
 def widened(model: nnx.Module) -> Any:
@@ -20,14 +21,9 @@ def widened(model: nnx.Module) -> Any:
     )
 
 
-class Double(SNNDelays):
-    """Membranes in float64 from the start."""
+@dataclass(frozen=True)
+class Double(SNNDelaysConfig):
+    """An SNN-delays network in float64."""
 
-    def init_state(self, x: Any) -> Any:
-        return jax.tree.map(lambda a: a.astype(jnp.float64), super().init_state(x))
-
-
-def sequences(**options: Any) -> Any:
-    """As the constructors of `snnjax.models.SEQUENCE_MODELS`."""
-    model = snn_delays(**options)
-    return widened(Double(model.config, rngs=options["rngs"]))
+    def build(self, info: Any, *, rngs: nnx.Rngs) -> Any:
+        return widened(super().build(info, rngs=rngs))

@@ -15,9 +15,8 @@ import jax
 import numpy as np
 import pytest
 
-from snnjax.models import MODELS
-from snnjax.train import read_run, restore, train
-from tests.train.tiny import tiny_double, tiny_experiment
+from snnjax.runs import read_run, restore, train
+from tests.train.tiny import TinyConfig, tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,18 +25,24 @@ CONFIG = '''"""The tiny model in float64, for tests: by rounding no spike flips.
 import os
 import time
 
-from snnjax.models import MODELS
-from snnjax.sharding import pair_rules, presets
-from snnjax.sharding.rules import REST
-from snnjax.train.loop import Loop
 from snnjax import viz
-from tests.train.tiny import Tiny, tiny_double, tiny_experiment
+from snnjax.nn import shard_as
+from snnjax.sharding import presets
+from snnjax.train.loop import Loop
+from tests.train import tiny
 
-MODELS["tiny"] = tiny_double
-between = "first/bias$|^(scale|shift|mean|var)$"
-Tiny.tensor_rules = (*pair_rules("first/kernel$", between, "second/kernel$"), REST)
+make = tiny.Tiny.__init__
+
+
+def sharded(self, *arguments, **options):
+    make(self, *arguments, **options)
+    shard_as(self.first, "column")
+    shard_as(self.second, "row")
+
+
+tiny.Tiny.__init__ = sharded
 presets.SMALLEST = 24
-viz.write_report = lambda folder, *_: folder  # drawing takes longer than the run
+viz.write_report = lambda folder, *_, **__: folder  # drawing takes longer than the run
 viz.require_matplotlib = lambda: None
 step = Loop._step
 
@@ -48,7 +53,9 @@ def slow(self, *arguments):
 
 
 Loop._step = slow
-experiment = tiny_experiment("runs", mesh="data=-1", evaluate_every=3)
+experiment = tiny.tiny_experiment(
+    "runs", model=tiny.TinyConfig(dtype="float64"), mesh="data=-1", evaluate_every=3
+)
 '''
 
 CLI = "import sys; sys.argv[0] = 'snnjax'; from snnjax.cli import main; sys.exit(main())"
@@ -113,15 +120,16 @@ def ends(
 def double() -> Iterator[None]:
     """What `CONFIG` does, in this process."""
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
-        patch.setitem(MODELS, "tiny", tiny_double)
-        patch.setattr("snnjax.viz.write_report", lambda folder, *_: folder)
+        patch.setattr("snnjax.viz.write_report", lambda folder, *_, **__: folder)
         yield
 
 
 def train_here(run_folder: Path) -> Path:
     """The same run in this process, on four of its devices."""
     with double():
-        experiment = tiny_experiment("runs", mesh="data=4", evaluate_every=3)
+        experiment = tiny_experiment(
+            "runs", model=TinyConfig(dtype="float64"), mesh="data=4", evaluate_every=3
+        )
         train(experiment, progress=False, run_folder=run_folder)
     return run_folder
 

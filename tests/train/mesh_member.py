@@ -15,9 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from snnjax.train import Hosts, hosts, start
+from snnjax.runs import Hosts, hosts, start
 from tests.train.on_meshes import STEPS, Subject, compiled, curve_of
-from tests.train.subjects import first_of, registered, subject
+from tests.train.subjects import first_of, subject
 
 
 @functools.cache
@@ -37,8 +37,7 @@ def seen(name: str, mesh: str, sharding: str) -> dict[str, Any]:
 
 def main(coordinator: str, count: str, index: str, file: str, cases: str) -> None:
     start(Hosts(coordinator=coordinator, count=int(count), index=int(index)))
-    with registered(np.float64):
-        found = [seen(*case) for case in json.loads(cases)]
+    found = [seen(*case) for case in json.loads(cases)]
     Path(file).write_text(json.dumps(found))
 
 

@@ -11,15 +11,23 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from snnjax.sharding import AXIS, Collective, bytes_by_kind, collectives, gather, parse_mesh
+from snnjax.data import DataInfo
+from snnjax.experiment import Experiment
+from snnjax.nn import inputs_of, probe
+from snnjax.sharding import (
+    AXIS,
+    Collective,
+    bytes_by_kind,
+    collectives,
+    gather,
+    manual_spec,
+    parse_mesh,
+)
 from snnjax.sparse import Capacities
-from snnjax.train import DeviceBatch, Experiment, train_step
-from snnjax.train.feed import _shard_local
-from snnjax.train.folder import DatasetInfo
-from snnjax.train.mesh import local_rows, put, shard
-from snnjax.train.setup import abstract_spec, build_spec
-from snnjax.train.state import Weights, merge_model
-from snnjax.train.step import _axis, _cut, _gradient, _over_data
+from snnjax.train import Weights, merge_model, train_step
+from snnjax.train.mesh import local_rows, place_batch, put
+from snnjax.train.step import data_axis, gradient, over_data
+from tests.train.build import abstract_spec, build_spec, changed
 
 QUICK = {"xla_backend_optimization_level": 0}
 STEPS = 3
@@ -29,8 +37,8 @@ class Subject(NamedTuple):
     """What is trained, and on what."""
 
     experiment: Experiment
-    info: DatasetInfo
-    batch: DeviceBatch
+    info: DataInfo
+    batch: dict[str, Any]
     capacities: Capacities | None
 
 
@@ -44,20 +52,20 @@ class Outcome(NamedTuple):
     cut: Any
 
 
-def placed_on(on: Subject, mesh_text: str, sharding: str) -> tuple[Any, Any, Any]:
+def placed_on(on: Subject, mesh_text: str, sharding: Any) -> tuple[Any, Any, Any]:
     """The spec of the step, shapes of the state, and the batch on a mesh."""
     mesh = parse_mesh(mesh_text)
-    experiment = Experiment(**{**vars(on.experiment), "mesh": mesh_text, "sharding": sharding})
-    spec, _, shapes = abstract_spec(experiment, on.info, mesh)
+    experiment = changed(on.experiment, mesh=mesh_text, sharding=sharding)
+    spec, shapes = abstract_spec(experiment, on.info, mesh)
     return spec, shapes, spread(on.batch, mesh)
 
 
-def spread(batch: DeviceBatch, mesh: Mesh) -> DeviceBatch:
+def spread(batch: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
     """A batch on its mesh, of which each process knows the samples of its own devices alone."""
-    if not mesh.is_multi_process:
-        return shard(batch, mesh)
-    own = local_rows(len(batch.label), mesh)
-    return _shard_local(batch._replace(points=batch.points[own], count=batch.count[own]), mesh)
+    if mesh.is_multi_process:
+        own = local_rows(len(batch["weight"]), mesh)
+        batch = {k: v if k == "weight" else v[own] for k, v in batch.items()}
+    return place_batch(batch, mesh)
 
 
 def compiled(on: Subject, mesh_text: str, sharding: str) -> tuple[Any, Any, Any]:
@@ -68,7 +76,7 @@ def compiled(on: Subject, mesh_text: str, sharding: str) -> tuple[Any, Any, Any]
 
 
 def curve_of(
-    spec: Any, program: Any, start: Any, batches: Iterable[DeviceBatch]
+    spec: Any, program: Any, start: Any, batches: Iterable[dict[str, Any]]
 ) -> tuple[np.ndarray, Any]:
     """Loss and gradient norm [steps, 2] from `start` on, and the last state."""
     state = put(start._replace(key=jax.random.key(0)), spec.shardings)
@@ -89,14 +97,14 @@ def outcome(on: Subject, start: Any, mesh_text: str, sharding: str) -> Outcome:
 
 def drawn(on: Subject, seed: int = 0) -> Any:
     """The state before the first step, on the host, without its key."""
-    experiment = Experiment(**{**vars(on.experiment), "seed": seed})
+    experiment = changed(on.experiment, seed=seed)
     start = build_spec(experiment, on.info, parse_mesh("data=1", jax.local_devices()))[1]
     return jax.tree.map(np.asarray, start._replace(key=0))
 
 
 def filled(on: Subject, seed: int = 1) -> Any:
     """A state of the same shapes without a program that draws it: kernels from NumPy, scales 1."""
-    shapes = abstract_spec(on.experiment, on.info, parse_mesh("data=1"))[2]
+    shapes = abstract_spec(on.experiment, on.info, parse_mesh("data=1"))[1]
     rng = np.random.default_rng(seed)
     state = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes._replace(key=shapes.step))
     params = jax.tree.map(
@@ -169,32 +177,43 @@ class FirstStep(NamedTuple):
 
 
 def first_step(
-    on: Subject, start: Any, mesh_text: str, sharding: str, spikes: Callable[..., Any]
+    on: Subject, start: Any, mesh_text: str, sharding: str, fired: tuple[str, ...]
 ) -> FirstStep:
     """Loss and gradient as the step computes them, and what fires in training, batch first.
 
     Args:
       on, start, mesh_text, sharding: as of `outcome`.
-      spikes: from (model, x, capacities, train, axis_name) to arrays [B, ...].
+      fired: paths of the layers that return spikes.
     """
     spec, _, batch = placed_on(on, mesh_text, sharding)
-    axis, placement, cut = _axis(spec), spec.shardings.weights.params, _cut(spec)
+    axis, placement = data_axis(spec), spec.shardings.weights.params
+    manual = jax.tree.map(manual_spec, placement)
 
-    def find(weights: Any, batch: DeviceBatch) -> FirstStep:
+    def find(weights: Any, batch: dict[str, Any]) -> FirstStep:
         step, key = jnp.zeros((), jnp.int32), jax.random.key(0)
-        found, (loss, *_) = _gradient(spec, on.capacities, weights, step, key, batch)
-        x = spec.forward.inputs(batch.points, batch.count, on.capacities)
+        found, (loss, _) = gradient(spec, on.capacities, weights, step, key, batch)
+        arrays = {k: v for k, v in batch.items() if k != "weight"}
+        encoded = spec.source.encode(arrays, on.capacities, key=None, train=True)
+        inputs, _ = spec.task.prepare(encoded, key=None, train=True)
         model = merge_model(
             spec.graphdef, Weights(gather(weights.params, placement), weights.stats)
         )
-        fired = spikes(model, x, on.capacities, train=True, axis_name=axis)
-        return FirstStep(loss, found.params, fired)
+        named = inputs_of(model, {k: v for k, v in inputs.items() if k != "x"})
+        _, seen = probe(model, fired)(None, inputs["x"], train=True, axis_name=axis, **named)
+        spikes = [_batch_first(seen[path]) for path in fired]
+        return FirstStep(loss, found.params, spikes)
 
-    out = FirstStep(P(), cut, P(AXIS))  # pyright: ignore
-    run = _over_data(spec, find, in_specs=(Weights(cut, P()), P(AXIS)), out_specs=out)
+    out = FirstStep(P(), manual, P(AXIS))  # pyright: ignore
+    run = over_data(spec, find, in_specs=(Weights(manual, P()), P(AXIS)), out_specs=out)
     weights = jax.device_put(start.weights, spec.shardings.weights)
     program = jax.jit(run).lower(weights, batch).compile(compiler_options=QUICK)
     return jax.device_get(program(weights, batch))
+
+
+def _batch_first(found: Any) -> Any:
+    """The spikes of a layer, batch first: clouds [B, N, C], or sequences [T, B, ...]."""
+    out = found[1] if isinstance(found, tuple) and not hasattr(found, "feats") else found
+    return out.feats if hasattr(out, "feats") else jnp.swapaxes(out, 0, 1)
 
 
 def nearly_equal(got: FirstStep, want: FirstStep) -> None:

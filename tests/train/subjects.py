@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pytest
 
-from snnjax.models import E3DSNN, MODELS, SEQUENCE_MODELS, E3DSNNConfig
+from snnjax.data.clouds import CloudSource
+from snnjax.data.speech import SpeechSource
+from snnjax.experiment import Experiment, OptimiserConfig
+from snnjax.models import E3DSNN, E3DSNNConfig
 from snnjax.sparse import Capacities
-from snnjax.train import (
-    DataConfig,
-    DeviceBatch,
-    Experiment,
-    ModelConfig,
-    OptimiserConfig,
-    SequenceConfig,
-    SpeechConfig,
-)
-from snnjax.train.folder import DatasetInfo
+from tests.train.build import Made, cloud_batch, frame_batch, info_of
 from tests.train.dense_models import SIDE, ConvNet, Transformer
 from tests.train.doubles import widened
 from tests.train.on_meshes import Subject, drawn, filled
@@ -35,20 +26,6 @@ def clouds(*, rngs: Any, **options: Any) -> E3DSNN:
     return E3DSNN(E3DSNNConfig(stem=STEM, channels=(BLOCK,), depth=1, **options), rngs=rngs)
 
 
-@contextlib.contextmanager
-def registered(dtype: Any) -> Iterator[None]:
-    """Inside, the experiments of the subjects find their models, in this dtype."""
-
-    def typed(make: Any) -> Any:
-        return make if dtype == np.float32 else lambda **options: widened(make(**options))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS, "clouds", typed(clouds))
-        for name, net in NETS.items():
-            patch.setitem(SEQUENCE_MODELS, name, typed(net))
-        yield
-
-
 def subject(name: str, dtype: Any) -> Subject:
     """One of `NAMES`, with a batch of random numbers."""
     make = clouds_subject if name == "clouds" else frames_subject
@@ -60,29 +37,33 @@ def first_of(on: Subject, seed: int = 0) -> Any:
     return filled(on, seed + 1) if on.capacities else drawn(on, seed)
 
 
+def made(make: Any, dtype: Any) -> Made:
+    """The model in this dtype."""
+    if dtype == np.float32:
+        return Made(make)
+    return Made(lambda **options: widened(make(**options)))
+
+
 def clouds_subject(name: str, dtype: Any, rng: np.random.Generator) -> Subject:
     label = rng.integers(0, 8, B).astype(np.int32)
     weight = np.r_[np.ones(B - 3), np.zeros(3)].astype(dtype)
     points = rng.uniform(-1, 1, (B, ROWS, 3)).astype(dtype)
     count = rng.integers(20, ROWS + 1, B).astype(np.int32)
-    batch = DeviceBatch(points, count, label, weight)  # pyright: ignore
-    data = DataConfig(batch_size=B, points=ROWS, extent=16)
-    return Subject(experiment(data, ModelConfig(name)), info(3), batch, Capacities((ROWS, ROWS)))
+    batch = cloud_batch(points, count, label, weight)
+    data = CloudSource(points=ROWS, extent=16)
+    own = experiment(data, made(clouds, dtype))
+    return Subject(own, info_of(8, 3), batch, Capacities((ROWS, ROWS)))
 
 
 def frames_subject(name: str, dtype: Any, rng: np.random.Generator) -> Subject:
     channels = 2 * SIDE**2
     frames = rng.normal(0, 1, (B, T, channels)).astype(dtype)
     label = rng.integers(0, 8, B).astype(np.int32)
-    batch = DeviceBatch(frames, np.full(B, T, np.int32), label, np.ones(B, dtype))  # pyright: ignore
-    data = SpeechConfig(batch_size=B, steps=T)
-    return Subject(experiment(data, SequenceConfig(name)), info(channels), batch, None)
+    batch = frame_batch(frames, np.full(B, T, np.int32), label, np.ones(B, dtype))
+    own = experiment(SpeechSource(steps=T), made(NETS[name], dtype))
+    return Subject(own, info_of(8, channels), batch, None)
 
 
 def experiment(data: Any, model: Any) -> Experiment:
     rule = OptimiserConfig("sgd", 0.1, 0.0, 0.0, clip_norm=0.2)
-    return Experiment(data=data, model=model, optimiser=rule, ema=0.0)
-
-
-def info(channels: int) -> DatasetInfo:
-    return DatasetInfo(tuple("abcdefgh"), channels, 64, 24, 0)
+    return Experiment(data=data, model=model, optimiser=rule, batch_size=B, epochs=10, ema=0.0)

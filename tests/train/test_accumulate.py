@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,95 +14,78 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.data import load_dataset
-from snnjax.models import MODELS, SEQUENCE_MODELS, ClassifierOutput
+from snnjax.data import DataInfo
+from snnjax.data.clouds import to_voxels
+from snnjax.data.speech import SpeechSource
+from snnjax.experiment import Experiment, OptimiserConfig, ScheduleConfig, differences
+from snnjax.nn import Module
+from snnjax.runs import read_experiment, train
 from snnjax.sharding import bytes_by_kind, collectives, parse_mesh
 from snnjax.sparse import Capacities
-from snnjax.train import (
-    DeviceBatch,
-    Experiment,
-    ModelConfig,
-    OptimiserConfig,
-    ScheduleConfig,
-    SequenceConfig,
-    SpeechConfig,
-    train,
-    train_step,
-)
-from snnjax.train.experiment import differences
-from snnjax.train.feed import as_packed, train_feed
-from snnjax.train.folder import DatasetInfo, read_experiment
-from snnjax.train.forward import to_voxels
-from snnjax.train.mesh import check_divisible, shard
-from snnjax.train.plan import read_plan, scan, site_counts
-from snnjax.train.setup import build_spec
-from tests.train.tiny import tiny_double, tiny_experiment
+from snnjax.tasks import Classification
+from snnjax.train import check_divisible, shard, train_step
+from tests.train.build import Made, any_experiment, build_spec, cloud_batch, frame_batch, info_of
+from tests.train.tiny import TinyConfig, tiny_experiment
 
 QUICK = {"xla_backend_optimization_level": 0}
 B, T = 16, 5
 
 
-class Bare(nnx.Module):
-    """A model of sequences without statistics, and with one kernel that is worth cutting."""
+class Bare(Module):
+    """A model of sequences without statistics, and with one kernel that is worth sharding."""
 
     def __init__(self, in_channels: int, num_classes: int, rngs: nnx.Rngs):
         self.first = nnx.Linear(in_channels, 32, param_dtype=jnp.float64, rngs=rngs)
         self.middle = nnx.Linear(32, 64, param_dtype=jnp.float64, rngs=rngs)
         self.second = nnx.Linear(64, num_classes, param_dtype=jnp.float64, rngs=rngs)
 
-    def init_state(self, x: Any) -> tuple:
-        return ()
-
-    def __call__(self, state: tuple, x: Any, *, lengths: Any, **_: Any) -> Any:
+    def forward(self, run: Any, x: Any, *, lengths: Any) -> Any:
         seen = (jnp.arange(len(x))[:, None] < lengths)[..., None]
-        h = jnp.where(seen, jnp.tanh(self.middle(jnp.tanh(self.first(x)))), 0)
-        logits = self.second(h.sum(0) / lengths[:, None])
-        return state, ClassifierOutput(logits, jnp.zeros((), jnp.int32))
-
-
-def bare(in_channels: int, num_classes: int, *, rngs: nnx.Rngs, **_: Any) -> Bare:
-    return Bare(in_channels, num_classes, rngs)
+        h = jnp.tanh(run(self.middle, jnp.tanh(run(self.first, x))))
+        h = jnp.where(seen, h, 0)
+        return run(self.second, (h.sum(0) / lengths[:, None])[None])[0]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def double() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
-        patch.setitem(SEQUENCE_MODELS, "bare", bare)
-        patch.setitem(MODELS, "double", tiny_double)
+    with jax.enable_x64(True):
         yield
 
 
-def without_statistics() -> tuple[Experiment, DatasetInfo, DeviceBatch, None]:
+def without_statistics() -> tuple[Experiment, DataInfo, dict[str, Any], None]:
     rng = np.random.default_rng(0)
     experiment = Experiment(
-        data=SpeechConfig(batch_size=B, steps=T),
-        model=SequenceConfig("bare"),
+        data=SpeechSource(steps=T),
+        model=Made(Bare),
+        task=Classification(label_smoothing=0.1),
         optimiser=OptimiserConfig(clip_norm=0.5),
+        batch_size=B,
+        epochs=10,
     )
-    batch = DeviceBatch(
-        rng.normal(size=(B, T, 6)),  # pyright: ignore
-        rng.integers(2, T + 1, B).astype(np.int32),  # pyright: ignore
-        rng.integers(0, 4, B).astype(np.int32),  # pyright: ignore
-        np.r_[0.0, np.ones(B - 4), np.zeros(3)],  # pyright: ignore
+    batch = frame_batch(
+        rng.normal(size=(B, T, 6)),
+        rng.integers(2, T + 1, B).astype(np.int32),
+        rng.integers(0, 4, B).astype(np.int32),
+        np.r_[0.0, np.ones(B - 4), np.zeros(3)],
     )
-    return experiment, DatasetInfo(tuple("abcd"), 6, 64, 24, 0), batch, None
+    return experiment, info_of(4, 6), batch, None
 
 
-def with_statistics() -> tuple[Experiment, DatasetInfo, DeviceBatch, Capacities]:
+def with_statistics() -> tuple[Experiment, DataInfo, dict[str, Any], Capacities]:
     rng = np.random.default_rng(1)
     experiment = tiny_experiment(
         "runs",
-        model=ModelConfig(name="double"),
+        model=TinyConfig(dtype="float64"),
         optimiser=OptimiserConfig("sgd", 1.0, 0.0, 0.0, clip_norm=0.0),
         schedule=ScheduleConfig("step", warmup=0.0, boundaries=()),
     )
-    batch = DeviceBatch(
-        rng.uniform(-1, 1, (B, 64, 3)),  # pyright: ignore
-        rng.integers(20, 65, B).astype(np.int32),  # pyright: ignore
-        rng.integers(0, 10, B).astype(np.int32),  # pyright: ignore
-        np.r_[0.0, np.ones(B - 4), np.zeros(3)],  # pyright: ignore
+    batch = cloud_batch(
+        rng.uniform(-1, 1, (B, 64, 3)),
+        rng.integers(20, 65, B).astype(np.int32),
+        rng.integers(0, 10, B).astype(np.int32),
+        np.r_[0.0, np.ones(B - 4), np.zeros(3)],
     )
-    return experiment, DatasetInfo(tuple("abcdefghij"), 3, 64, 24, 0), batch, Capacities((64,) * 3)
+    return experiment, info_of(10, 3), batch, Capacities((64,) * 3)
 
 
 class Outcome(NamedTuple):
@@ -155,7 +139,7 @@ PLACES = [("data=1", "replicated"), ("data=4", "fsdp")]
 
 
 @pytest.mark.parametrize(("mesh", "sharding"), PLACES)
-def test_without_statistics_the_update_is_that_of_the_whole_batch(
+def test_without_statistics_the_update_is_that_of_the_full_batch(
     run: Any, mesh: str, sharding: str
 ) -> None:
     """Parameters, moments, running average, loss, accuracy, norm; rows of weight 0 in between."""
@@ -170,18 +154,18 @@ def test_norms_see_micro_batches_one_after_the_other(run: Any) -> None:
     """Against a loop over the samples r, r + 4, r + 8, ... without any step."""
     experiment, _, batch, capacities = with_statistics()
     got = run(with_statistics, 4)
-    spec, stats, total = got.spec, got.before.stats, batch.weight.sum()
+    spec, stats, total = got.spec, got.before.stats, batch["weight"].sum()
 
-    def loss_of(params: Any, stats: Any, rows: DeviceBatch) -> tuple[Any, Any]:
+    def loss_of(params: Any, stats: Any, rows: dict[str, Any]) -> tuple[Any, Any]:
         model = nnx.merge(spec.graphdef, params, stats)
-        x = to_voxels(rows.points, rows.count, 16, capacities)
-        _, out = model((), x, train=True)
+        x = to_voxels(rows["points"], rows["count"], 16, capacities)
+        _, out = model(None, x, train=True)
         logs = jax.nn.log_softmax(out.logits)
-        targets = 0.9 * jax.nn.one_hot(rows.label, 10) + 0.1 / 10
+        targets = 0.9 * jax.nn.one_hot(rows["label"], 10) + 0.1 / 10
         after = nnx.as_pure(nnx.split(model, nnx.Param, ...)[2])
-        return -(rows.weight[:, None] * targets * logs).sum() / total, after
+        return -(rows["weight"][:, None] * targets * logs).sum() / total, after
 
-    assert experiment.label_smoothing == 0.1
+    assert experiment.task.label_smoothing == 0.1
     differentiate = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
     params, loss = got.before.params, 0.0
     gradient = jax.tree.map(np.zeros_like, params)
@@ -192,7 +176,7 @@ def test_norms_see_micro_batches_one_after_the_other(run: Any) -> None:
     equal(got.metrics.loss, loss)
     equal(got.after.weights.stats, stats)
     equal(got.after.weights.params, jax.tree.map(np.subtract, params, gradient))
-    assert int(got.after.weights.stats["seen"]) == 4
+    assert int(got.after.weights.stats["norm"]["seen"]) == 4
     whole = run(with_statistics)
     assert abs(float(whole.metrics.loss) - float(loss)) > 1e-6  # of other statistics
 
@@ -230,36 +214,14 @@ def test_a_step_in_micro_batches_needs_less_memory(run: Any) -> None:
     assert run(with_statistics, 4).scratch < 0.6 * run(with_statistics).scratch
 
 
-def test_capacities_are_of_a_micro_batch() -> None:
-    experiment = dataclasses.replace(tiny_experiment("runs"), accumulate=4)
-    train_set, test_set = (
-        load_dataset("shapes3d", split, points=64, size=n)
-        for split, n in (("train", 64), ("test", 24))
-    )
-    plan = scan(experiment.data, train_set, test_set, depth=2, seed=0, devices=2, accumulate=4)
-    assert {choice.samples for choice in plan.training.choices} == {B // 8}
-    assert plan.evaluation.choices[0].samples == B // 2  # evaluation takes a batch at once
-    assert plan.serves(B // 2, 4)
-    assert not plan.serves(B // 2, 8)
-    with train_feed(experiment, train_set, plan, parse_mesh("data=2"), None) as items:
-        for _ in range(3):
-            item = next(items)
-            sites = site_counts(item.host, experiment.data.extent, 2)
-            groups = [sites[8 * d + k : 8 * d + 8 : 4].sum(0) for d in range(2) for k in range(4)]
-            assert np.all(np.max(groups, 0) <= item.capacities.rows)
-            np.testing.assert_array_equal(
-                item.capacities.need(as_packed(sites, 2, 4)), np.max(groups, 0)
-            )
-
-
 def test_a_run_in_micro_batches_is_stored_and_not_resumed_otherwise(tmp_path: Any) -> None:
     experiment = dataclasses.replace(
         tiny_experiment(tmp_path), accumulate=2, epochs=1, mesh="data=2"
     )
     summary = train(experiment, progress=False)
     assert read_experiment(summary["run_folder"]).accumulate == 2
-    plan = read_plan(Path(summary["run_folder"]) / "buckets.json", depth=2)
-    assert plan.training.choices[0].samples == B // 4
+    buckets = json.loads((Path(summary["run_folder"]) / "buckets.json").read_text())
+    assert buckets["training"]["choices"][0]["samples"] == B // 4
     other = dataclasses.replace(experiment, accumulate=1)
     assert differences(experiment, other) == ("accumulate: the run has 2, now 1",)
     with pytest.raises(ValueError, match="accumulate: the run has 2, now 1"):
@@ -268,9 +230,9 @@ def test_a_run_in_micro_batches_is_stored_and_not_resumed_otherwise(tmp_path: An
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"multiple of the accumulate=3 .* got 32. Take 33, or an"):
-        Experiment(accumulate=3)
+        any_experiment(accumulate=3)
     with pytest.raises(ValueError, match="accumulate must be an integer of at least 1; got 0"):
-        Experiment(accumulate=0)
+        any_experiment(accumulate=0)
     check_divisible(16, parse_mesh("data=4"), 4)
     with pytest.raises(
         ValueError, match=r"times accumulate=4; got 12. Take 16, another accumulate"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snnjax.sharding import parse_mesh
-from snnjax.train.mesh import check_divisible, replicate, shard
+from snnjax.train import check_divisible, replicate, shard
 
 
 def test_a_batch_must_divide() -> None:

@@ -9,14 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from snnjax.models import SEQUENCE_MODELS
+from snnjax.data.speech import SpeechSource
+from snnjax.experiment import Experiment, OptimiserConfig
 from snnjax.sharding import parse_mesh
-from snnjax.train import DeviceBatch, Experiment, OptimiserConfig, SequenceConfig, SpeechConfig
-from snnjax.train.folder import DatasetInfo
-from snnjax.train.mesh import shard
-from snnjax.train.setup import build_spec
-from snnjax.train.step import eval_step
-from tests.train.doubles import sequences
+from snnjax.train import eval_step, shard
+from tests.train.build import build_spec, changed, frame_batch, info_of
+from tests.train.doubles import Double
 from tests.train.on_meshes import (
     QUICK,
     Outcome,
@@ -32,8 +30,7 @@ B, T, HIDDEN = 16, 12, 64
 
 @pytest.fixture(scope="module", autouse=True)
 def double() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
-        patch.setitem(SEQUENCE_MODELS, "sequences", sequences)
+    with jax.enable_x64(True):
         yield
 
 
@@ -44,13 +41,15 @@ def subject() -> Subject:
     frames = 3.0 * rng.poisson(0.7, (B, T, 6))
     count = rng.integers(8, T + 1, B).astype(np.int32)
     experiment = Experiment(
-        data=SpeechConfig(batch_size=B, steps=T),
-        model=SequenceConfig("sequences", hidden=HIDDEN, layers=2, dropout=0.0),
+        data=SpeechSource(steps=T),
+        model=Double(hidden=HIDDEN, layers=2, dropout=0.0, delays="none"),
         optimiser=OptimiserConfig(clip_norm=0.2),
+        batch_size=B,
+        epochs=10,
         ema=0.9,
     )
-    info = DatasetInfo(tuple("abcdefgh"), 6, 64, 24, 0)
-    return Subject(experiment, info, DeviceBatch(frames, count, label, weight), None)  # pyright: ignore
+    batch = frame_batch(frames, count, label, weight)
+    return Subject(experiment, info_of(8, 6), batch, None)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,7 @@ def test_a_step_sends_what_it_must(run: Any, mesh: str, sharding: str) -> None:
 
 def test_each_device_holds_its_share_of_parameters_and_moments(run: Any) -> None:
     state = run("data=4,model=2", "mixed").cut
-    kernel = state.weights.params["linears"][1]["weight"]
+    kernel = state.weights.params["hidden"][1]["linear"]["weight"]
     assert kernel.sharding.shard_shape(kernel.shape) == (HIDDEN // 2, HIDDEN // 4, 1)
     shapes = {
         leaf.sharding.shard_shape(leaf.shape)
@@ -100,7 +99,7 @@ def test_each_device_holds_its_share_of_parameters_and_moments(run: Any) -> None
 
 def test_a_cut_state_is_made_in_place_with_the_same_numbers() -> None:
     on = subject()
-    experiment = Experiment(**{**vars(on.experiment), "sharding": "mixed"})
+    experiment = changed(on.experiment, sharding="mixed")
     want = build_spec(on.experiment, on.info, parse_mesh("data=1"))[1]
     spec, got = build_spec(experiment, on.info, parse_mesh("data=4,model=2"))
     jax.tree.map(np.testing.assert_array_equal, got.weights, want.weights)
@@ -116,5 +115,5 @@ def test_evaluation_gathers_too(run: Any) -> None:
         batch = shard(on.batch, one.spec.mesh)
         program = eval_step(one.spec, None).lower(one.cut.weights, batch)
         out = program.compile(compiler_options=QUICK)(one.cut.weights, batch)
-        logits.append(np.asarray(out.logits))
+        logits.append(np.asarray(out.outputs))
     np.testing.assert_allclose(logits[1], logits[0], rtol=1e-9)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from snnjax.sharding import parse_mesh
-from tests.train.dense_models import FEATURES, HIDDEN, SIDE, TOKENS, WIDTH
+from tests.train.dense_models import FEATURES, HIDDEN, SIDE, SPIKES, TOKENS, WIDTH
 from tests.train.on_meshes import (
     Outcome,
     equal,
@@ -19,7 +19,7 @@ from tests.train.on_meshes import (
     runner,
     sends_what_it_must,
 )
-from tests.train.subjects import NETS, B, T, first_of, registered, subject
+from tests.train.subjects import NETS, B, T, first_of, subject
 
 every_net = pytest.mark.parametrize("net", NETS)
 MESHES = [
@@ -39,7 +39,7 @@ some_meshes = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def run() -> Iterator[Callable[[str], Callable[[str, str], Outcome]]]:
     """In float64."""
-    with jax.enable_x64(True), registered(np.float64):
+    with jax.enable_x64(True):
         known = {}
         for name in NETS:
             on = subject(name, np.float64)
@@ -92,15 +92,10 @@ def test_a_mesh_that_cuts_heads_is_refused(run: Any) -> None:
 
 @every_net
 def test_float32_differs_by_rounding_alone(net: str) -> None:
-    def spikes(model: Any, x: Any, capacities: Any, **options: Any) -> Any:
-        fired = model((), x, **options)[0]
-        return jax.tree.map(lambda z: z.swapaxes(0, 1), fired)
-
-    with registered(np.float32):
-        on = subject(net, np.float32)
-        start = first_of(on)
-        want, got = (
-            first_step(on, start, mesh, sharding, spikes)
-            for mesh, sharding in (("data=1", "replicated"), ("data=2,model=4", "mixed"))
-        )
+    on = subject(net, np.float32)
+    start = first_of(on)
+    want, got = (
+        first_step(on, start, mesh, sharding, SPIKES[net])
+        for mesh, sharding in (("data=1", "replicated"), ("data=2,model=4", "mixed"))
+    )
     nearly_equal(got, want)

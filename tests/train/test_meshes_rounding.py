@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnjax.train import Experiment, OptimiserConfig
+from snnjax.experiment import OptimiserConfig
+from tests.train.build import changed
 from tests.train.on_meshes import Subject, compiled, curve_of
-from tests.train.subjects import NAMES, first_of, registered, subject
+from tests.train.subjects import NAMES, first_of, subject
 
 STEPS = 20
 MESHES = [
@@ -28,7 +29,7 @@ def lively(name: str) -> Subject:
     """A subject that learns quickly, so that what rounds differently grows."""
     on = subject(name, np.float32)
     rule = OptimiserConfig("sgd", 2.0, 0.0, 0.0, clip_norm=1.0)
-    return on._replace(experiment=Experiment(**{**vars(on.experiment), "optimiser": rule}))
+    return on._replace(experiment=changed(on.experiment, optimiser=rule))
 
 
 def losses(on: Subject, starts: list[Any], mesh: str, sharding: str) -> np.ndarray:
@@ -45,18 +46,17 @@ def later(curve: np.ndarray, other: np.ndarray) -> float:
 
 def differs_less_than_seeds(name: str, meshes: list[tuple[str, str]]) -> None:
     """The first loss to 1e-6, those that follow less far than those of two seeds; all printed."""
-    with registered(np.float32):
-        on = lively(name)
-        starts = [first_of(on, seed) for seed in range(2)]
-        assert starts[0].weights.params["head"]["kernel"].dtype == np.float32
-        one, other = losses(on, starts, "data=1", "replicated")
-        assert one[-1] < one[0]
-        print(name, "from", one[0], "to", one[-1], "two seeds:", later(one, other))
-        for mesh, sharding in meshes:
-            (curve,) = losses(on, starts[:1], mesh, sharding)
-            print(name, mesh, sharding, curve[0] / one[0] - 1, later(curve, one))
-            np.testing.assert_allclose(curve[0], one[0], rtol=1e-6)
-            assert later(curve, one) < later(one, other)
+    on = lively(name)
+    starts = [first_of(on, seed) for seed in range(2)]
+    assert starts[0].weights.params["head"]["kernel"].dtype == np.float32
+    one, other = losses(on, starts, "data=1", "replicated")
+    assert one[-1] < one[0]
+    print(name, "from", one[0], "to", one[-1], "two seeds:", later(one, other))
+    for mesh, sharding in meshes:
+        (curve,) = losses(on, starts[:1], mesh, sharding)
+        print(name, mesh, sharding, curve[0] / one[0] - 1, later(curve, one))
+        np.testing.assert_allclose(curve[0], one[0], rtol=1e-6)
+        assert later(curve, one) < later(one, other)
 
 
 def test_a_convolutional_net_differs_less_than_seeds() -> None:

@@ -10,14 +10,9 @@ import optax
 import pytest
 from flax import nnx
 
+from snnjax.experiment import Group, OptimiserConfig, ScheduleConfig
 from snnjax.models import e3dsnn_t
-from snnjax.train import (
-    Group,
-    OptimiserConfig,
-    ScheduleConfig,
-    build_optimiser,
-    build_schedule,
-)
+from snnjax.train import build_optimiser, build_schedule
 from snnjax.train.optimisers import decay_mask, group_labels
 from snnjax.train.schedules import momentum_schedule
 

@@ -13,72 +13,58 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.models import E3DSNN, MODELS, E3DSNNConfig
+from snnjax.data import DataInfo
+from snnjax.data.clouds import CloudSource, to_voxels
+from snnjax.data.speech import SpeechSource
+from snnjax.data.speech.source import Silence
+from snnjax.experiment import Experiment, OptimiserConfig, differences
+from snnjax.models import E3DSNN, E3DSNNConfig, SNNDelaysConfig
 from snnjax.nn import Conv, DelayedLinear, EventLinear, compute_in
+from snnjax.runs import load, train
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities, narrow_product, sparse_conv, submanifold_map
-from snnjax.train import (
-    DataConfig,
-    DeviceBatch,
-    Experiment,
-    ModelConfig,
-    OptimiserConfig,
-    SequenceConfig,
-    SpeechConfig,
-    load,
-    train,
-    train_step,
-)
-from snnjax.train.experiment import differences
-from snnjax.train.folder import DatasetInfo
-from snnjax.train.forward import to_voxels
-from snnjax.train.mesh import shard
-from snnjax.train.setup import build_spec
+from snnjax.train import shard, train_step
+from tests.train.build import Made, any_experiment, build_spec, cloud_batch, frame_batch, info_of
 
 QUICK = {"xla_backend_optimization_level": 0}
 B, T = 8, 12
 NARROW = jnp.bfloat16
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    def make(*, rngs: nnx.Rngs, **options: Any) -> E3DSNN:
-        return E3DSNN(E3DSNNConfig(stem=8, channels=(16,), depth=1, **options), rngs=rngs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS, "small", make)
-        yield
+def small(*, rngs: nnx.Rngs, **options: Any) -> E3DSNN:
+    return E3DSNN(E3DSNNConfig(stem=8, channels=(16,), depth=1, **options), rngs=rngs)
 
 
-def subject(kind: str) -> tuple[Experiment, DatasetInfo, DeviceBatch, Capacities | None]:
+def subject(kind: str) -> tuple[Experiment, DataInfo, dict[str, Any], Any]:
     rng = np.random.default_rng(0)
     label = rng.integers(0, 8, B).astype(np.int32)
     weight = np.ones(B, np.float32)
     if kind == "sequences":
         frames = 3.0 * rng.poisson(0.7, (B, T, 6)).astype(np.float32)
         count = rng.integers(8, T + 1, B).astype(np.int32)
-        data: Any = SpeechConfig(batch_size=B, steps=T)
-        model: Any = SequenceConfig(hidden=16, delays="learned", max_delay=4, dropout=0.0)
-        batch, capacities = DeviceBatch(frames, count, label, weight), None  # pyright: ignore
+        data: Any = SpeechSource(steps=T)
+        model: Any = SNNDelaysConfig(hidden=16, delays="learned", max_delay=4, dropout=0.0)
+        batch, shape = frame_batch(frames, count, label, weight), Silence(6)
     else:
         points = rng.uniform(-1, 1, (B, 64, 3)).astype(np.float32)
         count = rng.integers(20, 65, B).astype(np.int32)
-        data, model = DataConfig(batch_size=B, points=64, extent=16), ModelConfig("small")
-        batch = DeviceBatch(points, count, label, weight)  # pyright: ignore
-        capacities = Capacities((64, 64), ("table", "pairs"))
-    info = DatasetInfo(tuple("abcdefgh"), batch.points.shape[-1], 64, 24, 0)
-    experiment = Experiment(data=data, model=model, optimiser=OptimiserConfig("sgd", 0.1))
-    return experiment, info, batch, capacities
+        data, model = CloudSource(points=64, extent=16), Made(small)
+        batch = cloud_batch(points, count, label, weight)
+        shape = Capacities((64, 64), ("table", "pairs"))
+    info = info_of(8, 6 if kind == "sequences" else 3)
+    rule = OptimiserConfig("sgd", 0.1)
+    experiment = Experiment(data=data, model=model, optimiser=rule, batch_size=B, epochs=10)
+    return experiment, info, batch, shape
 
 
 def first_step(kind: str, precision: Any) -> tuple[Any, str, Any]:
     """A function that makes one update, its lowered text and its jaxpr."""
-    experiment, info, batch, capacities = subject(kind)
+    experiment, info, batch, shape = subject(kind)
     mesh = parse_mesh("data=1")
     experiment = dataclasses.replace(experiment, precision=precision)
     spec, state = build_spec(experiment, info, mesh)
     on_mesh = shard(batch, mesh)
-    traced = train_step(spec, capacities).trace(state, on_mesh)
+    traced = train_step(spec, shape).trace(state, on_mesh)
     lowered = traced.lower()
 
     def run() -> tuple[Any, Any]:
@@ -192,8 +178,7 @@ class Several(nnx.Module):
 
     def __call__(self, x: Any) -> Any:
         h = self.flax(self.conv(x)).mean((2, 4))
-        _, h = self.axons(self.axons.init_state((2,)), h)
-        return self.dendrites(self.dendrites.init_state((2,)), h)[1]
+        return self.dendrites(None, self.axons(None, h)[1])[1]
 
 
 def test_all_kinds_of_layers_take_it() -> None:
@@ -217,18 +202,18 @@ def test_models_without_such_products_are_refused() -> None:
     with pytest.raises(ValueError, match="is an EventLinear, which adds weights up"):
         compute_in(EventLinear(3, 3, rngs=nnx.Rngs(0)), NARROW)
     with pytest.raises(ValueError, match="precision must be float32 or bfloat16; got 'float16'"):
-        Experiment(precision="float16")  # pyright: ignore
+        any_experiment(precision="float16")  # pyright: ignore
 
 
 def test_precision_is_what_is_computed() -> None:
-    assert differences(Experiment(), Experiment(precision="bfloat16")) == (
+    assert differences(any_experiment(), any_experiment(precision="bfloat16")) == (
         "precision: the run has 'float32', now 'bfloat16'",
     )
 
 
 def accuracy(root: Path, precision: Any, seed: int) -> float:
     """Of 300 unseen shapes after two epochs of a small grid."""
-    from experiments.configs.e3dsnn_t_shapes3d import experiment as published
+    from experiments.configs.e3dsnn.e3dsnn_t_shapes3d import experiment as published
 
     data = dataclasses.replace(
         published.data, points=512, extent=32, train_size=1500, test_size=300
@@ -244,7 +229,7 @@ def accuracy(root: Path, precision: Any, seed: int) -> float:
     )
     summary = train(experiment, progress=False)
     _, model = load(summary["run_folder"])
-    assert model.stem.conv.product_dtype == (NARROW if precision == "bfloat16" else None)
+    assert model.stem.first.conv.product_dtype == (NARROW if precision == "bfloat16" else None)
     return summary["test_accuracy"]
 
 

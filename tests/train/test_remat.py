@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,25 +11,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.models import E3DSNN, SEQUENCE_MODELS, E3DSNNConfig, snn_delays
-from snnjax.nn import set_remat
+from snnjax.data.clouds import to_voxels
+from snnjax.data.speech import SpeechSource
+from snnjax.experiment import Experiment, OptimiserConfig, differences
+from snnjax.models import E3DSNN, E3DSNNConfig
+from snnjax.nn import Sequential
 from snnjax.nn.remat import REMATS
 from snnjax.sharding import bytes_by_kind, collectives, parse_mesh
 from snnjax.sparse import Capacities
-from snnjax.train import (
-    DeviceBatch,
-    Experiment,
-    OptimiserConfig,
-    SequenceConfig,
-    SpeechConfig,
-    train_step,
-)
-from snnjax.train.experiment import differences
-from snnjax.train.folder import DatasetInfo
-from snnjax.train.forward import to_voxels
-from snnjax.train.mesh import shard
-from snnjax.train.setup import build_spec
-from tests.train.doubles import sequences, widened
+from snnjax.train import shard, train_step
+from tests.train.build import any_experiment, build_spec, frame_batch, info_of
+from tests.train.doubles import Double, widened
 
 QUICK = {"xla_backend_optimization_level": 0}
 BARRIERS = {**QUICK, "xla_disable_hlo_passes": "cse_barrier_expander"}
@@ -39,8 +30,7 @@ B, T = 16, 48
 
 @pytest.fixture(scope="module", autouse=True)
 def double() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
-        patch.setitem(SEQUENCE_MODELS, "sequences", sequences)
+    with jax.enable_x64(True):
         yield
 
 
@@ -54,21 +44,21 @@ def delays_step(remat: Any) -> Outcome:
     """A training step with dropout, of two layers with learned delays, on two devices."""
     rng = np.random.default_rng(0)
     experiment = Experiment(
-        data=SpeechConfig(batch_size=B, steps=T),
-        model=SequenceConfig(
-            "sequences", hidden=32, layers=2, delays="learned", max_delay=2, dropout=0.2
-        ),
+        data=SpeechSource(steps=T),
+        model=Double(hidden=32, layers=2, delays="learned", max_delay=2, dropout=0.2),
         optimiser=OptimiserConfig("sgd", 0.1, 0.0, 0.0),
+        batch_size=B,
+        epochs=10,
         remat=remat,
     )
-    batch = DeviceBatch(
-        3.0 * rng.poisson(0.7, (B, T, 6)),  # pyright: ignore
-        rng.integers(8, T + 1, B).astype(np.int32),  # pyright: ignore
-        rng.integers(0, 4, B).astype(np.int32),  # pyright: ignore
-        np.ones(B),  # pyright: ignore
+    batch = frame_batch(
+        3.0 * rng.poisson(0.7, (B, T, 6)),
+        rng.integers(8, T + 1, B).astype(np.int32),
+        rng.integers(0, 4, B).astype(np.int32),
+        np.ones(B),
     )
     mesh = parse_mesh("data=2")
-    spec, state = build_spec(experiment, DatasetInfo(tuple("abcd"), 6, 64, 24, 0), mesh)
+    spec, state = build_spec(experiment, info_of(4, 6), mesh)
     on_mesh = shard(batch, mesh)
     program = train_step(spec, None).lower(state, on_mesh).compile(compiler_options=QUICK)
     state, metrics = program(state, on_mesh)
@@ -85,14 +75,13 @@ def e3dsnn_gradient(remat: Any) -> Outcome:
         stem=8, channels=(16,), depth=1, in_channels=3, num_classes=4, steps=2, levels=4
     )
     model = widened(E3DSNN(config, rngs=nnx.Rngs(0)))
-    set_remat(model, remat)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     stats = nnx.as_pure(stats)
 
     def loss(params: Any) -> Any:
         net = nnx.merge(graphdef, params, stats)
         x = to_voxels(points, jnp.full(B, 64), 16, capacities)
-        after, out = net((), x, train=True, capacities=capacities)
+        after, out = net(None, x, train=True, capacities=capacities, remat=remat)
         moved = nnx.as_pure(nnx.split(net, nnx.Param, ...)[2])
         return (out.logits**2).mean(), (moved, after)
 
@@ -140,17 +129,13 @@ def test_what_is_computed_again_sends_nothing_again(steps: dict[str, Outcome]) -
     assert sent["none"]["all-reduce"] > 0
 
 
-def test_what_cannot_be_set_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Linear has no `remat`.*'layers' would change nothing"):
-        set_remat(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), "layers")
+def test_what_would_change_nothing_is_refused() -> None:
+    net = Sequential(nnx.Linear(2, 2, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=r"no module with rematerialised = True, so that remat"):
+        net(None, jnp.ones((1, 1, 2)), train=True, remat="layers")
     with pytest.raises(ValueError, match="remat must be one of none, products, layers; got 'all'"):
-        Experiment(remat="all")  # pyright: ignore
-    model = snn_delays(
-        4, 3, delays="none", hidden=8, layers=1, tau=2.0, dropout=0.0, rngs=nnx.Rngs(0)
-    )
-    with pytest.raises(ValueError, match="remat must be one of"):
-        set_remat(model, "step")  # pyright: ignore
+        any_experiment(remat="all")
 
 
 def test_a_resumed_run_may_keep_more_or_less() -> None:
-    assert differences(Experiment(), dataclasses.replace(Experiment(), remat="layers")) == ()
+    assert differences(any_experiment(), any_experiment(remat="layers")) == ()

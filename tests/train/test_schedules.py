@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax.train import ScheduleConfig, build_schedule
+from snnjax.experiment import ScheduleConfig
+from snnjax.train import build_schedule
 from snnjax.train.schedules import momentum_schedule
 
 

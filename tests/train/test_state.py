@@ -9,7 +9,7 @@ from flax import nnx
 
 from snnjax.train import Weights, create_state, merge_model, split_model
 from snnjax.train.state import all_finite, evaluated, update_average
-from tests.train.tiny import tiny
+from tests.train.tiny import Tiny
 
 
 def test_the_average_is_the_closed_sum() -> None:
@@ -28,7 +28,7 @@ def test_the_average_is_the_closed_sum() -> None:
 
 
 def test_split_and_merge_are_inverse_and_plain() -> None:
-    model = tiny(3, 10, levels=4, rngs=nnx.Rngs(0))
+    model = Tiny(3, 10, levels=4, rngs=nnx.Rngs(0))
     graphdef, weights = split_model(model)
     assert all(type(leaf) is type(jnp.zeros(1)) for leaf in jax.tree.leaves(weights))
     assert len(jax.tree.leaves(weights.stats)) == 3
@@ -37,7 +37,7 @@ def test_split_and_merge_are_inverse_and_plain() -> None:
 
 
 def test_the_average_is_evaluated_if_there_is_one() -> None:
-    _, weights = split_model(tiny(3, 10, levels=4, rngs=nnx.Rngs(0)))
+    _, weights = split_model(Tiny(3, 10, levels=4, rngs=nnx.Rngs(0)))
     key = jax.random.key(0)
     plain = create_state(weights, optax.sgd(0.1), ema=False, key=key)
     averaged = create_state(weights, optax.sgd(0.1), ema=True, key=key)

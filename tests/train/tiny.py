@@ -2,80 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from snnjax.data.clouds import CloudSource
+from snnjax.experiment import Experiment, OptimiserConfig, ScheduleConfig
 from snnjax.metrics import sparse_activity
-from snnjax.train import DataConfig, Experiment, ModelConfig, OptimiserConfig, ScheduleConfig
+from snnjax.models import ClassifierOutput
+from snnjax.nn import Module, count_inputs
+from snnjax.sparse import SparseTensor
+from snnjax.tasks import Classification
 
 
-class TinyOutput(NamedTuple):
-    logits: Array
-    overflow: Array
-    activity: tuple = ()
+class Voxelwise(nnx.Linear):
+    """A linear layer on every voxel, counted as a sparse one."""
+
+    def __call__(self, feats: Array, x: SparseTensor) -> Array:
+        return super().__call__(feats)
 
 
-class Tiny(nnx.Module):
-    """Per-voxel linear -> batch norm -> integer spikes (straight-through) -> mean -> linear."""
+@count_inputs.register
+def _(layer: Voxelwise, name: str, feats: Array, x: SparseTensor, **_: Any) -> Any:
+    degree = x.valid.astype(jnp.int32)
+    return (sparse_activity(name, feats, x.valid, degree, layer.out_features),)
 
-    depth = 2  # as if it halved its grid twice
 
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        *,
-        levels: int,
-        rngs: nnx.Rngs,
-        dtype: Any = jnp.float32,
-    ):
-        self.levels = levels
-        self.first = nnx.Linear(in_channels, 24, param_dtype=dtype, rngs=rngs)
-        self.scale = nnx.Param(jnp.ones(24, dtype))
-        self.shift = nnx.Param(jnp.ones(24, dtype))
-        self.mean = nnx.BatchStat(jnp.zeros(24, dtype))
-        self.var = nnx.BatchStat(jnp.ones(24, dtype))
+class Norm(nnx.Module):
+    """A batch norm over the valid voxels, with a counter of its updates."""
+
+    def __init__(self, channels: int, dtype: Any):
+        self.scale = nnx.Param(jnp.ones(channels, dtype))
+        self.shift = nnx.Param(jnp.ones(channels, dtype))
+        self.mean = nnx.BatchStat(jnp.zeros(channels, dtype))
+        self.var = nnx.BatchStat(jnp.ones(channels, dtype))
         self.seen = nnx.BatchStat(jnp.zeros((), jnp.int32))
-        self.second = nnx.Linear(24, num_classes, param_dtype=dtype, rngs=rngs)
-
-    def init_state(self, x: Any) -> tuple:
-        return ()
 
     def __call__(
-        self,
-        state: tuple,
-        x: Any,
-        *,
-        key: Array | None = None,
-        train: bool = False,
-        axis_name: str | None = None,
-        capacities: Any = None,
-        record: bool = False,
-    ) -> tuple[tuple, TinyOutput]:
-        valid = x.valid[..., None]
-        h = jnp.where(valid, self.first(x.feats), 0.0)
+        self, h: Array, valid: Array, *, train: bool = False, axis_name: str | None = None
+    ) -> Array:
+        mean, var = self.mean[...], self.var[...]
         if train:
             mean, var = self._moments(h, valid, axis_name)
-        else:
-            mean, var = self.mean[...], self.var[...]
-        h = (h - mean) * jax.lax.rsqrt(var + 1e-3) * self.scale[...] + self.shift[...]
-        clipped = jnp.clip(h, 0.0, self.levels)
-        s = clipped + jax.lax.stop_gradient(jnp.floor(clipped + 0.5) - clipped)
-        s = jnp.where(valid, s, 0.0)
-        pooled = s.sum(1) / jnp.maximum(x.n, 1)[:, None]
-        activity = ()
-        if record:
-            degree = x.valid.astype(jnp.int32)
-            classes = self.second.out_features
-            activity = (
-                sparse_activity("first", x.feats, x.valid, degree, 24, spiking=False),
-                sparse_activity("second", s, x.valid, degree, classes, spiking=True),
-            )
-        return state, TinyOutput(self.second(pooled), x.overflow.sum(), activity)
+        return (h - mean) * jax.lax.rsqrt(var + 1e-3) * self.scale[...] + self.shift[...]
 
     def _moments(self, h: Array, valid: Array, axis_name: str | None) -> tuple[Array, Array]:
         sums = (h.sum((0, 1)), (h * h).sum((0, 1)), valid.sum().astype(jnp.float32))
@@ -89,26 +62,63 @@ class Tiny(nnx.Module):
         return mean, var
 
 
-def tiny(in_channels: int, num_classes: int, *, levels: int, rngs: nnx.Rngs, **_: Any) -> Tiny:
-    """As the constructors of `snnjax.models.MODELS`."""
-    return Tiny(in_channels, num_classes, levels=levels, rngs=rngs)
+class Tiny(Module):
+    """Per-voxel linear -> batch norm -> integer spikes (straight-through) -> mean -> linear."""
+
+    depth = 2  # as if it halved its grid twice
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        levels: int = 4,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
+        self.levels = levels
+        self.first = Voxelwise(in_channels, 24, param_dtype=dtype, rngs=rngs)
+        self.norm = Norm(24, dtype)
+        self.second = Voxelwise(24, num_classes, param_dtype=dtype, rngs=rngs)
+
+    def forward(self, run: Any, x: SparseTensor, *, capacities: Any = None) -> ClassifierOutput:
+        valid = x.valid[..., None]
+        h = jnp.where(valid, run(self.first, x.feats, x), 0.0)
+        h = run(self.norm, h, valid)
+        clipped = jnp.clip(h, 0.0, self.levels)
+        s = clipped + jax.lax.stop_gradient(jnp.floor(clipped + 0.5) - clipped)
+        s = jnp.where(valid, s, 0.0)
+        scores = jnp.where(valid, run(self.second, s, x), 0.0)
+        return ClassifierOutput(scores.sum(1) / jnp.maximum(x.n, 1)[:, None], x.overflow.sum())
 
 
-def tiny_double(in_channels: int, num_classes: int, *, levels: int, rngs: nnx.Rngs, **_: Any):
-    """The tiny model with float64 weights; needs `jax.enable_x64`."""
-    return Tiny(in_channels, num_classes, levels=levels, rngs=rngs, dtype=jnp.float64)
+@dataclass(frozen=True)
+class TinyConfig:
+    """The tiny model, in float32 or with float64 weights, which needs `jax.enable_x64`."""
+
+    levels: int = 4
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def build(self, info: Any, *, rngs: nnx.Rngs) -> Tiny:
+        return Tiny(
+            info.in_channels,
+            len(info.class_names),
+            levels=self.levels,
+            rngs=rngs,
+            dtype=jnp.dtype(self.dtype),
+        )
 
 
 def tiny_experiment(root: Any, **changes: Any) -> Experiment:
     """Three epochs of four steps, with everything switched on that a state can hold."""
     defaults: dict[str, Any] = {
         "name": "tiny",
-        "data": DataConfig(
-            source="shapes3d", points=64, extent=16, batch_size=16, train_size=64, test_size=24
-        ),
-        "model": ModelConfig(name="tiny"),
+        "data": CloudSource(path="shapes3d", points=64, extent=16, train_size=64, test_size=24),
+        "model": TinyConfig(),
+        "task": Classification(label_smoothing=0.1),
         "optimiser": OptimiserConfig(learning_rate=0.02),
         "schedule": ScheduleConfig(warmup=0.2),
+        "batch_size": 16,
         "epochs": 3,
         "ema": 0.9,
         "checkpoint_every": 3,

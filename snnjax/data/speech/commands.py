@@ -1,7 +1,7 @@
 """Speech Commands v0.02: a folder a word, 16 kHz, and lists of the files to validate and test on.
 
 Warden, "Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition", 2018. Recordings are
-cut or filled up to one second and halved to 8 kHz.
+trimmed or zero-padded to one second and downsampled to 8 kHz.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LISTS = {"test": "testing_list.txt", "valid": "validation_list.txt"}
 def list_commands(folder: Path, part: str, *, skip_bad: bool = False) -> Listing:
     """One part, "train", "valid" or "test".
 
-    What neither list names is the training part; folders that begin with _ (noise) are no words.
+    What neither list names is the training part; folders that begin with _ (noise) are not words.
     Hidden files are left out; so are, with `skip_bad`, listed files that are missing, which are
     logged and counted.
 
@@ -69,7 +69,7 @@ def halve(audio: np.ndarray, *, taps: int = 64) -> np.ndarray:
 
 
 def one_second(path: Path) -> np.ndarray:
-    """A file of 16 kHz, cut or filled up with zeros to one second, at 8 kHz; float32 [8000]."""
+    """A file of 16 kHz, trimmed or zero-padded to one second, at 8 kHz; float32 [8000]."""
     audio = read_wav(path, rates=(FILE_RATE,))[1][:FILE_RATE]
     return halve(np.pad(audio, (0, FILE_RATE - len(audio))))
 
@@ -88,11 +88,11 @@ def _read_list(folder: Path, file: str, skip_bad: bool) -> list[tuple[int, str]]
     path = folder / file
     if not path.is_file():
         problem = f"there is no {file}"
-        raise DataError.at(folder, problem, fix="unpack the whole archive of Speech Commands")
+        raise DataError.at(folder, problem, fix="unpack the complete archive of Speech Commands")
     rows = read_names(path)
     for line, row in rows:
         if not _is_clip(folder, row):
-            problem = f"'{row}' is listed, but is no file of a word here"
+            problem = f"'{row}' is listed, but is not a file in the folder of a word"
             fix = "complete the folder, or correct the list"
             error = DataError.at(path, problem, line=line, fix=fix)
             # Another spelling of a file that is here would be trained on, not left out.
@@ -103,10 +103,10 @@ def _read_list(folder: Path, file: str, skip_bad: bool) -> list[tuple[int, str]]
 
 
 def _is_clip(folder: Path, row: str) -> bool:
-    """Whether a row is the very name of a file in a folder of a word, as the folders are listed."""
+    """Whether a row names an existing file exactly as the folders of words are listed."""
     try:
         return _is_name(row) and (folder / row).is_file()
-    except OSError:  # a name too long to be one
+    except OSError:  # such as a name that is too long
         return False
 
 

@@ -1,4 +1,4 @@
-"""One door to every source of speech: a folder whose layout is recognised."""
+"""Open any data set of speech: a folder whose layout is recognised."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
-from snnjax.data.folder import spread
 
 from .clips import Clip, Listing, hold_out, tenth
 from .commands import LISTS, halve, list_commands
@@ -46,7 +46,7 @@ def load_speech(
         data set's own parts.
       validate: test on the part of the data set that is meant for choosing settings. Digits and SHD
         have none: there every tenth training clip is tested on, and not trained on.
-      size: so many samples, evenly spread over the order.
+      size: how many samples, evenly spread over the order; None takes all.
       skip_bad: leave out clips that cannot be read or whose name is wrong, count them in `.skipped`
         and log each. Hidden files (`._a.wav`) are never read.
 
@@ -81,10 +81,12 @@ def read_recording(path: str | Path, front_end: FrontEnd) -> np.ndarray:
     """The frames [T, C] of one wave file of 8 kHz, or of 16 kHz, which is halved.
 
     Raises:
-      DataError: the file is malformed. ValueError: the front end hears no recordings.
+      DataError: the file is malformed. ValueError: the front end cannot process audio.
     """
     if front_end.name == "recorded":
-        raise ValueError(f"{path}: this network reads recorded spikes; no front end makes them")
+        raise ValueError(
+            f"{path}: the front end 'recorded' is for recorded spikes and cannot process audio"
+        )
     rate, audio = read_wav(path, rates=(RATE, 2 * RATE))
     audio = audio if rate == RATE else halve(audio)
     return next(front_end([audio], RATE))
@@ -101,8 +103,7 @@ def _listing(folder: Path, part: str, front_end: FrontEnd, skip_bad: bool) -> Li
     if find_spikes(folder) is not None:
         if front_end.name != "recorded":
             raise ValueError(
-                f"{folder} holds recorded spikes, which no front end hears; set the front end's "
-                "name to 'recorded'"
+                f"{folder} holds recorded spikes, not audio; set the front end's name to 'recorded'"
             )
         return list_spikes(folder, part, channels=front_end.channels, frame_ms=front_end.frame_ms)
     if front_end.name == "recorded":

@@ -39,7 +39,7 @@ def test_a_recording_becomes_a_second_at_half_the_rate(folder: Path) -> None:
     assert np.abs(audio[:4000]).max() > 0.1
     assert not audio[4040:].any()
     test = load_speech(folder, "test", front_end=FrontEnd(channels=20))
-    assert test.points(0).shape == (101, 20)  # T = 101 as published
+    assert test.frames(0).shape == (101, 20)  # T = 101 as published
     assert len(load_speech(folder, "test", validate=True)) == 1
 
 
@@ -60,7 +60,7 @@ def test_hidden_files_are_not_recordings(folder: Path) -> None:
     train = list_commands(folder, "train")
     assert (len(train.clips), train.class_names) == (5, ("no", "yes"))
     (folder / "testing_list.txt").write_text("yes/._a0_nohash_0.wav\n")
-    with pytest.raises(DataError, match="is no file of a word here"):
+    with pytest.raises(DataError, match="is not a file in the folder of a word"):
         list_commands(folder, "test")
 
 
@@ -71,7 +71,7 @@ def test_a_missing_file_of_a_list_can_be_skipped(folder: Path) -> None:
         assert (len(listing.clips), listing.skipped) == counts
     for spelling in ("./yes/a0_nohash_0.wav", "yes//a0_nohash_0.wav"):  # it would be trained on
         (folder / "testing_list.txt").write_text(spelling + "\n")
-        with pytest.raises(DataError, match="is no file of a word here"):
+        with pytest.raises(DataError, match="is not a file in the folder of a word"):
             list_commands(folder, "train", skip_bad=True)
 
 
@@ -94,13 +94,16 @@ def test_a_recording_in_two_lists_or_twice_in_one_is_refused(folder: Path, part:
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
-        ("yes/gone.wav", r"testing_list\.txt, line 1: 'yes/gone\.wav' is listed, but is no file"),
-        ("../x/a.wav", "is listed, but is no file"),
+        (
+            "yes/gone.wav",
+            r"testing_list\.txt, line 1: 'yes/gone\.wav' is listed, but is not a file",
+        ),
+        ("../x/a.wav", "is listed, but is not a file"),
         ("yes", "'yes' is listed"),
-        ("./yes/a0_nohash_0.wav", "no file of a word here"),  # would be trained on too
-        ("yes//a0_nohash_0.wav", "no file of a word here"),
-        ("_background_noise_/a0_nohash_0.wav", "no file of a word here"),
-        ("yes/" + 999 * "a", "no file of a word here"),
+        ("./yes/a0_nohash_0.wav", "not a file in the folder of a word"),  # would be trained on too
+        ("yes//a0_nohash_0.wav", "not a file in the folder of a word"),
+        ("_background_noise_/a0_nohash_0.wav", "not a file in the folder of a word"),
+        ("yes/" + 999 * "a", "not a file in the folder of a word"),
     ],
 )
 def test_a_list_that_names_no_file_is_refused(folder: Path, listed: str, message: str) -> None:
@@ -111,7 +114,7 @@ def test_a_list_that_names_no_file_is_refused(folder: Path, listed: str, message
 
 def test_a_missing_list_or_word_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "validation_list.txt").unlink()
-    with pytest.raises(DataError, match=r"there is no validation_list\.txt.*whole archive"):
+    with pytest.raises(DataError, match=r"there is no validation_list\.txt.*complete archive"):
         list_commands(folder, "train")
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -1,0 +1,1 @@
+"""E-3DSNN on point clouds."""

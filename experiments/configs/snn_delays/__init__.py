@@ -1,0 +1,1 @@
+"""SNN-delays on speech."""

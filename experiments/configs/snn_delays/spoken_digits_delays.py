@@ -1,0 +1,37 @@
+"""Spoken digits (FSDD) as spikes of a simple ear, with learned delays of up to 240 ms.
+
+    snnjax train spoken_digits_delays --data ../shared/data/fsdd
+
+Expected: 96.0 to 97.7 % of the 300 test recordings, with rounded delays: 96.7 to 97.7 % over three
+seeds on one device (--mesh data=1), 96.0 % with seed 0 on two. The devices of a machine divide a
+batch, and dropout draws again for each share, so their number acts like another seed. Run time: 2
+minutes on one CPU core.
+"""
+
+from snnjax.data.speech import FrontEnd, SpeechAugment, SpeechSource
+from snnjax.experiment import Experiment, Group, OptimiserConfig, ScheduleConfig
+from snnjax.models import SNNDelaysConfig
+from snnjax.train import UnroundedDelays
+
+experiment = Experiment(
+    name="spoken_digits_delays",
+    data=SpeechSource(
+        path="../shared/data/fsdd",
+        steps=64,
+        front_end=FrontEnd(name="cochlea", channels=40),
+        augment=SpeechAugment(time_shift=5, channel_shift=1, time_mask=8, channel_mask=4),
+    ),
+    model=SNNDelaysConfig(hidden=128, layers=2, tau=5.0, delays="learned", max_delay=24),
+    evaluators=(UnroundedDelays(),),
+    optimiser=OptimiserConfig(
+        name="adamw",
+        learning_rate=4e-3,
+        weight_decay=1e-2,
+        clip_norm=5.0,
+        groups=(Group("delay$", rate=100.0, schedule=ScheduleConfig("cosine", warmup=0.0)),),
+    ),
+    schedule=ScheduleConfig(name="cosine", warmup=0.1),
+    batch_size=64,
+    epochs=30,
+    checkpoint_every=500,
+)

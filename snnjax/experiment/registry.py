@@ -1,0 +1,64 @@
+"""Short names of models, sources, tasks and evaluators, for the command line.
+
+The tables are lazy: name -> "module:object", imported when the name is used. The object is called
+without arguments and gives a configuration.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+REGISTRY: dict[str, dict[str, str]] = {
+    "model": {
+        "e3dsnn_t": "snnjax.models.e3dsnn:E3DSNNConfig.t",
+        "e3dsnn_s": "snnjax.models.e3dsnn:E3DSNNConfig.s",
+        "e3dsnn_l": "snnjax.models.e3dsnn:E3DSNNConfig.l",
+        "e3dsnn_h": "snnjax.models.e3dsnn:E3DSNNConfig.h",
+        "snn_delays": "snnjax.models.snn_delays:SNNDelaysConfig",
+    },
+    "source": {
+        "arrays": "snnjax.data:ArraySource",
+        "clouds": "snnjax.data.clouds:CloudSource",
+        "speech": "snnjax.data.speech:SpeechSource",
+    },
+    "task": {
+        "classification": "snnjax.tasks.classification:Classification",
+        "regression": "snnjax.tasks.regression:Regression",
+    },
+    "evaluator": {
+        "unrounded_delays": "snnjax.train.evaluators:UnroundedDelays",
+        "votes": "snnjax.train.evaluators:Votes",
+    },
+}
+"""The tables by what they name; a module of yours may add lines to them."""
+
+
+def make(kind: str, name: str) -> Any:
+    """The configuration that a short name stands for.
+
+    Raises:
+      ValueError: no such name; the nearest one is given.
+
+    >>> make("task", "classification").goal
+    'max accuracy'
+    >>> make("model", "e3dsn_t")
+    Traceback (most recent call last):
+    ValueError: no model is called 'e3dsn_t'; did you mean 'e3dsnn_t'?
+    """
+    table = REGISTRY[kind]
+    if name not in table:
+        near = difflib.get_close_matches(name, table, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(table))}."
+        raise ValueError(f"no {kind} is called {name!r}; {hint}")
+    return load_object(table[name])()
+
+
+def load_object(target: str) -> Any:
+    """The object of a line of the tables."""
+    module, _, path = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found

@@ -1,0 +1,7 @@
+"""What a model is trained for: targets, losses, scores. One file a task."""
+
+from snnjax.tasks.classification import Classification as Classification
+from snnjax.tasks.regression import Regression as Regression
+from snnjax.tasks.task import Goal as Goal
+from snnjax.tasks.task import Task as Task
+from snnjax.tasks.task import goal_of as goal_of

@@ -1,0 +1,132 @@
+"""Further measurements of a trained model: test-time augmentation, unrounded delays.
+
+An evaluator is a frozen dataclass with `run(trained, dataset) -> dict[str, float]`, where `trained`
+is a `snnjax.train.Trained`. Its numbers join the summary of a run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from snnjax.data import Dataset
+from snnjax.delays import clamp_occupancy
+from snnjax.nn import learned_delays
+from snnjax.train.evaluate import Trained
+from snnjax.train.mesh import fetch
+
+
+class Evaluator(Protocol):
+    """A measurement of a trained model."""
+
+    def run(self, trained: Trained, dataset: Dataset) -> dict[str, float]:
+        """Numbers by the name under which a summary shows them.
+
+        Args:
+          trained: the model, its experiment and its programs. dataset: the test split.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Accuracy of the class probabilities averaged over randomly changed copies of each sample.
+
+    The copies are made by the source's `for_voting`: of clouds turned, mirrored, scaled, shifted
+    and jittered as in training, with no point left out. The same copies whenever it is called.
+    Costs `copies` times the energy and the time of one evaluation.
+
+    Source: Maturana and Scherer, "VoxNet: A 3D Convolutional Neural Network for Real-Time Object
+    Recognition", IROS 2015, which pools over rotated copies.
+    """
+
+    copies: int = 16
+    """Copies of each sample."""
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise ValueError(f"votes.copies must be at least 1; got {self.copies}.")
+
+    def run(self, trained: Trained, dataset: Dataset) -> dict[str, float]:
+        """`voted_accuracy`.
+
+        Raises:
+          ValueError: the source has no random changes, or the task's outputs are not scores of
+            classes [B, K] with labels [B].
+        """
+        voter = trained.replace(source=trained.session.source.for_voting())
+        classes = len(trained.session.info.class_names)
+        total = np.zeros((len(dataset), classes))
+        labels = np.full(len(dataset), -1)
+        for batch, scores in voter.outputs(dataset, copies=self.copies):
+            keep = batch["weight"] > 0
+            label = batch.get("label", np.zeros((0, 0)))
+            if np.shape(scores) != (len(keep), classes) or label.shape != keep.shape:
+                raise ValueError(
+                    "votes average the scores of classes, [B, K], against labels [B]; the task "
+                    f"{type(trained.experiment.task).__name__} gives {np.shape(scores)} with "
+                    f"labels {label.shape}. Evaluate it without votes."
+                )
+            index = batch["index"][keep]
+            total[index] += _softmax(scores[keep])
+            labels[index] = label[keep]
+        return {"voted_accuracy": float(np.mean(total.argmax(axis=1) == labels))}
+
+
+@dataclass(frozen=True)
+class UnroundedDelays:
+    """What rounding costs learned delays, and where they are.
+
+    Costs one more program and one more pass over the split. A model without learned delays has
+    nothing to measure and gives no numbers.
+    """
+
+    def run(self, trained: Trained, dataset: Dataset) -> dict[str, float]:
+        """The scores with delays and the width of their taps as in training, `mean_delay` in steps,
+        and `clamp_occupancy`, the share of delays at the ends of their buffer.
+        """
+        model = trained.model
+        learned = [(fetch(d.delay[...]), d.size) for d in learned_delays(model).values()]
+        if not learned:
+            return {}
+        if not isinstance(getattr(model, "round_delays", None), bool):
+            raise ValueError(
+                f"unrounded delays need a model with a static attribute `round_delays`; "
+                f"{type(model).__name__} has none. Leave UnroundedDelays out of its evaluators."
+            )
+        model.round_delays = False
+        result = trained.replace(model=model).evaluate(dataset)
+        scores = {f"test_{name}_unrounded": value for name, value in result.scores.items()}
+        counts = [delay.size for delay, _ in learned]
+        at_ends = [float(clamp_occupancy(delay, size)) for delay, size in learned]
+        return scores | {
+            "test_loss_unrounded": result.loss,
+            "mean_delay": float(np.concatenate([delay.ravel() for delay, _ in learned]).mean()),
+            "clamp_occupancy": float(np.average(at_ends, weights=counts)),
+        }
+
+
+def evaluations(evaluators: tuple[Any, ...], trained: Trained, dataset: Dataset) -> dict[str, Any]:
+    """The numbers of several evaluators together.
+
+    Raises:
+      ValueError: two of them give a number of the same name.
+    """
+    found: dict[str, Any] = {}
+    for evaluator in evaluators:
+        numbers = evaluator.run(trained, dataset)
+        if twice := sorted(found.keys() & numbers.keys()):
+            raise ValueError(
+                f"{type(evaluator).__name__} gives {', '.join(twice)}, which another evaluator "
+                "gives too. Use each once."
+            )
+        found |= numbers
+    return found
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities [B, K] in float64."""
+    shares = np.exp(np.float64(logits) - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -1,0 +1,129 @@
+"""Classes of a user's own file on the command line: used where asked for, never run unasked."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from snnjax.cli import main
+
+MINE = '''"""A task, a model and data of my own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from flax import nnx
+
+from snnjax.data import SourceBase
+from snnjax.data.memory import ArrayDataset
+from snnjax.experiment import Experiment, OptimiserConfig
+from snnjax.nn import Module
+from snnjax.tasks import Classification
+
+
+@dataclass(frozen=True)
+class Halves(SourceBase):
+    """Points left and right of 0."""
+
+    width: int = 4
+
+    def open(self, split):
+        rng = np.random.default_rng(len(split))
+        x = rng.normal(size=(32, self.width)).astype(np.float32)
+        return ArrayDataset({"x": x, "label": (x[:, 0] > 0).astype(np.int32)}, ("left", "right"))
+
+    def read(self, path):
+        return {"x": np.loadtxt(path, dtype=np.float32)}
+
+
+class Line(Module):
+    def __init__(self, inputs, classes, rngs):
+        self.layer = nnx.Linear(inputs, classes, rngs=rngs)
+
+    def forward(self, run, x):
+        return run(self.layer, x[None])[0]
+
+
+@dataclass(frozen=True)
+class LineConfig:
+    def build(self, info, *, rngs):
+        return Line(info.in_channels, len(info.class_names), rngs)
+
+
+@dataclass(frozen=True)
+class Mine(Classification):
+    """Classification by another name."""
+
+
+experiment = Experiment(
+    name="mine", data=Halves(), model=LineConfig(), task=Mine(), batch_size=8, epochs=20,
+    optimiser=OptimiserConfig(learning_rate=0.1), mesh="data=1",
+)
+'''
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The file and the folder of its run."""
+    root = tmp_path_factory.mktemp("own")
+    path = root / "own_classes.py"
+    path.write_text(MINE)
+    assert main(["train", str(path), "--data.width", "3", "--run-folder", str(root / "run")]) == 0
+    return path, root / "run"
+
+
+@pytest.fixture
+def forgotten():
+    """As in a new process, the file was not imported."""
+    sys.modules.pop("own_classes", None)
+
+
+def test_the_file_is_named_and_copied(trained):
+    path, run = trained
+    config = json.loads((run / "config.json").read_text())
+    assert config["data"]["type"] == "own_classes:Halves"
+    assert config["data"]["width"] == 3
+    assert config["task"]["type"] == "own_classes:Mine"
+    assert (run / "code" / "own_classes.py").read_text() == path.read_text()
+
+
+def test_a_run_folder_runs_no_code(trained, forgotten, capsys):
+    """Its copy is there, and named by the error; nothing imports it without being asked."""
+    _, run = trained
+    (run / "code" / "own_classes.py").write_text(MINE + "\nraise SystemExit('it ran')\n")
+    for command in (["evaluate", str(run)], ["train", "--resume", "--run-folder", str(run)]):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert "'own_classes:Halves' is defined outside the library" in error
+        assert "--module own_classes" in error
+        assert str(run / "code" / "own_classes.py") in error
+    assert "own_classes" not in sys.modules
+    (run / "code" / "own_classes.py").write_text(MINE)
+
+
+def test_with_the_module_it_is_evaluated_resumed_and_used(trained, forgotten, tmp_path, capsys):
+    path, run = trained
+    copy = str(run / "code" / "own_classes.py")
+    summary = json.loads((run / "summary.json").read_text())
+    assert main(["evaluate", str(run), "--module", copy]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test_accuracy"] == summary["test_accuracy"]
+    sys.modules.pop("own_classes")
+    resume = ["--run-folder", str(run), "--resume", "--data.width", "3"]
+    assert main(["train", str(path), *resume]) == 0
+    (tmp_path / "point.txt").write_text("2.0 0.1 0.2")
+    capsys.readouterr()
+    assert main(["predict", str(run), str(tmp_path / "point.txt"), "--module", str(path)]) == 0
+    assert capsys.readouterr().out.split()[1] == "right"
+
+
+def test_a_file_with_the_name_of_a_module_is_refused(tmp_path, capsys):
+    (tmp_path / "json.py").write_text(MINE)
+    assert main(["train", str(tmp_path / "json.py")]) == 2
+    assert "a module called 'json' is imported already. Rename" in capsys.readouterr().err
+    assert main(["train", "--module", str(tmp_path / "none.py")]) == 2
+    assert "there is no Python file" in capsys.readouterr().err
+    assert main(["train", "--module", "no.such.module"]) == 2
+    assert "there is no module 'no.such.module'" in capsys.readouterr().err
