@@ -83,10 +83,14 @@ class ImageAugment:
         draws = _FIXED + 2 * self.operations
         q = np.stack([rng.random(draws) for rng in rngs])
         out = crop_and_flip(
-            images, self.crop, _below(q[:, :2], 2 * self.crop + 1), self.flip & (q[:, 2] < 0.5), self.fill
+            images,
+            self.crop,
+            _below(q[:, :2], 2 * self.crop + 1),
+            self.flip & (q[:, 2] < 0.5),
+            self.fill,
         )
         if self.operations:
-            chosen = _below(q[:, _FIXED :: 2], len(OPERATIONS))
+            chosen = _below(q[:, _FIXED::2], len(OPERATIONS))
             negative = q[:, _FIXED + 1 :: 2] < 0.5
             for b in range(len(out)):
                 for op, sign in zip(chosen[b], negative[b], strict=True):
@@ -115,9 +119,7 @@ def crop_and_flip(
         padded = np.full(shape, fill, np.uint8)
         padded[:, padding:-padding, padding:-padding] = images
     out = np.empty_like(images)
-    for b, ((row, column), mirrored) in enumerate(
-        zip(corner.tolist(), flip.tolist(), strict=True)
-    ):
+    for b, ((row, column), mirrored) in enumerate(zip(corner.tolist(), flip.tolist(), strict=True)):
         crop = padded[b, row : row + height, column : column + width]
         out[b] = crop[:, ::-1] if mirrored else crop
     return out

@@ -1,23 +1,22 @@
-"""Decode PNG and JPEG files that nobody vouches for into uint8 arrays of one shape."""
+"""Decode PNG and JPEG files from untrusted sources into uint8 arrays of one shape."""
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 import zlib
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from snnjax.data.errors import DataError
 
+from .form import Form, check_pillow, fit
+
 if TYPE_CHECKING:
     from PIL import Image
 
-Resize = Literal["exact", "stretch", "crop", "pad"]
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 MAX_PIXELS = 1 << 26  # of one picture, before it is resized
 MAX_FILE = 64 << 20  # bytes of one encoded picture
@@ -30,37 +29,6 @@ _ADVICE = {
     "CMYK": ("has CMYK colours, which need a colour profile", "convert it to RGB"),
     "I;16": ("has 16 bits a channel", "save it with 8 bits a channel"),
 }
-
-
-@dataclass(frozen=True)
-class Form:
-    """The shape that every picture gets, and how it gets there."""
-
-    height: int
-    width: int
-    channels: int
-    """1: grey, by the ITU-R 601 weights; 3: colour, grey repeated"""
-    resize: Resize = "exact"
-    fill: int = 0
-    """value of the borders that "pad" adds"""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """H, W, C."""
-        return self.height, self.width, self.channels
-
-
-def check_pillow() -> None:
-    """Raise unless Pillow can be imported.
-
-    Raises:
-      ModuleNotFoundError: names the extra that brings it.
-    """
-    if importlib.util.find_spec("PIL") is None:
-        raise ModuleNotFoundError(
-            "decoding and resizing pictures needs Pillow; install it with: "
-            "pip install 'snnjax[images]'"
-        )
 
 
 def read_image(path: str | Path, form: Form) -> np.ndarray:
@@ -115,25 +83,7 @@ def decode(content: bytes, name: str | Path, form: Form, kind: str | None = None
     if found == "PNG" and len(content) > 24 and content[24] == 16:
         raise DataError.at(name, _ADVICE["I;16"][0], byte=24, fix=_ADVICE["I;16"][1])
     picture = _open(content, name, found)
-    return _finish(picture, name, form)
-
-
-def to_form(pixels: np.ndarray, name: str | Path, form: Form) -> np.ndarray:
-    """Give an array of pixels the shape of `form`.
-
-    Args:
-      pixels: uint8 [H', W', 1 or 3]. name: what messages call it.
-
-    Returns:
-      uint8 [H, W, C]; `pixels` itself where nothing needs to change.
-    """
-    if pixels.shape == form.shape:
-        return pixels
-    check_pillow()
-    from PIL import Image
-
-    grey = pixels.shape[2] == 1
-    return _finish(Image.fromarray(pixels[..., 0] if grey else pixels), name, form)
+    return fit(picture, name, form)
 
 
 def _sniff(content: bytes) -> str | None:
@@ -196,37 +146,3 @@ def _plain(picture: Image.Image, name: str | Path) -> Image.Image:
     if picture.mode in ("1", "L", "LA"):
         return picture.convert("L")
     return picture.convert("RGB")
-
-
-def _finish(picture: Image.Image, name: str | Path, form: Form) -> np.ndarray:
-    wanted = (form.width, form.height)
-    if picture.size != wanted:
-        if form.resize == "exact":
-            raise DataError.at(
-                name,
-                f"is {picture.height} x {picture.width} pixels, not {form.height} x {form.width}",
-                fix=f"set size=({picture.height}, {picture.width}) if all pictures have that "
-                'size, or resize="crop", "pad" or "stretch"',
-            )
-        picture = _resized(picture, wanted, form)
-    picture = picture.convert("L" if form.channels == 1 else "RGB")
-    return np.asarray(picture).reshape(form.shape)
-
-
-def _resized(picture: Image.Image, wanted: tuple[int, int], form: Form) -> Image.Image:
-    from PIL import Image, ImageOps
-
-    bilinear = Image.Resampling.BILINEAR
-    if form.resize == "stretch":
-        return picture.resize(wanted, bilinear)
-    if form.resize == "crop":
-        return ImageOps.fit(picture, wanted, bilinear)
-    scale = min(wanted[0] / picture.width, wanted[1] / picture.height)
-    inner = (
-        min(max(round(picture.width * scale), 1), wanted[0]),
-        min(max(round(picture.height * scale), 1), wanted[1]),
-    )
-    out = Image.new(picture.mode, wanted, (form.fill,) * len(picture.getbands()))
-    corner = ((wanted[0] - inner[0]) // 2, (wanted[1] - inner[1]) // 2)
-    out.paste(picture.resize(inner, bilinear), corner)
-    return out

@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from snnjax.data.errors import DataError
+from snnjax.data.source import SPLITS
 
 from .decode import SUFFIXES, read_image
 from .stored import Stored
 
-SPLITS = ("train", "test")
+LAYOUTS = f"""understood layouts:
+  <folder>/train.npz, test.npz           packed splits (arrays: see snnjax.data.images.packed)
+  <folder>/train_0.npz, train_1.npz, ... the same in several parts
+  <folder>/train/<class>/*, test/...     one file a picture: {", ".join(SUFFIXES)}
+  <folder>/<class>/train/*, test/*       the same, class first
+  <folder>/train-images-idx3-ubyte, ...  the IDX files of MNIST, also with .gz"""
 
 
 def list_split(folder: Path, split: str) -> Stored:
@@ -27,7 +33,9 @@ def list_split(folder: Path, split: str) -> Stored:
     """
     places = _places(folder, split)
     if not any((folder / s).is_dir() for s in SPLITS) and not places:
-        raise DataError.at(folder, f"no {split} split is found here", fix=f"use one of the {LAYOUTS}")
+        raise DataError.at(
+            folder, f"no {split} split is found here", fix=f"use one of the {LAYOUTS}"
+        )
     names = tuple(sorted(places))
     seen: dict[tuple[int, int], Path] = {}
     if split == "test":  # a file of the training split must not be tested on
@@ -52,14 +60,6 @@ def list_split(folder: Path, split: str) -> Stored:
         tuple(str(path.relative_to(folder)) for path in files),
         tuple(repeated),
     )
-
-
-LAYOUTS = f"""understood layouts:
-  <folder>/train.npz, test.npz           packed splits (arrays: see snnjax.data.images.packed)
-  <folder>/train_0.npz, train_1.npz, ... the same in several parts
-  <folder>/train/<class>/*, test/...     one file a picture: {", ".join(SUFFIXES)}
-  <folder>/<class>/train/*, test/*       the same, class first
-  <folder>/train-images-idx3-ubyte, ...  the IDX files of MNIST, also with .gz"""
 
 
 def _places(folder: Path, split: str) -> dict[str, Path]:

@@ -11,7 +11,7 @@ import numpy as np
 from snnjax.data.arrays import MAX_BYTES
 from snnjax.data.errors import DataError
 
-from .decode import to_form
+from .form import to_form
 from .stored import Stored
 
 _PREFIX = {"train": "train", "test": "t10k"}

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from snnjax.data.clouds.folder import spread
 from snnjax.data.errors import DataError
-from snnjax.data.folder import spread
+from snnjax.data.source import SPLITS
 
 from .dataset import ImageSet
-from .decode import Form
-from .folder import LAYOUTS, SPLITS, list_split
+from .folder import LAYOUTS, list_split
+from .form import Form
 from .idx import find_idx, read_array, read_idx
 from .packed import find_parts, read_labels, read_packed
 from .stored import Stored
@@ -122,14 +123,14 @@ def _check_memory(folder: Path, total: int, form: Form, memory_gb: float) -> Non
             folder,
             f"{total} pictures of {form.height} x {form.width} x {form.channels} take "
             f"{needed:.3g} GiB in memory, more than memory_gb={memory_gb:g}",
-            fix="take smaller or fewer pictures (size, train_size, test_size), or raise memory_gb",
+            fix="lower image_size, train_size or test_size, or raise memory_gb",
         )
 
 
 def _decode(
     stored: Stored, rows: np.ndarray, form: Form, classes: int, skip_bad: bool
 ) -> tuple[np.ndarray, dict[int, DataError]]:
-    """All pictures uint8 [N, H, W, C], and the errors by position; the first raises unless told."""
+    """All pictures uint8 [N, H, W, C], and the errors by position; without `skip_bad` the first raises."""
     out = np.zeros((len(rows), *form.shape), np.uint8)
 
     def work(first: int) -> dict[int, DataError]:

@@ -100,7 +100,7 @@ def _fixed(value: float) -> int:
 
 
 def blend(base: np.ndarray, image: np.ndarray, factor: float) -> np.ndarray:
-    """base + factor * (image - base), cut off at 0 and 255 and rounded down."""
+    """Mix as base + factor * (image - base), clipped to 0..255 and rounded down."""
     low = base.astype(np.float32)
     mixed = low + np.float32(factor) * (image.astype(np.float32) - low)
     return np.clip(mixed, 0, 255).astype(np.uint8)

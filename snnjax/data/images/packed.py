@@ -12,6 +12,7 @@ Parts are joined in the order of their numbers and must have the same arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ import numpy as np
 from snnjax.data.arrays import read_npz
 from snnjax.data.errors import DataError
 
-from .decode import Form, decode, to_form
+from .decode import decode
+from .form import Form, to_form
 from .stored import Stored
 
 KINDS: dict[str, str | None] = {"jpeg": "JPEG", "png": "PNG", "encoded": None}
@@ -130,7 +132,9 @@ def _names(arrays: dict[str, np.ndarray], path: Path, total: int) -> tuple[str, 
     if names.shape != (total,) or names.dtype.kind not in "US":
         problem = f"`name` must be strings of shape [{total}]; got {names.dtype} {names.shape}"
         raise DataError.at(path, problem, fix="save one name for each picture, or none at all")
-    return tuple(n.decode(errors="replace") if isinstance(n, bytes) else str(n) for n in names.tolist())
+    return tuple(
+        n.decode(errors="replace") if isinstance(n, bytes) else str(n) for n in names.tolist()
+    )
 
 
 def _pixels(image: np.ndarray, path: Path, total: int) -> Callable[[int, Form], np.ndarray]:
@@ -162,7 +166,7 @@ def _files(
         problem = f"`offset` must be {total + 1} integers for {total} labels; {found}"
         raise DataError.at(path, problem, fix="save N + 1 offsets")
     ends = [int(end) for end in offset]
-    falls = any(b < a for a, b in zip(ends, ends[1:], strict=False))
+    falls = any(b < a for a, b in pairwise(ends))
     if ends[0] != 0 or ends[-1] != len(data) or falls:
         problem = (
             f"`offset` must rise from 0 to {len(data)}, the length of `{key}`; "

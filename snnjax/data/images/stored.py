@@ -10,7 +10,7 @@ import numpy as np
 
 from snnjax.data.errors import DataError
 
-from .decode import Form
+from .form import Form
 
 
 class Stored(NamedTuple):
