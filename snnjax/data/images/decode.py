@@ -140,7 +140,7 @@ def _plain(picture: Image.Image, name: str | Path) -> Image.Image:
         raise DataError.at(name, problem, fix=fix)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        if picture.getextrema()[3] != (255, 255):
+        if picture.getchannel("A").getextrema() != (255, 255):
             problem = "has transparent pixels, whose colour depends on the background"
             raise DataError.at(name, problem, fix="flatten it onto a background")
     if picture.mode in ("1", "L", "LA"):

@@ -130,7 +130,7 @@ def _check_memory(folder: Path, total: int, form: Form, memory_gb: float) -> Non
 def _decode(
     stored: Stored, rows: np.ndarray, form: Form, classes: int, skip_bad: bool
 ) -> tuple[np.ndarray, dict[int, DataError]]:
-    """All pictures uint8 [N, H, W, C], and the errors by position; without `skip_bad` the first raises."""
+    """All pictures uint8 [N, H, W, C], and the errors by position, which need `skip_bad`."""
     out = np.zeros((len(rows), *form.shape), np.uint8)
 
     def work(first: int) -> dict[int, DataError]:

@@ -82,20 +82,21 @@ class ImageSource(SourceBase):
     @classmethod
     def mnist(cls, path: str, **options: Any) -> Self:
         """MNIST: 28 x 28, grey, with its usual normalisation. `options` are further fields."""
-        known = _grey(0.1307, 0.3081) | {"class_names": DIGITS}
-        return cls(path, **(known | options))
+        size, mean, std = (28, 28), (0.1307,), (0.3081,)
+        known = cls(path, image_size=size, channels=1, mean=mean, std=std, class_names=DIGITS)
+        return replace(known, **options)
 
     @classmethod
     def fashion_mnist(cls, path: str, **options: Any) -> Self:
-        """Fashion-MNIST: 28 x 28, grey, with its usual normalisation."""
-        known = _grey(0.286, 0.353) | {"class_names": CLOTHES}
-        return cls(path, **(known | options))
+        """Fashion-MNIST: as `mnist`, with its own normalisation and class names."""
+        known = cls.mnist(path, mean=(0.286,), std=(0.353,), class_names=CLOTHES)
+        return replace(known, **options)
 
     @classmethod
     def cifar10(cls, path: str, **options: Any) -> Self:
         """CIFAR-10: 32 x 32, colour, with its usual normalisation."""
-        known: dict[str, Any] = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
-        return cls(path, **(known | options))
+        mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+        return replace(cls(path, mean=mean, std=std), **options)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -178,10 +179,6 @@ class SoftLabels(Static):
 
     def to_json(self) -> dict[str, Any]:
         return {"num_classes": self.num_classes}
-
-
-def _grey(mean: float, std: float) -> dict[str, Any]:
-    return {"image_size": (28, 28), "channels": 1, "mean": (mean,), "std": (std,)}
 
 
 def _notices(split: Dataset, channels: int) -> list[str]:
