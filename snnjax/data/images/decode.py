@@ -23,6 +23,7 @@ MAX_FILE = 64 << 20  # bytes of one encoded picture
 _DAMAGED = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
     *(IndexError, KeyError, TypeError, OverflowError, MemoryError, NotImplementedError),
+    UserWarning,  # Pillow's of damaged EXIF, where warnings are errors; else it ignores that EXIF
 )
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _ADVICE = {
@@ -145,4 +146,4 @@ def _plain(picture: Image.Image, name: str | Path) -> Image.Image:
             raise DataError.at(name, problem, fix="flatten it onto a background")
     if picture.mode in ("1", "L", "LA"):
         return picture.convert("L")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

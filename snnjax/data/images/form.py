@@ -82,7 +82,8 @@ def fit(picture: Image.Image, name: str | Path, form: Form) -> np.ndarray:
                 'size, or resize="crop", "pad" or "stretch"',
             )
         picture = _resized(picture, wanted, form)
-    picture = picture.convert("L" if form.channels == 1 else "RGB")
+    mode = "L" if form.channels == 1 else "RGB"
+    picture = picture if picture.mode == mode else picture.convert(mode)
     return np.asarray(picture).reshape(form.shape)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snnjax.data.clouds.folder import spread
+from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
 from snnjax.data.source import SPLITS
 

@@ -34,8 +34,12 @@ def find_parts(folder: Path, split: str) -> list[Path]:
       DataError: a part is missing, or one file and parts stand side by side.
     """
     one = folder / f"{split}.npz"
-    stems = {p.stem.removeprefix(f"{split}_"): p for p in folder.glob(f"{split}_*.npz")}
-    parts = {int(stem): path for stem, path in stems.items() if stem.isdecimal()}
+    found = [p for p in folder.glob(f"{split}_*.npz") if _number(p, split).isdecimal()]
+    parts = {int(_number(path, split)): path for path in sorted(found)}
+    if len(parts) < len(found):
+        twice = sorted(p.name for p in found if p not in parts.values())
+        problem = f"{twice[0]} has the number of another part"
+        raise DataError.at(folder, problem, fix="number the parts 0, 1, ...")
     if one.is_file() and parts:
         problem = f"stands beside {parts[min(parts)].name}; which of them is the {split} split?"
         raise DataError.at(one, problem, fix="remove the one or the other")
@@ -44,6 +48,10 @@ def find_parts(folder: Path, split: str) -> list[Path]:
         problem = f"part {split}_{missing}.npz is missing"
         raise DataError.at(folder, problem, fix="complete the parts, numbered from 0")
     return [one] if one.is_file() else [parts[i] for i in range(len(parts))]
+
+
+def _number(path: Path, split: str) -> str:
+    return path.stem.removeprefix(f"{split}_")
 
 
 def read_packed(paths: list[Path]) -> Stored:

@@ -119,6 +119,8 @@ BAD: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "jpeg_named_png": ("a.png", GOOD_JPEG, "holds a JPEG picture where a PNG"),
     "gif": ("a.png", encode(Image.fromarray(PIXELS), "GIF"), "does not start like PNG"),
     "bomb": ("a.png", png(20_000, 20_000), "is larger than"),
+    "below_pillows_limit": ("a.png", png(9_000, 8_000), "9000 x 8000 pixels"),
+    "where_pillow_warns": ("a.png", png(10_000, 10_000), "is larger than"),
     "large_bomb": ("a.png", png(2**31 - 1, 2**31 - 1), "is larger than"),
     "no_pixels": ("a.png", png(0, 6), "truncated or damaged"),
     "short_pixels": ("a.png", png(8, 6, data=b"\0" * 30), "truncated or damaged"),
@@ -166,10 +168,19 @@ def test_changed_byte_of_a_png_never_changes_pixels(place: int, value: int) -> N
     np.testing.assert_array_equal(pixels, PIXELS)
 
 
-@settings(max_examples=60, deadline=None)
-@given(place=st.integers(0, len(GOOD_JPEG) - 1), value=st.integers(1, 255))
+def turned_jpeg() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 3, "maker"
+    return encode(Image.fromarray(PIXELS), "JPEG", exif=exif)
+
+
+TURNED_JPEG = turned_jpeg()
+
+
+@settings(max_examples=100, deadline=None)
+@given(place=st.integers(0, len(TURNED_JPEG) - 1), value=st.integers(1, 255))
 def test_changed_byte_of_a_jpeg_gives_a_picture_or_a_data_error(place: int, value: int) -> None:
-    content = bytearray(GOOD_JPEG)
+    content = bytearray(TURNED_JPEG)
     content[place] ^= value
     try:
         pixels = decode(bytes(content), "a.jpg", EXACT)

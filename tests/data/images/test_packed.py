@@ -83,6 +83,15 @@ def test_missing_part_and_ambiguous_files(tmp_path: Path) -> None:
         load_images(tmp_path, "train", FORM)
 
 
+def test_two_parts_of_one_number_and_other_names(tmp_path: Path) -> None:
+    for stem in ("train_0", "train_1", "train_extra"):
+        save(tmp_path, stem, image=IMAGES, label=LABELS)
+    assert len(load_images(tmp_path, "train", FORM)) == 10
+    save(tmp_path, "train_01", image=IMAGES, label=LABELS)
+    with pytest.raises(DataError, match=r"train_01.npz has the number of another|train_1.npz has"):
+        load_images(tmp_path, "train", FORM)
+
+
 def test_number_of_classes_is_that_of_both_splits(tmp_path: Path) -> None:
     save(tmp_path, "train", image=IMAGES, label=LABELS)
     save(tmp_path, "test", image=IMAGES, label=LABELS + 1)
