@@ -5,8 +5,8 @@ from __future__ import annotations
 import grain
 import numpy as np
 
-from .augment import Augment
 from .batch import PointBatch, PointDataset, gather
+from .clouds.augment import Augment
 
 _ORDER, _SAMPLE = 2, 3  # names of the two random streams of a run
 _ENDLESS = 1 << 40
@@ -52,7 +52,7 @@ def batches(
     Returns:
       a grain iterator of `PointBatch`.
 
-    >>> from snnjax.data import load_dataset
+    >>> from snnjax.data.clouds import load_dataset
     >>> test = load_dataset("shapes3d", "test", points=64, size=10)
     >>> it = batches(test, 4, points=64, seed=0, train=False)
     >>> [float(b.weight.sum()) for b in it]

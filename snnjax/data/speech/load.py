@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from snnjax.data.clouds.folder import spread
 from snnjax.data.errors import DataError
-from snnjax.data.folder import spread
 
 from .clips import Clip, Listing, hold_out, tenth
 from .commands import LISTS, halve, list_commands

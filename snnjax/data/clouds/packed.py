@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import read_npz
+from snnjax.data.arrays import read_npz
+from snnjax.data.errors import DataError
+
 from .cloud import CloudSet, normalise, stack_clouds
-from .errors import DataError
 from .folder import spread
 from .voxels import read_shells
 
@@ -148,7 +149,9 @@ def _clouds(
     points = arrays.get("points")
     if points is None:
         problem = f"has neither `points` nor `voxels` (found {sorted(arrays)})"
-        raise DataError.at(path, problem, fix="see snnjax.data.packed for what is understood")
+        raise DataError.at(
+            path, problem, fix="see snnjax.data.clouds.packed for what is understood"
+        )
     if points.dtype.kind not in "iuf":
         raise DataError.at(
             path, f"`points` must be numbers; got {points.dtype}", fix="save float32"

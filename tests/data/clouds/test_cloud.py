@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from snnjax.data import CloudSet, normalise, sample_points
-from snnjax.data.cloud import stack_clouds
+from snnjax.data.clouds import CloudSet, normalise, sample_points
+from snnjax.data.clouds.cloud import stack_clouds
 
 
 @given(

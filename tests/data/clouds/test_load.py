@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from snnjax.data import DataError, Shapes3D, load_dataset
+from snnjax.data import DataError
+from snnjax.data.clouds import Shapes3D, load_dataset
 
 
 def test_the_embedded_default_needs_no_folder():

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snnjax.data import DataError, normalise, read_cloud, shell_points
+from snnjax.data import DataError
+from snnjax.data.clouds import normalise, read_cloud, shell_points
 
 CLOUD = np.random.default_rng(0).normal(size=(20, 6))
 

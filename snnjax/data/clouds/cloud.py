@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .batch import subset
+from snnjax.data.batch import subset
 
 RADIUS = 0.999  # a little inside the unit ball, so that no point falls off the grid's upper face
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import read_npy, read_npz
-from .batch import subset
+from snnjax.data.arrays import read_npy, read_npz
+from snnjax.data.batch import subset
+from snnjax.data.errors import DataError
+
 from .cloud import normalise
-from .errors import DataError
 from .off import read_off, sample_mesh
 from .voxels import shell_points
 

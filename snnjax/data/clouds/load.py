@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from .batch import PointDataset
-from .errors import DataError
+from snnjax.data.batch import PointDataset
+from snnjax.data.errors import DataError
+
 from .folder import LAYOUTS, load_folder
 from .packed import class_names, load_packed
 from .shapes3d import SPLITS, Shapes3D

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snnjax.data import DataError, read_cloud
-from snnjax.data.off import Mesh, read_off, sample_mesh
+from snnjax.data import DataError
+from snnjax.data.clouds import read_cloud
+from snnjax.data.clouds.off import Mesh, read_off, sample_mesh
 
 CUBE = """OFF
 8 6 0

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnjax.data import shell, shell_points
-from snnjax.data.voxels import read_shells
+from snnjax.data.clouds import shell, shell_points
+from snnjax.data.clouds.voxels import read_shells
 
 
 def _slow_shell(solid: np.ndarray) -> set[tuple[int, int, int]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snnjax.data.shapes3d import sample_surface
-from snnjax.data.surfaces import FAMILIES
+from snnjax.data.clouds.shapes3d import sample_surface
+from snnjax.data.clouds.surfaces import FAMILIES
 
 SAMPLES = 20_000
 

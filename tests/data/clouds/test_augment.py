@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from snnjax.data import Augment
-from snnjax.data.rotations import uniform_rotations
+from snnjax.data.clouds import Augment
+from snnjax.data.clouds.rotations import uniform_rotations
 
 FULL = Augment("so3", (0.8, 1.3), (0.7, 1.3), shift=0.2, jitter=0.02, drop=0.3, cut=0.2, flip=True)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .batch import subset
+from snnjax.data.batch import subset
+
 from .cloud import RADIUS
 from .rotations import uniform_rotations
 from .surfaces import FAMILIES, Surface

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import DataError
+from snnjax.data.errors import DataError
 
 _EXPORT = "export the mesh again as plain ASCII OFF"
 

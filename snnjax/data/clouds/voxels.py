@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import DataError
+from snnjax.data.errors import DataError
 
 SIDE = 32
 

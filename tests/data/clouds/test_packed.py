@@ -5,7 +5,8 @@ import logging
 import numpy as np
 import pytest
 
-from snnjax.data import DataError, batches, load_dataset, load_packed, normalise
+from snnjax.data import DataError, batches
+from snnjax.data.clouds import load_dataset, load_packed, normalise
 
 NAMES = np.array(["a", "b"])
 

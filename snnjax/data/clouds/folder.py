@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snnjax.data.errors import DataError
+
 from .cloud import CloudSet, stack_clouds
-from .errors import DataError
 from .files import SUFFIXES, read_cloud
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def list_split(folder: Path, split: str) -> Listing:
 
 
 LAYOUTS = f"""understood layouts:
-  <folder>/train.npz, test.npz           packed splits (arrays: see snnjax.data.packed)
+  <folder>/train.npz, test.npz           packed splits (arrays: see snnjax.data.clouds.packed)
   <folder>/<class>/train/*, test/*       one file a shape: {", ".join(SUFFIXES)}
   <folder>/train/<class>/*, test/...     the same, split first
   <folder>/<class>/*, *_train.txt        the same, with lists of names for the splits"""

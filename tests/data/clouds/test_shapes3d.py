@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from snnjax.data import Shapes3D, shapes3d
-from snnjax.data.shapes3d import draw_shapes
+from snnjax.data.clouds import Shapes3D, shapes3d
+from snnjax.data.clouds.shapes3d import draw_shapes
 
 CLASSES = len(Shapes3D.class_names)
 TRAIN, TEST = 1800, 600

@@ -5,7 +5,8 @@ import logging
 import numpy as np
 import pytest
 
-from snnjax.data import DataError, load_dataset
+from snnjax.data import DataError
+from snnjax.data.clouds import load_dataset
 
 TETRAHEDRON = "OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
 COUNTS = {"chair": {"train": 3, "test": 1}, "table_top": {"train": 2, "test": 2}}
