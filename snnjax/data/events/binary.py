@@ -166,7 +166,9 @@ def read_dat(path: Path) -> Raw:
         problem = f"is a .dat file of version {found}; version 2 is read"
         raise DataError.at(path, problem, byte=0, fix="convert it with the tools of the camera")
     if data[start : start + 2] not in (b"\x00\x08", b"\x0c\x08"):
-        problem = f"has events of type and size {list(data[start : start + 2])}; (0 or 12, 8) are read"
+        problem = (
+            f"has events of type and size {list(data[start : start + 2])}; (0 or 12, 8) are read"
+        )
         raise DataError.at(path, problem, byte=start, fix="export change-detection events")
     start += 2
     _check_length(path, len(data), 8, start)

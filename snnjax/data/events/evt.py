@@ -44,7 +44,9 @@ def _geometry(header: bytes) -> tuple[int, int] | None:
     plain = _NUMBER.search(header)
     if plain:
         return int(plain[2]), int(plain[1])
-    sizes = [re.search(rb"format.*\b" + name + rb"=(\d+)", header) for name in (b"height", b"width")]
+    sizes = [
+        re.search(rb"format.*\b" + name + rb"=(\d+)", header) for name in (b"height", b"width")
+    ]
     return (int(sizes[0][1]), int(sizes[1][1])) if sizes[0] and sizes[1] else None
 
 

@@ -185,6 +185,8 @@ def _channels(both: np.ndarray, polarity: Polarity) -> np.ndarray:
 
 def _narrowest(counts: np.ndarray, polarity: Polarity) -> np.dtype:
     low, high = int(counts.min(initial=0)), int(counts.max(initial=0))
-    kinds = (np.uint8, np.uint16, np.uint32) if polarity == "both" else (np.int8, np.int16, np.int32)
+    kinds = (
+        (np.uint8, np.uint16, np.uint32) if polarity == "both" else (np.int8, np.int16, np.int32)
+    )
     fits = (np.dtype(k) for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
     return next(fits, np.dtype(np.int64))

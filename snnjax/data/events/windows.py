@@ -64,9 +64,7 @@ class EqualParts:
 
     def position(self, events: Events, span: tuple[int, int]) -> Position:
         start, stop = span
-        return Position(
-            (events.t - start) * (self.steps - 1), max(stop - 1 - start, 1), self.steps
-        )
+        return Position((events.t - start) * (self.steps - 1), max(stop - 1 - start, 1), self.steps)
 
     def ends(self, events: Events, span: tuple[int, int]) -> np.ndarray:
         return np.arange(1, self.steps + 1) * (span[1] - span[0]) / self.steps
@@ -90,7 +88,9 @@ class TimeWindow:
         _at_least_one(window_us=self.window_us, steps=self.steps)
 
     def _count(self, span: tuple[int, int], more: int) -> int:
-        return -(-(span[1] - span[0]) // self.window_us) + more if self.steps is None else self.steps
+        return (
+            -(-(span[1] - span[0]) // self.window_us) + more if self.steps is None else self.steps
+        )
 
     def index(self, events: Events, span: tuple[int, int]) -> tuple[np.ndarray, int]:
         return (events.t - span[0]) // self.window_us, self._count(span, 0)
