@@ -32,6 +32,9 @@ def read_raw(path: Path) -> Raw:
     if version not in ("2", "3"):
         problem = f"is in the format EVT {version}; EVT 2 and EVT 3 are read"
         raise DataError.at(path, problem, byte=0, fix="export it as EVT 2, EVT 3, .dat or .npz")
+    if re.search(rb"%\s*endianness\s+big", header):
+        problem = "has big-endian words; little-endian ones are read"
+        raise DataError.at(path, problem, byte=0, fix="export it as .dat or .npz")
     size = 4 if version == "2" else 2
     _check_length(path, len(data), size, start)
     words = np.frombuffer(data, f"<u{size}", offset=start).astype(np.int64)
@@ -72,7 +75,7 @@ def decode_evt3(words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     Bits 12..15 are the type: 0 sets y, 2 is an event at x, 3 sets the first column and polarity of
     vectors, 4 and 5 are vectors of 12 and 8 pixels (one bit each) and move that column on, 6 and 8
     set the low and high 12 bits of time. The 24-bit time wraps about every 16.8 s; a high
-    part that falls by more than half of its range counts as one wrap.
+    part that falls by half of its range or more counts as one wrap.
 
     Args:
       words: int64 [N].
@@ -103,12 +106,14 @@ def _time(kind: np.ndarray, low12: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Microseconds at each word, and whether a high part of time came before it."""
     places = np.flatnonzero(kind == 8)
     parts = low12[places]
-    wraps = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(parts) < -2048)])
+    wraps = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(parts) <= -2048)])
     high = np.zeros(len(kind), np.int64)
     high[places] = parts + (wraps[: len(places)] << 12)
     latest, known = _latest(kind == 8, high)
-    # a low part belongs to the high part before it; one that is older counts as 0
-    low, _ = _latest((kind == 6) | (kind == 8), np.where(kind == 6, low12, 0))
+    # a high part that changes sets the low part to 0 until the next one; a repeated one keeps it
+    fresh = np.zeros(len(kind), bool)
+    fresh[places] = np.diff(high[places], prepend=-1) != 0
+    low, _ = _latest((kind == 6) | fresh, np.where(kind == 6, low12, 0))
     return latest << 12 | low, known
 
 
