@@ -1,6 +1,9 @@
 """Data on the host: what a source is, and its batches as a resumable iterator."""
 
+from .checks import check_finite as check_finite
 from .errors import DataError as DataError
+from .memory import ArraySource as ArraySource
+from .memory import from_arrays as from_arrays
 from .pipeline import batches as batches
 from .pipeline import steps_per_epoch as steps_per_epoch
 from .source import Batch as Batch

@@ -1,4 +1,4 @@
-"""Random transformations of a batch of clouds, on the host and for the whole batch at once."""
+"""Random transformations of a batch of clouds, on the host and for a batch at once."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Augment:
             )
 
     @property
-    def whole(self) -> Augment:
+    def keeping_all(self) -> Augment:
         """The same, with no point left out."""
         return replace(self, drop=0.0, cut=0.0)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnjax.data.batch import subset
+from snnjax.data.draws import evaluation_rng, subset
+from snnjax.data.source import Sample
 
 RADIUS = 0.999  # a little inside the unit ball, so that no point falls off the grid's upper face
 
@@ -69,7 +70,10 @@ class CloudSet:
       flat: float32 [M, C], all clouds one after the other. offset: int64 [N + 1], cloud i owns
         rows offset[i]:offset[i+1]. labels: int32 [N] into class_names.
       names: what to call sample i in a message. skipped: samples left out while reading.
+      limit: most points of a sample; a larger cloud loses a random subset. None keeps all.
     """
+
+    sample_shape = None
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class CloudSet:
         *,
         names: tuple[str, ...] | None = None,
         skipped: int = 0,
+        limit: int | None = None,
     ):
         self.flat = flat
         self.offset = offset
@@ -87,6 +92,7 @@ class CloudSet:
         self.class_names = class_names
         self.names = names
         self.skipped = skipped
+        self.limit = limit
         self.in_channels = int(flat.shape[1])
 
     def __len__(self) -> int:
@@ -99,16 +105,13 @@ class CloudSet:
     def label(self, i: int) -> int:
         return int(self.labels[i])
 
-    def gather(
-        self, index: np.ndarray, points: int, rngs: list[np.random.Generator]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Many clouds at once, float32 [B, points, C], and their counts (see `batch.gather`)."""
-        start, size = self.offset[index], np.diff(self.offset)[index]
-        count = np.minimum(size, points).astype(np.int32)
-        out = np.zeros((len(index), points, self.in_channels), np.float32)
-        for row, (a, n, rng) in enumerate(zip(start.tolist(), size.tolist(), rngs, strict=True)):
-            out[row, : count[row]] = self.flat[a + subset(n, points, rng)]
-        return out, count
+    def sample(self, i: int, rng: np.random.Generator | None) -> Sample:
+        """At most `limit` points of cloud i (a fixed choice in evaluation), and its label."""
+        cloud = self.points(i)
+        if self.limit is not None and len(cloud) > self.limit:
+            rng = evaluation_rng(i) if rng is None else rng
+            cloud = cloud[subset(len(cloud), self.limit, rng)]
+        return {"points": cloud, "label": self.labels[i]}
 
     def name(self, i: int) -> str:
         """The shape's own name, or its position."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from snnjax.data.arrays import read_npy, read_npz
-from snnjax.data.batch import subset
+from snnjax.data.draws import subset
 from snnjax.data.errors import DataError
 
 from .cloud import normalise
@@ -30,7 +30,7 @@ def read_cloud(
       path: a mesh (.off), an array [n, C >= 3] (.npy; .npz under the name `points` or alone), or
         lines of numbers parted by blanks or commas (.txt, .xyz, .csv). An array of booleans
         [S, S, S] is a solid grid over [-1, 1]^3; its shell stays where it is.
-      points: at most so many are returned; a mesh gives exactly this number.
+      points: at most this many are returned; a mesh gives exactly this number.
       normals: append the normals, columns 3..5 of an array, or those of the mesh.
       rng: for the draws; a fixed seed if None.
 

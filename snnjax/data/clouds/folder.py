@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
 
 from .cloud import CloudSet, stack_clouds
@@ -42,7 +43,7 @@ def load_folder(
 
     Args:
       folder: in a layout that `list_split` understands. split: "train" or "test".
-      points: as in `load_dataset`. seed: of the points drawn. size: so many files, spread evenly.
+      points: as in `load_dataset`. seed: of the points drawn. size: how many files, spread evenly.
       skip_bad: leave out files that cannot be read, log and count them. normals: six channels.
 
     Raises:
@@ -79,17 +80,8 @@ def load_folder(
         listing.class_names,
         names=tuple(listing.files[i].stem for i in kept),
         skipped=len(chosen) - len(clouds),
+        limit=points,
     )
-
-
-def spread(total: int, size: int | None) -> np.ndarray:
-    """Indices of `size` of `total` samples, evenly spread, so that sets sorted by class keep all.
-
-    >>> spread(10, 3).tolist()
-    [1, 5, 8]
-    """
-    size = total if size is None else min(size, total)
-    return (2 * np.arange(size, dtype=np.int64) + 1) * total // (2 * size)
 
 
 def list_split(folder: Path, split: str) -> Listing:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from snnjax.data.batch import PointDataset
 from snnjax.data.errors import DataError
+from snnjax.data.source import SPLITS
 
+from .cloud import CloudSet
 from .folder import LAYOUTS, load_folder
 from .packed import class_names, load_packed
-from .shapes3d import SPLITS, Shapes3D
+from .shapes3d import Shapes3D
 
 EMBEDDED = "shapes3d"
 
@@ -24,15 +25,16 @@ def load_dataset(
     skip_bad: bool = False,
     size: int | None = None,
     normals: bool = False,
-) -> PointDataset:
+) -> CloudSet | Shapes3D:
     """One split of labelled clouds.
 
     Args:
       source: "shapes3d", or a folder. split: "train" or "test".
-      points: per generated shape; of a file, up to twice as many are kept to draw from.
+      points: per generated shape, and at most of a sample; of a file up to twice as many are kept
+        to draw from.
       seed: of generated shapes, and of the points drawn from meshes and large files.
       skip_bad: leave out samples that cannot be read, count them in `.skipped` and log each.
-      size: so many samples (of a folder at most, evenly spread over its order).
+      size: how many samples (of a folder at most, evenly spread over its order).
       normals: three further channels, from columns 3..5 or from the mesh.
 
     Raises:
@@ -58,7 +60,12 @@ def load_dataset(
     if packed.is_file():
         _check_classes(folder)
         return load_packed(
-            packed, train=split == "train", skip_bad=skip_bad, size=size, normals=normals
+            packed,
+            train=split == "train",
+            points=points,
+            skip_bad=skip_bad,
+            size=size,
+            normals=normals,
         )
     return load_folder(
         folder, split, points=points, seed=seed, skip_bad=skip_bad, size=size, normals=normals

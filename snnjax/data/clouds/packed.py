@@ -1,6 +1,6 @@
 """Splits packed into one .npz each: `train.npz` and `test.npz`.
 
-Understood arrays, beside `label` [N] (integers), `class_names` [K] and perhaps `name` [N]:
+Understood arrays, next to `label` [N] (integers), `class_names` [K] and optionally `name` [N]:
 
 - `points` [M, C] with `offset` [N + 1]: clouds of different sizes, sample i owns
   rows offset[i]:offset[i+1];
@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from snnjax.data.arrays import read_npz
+from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
 
 from .cloud import CloudSet, normalise, stack_clouds
-from .folder import spread
 from .voxels import read_shells
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ def load_packed(
     path: str | Path,
     *,
     train: bool,
+    points: int | None = None,
     skip_bad: bool = False,
     size: int | None = None,
     normals: bool = False,
@@ -42,9 +43,10 @@ def load_packed(
     stays, with its label, so that accuracy is over all shapes.
 
     Args:
-      path: the .npz. train: which of the two rules above. skip_bad: leave out samples with NaN or
-        infinite coordinates or a label out of range, instead of raising. size: so many samples at
-        most, spread evenly. normals: keep columns 3..5.
+      path: the .npz. train: which of the two rules above.
+      points: most points of a sample, drawn in every epoch again; None keeps all.
+      skip_bad: leave out samples with NaN or infinite coordinates or a label out of range, instead
+        of raising. size: at most this many samples, spread evenly. normals: keep columns 3..5.
 
     Raises:
       DataError: file, array and sample, and the fix.
@@ -88,6 +90,7 @@ def load_packed(
         classes,
         names=None if names is None else tuple(str(names[i]) for i in index),
         skipped=bad + empty,
+        limit=points,
     )
 
 

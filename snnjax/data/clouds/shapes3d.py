@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnjax.data.batch import subset
+from snnjax.data.source import SPLITS, Sample
 
 from .cloud import RADIUS
 from .rotations import uniform_rotations
 from .surfaces import FAMILIES, Surface
 
-SPLITS = {"train": 0, "test": 1}
 SIZES = {"train": 8000, "test": 1000}
 NOISE = (0.004, 0.02)  # standard deviation of the points, in unit-ball units
 STRETCH = 0.15  # each axis of the shape is scaled by 1 +- this
 HIDDEN = 0.3  # at most this fraction of the surface points is removed
-CACHE_LIMIT = 1 << 30  # bytes; a larger split is generated anew on every access
+CACHE_LIMIT = 1 << 30  # bytes; a larger split is generated again on every access
 BLOCK = 240  # shapes generated at a time: enough to amortise calls, few enough for the cache
 _GRID = (24, 12)  # cells in (u, v) on which the area is measured
 
@@ -84,7 +83,7 @@ def sample_surface(surface: Surface, q: np.ndarray, uv: np.ndarray) -> np.ndarra
 
 
 def _stream(seed: int, split: str, i: int) -> np.random.Generator:
-    sequence = np.random.SeedSequence(seed, spawn_key=(SPLITS[split], i))
+    sequence = np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), i))
     return np.random.Generator(np.random.SFC64(sequence))
 
 
@@ -134,6 +133,7 @@ class Shapes3D:
 
     in_channels = 3
     skipped = 0
+    sample_shape = None
     class_names = tuple(FAMILIES)
 
     def __init__(self, split: str, *, points: int = 1024, seed: int = 0, size: int | None = None):
@@ -158,17 +158,13 @@ class Shapes3D:
     def label(self, i: int) -> int:
         return i % len(FAMILIES)
 
-    def gather(
-        self, index: np.ndarray, points: int, rngs: list[np.random.Generator]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Many shapes at once, float32 [B, points, 3], and their counts (see `batch.gather`)."""
-        cloud = self.take(index)
-        if self.per_shape > points:
-            keep = [subset(self.per_shape, points, rng) for rng in rngs]
-            cloud = np.take_along_axis(cloud, np.stack(keep)[..., None], axis=1)
-        out = np.zeros((len(index), points, 3), np.float32)
-        out[:, : cloud.shape[1]] = cloud
-        return out, np.full(len(index), cloud.shape[1], np.int32)
+    def sample(self, i: int, rng: np.random.Generator | None) -> Sample:
+        """The points of shape i and its label; nothing is drawn."""
+        return {"points": self.points(i), "label": self.label(i)}
+
+    def name(self, i: int) -> str:
+        """Class and position."""
+        return f"{self.class_names[self.label(i)]} {i}"
 
     def take(self, index: np.ndarray) -> np.ndarray:
         """The shapes `index`, float32 [B, points, 3]."""

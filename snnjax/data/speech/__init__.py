@@ -14,4 +14,5 @@ from .mel import log_mel as log_mel
 from .mel import mel_filters as mel_filters
 from .mel import unit_range as unit_range
 from .sequences import SequenceSet as SequenceSet
+from .source import SpeechSource as SpeechSource
 from .wav import read_wav as read_wav

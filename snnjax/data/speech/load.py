@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snnjax.data.clouds.folder import spread
+from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
 
 from .clips import Clip, Listing, hold_out, tenth
@@ -46,7 +46,7 @@ def load_speech(
         data set's own parts.
       validate: test on the part of the data set that is meant for choosing settings. Digits and SHD
         have none: there every tenth training clip is tested on, and not trained on.
-      size: so many samples, evenly spread over the order.
+      size: how many samples, evenly spread over the order; None takes all.
       skip_bad: leave out clips that cannot be read, count them in `.skipped` and log each.
 
     Raises:

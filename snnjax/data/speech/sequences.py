@@ -1,20 +1,22 @@
-"""Labelled sequences of frames in memory, served like the clouds of a `PointDataset`."""
+"""Labelled sequences of frames in memory."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from snnjax.data.source import Sample
+
 
 class SequenceSet:
     """Sequences of different lengths: one flat array of frames, and offsets.
 
-    A `PointDataset` whose points are frames in the order of time.
-
     Args:
-      frames: [T_i, C] each, of one dtype; counts stay integers until they are served.
+      frames: [T_i, C] each, of one dtype; counts stay integers until a batch is made of them.
       labels: int32 [N] into `class_names`. speakers: N names. names: of the samples.
       skipped: samples left out while reading.
     """
+
+    sample_shape = None
 
     def __init__(
         self,
@@ -36,9 +38,17 @@ class SequenceSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def points(self, i: int) -> np.ndarray:
-        """The frames of sample i, float32 [T_i, C]."""
-        return self.flat[self.offset[i] : self.offset[i + 1]].astype(np.float32)
+    def frames(self, i: int) -> np.ndarray:
+        """The frames of sample i, [T_i, C] (a view)."""
+        return self.flat[self.offset[i] : self.offset[i + 1]]
+
+    def sample(self, i: int, rng: np.random.Generator | None) -> Sample:
+        """Frames and label of sample i; nothing is drawn."""
+        return {"frames": self.frames(i), "label": self.labels[i]}
+
+    def name(self, i: int) -> str:
+        """The name of the recording."""
+        return self.names[i]
 
     @property
     def longest(self) -> int:
@@ -48,20 +58,3 @@ class SequenceSet:
     def longer(self, steps: int) -> int:
         """How many samples have more than `steps` frames."""
         return int((np.diff(self.offset) > steps).sum())
-
-    def label(self, i: int) -> int:
-        return int(self.labels[i])
-
-    def gather(
-        self, index: np.ndarray, points: int, rngs: list[np.random.Generator]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The first `points` frames of each, float32 [B, points, C], and how many there are.
-
-        What is longer loses its end; zeros follow what is shorter. Nothing is drawn from `rngs`.
-        """
-        start = self.offset[index]
-        count = np.minimum(np.diff(self.offset)[index], points).astype(np.int32)
-        out = np.zeros((len(index), points, self.in_channels), np.float32)
-        for row, (first, n) in enumerate(zip(start.tolist(), count.tolist(), strict=True)):
-            out[row, :n] = self.flat[first : first + n]
-        return out, count
