@@ -1,12 +1,13 @@
 """Record what tonic 1.7.0 and expelliarmus 1.1.12 compute, for tests/data/events.
 
-In an environment of its own:  pip install --no-deps tonic==1.7.0 expelliarmus==1.1.12,
-and pip install numpy tqdm librosa;  python tests/reference/record_events.py  writes events.npz beside
-this file.
+In an environment of its own:  pip install --no-deps tonic==1.7.0 expelliarmus==1.1.12  and
+pip install numpy tqdm librosa;  then  python tests/reference/record_events.py  writes events.npz
+beside this file.
 
 tonic makes the frames. expelliarmus writes the events as .raw (EVT 2, EVT 3) and .dat, whose bytes
-are kept, and it reads vectors of EVT 3. The events last WINDOW * STEPS microseconds, so that the voxel grid of tonic, whose axis is
-STEPS (t - first) / (last - first), has its centres at multiples of WINDOW. Some lie on borders.
+are kept, and it reads vectors of EVT 3. The events last WINDOW * STEPS microseconds, so that the
+voxel grid of tonic, with positions STEPS (t - first) / (last - first), has its centres at multiples
+of WINDOW. Some events lie on borders of frames.
 """
 
 from __future__ import annotations
@@ -37,15 +38,18 @@ def main() -> None:
     for i in (100, 200):  # on a border
         t[i] = 123_456 + WINDOW * round((t[i] - 123_456) / WINDOW)
     t = np.sort(t)
-    columns = (t, rng.integers(0, W, EVENTS), rng.integers(0, H, EVENTS), rng.integers(0, 2, EVENTS))
+    columns = (
+        t,
+        rng.integers(0, W, EVENTS),
+        rng.integers(0, H, EVENTS),
+        rng.integers(0, 2, EVENTS),
+    )
     kinds = [("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.int8)]
     events = np.array(list(zip(*columns, strict=True)), kinds)
     size = (W, H, 2)
     out = dict(zip("txyp", columns, strict=True))
     out["window"] = F.to_frame_numpy(events.copy(), size, time_window=WINDOW)
-    out["count"] = F.to_frame_numpy(
-        events.copy(), size, event_count=COUNT, include_incomplete=True
-    )
+    out["count"] = F.to_frame_numpy(events.copy(), size, event_count=COUNT, include_incomplete=True)
     out["surface"] = F.to_timesurface_numpy(events.copy(), size, dt=WINDOW, tau=TAU)
     out["voxel"] = F.to_voxel_grid_numpy(events.copy(), size, n_time_bins=STEPS)
     with tempfile.TemporaryDirectory() as folder:

@@ -50,7 +50,7 @@ def read_bin(path: Path) -> Raw:
       DataError: the length is no multiple of 5; a time stamp that has overflowed.
     """
     data = read_bytes(path)
-    _check_length(path, len(data), 5)
+    check_length(path, len(data), 5)
     rows = np.frombuffer(data, np.uint8).reshape(-1, 5).astype(np.int32)
     t = (rows[:, 2] & 127) << 16 | rows[:, 3] << 8 | rows[:, 4]
     wrapped = t[1:] - t[:-1] < -(_WRAP // 2)
@@ -95,12 +95,12 @@ def _aedat2(path: Path, data: bytes) -> Raw:
 
     x = 127 - bits 1..7, y = 127 - bits 8..14, p = 1 - bit 0; bit 15 marks other events.
     """
-    start = _skip_lines(data, b"#")
+    start = skip_lines(data, b"#")
     chip = re.search(rb"AEChip:\s*(\S+)", data[:start])
     if chip is not None and b"DVS128" not in chip[1]:
         problem = f"was recorded by {chip[1].decode('latin-1')}; AEDAT 2.0 is read of DVS128 only"
         raise DataError.at(path, problem, byte=chip.start(), fix="export it as AEDAT 3.1 or .npz")
-    _check_length(path, len(data), 8, start)
+    check_length(path, len(data), 8, start)
     address, t = np.frombuffer(data, ">u4", offset=start).reshape(-1, 2).astype(np.int64).T
     high = address > 0xFFFF
     if high.any():
@@ -158,7 +158,7 @@ def read_dat(path: Path) -> Raw:
       DataError: another version, another type of event, or a truncated file.
     """
     data = read_bytes(path)
-    start = _skip_lines(data, b"%")
+    start = skip_lines(data, b"%")
     header = data[:start].decode("latin-1")
     version = re.search(r"%\s*Version\s+(\d+)", header)
     if start == 0 or version is None or version[1] != "2":
@@ -171,7 +171,7 @@ def read_dat(path: Path) -> Raw:
         )
         raise DataError.at(path, problem, byte=start, fix="export change-detection events")
     start += 2
-    _check_length(path, len(data), 8, start)
+    check_length(path, len(data), 8, start)
     t, word = np.frombuffer(data, "<u4", offset=start).reshape(-1, 2).astype(np.int64).T
     sizes = [re.search(rf"%\s*{name}\s+(\d+)", header) for name in ("Height", "Width")]
     sensor = tuple(int(m[1]) for m in sizes if m)
@@ -179,7 +179,7 @@ def read_dat(path: Path) -> Raw:
     return Raw(t, word & 0x3FFF, word >> 14 & 0x3FFF, word >> 28, known)
 
 
-def _skip_lines(data: bytes, start: bytes) -> int:
+def skip_lines(data: bytes, start: bytes) -> int:
     """Where the lines that begin with `start` end."""
     at = 0
     while data[at : at + 1] == start:
@@ -190,7 +190,8 @@ def _skip_lines(data: bytes, start: bytes) -> int:
     return at
 
 
-def _check_length(path: Path, size: int, event: int, start: int = 0) -> None:
+def check_length(path: Path, size: int, event: int, start: int = 0) -> None:
+    """Raise unless `size` bytes, from `start` on, are complete events of `event` bytes."""
     rest = (size - start) % event
     if rest:
         whole = (size - start) // event

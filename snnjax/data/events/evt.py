@@ -13,7 +13,7 @@ import numpy as np
 
 from snnjax.data.errors import DataError
 
-from .binary import Raw, _check_length, _skip_lines, read_bytes
+from .binary import Raw, check_length, read_bytes, skip_lines
 
 _NUMBER = re.compile(rb"%\s*geometry\s+(\d+)x(\d+)")
 
@@ -25,7 +25,7 @@ def read_raw(path: Path) -> Raw:
       DataError: another format than EVT 2.0 or 3.0, or a truncated file.
     """
     data = read_bytes(path)
-    start = _skip_lines(data, b"%")
+    start = skip_lines(data, b"%")
     header = data[:start]
     found = re.search(rb"%\s*(?:evt\s+|format\s+EVT)(\d)", header)
     version = found[1].decode() if found else "unknown"
@@ -36,7 +36,7 @@ def read_raw(path: Path) -> Raw:
         problem = "has big-endian words; little-endian ones are read"
         raise DataError.at(path, problem, byte=0, fix="export it as .dat or .npz")
     size = 4 if version == "2" else 2
-    _check_length(path, len(data), size, start)
+    check_length(path, len(data), size, start)
     words = np.frombuffer(data, f"<u{size}", offset=start).astype(np.int64)
     t, x, y, p = (decode_evt2 if version == "2" else decode_evt3)(words)
     return Raw(t, x, y, p, _geometry(header))

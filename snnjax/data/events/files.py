@@ -12,7 +12,7 @@ from snnjax.data.errors import DataError
 
 from .binary import NMNIST_SENSOR, Raw, read_aedat, read_bin, read_bytes, read_dat
 from .evt import read_raw
-from .stream import Events, check_events, check_sensor
+from .stream import LATEST, Events, check_events, check_sensor
 
 
 def read_events(
@@ -85,14 +85,18 @@ def _read_text(path: Path) -> Raw:
 
     Times are integer microseconds, or seconds if the first has a decimal point.
     """
+    text = read_bytes(path).removeprefix(b"\xef\xbb\xbf").replace(b",", b" ")
     lines = [
         (i, words)
-        for i, line in enumerate(read_bytes(path).replace(b",", b" ").splitlines(), start=1)
+        for i, line in enumerate(text.splitlines(), start=1)
         if (words := line.partition(b"#")[0].split())
     ]
     sensor = None
     if lines and len(lines[0][1]) == 2:
         width, height = _integers(lines[0][1], path, lines[0][0])
+        if min(width, height) < 1:
+            problem = f"says a sensor of {width} columns and {height} rows"
+            raise DataError.at(path, problem, line=lines[0][0], fix="correct the line")
         sensor, lines = (height, width), lines[1:]
     for i, words in lines:
         if len(words) != 4:
@@ -106,7 +110,10 @@ def _read_text(path: Path) -> Raw:
 def _integers(words: list[bytes], path: Path, line: int, seconds: bool = False) -> list[int]:
     try:
         first = round(float(words[0]) * 1e6) if seconds else int(words[0])
-        return [first, *map(int, words[1:])]
+        values = [first, *map(int, words[1:])]
+        if max(map(abs, values)) > LATEST:
+            raise ValueError("beyond the times and pixels of any recording")
+        return values
     except (ValueError, OverflowError) as error:
         unit = "seconds" if seconds else "integer microseconds"
         problem = f"is not a time in {unit} and integers: {b' '.join(words)[:40]!r}"

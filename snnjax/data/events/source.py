@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from snnjax.data.checks import at_least_one
-from snnjax.data.clouds.folder import spread
+from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
 from snnjax.data.source import Dataset, Sample, SourceBase
 
@@ -24,6 +24,7 @@ from .recordings import Listing, list_recordings
 from .stream import Events, check_sensor
 
 log = logging.getLogger(__name__)
+MOST_SLICES = 1 << 20  # of one recording; a damaged time would give more
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class EventSource(SourceBase):
 
     frames: EventFrames = field(default_factory=EventFrames)
     """How events become frames."""
-    augment: EventAugment | None = None
-    """Random changes in training; None leaves events as they are."""
+    augment: EventAugment = field(default_factory=EventAugment)
+    """Random changes of the events in training."""
     sensor: tuple[int, int] | None = None
     """Height and width in pixels; None takes what the files say."""
     first_pixel: int = 0
@@ -97,8 +98,9 @@ class EventSource(SourceBase):
         self, batch: dict[str, Array], shape: Any, *, key: Array | None, train: bool
     ) -> dict[str, Any]:
         """`x` float32 [T, B, H, W, C], and `label`."""
-        x = jnp.moveaxis(batch["frames"], 0, 1).astype(jnp.float32)
-        return {"x": x} | {name: batch[name] for name in ("label",) if name in batch}
+        found = super().encode(batch, shape, key=key, train=train)
+        x = jnp.moveaxis(found.pop("frames"), 0, 1).astype(jnp.float32)
+        return {"x": x, **found}
 
     def read(self, path: str | Path) -> Sample:
         """The frames of one file; with `slice_us`, of its first slice."""
@@ -110,9 +112,7 @@ class EventSource(SourceBase):
         return {"frames": self.frames(pieces[0].events(), pieces[0].span)}
 
     def for_voting(self) -> Self:
-        if self.augment is None or not self.augment.changes:
-            return super().for_voting()
-        return self
+        return self if self.augment.changes else super().for_voting()
 
     def notices(self, *splits: Dataset) -> list[str]:
         """Recordings of which frames do not show the end."""
@@ -132,23 +132,14 @@ class EventSource(SourceBase):
         skipped = 0
         for i, label in enumerate(listing.labels.tolist()):
             try:
-                if not 0 <= label < len(listing.class_names):
-                    top = len(listing.class_names) - 1
-                    problem = f"recording {i} has the label {label}, outside 0..{top}"
-                    fix = "correct `label` or complete `class_names`"
-                    raise DataError.at(listing.path, problem, fix=fix)
-                events = listing.read(i)
-                if pieces and events.sensor != pieces[0].sensor:
-                    problem = f"has a sensor of {events.sensor}, others {pieces[0].sensor}"
-                    fix = "give `sensor`, (height, width) that all recordings fit into"
-                    raise DataError.at(listing.names[i], problem, fix=fix)
+                events = _read_one(listing, i, pieces[0].sensor if pieces else None)
+                new = self._pieces(events, listing.names[i])
             except DataError as error:
                 if not self.skip_bad:
                     raise
                 log.warning("skipped: %s", error)
                 skipped += 1
                 continue
-            new = self._pieces(events, listing.names[i])
             if not new:
                 log.warning("%s is shorter than a slice and is left out", listing.names[i])
                 skipped += 1
@@ -159,11 +150,30 @@ class EventSource(SourceBase):
     def _pieces(self, events: Events, name: str) -> list[Piece]:
         """The recording, or its slices."""
         first, stop = events.span
-        first = first if self.start == "first_event" else 0
         if self.slice_us is None:
-            return [Piece.of(events, (first, stop), name)]
-        starts = range(first, stop - self.slice_us + 1, self.slice_us)
+            span = (first if self.start == "first_event" else 0, stop)
+            return [Piece.of(events, span, name)]
+        size = self.slice_us
+        if self.start == "zero":  # slices lie at multiples of their length
+            first = first // size * size
+        if (stop - first) // size > MOST_SLICES:
+            problem = f"lasts {stop - first} us, more than {MOST_SLICES} slices of {size} us"
+            raise DataError.at(name, problem, fix="raise data.slice_us, or correct its times")
         return [
-            Piece.of(events.between(a, a + self.slice_us), (a, a + self.slice_us), f"{name}@{a}us")
-            for a in starts
+            Piece.of(events.between(a, a + size), (a, a + size), f"{name}@{a}us")
+            for a in range(first, stop - size + 1, size)
         ]
+
+
+def _read_one(listing: Listing, i: int, sensor: tuple[int, int] | None) -> Events:
+    """Recording i, with a label that exists and the sensor of the recordings before it."""
+    label, top = int(listing.labels[i]), len(listing.class_names) - 1
+    if not 0 <= label <= top:
+        problem = f"recording {i} has the label {label}, outside 0..{top}"
+        raise DataError.at(listing.path, problem, fix="correct `label` or complete `class_names`")
+    events = listing.read(i)
+    if sensor is not None and events.sensor != sensor:
+        problem = f"has a sensor of {events.sensor}, recordings before it of {sensor}"
+        fix = "give `sensor`, a (height, width) that all recordings fit into"
+        raise DataError.at(listing.names[i], problem, fix=fix)
+    return events
