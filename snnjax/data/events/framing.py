@@ -102,7 +102,7 @@ class EventFrames:
     def _fit(self, counts: np.ndarray, where: str | Path) -> np.ndarray:
         dtype = np.dtype(_COUNTS[self.polarity, self.bits])
         if not np.can_cast(counts.dtype, dtype):  # they have the narrowest type that holds them
-            i = np.unravel_index(int(np.abs(counts).argmax()), counts.shape)
+            i = np.unravel_index(int(np.abs(counts.astype(np.int64)).argmax()), counts.shape)
             problem = f"frame {i[0]} has {int(counts[i])} events in one pixel, too many for {dtype}"
             raise DataError.at(where, problem, fix="raise data.frames.bits, or shorten the frames")
         return counts.astype(dtype)

@@ -96,13 +96,36 @@ def _files(
     if not found:
         fix = f"add files ({', '.join(READERS)}) in a folder for each class"
         raise DataError.at(places[split], f"the {split} split is empty", fix=fix)
+    training = {} if split == "train" else _identities(places.get("train"), classes)
+
+    def read(i: int) -> Events:
+        path = found[i][0]
+        twin = training.get(_identity(path))
+        if twin is not None:
+            problem = f"is the same file as {twin} of the training split"
+            raise DataError.at(path, problem, fix="remove it from one of the splits")
+        return read_events(path, sensor=sensor, first_pixel=first_pixel)
+
     return Listing(
-        lambda i: read_events(found[i][0], sensor=sensor, first_pixel=first_pixel),
+        read,
         np.array([label for _, label in found], np.int64),
         tuple(classes),
         tuple(str(path.relative_to(folder)) for path, _ in found),
         folder,
     )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Equal for links to one file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _identities(place: Path | None, classes: list[str]) -> dict[tuple[int, int], Path]:
+    """The files of a split by identity."""
+    if place is None:
+        return {}
+    return {_identity(path): path for name in classes for path in _event_files(place / name)}
 
 
 def _packed(

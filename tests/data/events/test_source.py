@@ -258,6 +258,19 @@ def test_skip_bad_covers_truncated_files_but_not_all(tmp_path) -> None:
     assert len(EventSource(str(tmp_path), skip_bad=True).open("train")) == 1
 
 
+def test_a_training_file_is_not_tested_on(tmp_path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split / "a").mkdir(parents=True)
+    first = files.write_bin(tmp_path / "train" / "a" / "0.bin", files.columns())
+    (tmp_path / "test" / "a" / "1.bin").symlink_to(first)
+    files.write_bin(tmp_path / "test" / "a" / "2.bin", files.columns(seed=1))
+    assert len(EventSource(str(tmp_path)).open("train")) == 1
+    with pytest.raises(DataError, match=r"1\.bin: is the same file as .*0\.bin of the training"):
+        EventSource(str(tmp_path)).open("test")
+    test = EventSource(str(tmp_path), skip_bad=True).open("test")
+    assert (len(test), test.skipped) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
