@@ -91,7 +91,7 @@ def from_arrays(
       sequences: x is [N, T, ...], and the model receives [T, B, ...].
 
     Raises:
-      ValueError: there is no `x`, arrays differ in length or are empty, or a label is no class.
+      ValueError: there is no `x`, arrays differ in length or are empty, or a label is not a class.
       TypeError: an array does not hold numbers.
 
     >>> source = from_arrays((np.zeros((6, 5, 3)), [0, 1, 2, 0, 1, 2]), sequences=True)

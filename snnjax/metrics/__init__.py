@@ -28,3 +28,6 @@ from snnjax.metrics.synops import layer_synops as layer_synops
 from snnjax.metrics.synops import synops as synops
 from snnjax.metrics.temporal import effective_macs as effective_macs
 from snnjax.metrics.temporal import temporal_sparsity as temporal_sparsity
+from snnjax.metrics.wide import wide_dot as wide_dot
+from snnjax.metrics.wide import wide_sum as wide_sum
+from snnjax.metrics.wide import wide_value as wide_value

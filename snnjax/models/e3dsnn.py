@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ class E3DSNNConfig:
       spike_head: a neuron before the head, so that the head receives spikes too.
       twin: the ANN twin, ReLU in place of the neurons.
       bn_decay: decay of the running statistics of the norms.
+      bn_eps: added to the variance in every norm; weights of other implementations may need theirs.
     """
 
     stem: int
@@ -58,11 +60,14 @@ class E3DSNNConfig:
     spike_head: bool = False
     twin: bool = False
     bn_decay: float = 0.99
+    bn_eps: float = 1e-3
 
     def __post_init__(self) -> None:
         for name in ("stem", "depth", "in_channels", "num_classes", "levels", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if not 0 < self.bn_eps < math.inf:
+            raise ValueError(f"bn_eps must be positive and finite; got {self.bn_eps}.")
         if not self.channels or min(self.channels) < 1:
             raise ValueError(
                 f"channels must be at least 1 in each stage, with one stage or more; got "
@@ -243,6 +248,9 @@ class E3DSNN(nnx.Module):
         self.stages = nnx.List(
             [Stage(a, b, config.depth, neuron, decay=decay, rngs=rngs) for a, b in pairwise(sizes)]
         )
+        for _, module in nnx.iter_modules(self):
+            if isinstance(module, SparseBatchNorm):
+                module.eps = config.bn_eps
         self.remat: Remat = "none"
         self.neuron = neuron
         self.head = nnx.Linear(

@@ -26,12 +26,12 @@ class FewSpikeState(NamedTuple):
     """State of few-spike neurons."""
 
     v: Array  # [..., N], membrane potential after the reset
-    t: Array  # [], a whole number: the step in the window, the same for all neurons
+    t: Array  # [B], int32: the step in the window of each sample; [] for a shape [N] without batch
 
 
 def few_spike_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> FewSpikeState:
     """The state of a population of `shape` at the start of a window."""
-    return FewSpikeState(v=jnp.zeros(shape, dtype), t=jnp.zeros((), dtype))
+    return FewSpikeState(v=jnp.zeros(shape, dtype), t=jnp.zeros(shape[:-1][:1], jnp.int32))
 
 
 def few_spike_relu(steps: int, maximum: float) -> FewSpikeParams:
@@ -74,7 +74,7 @@ def few_spike_step(
 
     Args:
       params: tables of one length K.
-      state: membrane potential, shape [..., N], and the step, both float32 unless made otherwise.
+      state: membrane potential, shape [..., N], float32 unless made otherwise, and the step.
       current: input of the step, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
 
@@ -98,9 +98,8 @@ def few_spike_step(
     shapes = [jnp.shape(table) for table in params]
     if len(shapes[0]) != 1 or len(set(shapes)) > 1:
         raise ValueError(f"`params` must hold three tables of one shape [K]; got {shapes}.")
-    at = state.t.astype(jnp.int32)
+    at = state.t.reshape(state.t.shape + (1,) * (state.v.ndim - state.t.ndim))
     threshold, h, d = (as_param(table, state.v)[at] for table in params)
-    v = jnp.where(state.t > 0, state.v, jnp.zeros_like(state.v)) + as_current(current, state.v)
+    v = jnp.where(at > 0, state.v, jnp.zeros_like(state.v)) + as_current(current, state.v)
     z = spike(v - threshold)
-    t = ((at + 1) % shapes[0][0]).astype(state.t.dtype)
-    return FewSpikeState(v - h * z, t), d * z
+    return FewSpikeState(v - h * z, (state.t + 1) % shapes[0][0]), d * z

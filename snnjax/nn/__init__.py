@@ -74,3 +74,4 @@ from snnjax.nn.spiking import LIF as LIF
 from snnjax.nn.spiking import PLIF as PLIF
 from snnjax.nn.spiking_dense import Neurons as Neurons
 from snnjax.nn.spiking_dense import SpikingDense as SpikingDense
+from snnjax.nn.stateful import Stateful as Stateful

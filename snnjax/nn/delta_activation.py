@@ -84,14 +84,15 @@ class DeltaActivation(Population):
         return partial(n.delta_activation_step, params, **self.quantiser(shape))
 
     def __call__(
-        self, state: Any, current: ArrayLike, *, record: Sequence[str] = ()
+        self, state: Any, current: ArrayLike | None = None, *, record: Sequence[str] = ()
     ) -> tuple[Any, Any]:
         """`current` is [T, B, ..., N]; returns the last state and q of every frame."""
-        if self.sends:
+        if self.sends or current is None:
             return super().__call__(state, current, record=record)
         current = self.check_input(state, current)
         if tuple(record) not in ((), ("k",)):
             raise ValueError(f'`record` must be () or ("k",); got {record!r}.')
+        state = self.rest_for(current) if state is None else state
         frames = type(state)(jnp.broadcast_to(state.k, current.shape))
         levels, q = self.step(current.shape[1:])(frames, current)
         last = jax.tree.map(lambda k: k[-1], levels)

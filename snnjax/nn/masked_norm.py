@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -15,7 +17,8 @@ class MaskedBatchNorm(nnx.Module):
     """Scale, shift and running moments of each channel, for norms that leave rows out.
 
     Training uses the moments of the batch, summed over `axis_name` where one is given, and moves
-    the running ones: r = decay * r + (1 - decay) * batch, with the unbiased variance.
+    the running ones: r = decay * r + (1 - decay) * batch, with the unbiased variance. A batch
+    without rows (on all devices together) leaves them as they are.
 
     Args:
       channels: C. eps: added to the variance. decay: of the running statistics.
@@ -24,6 +27,10 @@ class MaskedBatchNorm(nnx.Module):
     def __init__(self, channels: int, *, eps: float, decay: float):
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in [0, 1); got {decay}.")
+        if not 0 < eps < math.inf:
+            raise ValueError(
+                f"eps must be positive and finite, since a channel may have variance 0; got {eps}."
+            )
         self.eps, self.decay = eps, decay
         self.scale = nnx.Param(jnp.ones((channels,)))
         self.shift = nnx.Param(jnp.zeros((channels,)))
@@ -46,11 +53,15 @@ class MaskedBatchNorm(nnx.Module):
         return masked_normalise(feats, n, mean, var, scale, shift, eps=self.eps)
 
     def _move(self, mean: Array, var: Array, count: Array, axis_name: str | None) -> None:
-        """Towards this batch; count / (count - 1) makes the variance unbiased, 1 for one row."""
+        """Towards this batch; count / (count - 1) makes the variance unbiased, 1 for one row.
+
+        A batch without rows has no moments and moves nothing.
+        """
         count = count.astype(var.dtype)
         if axis_name is not None:
             count = jax.lax.psum(count, axis_name)
         unbiased = var * (count / jnp.maximum(count - 1, 1))
         for running, batch in ((self.mean, mean), (self.var, unbiased)):
             fresh = (1 - self.decay) * jax.lax.stop_gradient(batch)
-            running[...] = self.decay * running[...] + fresh
+            moved = self.decay * running[...] + fresh
+            running[...] = jnp.where(count > 0, moved, running[...])

@@ -17,6 +17,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.membrane import concrete
+from snnjax.nn.stateful import Stateful, forgotten_state
+from snnjax.surrogates.core import compute_dtype
 from snnjax.unroll import unroll
 
 
@@ -93,7 +95,7 @@ def euler_frequency(dt: ArrayLike) -> Domain:
     return Domain(low=-1.0 / (longest * INNER), high=1.0 / (longest * INNER), reason=reason)
 
 
-class Population(nnx.Module):
+class Population(Stateful):
     """Neurons of one kind with constants of their own, unrolled over [T, B, ..., N].
 
     A subclass names its constants with `constant`, and defines `rest` and `step`.
@@ -209,38 +211,41 @@ class Population(nnx.Module):
         """The shape of one step."""
         return (*check_batch_shape(batch_shape), self.features)
 
+    def rest_for(self, x: Any) -> Any:
+        """The resting state for input `x` [T, B, ..., N], of which shape and dtype are read.
+
+        >>> from snnjax.nn import LIF
+        >>> LIF(3).rest_for(jax.ShapeDtypeStruct((5, 2, 3), jnp.bfloat16)).v.dtype
+        dtype('float32')
+        """
+        x = x if hasattr(x, "dtype") else jnp.asarray(x)
+        self._check_shape(x.shape)
+        return self.init_state(self.batch_shape(x), membrane_dtype(x.dtype))
+
     def __call__(
-        self, state: Any, current: ArrayLike, *, record: Sequence[str] = ()
+        self, state: Any, current: ArrayLike | None = None, *, record: Sequence[str] = ()
     ) -> tuple[Any, Any]:
         """`current` is [T, B, ..., N]; returns the last state and the output of every step.
 
-        `record=("v",)` returns that field of the state over time too: see `snnjax.unroll.unroll`.
+        A state of None is the resting one. `record=("v",)` returns that field of the state over
+        time too: see `snnjax.unroll.unroll`.
         """
+        if current is None:
+            raise forgotten_state(self)
         current = self.check_input(state, current)
+        state = self.rest_for(current) if state is None else state
         return unroll(self.step(), state, current, checkpoint=self.checkpoint, record=record)
 
     def check_input(self, state: Any, current: ArrayLike) -> Array:
-        """`current` as an array [T, B, ..., N] that fits the state.
+        """`current` as an array [T, B, ..., N] that fits the state; None as a state fits all.
 
         Raises:
           ValueError: it does not, has no steps, or is known to hold a NaN or an infinity.
           TypeError: it is not floating point.
         """
         current = jnp.asarray(current)
-        own, layer = self.shape(()), f"{type(self).__name__}({self.features})"
-        axes = len(own)
-        held = jax.tree.map(jnp.shape, state)
-        fits = current.ndim > axes and current.shape[-axes:] == own
-        if fits:
-            rest = jax.eval_shape(lambda: self.init_state(current.shape[1:-axes]))
-            fits = held == jax.tree.map(jnp.shape, rest)
-        if not fits:
-            last = ", ".join(map(str, own))
-            raise ValueError(
-                f"{layer} takes input [T, B, ..., {last}] and a state of one step's "
-                f"shape; got input {current.shape} and state {held}. "
-                f"Make the state with init_state(x.shape[1:-{axes}])."
-            )
+        layer = f"{type(self).__name__}({self.features})"
+        self._check_shape(current.shape, state)
         if not current.shape[0]:
             raise ValueError(
                 f"{layer} got input {current.shape} with T = 0 time steps; give at least one."
@@ -252,6 +257,24 @@ class Population(nnx.Module):
             )
         check_finite(layer, current)
         return current
+
+    def _check_shape(self, shape: tuple[int, ...], state: Any = None) -> None:
+        """Refuse an input that is not [T, B, ..., N], or does not fit `state` if there is one."""
+        own, held = self.shape(()), jax.tree.map(jnp.shape, state)
+        axes = len(own)
+        fits = len(shape) > axes and shape[-axes:] == own
+        if fits and state is not None:
+            rest = jax.eval_shape(lambda: self.init_state(shape[1:-axes]))
+            fits = held == jax.tree.map(jnp.shape, rest)
+        if fits:
+            return
+        last = ", ".join(map(str, own))
+        got = f"input {shape}" if state is None else f"input {shape} and state {held}"
+        hint = _batch_first(shape[: len(shape) - axes], state, axes)
+        raise ValueError(
+            f"{type(self).__name__}({self.features}) takes input [T, B, ..., {last}] and a state "
+            f"of one step's shape; got {got}. {hint}"
+        )
 
     def check_back(self, layer: str, out: ArrayLike, current: Array) -> None:
         """Refuse an output of the step before, in the state of `layer`, of another shape."""
@@ -266,6 +289,22 @@ class Population(nnx.Module):
     def batch_shape(self, current: ArrayLike) -> tuple[int, ...]:
         """What `init_state` takes for the input [T, *batch_shape, N]."""
         return jnp.shape(current)[1 : jnp.ndim(current) - len(self.shape(()))]
+
+
+def _batch_first(lead: tuple[int, ...], state: Any, axes: int) -> str:
+    """The remedy for input with the leading axes `lead`, [T, B, ...], that does not fit a state.
+
+    Where the state fits with the first two axes exchanged, the input has its batch first.
+    """
+    batches = {leaf.shape[:-axes] for leaf in jax.tree.leaves(state) if jnp.ndim(leaf) > axes}
+    if len(lead) == 2 and lead[0] != lead[1] and batches == {lead[:1]}:
+        return "Time comes first: pass jnp.swapaxes(x, 0, 1) if your batch does."
+    return "Pass None as the state to start at rest, or make one with rest_for(x)."
+
+
+def membrane_dtype(dtype: DTypeLike) -> DTypeLike:
+    """The dtype of a membrane for input of `dtype`: float32 at least."""
+    return compute_dtype(dtype) if jnp.issubdtype(dtype, jnp.floating) else jnp.float32
 
 
 def _limits(xp: ModuleType, domain: Domain, limit: Any) -> tuple[Any, Any]:

@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax import Array
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import RecurrentState, recurrent_init, recurrent_step
 from snnjax.nn.population import Population
+from snnjax.nn.stateful import Stateful, forgotten_state
 from snnjax.unroll import unroll
 
 
-class Recurrent(nnx.Module):
+class Recurrent(Stateful):
     """A population whose output of the last step comes back through a connection.
 
     Args:
@@ -24,15 +25,23 @@ class Recurrent(nnx.Module):
       connection: from outputs [..., N] to currents [..., N], for instance
         `nnx.Linear(N, N, use_bias=False, rngs=rngs)`.
 
+    >>> from flax import nnx
     >>> from snnjax.nn import LIF
     >>> dense = nnx.Linear(3, 3, use_bias=False, rngs=nnx.Rngs(0))
     >>> layer = Recurrent(LIF(3), dense)
-    >>> state, z = layer(layer.init_state((2,)), jnp.ones((5, 2, 3)))
+    >>> state, z = layer(None, jnp.ones((5, 2, 3)))
     >>> z.shape, state.cell.v.shape, state.out.shape
     ((5, 2, 3), (2, 3), (2, 3))
     """
 
     def __init__(self, population: Population, connection: Callable[[Array], Array]):
+        if not isinstance(population, Population):
+            raise TypeError(_not_a_population(population))
+        if isinstance(connection, type) or not callable(connection):
+            raise TypeError(
+                "Recurrent: `connection` must be a function from outputs to currents, such as "
+                f"nnx.Linear(N, N, use_bias=False, rngs=rngs); got {connection!r}."
+            )
         self.population, self.connection = population, connection
 
     def init_state(
@@ -52,14 +61,47 @@ class Recurrent(nnx.Module):
         shape = (*batch_shape, self.population.features)
         return recurrent_init(cell, shape, dtype if out_dtype is None else out_dtype)
 
+    def rest_for(self, x: Any) -> RecurrentState:
+        """The resting state for input `x` [T, B, ..., N], of which shape and dtype are read."""
+        cell = self.population.rest_for(x)
+        shape = (*self.population.batch_shape(x), self.population.features)
+
+        def output(cell: Any, back: Array, current: Array) -> Array:
+            state = RecurrentState(cell, back)
+            return recurrent_step(self.population.step(), self.connection, state, current)[1]
+
+        # a connection with float32 weights, or a population of membranes, widens narrow input
+        out = jax.eval_shape(output, cell, _frame(shape, x.dtype), _frame(x.shape[1:], x.dtype))
+        return recurrent_init(cell, shape, out.dtype)
+
     def __call__(
-        self, state: RecurrentState, current: Array, *, record: Sequence[str] = ()
+        self,
+        state: RecurrentState | None,
+        current: ArrayLike | None = None,
+        *,
+        record: Sequence[str] = (),
     ) -> tuple[RecurrentState, Any]:
         """`current` is [T, B, ..., N]; returns the last state and the output of every step.
 
-        `record=("cell.v",)` returns the membrane over time too: see `snnjax.unroll.unroll`.
+        A state of None is the resting one. `record=("cell.v",)` returns the membrane over time too:
+        see `snnjax.unroll.unroll`.
         """
-        current = self.population.check_input(state.cell, current)
+        if current is None:
+            raise forgotten_state(self)
+        current = self.population.check_input(None if state is None else state.cell, current)
+        state = self.rest_for(current) if state is None else state
         self.population.check_back("Recurrent", state.out, current)
         step = partial(recurrent_step, self.population.step(), self.connection)
         return unroll(step, state, current, checkpoint=self.population.checkpoint, record=record)
+
+
+def _frame(shape: tuple[int, ...], dtype: DTypeLike) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _not_a_population(given: Any) -> str:
+    """What to say of an argument in place of a layer of neurons, a class most often."""
+    if isinstance(given, type) and issubclass(given, Population):
+        name = given.__name__
+        return f"Recurrent: got the class {name}; make a layer of it, Recurrent({name}(128), ...)."
+    return f"Recurrent: `population` must be a layer of neurons, such as LIF(128); got {given!r}."

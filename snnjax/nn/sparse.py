@@ -16,6 +16,7 @@ from snnjax.nn.masked_norm import MaskedBatchNorm
 from snnjax.nn.recompute import product_of
 from snnjax.sharding import Cut
 from snnjax.sparse import KernelMap, SparseTensor, sparse_conv
+from snnjax.sparse.tensor import one_integer
 from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
 
@@ -139,5 +140,5 @@ class Rectifier(nnx.Module):
 
 def _at_least_1(**sizes: int) -> None:
     for name, size in sizes.items():
-        if size < 1:
+        if one_integer(name, size) < 1:
             raise ValueError(f"{name} must be at least 1; got {size}.")

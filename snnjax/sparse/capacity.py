@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snnjax.sparse.arithmetic import TYPICAL_OCCUPANCY, ArithmeticTable
+from snnjax.sparse.tensor import one_number
 
 MARKS = 1 << 24  # up to so many cells of a batch are marked in bytes to count its sites
 
@@ -246,6 +247,7 @@ class _Level(NamedTuple):
 def _levels(points, count, extent, voxel_size, origin, depth: int) -> Iterator[_Level]:
     """The input level and `depth` halvings, sites in ascending order of sample and key."""
     batch = len(points)
+    voxel_size = one_number("voxel_size", voxel_size)
     sample, cell = _cells(points, count, extent, voxel_size, origin)
     size = np.array(extent, np.int64)
     for _ in range(depth + 1):

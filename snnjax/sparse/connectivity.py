@@ -30,7 +30,10 @@ class FanOut(NamedTuple):
 
 
 class CSR(NamedTuple):
-    """Connections in compressed rows: neuron n has those from start[n] to start[n + 1]."""
+    """Connections in compressed rows: neuron n has those from start[n] to start[n + 1].
+
+    A neuron that reaches one target twice reaches it with both weights.
+    """
 
     start: Array  # int32 [N + 1], from 0 to E, never falling
     target: Array  # int32 [E], in 0..M-1

@@ -21,6 +21,7 @@ from snnjax.sparse.tensor import (
     check_extent,
     key_coords,
     linear_key,
+    one_integer,
     valid_rows,
 )
 from snnjax.sparse.voxelize import search_rows, unique_keys
@@ -97,6 +98,7 @@ def submanifold_map(
       stride: only 1 is defined.
       arithmetic: "pairs" or "table"; None takes the recorded choice for these shapes.
     """
+    kernel_size = one_integer("kernel_size", kernel_size)
     if stride != 1:
         raise ValueError(
             f"a submanifold convolution has stride 1; got {stride}. "
@@ -166,6 +168,8 @@ def strided_map(
     Returns:
       The map; sites beyond the capacity (those of largest key) are counted in `overflow`.
     """
+    kernel_size, stride = one_integer("kernel_size", kernel_size), one_integer("stride", stride)
+    padding = one_integer("padding", padding)
     out_extent = check_extent(strided_extent(x.extent, kernel_size, stride, padding))
     if x.samples > 1 and (kernel_size != stride or padding or x.gap % stride):
         raise ValueError(
@@ -175,7 +179,8 @@ def strided_map(
         )
     reach = (-(-kernel_size // stride)) ** 3
     cells = out_extent[0] * out_extent[1] * out_extent[2]
-    capacity = min(x.capacity * reach, cells) if capacity is None else capacity
+    most = min(x.capacity * reach, cells)
+    capacity = most if capacity is None else one_integer("capacity", capacity)
     if capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}.")
     sites = x.replace(feats=x.feats[..., :0])  # the map does not depend on what lies there

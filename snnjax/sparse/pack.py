@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from snnjax.sparse.tensor import SparseTensor, check_extent, valid_rows
+from snnjax.sparse.tensor import SparseTensor, check_extent, one_integer, valid_rows
 
 
 def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int = 0) -> SparseTensor:
@@ -34,6 +34,7 @@ def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int =
       A SparseTensor of B / samples groups with features [T?, B / samples, rows, C]; sites beyond
       the capacity are counted in `overflow`.
     """
+    samples, depth = one_integer("samples", samples), one_integer("depth", depth)
     batch, capacity = x.coords.shape[:2]
     pitch = packed_pitch(x.extent, samples, depth)
     if x.samples != 1 or batch % samples:
@@ -41,7 +42,9 @@ def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int =
             f"samples must divide a batch that is not packed yet; got "
             f"samples={samples} for {batch} grids of {x.samples}."
         )
-    return _pack(x, samples, samples * capacity if rows is None else rows, pitch)
+    return _pack(
+        x, samples, samples * capacity if rows is None else one_integer("rows", rows), pitch
+    )
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from snnjax.sparse.conv import check_batch, check_floating
 from snnjax.sparse.maps import KernelMap
-from snnjax.sparse.tensor import INT32_MAX, SparseTensor, valid_rows
+from snnjax.sparse.tensor import INT32_MAX, SparseTensor, one_integer, valid_rows
 
 
 def max_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
@@ -87,6 +87,7 @@ def spatial_pyramid_pool(
     """
     if reduce not in ("max", "sum"):
         raise ValueError(f'reduce must be "max" or "sum"; got {reduce!r}.')
+    levels = [one_integer("levels", level) for level in levels]
     if not levels or min(levels) < 1:
         raise ValueError(f"levels must be positive integers, at least one; got {tuple(levels)}.")
     if reduce == "sum":

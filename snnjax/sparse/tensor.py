@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 INT32_MAX = 2**31 - 1
@@ -96,6 +98,9 @@ class SparseTensor:
         )
 
 
+DUPLICATES = ("error", "sum", "mean", "max")
+
+
 def sparse_tensor(
     feats: Float[Array, "*T B N C"],
     coords: Int[Array, "B N 3"],
@@ -103,31 +108,33 @@ def sparse_tensor(
     *,
     extent: tuple[int, int, int],
     stride: int = 1,
+    duplicates: str = "error",
 ) -> SparseTensor:
-    """A SparseTensor from unsorted rows: sorts them, merges nothing, zeroes what is not valid.
+    """A SparseTensor from unsorted rows: sorts them, and zeroes what is not valid.
 
     Args:
       feats: features, shape [B, N, C] or [T, B, N, C].
-      coords: distinct integer positions z, y, x inside `extent`; int32, shape [B, N, 3].
+      coords: integer positions z, y, x inside `extent`, shape [B, N, 3].
       n: the first n[b] rows of sample b are occupied, int32 [B].
       extent: grid size (Z, Y, X).
       stride: edge of one site in voxels of the input grid.
+      duplicates: what happens to rows at one site. "sum", "mean" and "max" merge them, channel by
+        channel, sums in float32 at least. "error" raises if the values are concrete; under
+        `jax.jit`, where they are not seen, the first row stays and the others count as overflow.
 
     Returns:
       The tensor with its rows in key order; rows outside the extent are dropped and counted in
-      `overflow`. Duplicate positions are a mistake of the caller: use `voxelize` to merge points.
+      `overflow`. To keep one representative point of each voxel, use `voxelize`.
+
+    >>> x = sparse_tensor(jnp.ones((1, 3, 1)), jnp.zeros((1, 3, 3), int), jnp.array([3]),
+    ...                   extent=(4, 4, 4), duplicates="sum")
+    >>> x.n.tolist(), x.feats[0, 0].tolist()
+    ([1], [3.0])
     """
     extent = check_extent(extent)
-    if coords.ndim != 3 or coords.shape[-1] != 3:
-        raise ValueError(f"coords must have shape [B, N, 3]; got {coords.shape}.")
-    if not jnp.issubdtype(coords.dtype, jnp.integer):
-        raise TypeError(f"coords must be integers; got {coords.dtype}. Use voxelize for points.")
-    if feats.shape[-3:-1] != coords.shape[:2] or feats.ndim not in (3, 4):
-        raise ValueError(
-            f"feats must be [B, N, C] or [T, B, N, C] with B, N of coords "
-            f"{coords.shape[:2]}; got {feats.shape}."
-        )
-    coords = coords.astype(jnp.int32)
+    feats, n = jnp.asarray(feats), jnp.asarray(n)
+    coords = _int32(coords)
+    _check_rows(feats, coords, duplicates)
     inside = jnp.all((coords >= 0) & (coords < jnp.array(extent, jnp.int32)), axis=-1)
     keep = valid_rows(n, coords.shape[1]) & inside
     keys = jnp.where(keep, linear_key(coords, extent), INT32_MAX)
@@ -136,16 +143,124 @@ def sparse_tensor(
     def take(a: Array) -> Array:
         return jnp.take_along_axis(a, order[..., None], axis=-2)
 
-    mask = jnp.take_along_axis(keep, order, axis=1)[..., None]
-    kept = keep.sum(axis=1, dtype=jnp.int32)
+    feats = jax.vmap(take)(feats) if feats.ndim == 4 else take(feats)
+    keys = jnp.take_along_axis(keys, order, axis=1)
+    kept = given = keep.sum(axis=1, dtype=jnp.int32)
+    if duplicates == "error" and not isinstance(keys, Tracer):
+        _refuse_repeated(np.asarray(keys), np.asarray(order), extent)
+    else:
+        feats, keys, kept = _merge(feats, keys, duplicates)
+        given = kept if duplicates == "error" else given
+    mask = valid_rows(kept, coords.shape[1])[..., None]
     return SparseTensor(
-        feats=jnp.where(mask, jax.vmap(take)(feats) if feats.ndim == 4 else take(feats), 0),
-        coords=jnp.where(mask, take(coords), 0),
+        feats=jnp.where(mask, feats, 0),
+        coords=jnp.where(mask, key_coords(keys, extent), 0),
         n=kept,
-        overflow=jnp.maximum(n.astype(jnp.int32), 0) - kept,
+        overflow=jnp.maximum(n.astype(jnp.int32), 0) - given,
         extent=extent,
         stride=stride,
     )
+
+
+def _int32(coords: ArrayLike) -> Array:
+    """Coordinates as int32; those beyond its range stay outside of every grid."""
+    given = coords if isinstance(coords, Array) else np.asarray(coords)
+    if not jnp.issubdtype(given.dtype, jnp.integer):
+        raise TypeError(f"coords must be integers; got {given.dtype}. Use voxelize for points.")
+    if given.dtype.itemsize >= 4 and given.dtype != np.int32:
+        clip = jnp.clip if isinstance(given, Array) else np.clip
+        low = -1 if jnp.issubdtype(given.dtype, jnp.signedinteger) else 0
+        given = clip(given, low, INT32_MAX)
+    return jnp.asarray(given.astype(np.int32))
+
+
+def _check_rows(feats: Array, coords: Array, duplicates: str) -> None:
+    if coords.ndim != 3 or coords.shape[-1] != 3:
+        raise ValueError(f"coords must have shape [B, N, 3]; got {coords.shape}.")
+    if feats.shape[-3:-1] != coords.shape[:2] or feats.ndim not in (3, 4):
+        raise ValueError(
+            f"feats must be [B, N, C] or [T, B, N, C] with B, N of coords "
+            f"{coords.shape[:2]}; got {feats.shape}."
+        )
+    if duplicates not in DUPLICATES:
+        raise ValueError(f"duplicates must be 'error', 'sum', 'mean' or 'max'; got {duplicates!r}.")
+    if duplicates == "mean" and not jnp.issubdtype(feats.dtype, jnp.floating):
+        raise TypeError(
+            f"a mean of {feats.dtype} features would be rounded. Cast them with "
+            ".astype(jnp.float32), or merge with duplicates='sum'."
+        )
+
+
+def _refuse_repeated(keys: np.ndarray, order: np.ndarray, extent: tuple[int, int, int]) -> None:
+    """Raise if sorted keys [B, N] of concrete rows hold a site twice."""
+    again = (keys[:, 1:] == keys[:, :-1]) & (keys[:, 1:] != INT32_MAX)
+    if not again.any():
+        return
+    b, i = (int(found[0]) for found in np.nonzero(again))
+    site = tuple(int(c) for c in np.unravel_index(int(keys[b, i]), extent))
+    raise ValueError(
+        f"rows {order[b, i]} and {order[b, i + 1]} of sample {b} are both at site {site}, and "
+        f"{int(again.sum())} rows in all repeat a site. Merge them with duplicates='sum', 'mean' "
+        "or 'max', or use voxelize for points."
+    )
+
+
+def _merge(feats: Array, keys: Array, rule: str) -> tuple[Array, Array, Array]:
+    """One row for each distinct key of sorted rows, by a rule; "error" keeps the first.
+
+    Returns:
+      Features [T?, B, N, C] and keys [B, N], which mean nothing after the last; their number [B].
+    """
+    rows = keys.shape[1]
+    before = jnp.pad(keys[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+    first = (keys != before) & (keys != INT32_MAX)
+    rank = jnp.cumsum(first, axis=1, dtype=jnp.int32) - 1
+    row = jnp.where(keys != INT32_MAX, rank, rows)  # `rows` is out of bounds: dropped
+    leader = jnp.where(first, rank, rows)
+    merge = jax.vmap(_MERGE[rule])
+    merge = jax.vmap(merge, in_axes=(0, None, None)) if feats.ndim == 4 else merge
+    sites = jax.vmap(_first)(keys, row, leader)
+    return merge(feats, row, leader), sites, first.sum(axis=1, dtype=jnp.int32)
+
+
+def _first(values: Array, row: Array, leader: Array) -> Array:
+    del row
+    return jnp.zeros_like(values).at[leader].set(values, mode="drop", unique_indices=True)
+
+
+def _sum(values: Array, row: Array, leader: Array) -> Array:
+    del leader
+    return _wide_sum(values, row).astype(values.dtype)
+
+
+def _mean(values: Array, row: Array, leader: Array) -> Array:
+    del leader
+    total = _wide_sum(values, row)
+    count = jnp.zeros(len(row), total.dtype).at[row].add(1, mode="drop")
+    return (total / jnp.maximum(count, 1)[:, None]).astype(values.dtype)
+
+
+def _max(values: Array, row: Array, leader: Array) -> Array:
+    """The first largest row of each site and channel, which also receives the gradient."""
+    fixed = jax.lax.stop_gradient(values)
+    largest = _first(fixed, row, leader).at[row].max(fixed, mode="drop")
+    index = jnp.arange(len(row), dtype=jnp.int32)[:, None]
+    # A NaN equals nothing, so its site finds no row and is filled with NaN.
+    hit = fixed == largest.at[row].get(mode="clip")
+    chosen = jnp.full(values.shape, len(row), jnp.int32)
+    chosen = chosen.at[row].min(jnp.where(hit, index, len(row)), mode="drop")
+    return jnp.take_along_axis(values, chosen, axis=0, mode="fill")
+
+
+_MERGE = {"error": _first, "sum": _sum, "mean": _mean, "max": _max}
+
+
+def _wide_sum(values: Array, row: Array) -> Array:
+    wide = values.dtype
+    if jnp.issubdtype(wide, jnp.floating):
+        wide = np.promote_types(wide, np.float32)
+    zeros = jnp.zeros(values.shape, wide)
+    return zeros.at[row].add(values.astype(wide), mode="drop", indices_are_sorted=True)
 
 
 def valid_rows(n: Int[Array, " B"], capacity: int) -> Array:
@@ -171,9 +286,29 @@ def key_coords(keys: Int[Array, "..."], extent: tuple[int, int, int]) -> Array:
     return jnp.stack([keys // (y * x), keys // x % y, keys % x], axis=-1)
 
 
+def one_integer(name: str, size: int) -> int:
+    """The size as a Python int, if it is one integer: sparse geometry is the same on all axes."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        raise TypeError(
+            f"{name} must be one integer, which holds for all axes; got {size!r}. Sizes that "
+            "differ from axis to axis are not supported; give an int, 3 for (3, 3, 3)."
+        )
+    return int(size)
+
+
+def one_number(name: str, size: float) -> float:
+    """The size as a Python float, if it is one number."""
+    if not isinstance(size, (int, float, np.number)):
+        raise TypeError(
+            f"{name} must be one number, which holds for all axes; got {size!r}. For voxels of "
+            "unequal edges, scale the points of each axis before."
+        )
+    return float(size)
+
+
 def check_extent(extent: tuple[int, int, int], radius: int = 0) -> tuple[int, int, int]:
     """The extent as three positive Python ints, if its padded grid has int32 keys."""
-    if len(tuple(extent)) != 3 or any(int(e) != e or e < 1 for e in extent):
+    if np.ndim(extent) != 1 or len(extent) != 3 or any(int(e) != e or e < 1 for e in extent):
         raise ValueError(f"extent must be three positive integers (Z, Y, X); got {extent}.")
     z, y, x = (int(e) for e in extent)
     cells = (z + 2 * radius) * (y + 2 * radius) * (x + 2 * radius)

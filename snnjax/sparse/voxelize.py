@@ -20,6 +20,7 @@ from snnjax.sparse.tensor import (
     check_extent,
     key_coords,
     linear_key,
+    one_number,
     valid_rows,
 )
 
@@ -62,10 +63,11 @@ def voxelize(
     AAAI 2025.
     """
     extent = check_extent(extent)
+    voxel_size = one_number("voxel_size", voxel_size)
     _check_points(points, count, voxel_size, capacity)
     capacity = points.shape[1] if capacity is None else capacity
     corner = None if origin is None else _corner(origin, points.dtype)
-    return _voxelize(points, count, float(voxel_size), corner, extent, capacity)
+    return _voxelize(points, count, voxel_size, corner, extent, capacity)
 
 
 @partial(jax.jit, static_argnums=(4, 5))
@@ -121,6 +123,7 @@ def point_rows(
     >>> point_rows(cloud, jnp.array([3]), x, **grid).tolist()
     [[0, 1, 0]]
     """
+    voxel_size = one_number("voxel_size", voxel_size)
     _check_points(points, count, voxel_size, None)
     if x.samples != 1 or x.coords.shape[0] != points.shape[0]:
         raise ValueError(
@@ -128,7 +131,7 @@ def point_rows(
             f"{x.coords.shape[0]} grids of {x.samples}. Take the tensor before it is packed."
         )
     corner = None if origin is None else _corner(origin, points.dtype)
-    return _point_rows(points, count, float(voxel_size), corner, x.coords, x.n, x.extent)
+    return _point_rows(points, count, voxel_size, corner, x.coords, x.n, x.extent)
 
 
 @partial(jax.jit, static_argnums=6)

@@ -135,6 +135,8 @@ class ModelConfig(Network):
     """Stop the gradient through the spikes of the reset; without effect when T = 1."""
     bn_decay: float = 0.99
     """Decay of the running statistics of the norms; short runs want 0.9 to 0.97."""
+    bn_eps: float = 1e-3
+    """Added to the variance in the norms; weights of other implementations may need theirs."""
     spike_head: bool = False
     """Put a neuron before the head, so that the head receives spikes too."""
     twin: bool = False
@@ -145,6 +147,7 @@ class ModelConfig(Network):
         at_least_one("model.steps", self.steps)
         within("model.beta", self.beta, 0.0, 1.0)
         within("model.bn_decay", self.bn_decay, 0.0, 1.0, open_above=True)
+        positive("model.bn_eps", self.bn_eps)
 
     @property
     def largest_count(self) -> int:

@@ -28,6 +28,7 @@ from snnjax.metrics import (
 )
 from snnjax.models import E3DSNN, MODELS, E3DSNNConfig, e3dsnn_h, e3dsnn_l, e3dsnn_s, e3dsnn_t
 from snnjax.neurons import ILIFState, ilif_unroll_spikes
+from snnjax.nn import SparseBatchNorm
 from snnjax.sparse import Capacities, SparseTensor, voxelize
 from tests.reference.e3dsnn import Dense, at, coarser, integer_neuron, pairs_of
 
@@ -699,11 +700,25 @@ def trace(config=CONFIG, *, channels=3, capacities=None, state=()):
         ({"beta": 1.5}, r"beta must be in \[0, 1\]; got 1.5"),
         ({"beta": -0.1}, r"beta must be in \[0, 1\]; got -0.1"),
         ({"bn_decay": 1.0}, r"decay must be in \[0, 1\); got 1.0"),
+        ({"bn_eps": 0.0}, "bn_eps must be positive and finite; got 0.0"),
+        ({"bn_eps": float("inf")}, "bn_eps must be positive and finite; got inf"),
     ],
 )
 def test_bad_options_are_refused(options, match):
     with pytest.raises(ValueError, match=match):
         trace(dataclasses.replace(CONFIG, **options))
+
+
+def test_every_norm_has_the_epsilon_of_the_configuration():
+    """Weights of other implementations need theirs, 1e-5 for instance."""
+
+    def epsilons(config):
+        model = nnx.eval_shape(lambda: E3DSNN(config, rngs=nnx.Rngs(0)))
+        return [m.eps for _, m in nnx.iter_modules(model) if isinstance(m, SparseBatchNorm)]
+
+    given = epsilons(dataclasses.replace(CONFIG, bn_eps=1e-5))
+    assert set(given) == {1e-5}
+    assert epsilons(CONFIG) == [1e-3] * len(given)  # as published
 
 
 def test_wrong_inputs_are_refused_with_the_fix():

@@ -193,6 +193,9 @@ def test_norm_sees_only_steps_before_the_end():
     np.testing.assert_allclose(norm.var[...], 0.5 + 0.5 * var * 14 / 13, atol=1e-6)
     frozen = (X - norm.mean[...]) / np.sqrt(norm.var[...] + 1e-5)
     np.testing.assert_allclose(norm(X), frozen, atol=1e-5)
+    before = norm.mean[...], norm.var[...]
+    norm(X, np.zeros(2, int), train=True)  # no step counts: nothing moves
+    np.testing.assert_array_equal((norm.mean[...], norm.var[...]), before)
     for bad in (lambda: norm(X[0]), lambda: norm(X, np.array([1, 2, 3]))):
         with pytest.raises(ValueError, match=r"must be|takes"):
             bad()

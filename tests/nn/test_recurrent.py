@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.nn import ILIF, LIF, Recurrent
+from snnjax.nn import ILIF, LI, LIF, Recurrent
 
 T, B, N = 12, 2, 4
 W = np.random.default_rng(1).normal(0, 0.6, (N, N))
@@ -108,3 +108,28 @@ def test_wrong_input_names_the_layer():
         net(state._replace(out=jnp.zeros((3, N))), jnp.zeros((T, B, N)))
     with pytest.raises(TypeError, match=r"LIF\(4\): `current` must be floating point; got int32"):
         net(state, jnp.zeros((T, B, N), jnp.int32))
+
+
+@pytest.mark.parametrize(("cell", "dtype"), [(LIF, jnp.bfloat16), (LI, jnp.bfloat16)])
+def test_none_as_the_state_is_rest_whatever_the_output_is_wide(cell, dtype):
+    """A connection with float32 weights and a readout of membranes both widen narrow input."""
+    dense = nnx.Linear(N, N, use_bias=False, rngs=nnx.Rngs(0))
+    for connection in (dense, lambda z: z):
+        net, x = Recurrent(cell(N), connection), jnp.ones((3, B, N), dtype)
+        state, out = net(None, x)
+        again, want = net(net.rest_for(jax.ShapeDtypeStruct(x.shape, dtype)), x)
+        np.testing.assert_array_equal(out, want)
+        assert (out.dtype, state.out.dtype) == (want.dtype, again.out.dtype)
+        assert all(leaf.shape[0] == B for leaf in jax.tree.leaves(state))
+        assert state.cell.v.dtype == jnp.float32
+
+
+def test_a_class_in_place_of_a_layer_and_a_forgotten_state():
+    with pytest.raises(TypeError, match=r"got the class LIF; .* Recurrent\(LIF\(128\), \.\.\.\)"):
+        Recurrent(LIF, lambda z: z)
+    with pytest.raises(TypeError, match="`population` must be a layer of neurons"):
+        Recurrent(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), lambda z: z)
+    with pytest.raises(TypeError, match="`connection` must be a function from outputs to currents"):
+        Recurrent(LIF(N), nnx.Linear)
+    with pytest.raises(TypeError, match=r"Recurrent takes .* `state, out = layer\(None, x\)`"):
+        layer()(jnp.ones((T, B, N)))

@@ -110,6 +110,12 @@ def test_sizes_of_a_convolution_below_1_are_refused(sizes, name):
         SparseConv(*sizes, rngs=nnx.Rngs(0))
 
 
+@pytest.mark.parametrize("size", [(3, 3, 3), (1, 3, 3), 3.0])
+def test_a_kernel_of_several_sizes_is_refused_in_words(size):
+    with pytest.raises(TypeError, match=r"kernel_size must be one integer.* got "):
+        SparseConv(2, 3, size, rngs=nnx.Rngs(0))
+
+
 def test_parameters_are_float32_under_x64_so_that_they_meet_float32_features():
     with jax.enable_x64(True):
         layer = SparseConv(1, 2, 1, use_bias=True, rngs=nnx.Rngs(0))
@@ -246,7 +252,25 @@ def test_norm_of_nothing_and_of_one_row_is_finite(count):
     (_, (y, after)), gradient = loss(state, one)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((y, after, gradient)))
     np.testing.assert_allclose(y.feats[0, :count], jnp.tile(state["shift"], (count, 1)), rtol=1e-5)
-    np.testing.assert_allclose(after["var"], 0.5 * state["var"])
+    if count:
+        np.testing.assert_allclose(after["var"], 0.5 * state["var"])
+    else:
+        jax.tree.map(np.testing.assert_array_equal, after, state)
+
+
+def test_batches_without_rows_leave_the_running_statistics():
+    layer = SparseBatchNorm(C)
+    nothing = SparseTensor(
+        jnp.zeros((2, 3, C)),
+        jnp.zeros((2, 3, 3), jnp.int32),
+        jnp.zeros(2, jnp.int32),
+        jnp.zeros(2, jnp.int32),
+        EXTENT,
+    )
+    for _ in range(100):
+        layer(nothing, train=True)
+    assert layer.var[...].tolist() == [1.0] * C
+    assert layer.mean[...].tolist() == [0.0] * C
 
 
 def test_gradients_pass_through_the_batch_statistics_and_not_into_the_running_ones(x):
@@ -273,6 +297,12 @@ def test_gradients_pass_through_the_batch_statistics_and_not_into_the_running_on
 def test_a_decay_that_never_learns_is_refused(decay):
     with pytest.raises(ValueError, match=rf"decay must be in \[0, 1\); got {decay}"):
         SparseBatchNorm(C, decay=decay)
+
+
+@pytest.mark.parametrize("eps", [0.0, -1e-3, np.inf, np.nan])
+def test_an_epsilon_that_divides_by_nothing_is_refused(eps):
+    with pytest.raises(ValueError, match=f"eps must be positive and finite.* got {eps}"):
+        SparseBatchNorm(C, eps=eps)
 
 
 @pytest.mark.parametrize("train", [True, False])

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnjax.sparse import inverse_map, outdegree, sparse_tensor, strided_map, submanifold_map
+from snnjax.sparse import (
+    inverse_map,
+    outdegree,
+    pack,
+    sparse_tensor,
+    spatial_pyramid_pool,
+    strided_map,
+    submanifold_map,
+)
 from tests.reference import sparse as reference
 
 EXTENT, COUNTS, ROWS = (4, 5, 6), (30, 1, 0, 11), 32
@@ -310,3 +318,33 @@ def test_an_output_grid_beyond_int32_is_refused():
     )
     with pytest.raises(ValueError, match="int32"):
         strided_map(x, 3, 1, 2, capacity=64)
+
+
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        (lambda x, size: submanifold_map(x, size), "kernel_size"),
+        (lambda x, size: strided_map(x, size), "kernel_size"),
+        (lambda x, size: strided_map(x, 3, size), "stride"),
+        (lambda x, size: strided_map(x, 3, 2, size), "padding"),
+        (lambda x, size: strided_map(x, 3, 2, capacity=size), "capacity"),
+        (lambda x, size: pack(x, size), "samples"),
+        (lambda x, size: pack(x, 2, rows=size), "rows"),
+        (lambda x, size: spatial_pyramid_pool(x, (1, size)), "levels"),
+    ],
+)
+@pytest.mark.parametrize("size", [(3, 3, 3), (1, 2, 2), [2, 2, 2], 2.0, True, None])
+def test_a_size_is_one_integer_for_all_axes(call, given, size):
+    if given in ("capacity", "rows") and size is None:
+        return  # as many as can be needed
+    x = tensor(reference.random_coords(0, EXTENT, COUNTS, ROWS), COUNTS)
+    with pytest.raises(TypeError, match=f"{given} must be one integer.* got ") as error:
+        call(x, size)
+    assert repr(size) in str(error.value)
+    assert "differ from axis to axis are not supported" in str(error.value)
+
+
+def test_sizes_may_be_numpy_integers():
+    x = tensor(reference.random_coords(0, EXTENT, COUNTS, ROWS), COUNTS)
+    kmap = strided_map(x, np.int64(2), np.int32(2))
+    assert (kmap.kernel_size, type(kmap.kernel_size), type(kmap.stride)) == (2, int, int)

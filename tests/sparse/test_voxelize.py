@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from snnjax.sparse import pack, point_rows, voxelize
+from snnjax.sparse import level_counts, level_occupancy, pack, point_rows, voxelize
 from snnjax.sparse.tensor import INT32_MAX
 from snnjax.sparse.voxelize import search_rows, unique_keys
 from tests.reference.sparse import voxel_loop
@@ -269,3 +269,23 @@ def test_unique_keys_are_sorted_and_counted_before_clipping():
     assert found.tolist() == [3, 0, 1]
     rows = search_rows(sites, keys)
     assert rows.tolist() == [[1, 0, 1, 2, 2], [2] * 5, [0] * 5]
+
+
+@pytest.mark.parametrize("size", [(1.0, 1.0, 2.0), [1.0], np.ones(3), "1"])
+def test_voxels_are_cubes_of_one_size(size):
+    points, count = np.zeros((1, 2, 3), np.float32), np.array([2])
+    grid = {"extent": (4, 4, 4), "voxel_size": size}
+    x = voxelize(points, count, extent=(4, 4, 4), voxel_size=1.0)
+    for call in (
+        lambda: voxelize(points, count, **grid),
+        lambda: point_rows(points, count, x, voxel_size=size),
+        lambda: level_counts(points, count, **grid, depth=1),
+        lambda: level_occupancy(points, count, **grid, depth=1),
+    ):
+        with pytest.raises(TypeError, match=r"voxel_size must be one number.* got"):
+            call()
+
+
+def test_an_extent_of_one_number_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"three positive integers \(Z, Y, X\); got 4"):
+        voxelize(np.zeros((1, 2, 3), np.float32), np.array([2]), extent=4, voxel_size=1.0)

@@ -104,6 +104,7 @@ def test_a_wrong_field_is_named(values: dict, message: str) -> None:
         (lambda: Experiment(seed=-1), "seed must be in"),
         (lambda: Group("(", rate=2.0), r"'\(' is no regular expression"),
         (lambda: Group("delay", rate=0.0), "groups.rate must be a positive number"),
+        (lambda: ModelConfig(bn_eps=0.0), "model.bn_eps must be a positive number; got 0.0"),
         (lambda: SpeechConfig(steps=0), "data.steps must be an integer of at least 1"),
         (lambda: SequenceConfig(layers=0), "model.layers must be an integer of at least 1"),
         (lambda: SequenceConfig(readout="sum"), "'mean'; got 'sum'"),  # pyright: ignore

@@ -20,8 +20,8 @@ class Augment:
         p = p * (mirror * stretch * scale);  p = p R;  p = p + jitter;  drop and cut points
         p = p * min(1, 0.999 / max|p|);      p = p + shift, as far as [-1, 1]^3 leaves room
 
-    So a cloud is never cut by the grid's border, and never clamped onto it. Normals (columns 3..5
-    of six) are carried along by the inverse transpose and keep unit length.
+    A cloud is therefore never clipped at the border of the grid. Normals (columns 3..5 of six) are
+    transformed by the inverse transpose and keep unit length.
     """
 
     rotate: Rotation = "none"
@@ -123,7 +123,7 @@ class Augment:
     def _kept(
         self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray, rngs: list[np.random.Generator]
     ) -> np.ndarray:
-        """Mark the points that are neither dropped nor cut; of a cloud at least the first stays."""
+        """Mark the points that are neither dropped nor cut; at least the first of a cloud stays."""
         keep = valid.copy()
         if self.drop:
             chance = np.stack([rng.random(valid.shape[1], dtype=np.float32) for rng in rngs])

@@ -1,4 +1,4 @@
-"""One point cloud: scale it, thin it, hold many of them in one array."""
+"""Point clouds: normalisation, subsampling, and many of them in one array."""
 
 from __future__ import annotations
 

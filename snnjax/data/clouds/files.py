@@ -9,8 +9,10 @@ import numpy as np
 from snnjax.data.arrays import read_npy, read_npz
 from snnjax.data.draws import subset
 from snnjax.data.errors import DataError
+from snnjax.data.text import read_bytes
 
 from .cloud import normalise
+from .columns import read_columns
 from .off import read_off, sample_mesh
 from .voxels import shell_points
 
@@ -28,7 +30,7 @@ def read_cloud(
 
     Args:
       path: a mesh (.off), an array [n, C >= 3] (.npy; .npz under the name `points` or alone), or
-        lines of numbers parted by blanks or commas (.txt, .xyz, .csv). An array of booleans
+        lines of numbers (.txt, .xyz, .csv; see `columns.read_columns`). An array of booleans
         [S, S, S] is a solid grid over [-1, 1]^3; its shell stays where it is.
       points: at most this many are returned; a mesh gives exactly this number.
       normals: append the normals, columns 3..5 of an array, or those of the mesh.
@@ -104,41 +106,14 @@ def _read_array(path: Path) -> np.ndarray:
 
 
 def read_text(path: str | Path) -> np.ndarray:
-    """Lines of numbers parted by blanks or commas; '#' starts a comment.
+    """Lines of numbers parted by blanks, commas or semicolons; see `columns.read_columns`.
 
     Returns:
       float64 [n, C].
 
     Raises:
-      DataError: a line that is not numbers, or has another number of them than the first.
+      DataError: a line that is not numbers, has another number of them than the first, or can be
+        read in two ways.
     """
     path = Path(path)
-    try:
-        rows = path.read_bytes().replace(b",", b" ").splitlines()
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise DataError.at(path, problem, fix="check the path and its permissions") from error
-    kept = [(i, words) for i, row in enumerate(rows) if (words := row.partition(b"#")[0].split())]
-    if not kept:
-        raise DataError.at(path, "the cloud is empty", byte=0, fix="remove the file or fill it")
-    width = len(kept[0][1])
-    for i, words in kept:
-        if len(words) != width:
-            problem = f"has {len(words)} values where the first line has {width}"
-            raise DataError.at(path, problem, line=i + 1, fix="give every point the same columns")
-    try:
-        return np.array([words for _, words in kept]).astype(np.float64)
-    except ValueError as error:
-        line = next(i for i, words in kept if not _numbers(words))
-        problem = f"is not a row of numbers: {rows[line][:40]!r}"
-        raise DataError.at(
-            path, problem, line=line + 1, fix="remove the line or start it with #"
-        ) from error
-
-
-def _numbers(words: list[bytes]) -> bool:
-    try:
-        np.array(words).astype(np.float64)
-    except ValueError:
-        return False
-    return True
+    return read_columns(read_bytes(path), path)

@@ -10,6 +10,7 @@ import numpy as np
 
 from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
+from snnjax.data.text import read_names
 
 from .cloud import CloudSet, stack_clouds
 from .files import SUFFIXES, read_cloud
@@ -125,7 +126,7 @@ def _collect(places: dict[str, Path]) -> Listing:
 
 def _from_lists(folder: Path, lists: dict[str, list[Path]], split: str) -> Listing:
     """Names such as chair_0001 or chair/chair_0001 to the file of that stem in its class."""
-    rows = {s: _names(found[0]) if found else [] for s, found in lists.items()}
+    rows = {s: read_names(found[0]) if found else [] for s, found in lists.items()}
     class_names = tuple(sorted({_class_of(name) for some in rows.values() for _, name in some}))
     known = {
         c: {p.stem: p for p in _files(folder / c)} for c in class_names if (folder / c).is_dir()
@@ -140,11 +141,6 @@ def _from_lists(folder: Path, lists: dict[str, list[Path]], split: str) -> Listi
         files.append(path)
         labels.append(class_names.index(_class_of(name)))
     return Listing(files, labels, class_names)
-
-
-def _names(path: Path) -> list[tuple[int, str]]:
-    rows = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [(i, row.strip()) for i, row in enumerate(rows, start=1) if row.strip()]
 
 
 def _class_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""One door to every data set: the embedded generator, or a folder whose layout is recognised."""
+"""Open any data set of clouds: the embedded generator, or a folder whose layout is recognised."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def draw_shapes(index: np.ndarray, *, split: str, seed: int, points: int) -> np.
 
     Args:
       index: int [B]. split: "train" or "test"; their streams share no seed sequence.
-      seed: of the whole data set. points: P per shape.
+      seed: of the data set. points: P per shape.
 
     Returns:
       float32 [B, P, 3].
@@ -152,7 +152,9 @@ class Shapes3D:
         return self.size
 
     def points(self, i: int) -> np.ndarray:
-        """Shape i, float32 [points, 3]."""
+        """Shape i, float32 [points, 3] (a view, if it is kept)."""
+        if self._kept is not None and 0 <= i < self.size and self._known[i // BLOCK]:
+            return self._kept[i]
         return self.take(np.array([i]))[0]
 
     def label(self, i: int) -> int:

@@ -99,7 +99,7 @@ def pyramid(u, v, q):
 
 
 def capsule(u, v, q):
-    """A cylinder between two half-spheres; whole length 2-2.7 diameters."""
+    """A cylinder between two half-spheres; total length 2-2.7 diameters."""
     h = _between(q, 0, 1.0, 1.7)
     angle = np.float32(np.pi / 2) * (np.clip(3 * u, 0, 1) + np.clip(3 * u - 2, 0, 1))
     return _sweep(np.sin(angle), h * _polyline(u, (-1, -1, 1, 1)) - np.cos(angle), _circle(v))

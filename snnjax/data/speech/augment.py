@@ -1,4 +1,4 @@
-"""Random changes of sequences of frames, on the host and for the whole batch at once."""
+"""Random changes of sequences of frames, on the host and for a batch at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SpeechAugment:
             if not 0 <= value < np.inf:
                 raise ValueError(f"`{name}` must be finite and at least 0; got {value}")
             if name != "noise" and value != int(value):
-                raise ValueError(f"`{name}` must be a whole number; got {value}")
+                raise ValueError(f"`{name}` must be an integer; got {value}")
 
     @property
     def puts_zeros(self) -> bool:
@@ -68,7 +68,7 @@ class SpeechAugment:
 
 
 def _either_side(q: np.ndarray, largest: int) -> np.ndarray:
-    """Whole numbers in -largest .. largest from uniform ones; int64 [B]."""
+    """Integers in -largest .. largest from uniform ones; int64 [B]."""
     return np.floor(q * (2 * largest + 1)).astype(np.int64) - largest
 
 

@@ -21,7 +21,7 @@ def bin_events(
       no spikes give [0, C].
 
     Raises:
-      ValueError: `total` is no multiple of `channels`, or the frame has no length.
+      ValueError: `total` is not a multiple of `channels`, or `frame_ms` is not positive.
 
     >>> bin_events(np.array([0.0, 0.011, 0.012]), np.array([0, 3, 2]), total=4, channels=2,
     ...            frame_ms=10.0).tolist()

@@ -1,4 +1,4 @@
-"""What every source of speech is listed as: clips that are read when their turn comes."""
+"""Listings of speech data sets: clips that are read on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snnjax.data.errors import DataError
 
 
 class Clip(NamedTuple):
-    """One recording.
+    """One recording, not read yet.
 
     Attributes:
       read: returns its samples float32 [n], or its recorded spikes (see `SpikeClips`).
@@ -52,7 +52,7 @@ def hold_out(train: Listing, test: Listing, speaker: str) -> tuple[Listing, List
     """One speaker's clips to test on, and all others' to train on, of both parts together.
 
     Raises:
-      DataError: nobody is called so, or nobody else speaks.
+      DataError: there is no such speaker, or no other.
     """
     clips = train.clips + test.clips
     known = sorted({clip.speaker for clip in clips})

@@ -1,11 +1,11 @@
-"""A compact ear: gammatone filters on the ERB scale, hair cells, and LIF neurons that spike.
+"""A model of the ear: gammatone filters on the ERB scale, hair cells, and LIF neurons.
 
 The filters are those of Patterson et al., "Complex sounds and auditory images", Auditory
 Physiology and Perception 1992, with the bandwidths of Glasberg and Moore, "Derivation of auditory
 filter shapes from notched-noise data", Hearing Research 1990. A hair cell rectifies, compresses by
 the power 0.3 and smooths; one LIF neuron with a refractory time reads it. Adaptation, efferents and
-noise are not modelled. The road is that of Cramer et al., "The Heidelberg spiking data sets for the
-systematic evaluation of spiking neural networks", IEEE TNNLS 2020, with simpler stations.
+noise are not modelled. The chain is that of Cramer et al., "The Heidelberg spiking data sets for
+the systematic evaluation of spiking neural networks", IEEE TNNLS 2020, with simpler stages.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def gammatone(centres: np.ndarray, rate: int) -> np.ndarray:
 
 
 def hair_cells(audio: np.ndarray, centres: np.ndarray, rate: int) -> np.ndarray:
-    """What the filters of the ear make of a sound, each millisecond.
+    """The response of the hair cells to a sound, one value per millisecond.
 
         e[t, c] = mean over the millisecond of max(0, (g_c * x) / peak)^0.3
 

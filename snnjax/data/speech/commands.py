@@ -1,7 +1,7 @@
 """Speech Commands v0.02: a folder a word, 16 kHz, and lists of the files to validate and test on.
 
 Warden, "Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition", 2018. Recordings are
-cut or filled up to one second and halved to 8 kHz.
+trimmed or zero-padded to one second and downsampled to 8 kHz.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from snnjax.data.errors import DataError
+from snnjax.data.text import read_names
 
 from .clips import Clip, Listing
 from .wav import read_wav
@@ -23,7 +24,7 @@ LISTS = {"test": "testing_list.txt", "valid": "validation_list.txt"}
 def list_commands(folder: Path, part: str) -> Listing:
     """One part, "train", "valid" or "test".
 
-    What neither list names is the training part; folders that begin with _ (noise) are no words.
+    What neither list names is the training part; folders that begin with _ (noise) are not words.
 
     Raises:
       DataError: a list is missing, names a file that is not there, or there are no words.
@@ -59,7 +60,7 @@ def halve(audio: np.ndarray, *, taps: int = 64) -> np.ndarray:
 
 
 def one_second(path: Path) -> np.ndarray:
-    """A file of 16 kHz, cut or filled up with zeros to one second, at 8 kHz; float32 [8000]."""
+    """A file of 16 kHz, trimmed or zero-padded to one second, at 8 kHz; float32 [8000]."""
     audio = read_wav(path, rates=(FILE_RATE,))[1][:FILE_RATE]
     return halve(np.pad(audio, (0, FILE_RATE - len(audio))))
 
@@ -78,25 +79,25 @@ def _read_list(folder: Path, file: str) -> list[str]:
     path = folder / file
     if not path.is_file():
         problem = f"there is no {file}"
-        raise DataError.at(folder, problem, fix="unpack the whole archive of Speech Commands")
-    rows = [row.strip() for row in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    for line, row in enumerate(rows, 1):
-        if row and not _is_clip(folder, row):
+        raise DataError.at(folder, problem, fix="unpack the complete archive of Speech Commands")
+    rows = read_names(path)
+    for line, row in rows:
+        if not _is_clip(folder, row):
             raise DataError.at(
                 path,
-                f"'{row}' is listed, but is no file of a word here",
+                f"'{row}' is listed, but is not a file in the folder of a word",
                 line=line,
                 fix="complete the folder, or correct the list",
             )
-    return [row for row in rows if row]
+    return [row for _, row in rows]
 
 
 def _is_clip(folder: Path, row: str) -> bool:
-    """Whether a row is the very name of a file in a folder of a word, as the folders are listed."""
+    """Whether a row names an existing file exactly as the folders of words are listed."""
     word, _, file = row.partition("/")
     if not file or Path(file).name != file or word[:1] in ("", "_", "."):
         return False
     try:
         return (folder / word / file).is_file()
-    except OSError:  # a name too long to be one
+    except OSError:  # such as a name that is too long
         return False

@@ -29,7 +29,7 @@ def list_digits(folder: Path, part: str) -> Listing:
     """One part, "train" or "test", of a folder of spoken digits.
 
     Raises:
-      DataError: a file name says no digit, speaker and take, or a packed part is malformed.
+      DataError: a file name does not give digit, speaker and take, or a packed part is malformed.
     """
     if is_packed(folder):
         return _packed(folder / f"{part}.npz")
@@ -68,10 +68,10 @@ def _packed(path: Path) -> Listing:
     if missing:
         problem = f"has no array `{missing[0]}`; needed are {', '.join(_ARRAYS)}"
         raise DataError.at(path, problem, fix="pack the recordings again with all of them")
-    audio, offset = arrays["audio"], _whole(arrays, "offset", path)
+    audio, offset = arrays["audio"], _integers(arrays, "offset", path)
     _check_audio(arrays, path)
     count = len(offset) - 1
-    digit, take, who = (_whole(arrays, n, path, count) for n in ("digit", "take", "speaker"))
+    digit, take, who = (_integers(arrays, n, path, count) for n in ("digit", "take", "speaker"))
     names = _names(arrays["speaker_names"], path)
     clips = []
     for i in range(count):
@@ -119,12 +119,12 @@ def _check_audio(arrays: dict[str, np.ndarray], path: Path) -> None:
         raise DataError.at(path, problem, fix=f"resample the recordings to {RATE} Hz")
 
 
-def _whole(
+def _integers(
     arrays: dict[str, np.ndarray], name: str, path: Path, count: int | None = None
 ) -> np.ndarray:
     array = arrays[name]
     if array.dtype.kind not in "iu" or array.ndim != 1 or count not in (None, len(array)):
         wanted = "integers [N + 1]" if count is None else f"integers [{count}]"
         problem = f"`{name}` must be {wanted}; got {array.dtype} {array.shape}"
-        raise DataError.at(path, problem, fix="save one whole number for each recording")
+        raise DataError.at(path, problem, fix="save one integer for each recording")
     return array

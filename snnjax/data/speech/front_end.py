@@ -1,4 +1,4 @@
-"""From recordings to frames: what a network hears."""
+"""From recordings to frames of channels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class FrontEnd:
         if self.channels < 1:
             raise ValueError(f"`channels` must be at least 1; got {self.channels}")
         if not (self.frame_ms >= 1 and self.frame_ms % 1 == 0):
-            raise ValueError(f"`frame_ms` must be whole milliseconds; got {self.frame_ms}")
+            raise ValueError(
+                f"`frame_ms` must be an integer number of milliseconds; got {self.frame_ms}"
+            )
         if not 0 < self.low_hz < self.high_hz < np.inf:
             raise ValueError(
                 f"the band needs 0 < low_hz < high_hz < inf; got {self.low_hz} and {self.high_hz}"
@@ -54,8 +56,8 @@ class FrontEnd:
         Real values are float16 and spike counts uint8, so that a data set stays small.
 
         Raises:
-          ValueError: a band or a rate that the front end cannot hear, or a recording that is empty,
-            not finite, or of several channels.
+          ValueError: a band or a rate that the front end cannot process, or a recording that is
+            empty, not finite, or of several channels.
         """
         if self.high_hz >= rate / 2 and self.name == "cochlea":
             raise ValueError(
@@ -64,7 +66,7 @@ class FrontEnd:
         step = STEP_MS if self.name == "cochlea" else self.frame_ms
         if rate < 1 or rate * step % 1000:
             raise ValueError(
-                f"`rate` must give {step:g} ms a whole number of samples; got {rate} a second. "
+                f"`rate` must give {step:g} ms an integer number of samples; got {rate} a second. "
                 "Resample the recordings, for instance to 8000."
             )
         listen = self._cochlea if self.name == "cochlea" else self._mel
@@ -93,7 +95,7 @@ class FrontEnd:
 
 
 def _sound(audio: np.ndarray, i: int) -> np.ndarray:
-    """A recording, which must be something to hear."""
+    """A recording, checked to be [samples] of finite values."""
     audio = np.asarray(audio)
     if audio.ndim != 1 or not audio.size:
         raise ValueError(

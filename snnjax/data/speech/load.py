@@ -1,4 +1,4 @@
-"""One door to every source of speech: a folder whose layout is recognised."""
+"""Open any data set of speech: a folder whose layout is recognised."""
 
 from __future__ import annotations
 
@@ -80,10 +80,12 @@ def read_recording(path: str | Path, front_end: FrontEnd) -> np.ndarray:
     """The frames [T, C] of one wave file of 8 kHz, or of 16 kHz, which is halved.
 
     Raises:
-      DataError: the file is malformed. ValueError: the front end hears no recordings.
+      DataError: the file is malformed. ValueError: the front end cannot process audio.
     """
     if front_end.name == "recorded":
-        raise ValueError(f"{path}: this network reads recorded spikes; no front end makes them")
+        raise ValueError(
+            f"{path}: the front end 'recorded' is for recorded spikes and cannot process audio"
+        )
     rate, audio = read_wav(path, rates=(RATE, 2 * RATE))
     audio = audio if rate == RATE else halve(audio)
     return next(front_end([audio], RATE))
@@ -100,8 +102,7 @@ def _listing(folder: Path, part: str, front_end: FrontEnd) -> Listing:
     if find_spikes(folder) is not None:
         if front_end.name != "recorded":
             raise ValueError(
-                f"{folder} holds recorded spikes, which no front end hears; set the front end's "
-                "name to 'recorded'"
+                f"{folder} holds recorded spikes, not audio; set the front end's name to 'recorded'"
             )
         return list_spikes(folder, part, channels=front_end.channels, frame_ms=front_end.frame_ms)
     if front_end.name == "recorded":

@@ -66,7 +66,7 @@ def power_spectrogram(audio: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
     The ends are mirrored, the window is periodic.
 
     Args:
-      audio: [n], longer than n_fft / 2, or it is filled up with zeros.
+      audio: [n]; zero-padded if it is not longer than n_fft / 2.
 
     Returns:
       float64 [1 + n // hop, n_fft // 2 + 1].

@@ -49,12 +49,3 @@ class SequenceSet:
     def name(self, i: int) -> str:
         """The name of the recording."""
         return self.names[i]
-
-    @property
-    def longest(self) -> int:
-        """Frames of the longest sample."""
-        return int(np.diff(self.offset).max())
-
-    def longer(self, steps: int) -> int:
-        """How many samples have more than `steps` frames."""
-        return int((np.diff(self.offset) > steps).sum())

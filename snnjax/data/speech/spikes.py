@@ -28,7 +28,7 @@ def find_spikes(folder: Path) -> str | None:
     """Which of the two, shd or ssc, lies in the folder; None if neither does.
 
     Raises:
-      DataError: both do, so that one of them would be trained on unasked.
+      DataError: both do, so that it is unclear which is meant.
     """
     found = [name for name in CLASSES if (folder / f"{name}_train.h5").is_file()]
     if len(found) > 1:
@@ -87,10 +87,10 @@ def opened(path: Path) -> Iterator[Any]:
             yield file
     except DataError:
         raise
-    except (OSError, RuntimeError, TypeError, ValueError) as error:  # as h5py has it
+    except (OSError, RuntimeError, TypeError, ValueError) as error:  # what h5py raises
         raise DataError.at(
             path,
-            f"is no HDF5 file, or it is truncated or damaged ({error})",
+            f"is not an HDF5 file, or it is truncated or damaged ({error})",
             fix="copy or download it again",
         ) from error
 
@@ -164,7 +164,7 @@ def _frames(
     """The counts of one recording.
 
     Raises:
-      DataError: units that are no integers in 0..699; times that are no numbers, negative, in
+      DataError: units that are not integers in 0..699; times that are not numbers, negative, in
         another unit than seconds, or not in order.
     """
     times, units = np.asarray(times), np.asarray(units)

@@ -21,7 +21,7 @@ def read_wav(path: str | Path, *, rates: tuple[int, ...]) -> tuple[int, np.ndarr
       path: the file. rates: samples a second of which it must have one.
 
     Raises:
-      DataError: no wave file, compressed, truncated, empty, of another rate, or not mono.
+      DataError: not a wave file, compressed, truncated, empty, of another rate, or not mono.
     """
     path = Path(path)
     try:
@@ -34,7 +34,7 @@ def read_wav(path: str | Path, *, rates: tuple[int, ...]) -> tuple[int, np.ndarr
     except _BROKEN as error:
         raise DataError.at(
             path,
-            f"is no PCM wave file, or its header is damaged ({str(error) or 'it ends early'})",
+            f"is not a PCM wave file, or its header is damaged ({str(error) or 'it ends early'})",
             fix="copy it again, or convert it: sox in.wav -e signed-integer -b 16 out.wav",
         ) from error
     _check(path, header, len(data), rates)
@@ -69,5 +69,5 @@ def _check(path: Path, header: Any, size: int, rates: tuple[int, ...]) -> None:
 def _values(data: bytes, width: int) -> np.ndarray:
     if width == 1:  # the only unsigned width
         return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
-    whole = np.frombuffer(data, f"<i{width}")
-    return (whole / 2.0 ** (8 * width - 1)).astype(np.float32)
+    values = np.frombuffer(data, f"<i{width}")
+    return (values / 2.0 ** (8 * width - 1)).astype(np.float32)

@@ -74,16 +74,17 @@ def test_sample_points_repeats_only_when_it_must():
         sample_points(cloud, 0, rng)
 
 
-def test_gather_keeps_small_clouds_and_thins_large_ones():
+def test_a_sample_of_a_large_cloud_is_a_random_subset_fixed_in_evaluation():
     clouds = [np.random.default_rng(i).normal(size=(n, 3)) for i, n in enumerate((4, 0, 9))]
     flat, offset = stack_clouds(clouds)
-    ds = CloudSet(flat, offset, np.array([0, 1, 1], np.int32), ("a", "b"))
-    rngs = [np.random.default_rng(i) for i in range(3)]
-    points, count = ds.gather(np.array([2, 1, 0]), 5, rngs)
-    assert count.tolist() == [5, 0, 4]
-    assert (points[1] == 0).all()
-    np.testing.assert_array_equal(points[2, :4], clouds[0].astype(np.float32))
+    ds = CloudSet(flat, offset, np.array([0, 1, 1], np.int32), ("a", "b"), limit=5)
+    np.testing.assert_array_equal(ds.sample(0, None)["points"], clouds[0].astype(np.float32))
+    assert ds.sample(1, None)["points"].shape == (0, 3)
+    one, two = (ds.sample(2, None) for _ in range(2))
+    np.testing.assert_array_equal(one["points"], two["points"])
+    drawn = [ds.sample(2, np.random.default_rng(seed))["points"] for seed in range(3)]
     rows = {tuple(p) for p in ds.points(2).tolist()}
-    kept = [tuple(p) for p in points[0].tolist()]
-    assert len(set(kept)) == 5
-    assert set(kept) <= rows
+    for kept in [one["points"], *drawn]:
+        assert len({tuple(p) for p in kept.tolist()} & rows) == len(kept) == 5
+    assert any((kept != drawn[0]).any() for kept in drawn[1:])
+    assert one["label"] == 1

@@ -58,7 +58,7 @@ def test_one_point_and_equal_points_are_clouds(save):
         ("a.txt", "1 2 3\n1 2\n", "line 2: has 2 values"),
         ("a.txt", "1 2 3\n\n1 b 3\n", "line 3: is not a row of numbers"),
         ("a.txt", "1 2 3\n1 inf 3\n", "point 1 has a NaN or infinite"),
-        ("a.csv", "x,y,z\n1,2,3\n", "line 1: is not a row of numbers"),
+        ("a.csv", "x;y\n1;2;3\n", "line 1: is a header whose columns do not begin with x, y, z"),
         ("a.txt", "1 2\n3 4\n", "at least 3"),
         ("a.npy", np.zeros((0, 3)), "empty"),
         ("a.npy", np.zeros((4, 2)), "at least 3"),

@@ -56,6 +56,17 @@ def test_polygons_are_fanned(tmp_path):
         CUBE.replace("4 0 3 2 1", "4 0 3 2 1 255 0 0"),  # a colour
         CUBE + "\n",
         CUBE.rstrip(),
+        " ".join(CUBE.split()),  # numbers are told apart by blanks alone
+        CUBE.replace("\n", " ").replace("OFF ", "OFF"),
+        "\n".join(CUBE.split()),
+        CUBE.replace("0 0 0\n1 0 0\n", "0 0 0 1 0 0\n"),
+        CUBE.replace("0 0 0\n1 0 0\n", "0 0\n0 1 0\n0\n"),
+        CUBE.replace("0 1 1\n4 0 3 2 1\n", "0 1 1 4 0 3 2 1\n"),
+        CUBE.replace("4 0 3 2 1\n4 4", "4 0 3\n2 1 4 4"),
+        CUBE.replace("8 6 0\n", "8 6\n0\n"),
+        CUBE.replace("8 6 0\n0 0 0\n1", "8 6\n0 0 0 1"),
+        # two vertices on a line, and a colour after a face, which ends with its line
+        CUBE.replace("0 0 0\n1 0 0\n", "0 0 0 1 0 0\n").replace("4 0 3 2 1", "4 0 3 2 1 255 0 0"),
     ],
 )
 def test_variants_read_the_same(tmp_path, text):
@@ -78,9 +89,10 @@ TRIANGLE = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
         ("OFF\n-3 1 0\n", "line 2", "numbers of vertices and faces"),
         ("OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n", "line 2", "above 0"),
         ("OFF BINARY\n\0\0", "line 1", "numbers of vertices and faces"),
-        ("OFF\n99999999999 1 0\n0 0 0\n", "byte", "lines too early"),
-        (TRIANGLE[:-8], "byte", "1 lines too early"),
-        (TRIANGLE[:20], "byte", "lines too early"),
+        ("OFF\n99999999999 1 0\n0 0 0\n", "byte", "numbers too early"),
+        (TRIANGLE[:-8], "byte", "at least 13 numbers, but the file ends 4 numbers too early"),
+        (TRIANGLE[:20], "byte", "numbers too early"),
+        (" ".join(TRIANGLE.split()[:-1]), "byte", "ends 1 numbers too early"),
         (TRIANGLE.replace("1 0 0", "1 0"), "line 4", "vertex 1 must be three numbers"),
         (TRIANGLE.replace("1 0 0", "1 0 0 0"), "line 4", "vertex 1 must be three numbers"),
         (TRIANGLE.replace("1 0 0", "1 zero 0"), "line 4", "vertex 1 must be three numbers"),
@@ -92,6 +104,18 @@ TRIANGLE = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
         (TRIANGLE.replace("3 0 1 2", "4 0 1 2"), "line 6", "face 0 must be"),
         (TRIANGLE.replace("3 0 1 2", "2 0 1"), "line 6", "n >= 3"),
         (TRIANGLE.replace("3 0 1 2", "3 0 1 99999999999999999999"), "line 6", "names vertex"),
+        (" ".join(TRIANGLE.replace("3 0 1 2", "3 0 1 3").split()), "line 1", "names vertex 3"),
+        (" ".join(TRIANGLE.replace("3 0 1 2", "2 0 1 2").split()), "line 1", "n >= 3"),
+        (
+            " ".join(TRIANGLE.replace("1 0 0", "1 zero 0").split()),
+            "line 1",
+            "vertex 1 must be three",
+        ),
+        (" ".join(TRIANGLE.replace("1 0 0", "1 inf 0").split()), "line 1", "NaN or infinite"),
+        (" ".join(TRIANGLE.split()) + " 7", "line 1", "1 numbers follow the last face"),
+        ("OFF 3 one 0 0 0 0 1 0 0", "line 1", "numbers of vertices and faces"),
+        # colours of vertices are not in the format: six numbers are not two vertices
+        (TRIANGLE.replace("1 0 0", "1 0 0 9 9 9"), "line 4", "vertex 1 must be three numbers"),
         (b"OFF\n3 1 0\n\xff\xfe 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "line 3", "three numbers"),
     ],
 )

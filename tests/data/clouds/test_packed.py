@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snnjax.data import DataError, batches
-from snnjax.data.clouds import load_dataset, load_packed, normalise
+from snnjax.data.clouds import CloudSource, load_dataset, load_packed, normalise
 
 NAMES = np.array(["a", "b"])
 
@@ -60,9 +60,9 @@ def test_empty_clouds_leave_training_but_stay_in_the_test_split(pack, caplog):
     test = load_packed(path, train=False)
     assert (len(test), test.skipped) == (3, 0)
     assert test.points(1).shape == (0, 3)
-    batch = next(batches(test, 3, points=8, seed=0, train=False))
-    assert batch.count.tolist() == [5, 0, 7]
-    assert batch.weight.tolist() == [1, 1, 1]  # it counts, and is answered wrongly or by chance
+    batch = next(batches(test, CloudSource(points=8), 3, seed=0, train=False))
+    assert batch["count"].tolist() == [5, 0, 7]
+    assert batch["weight"].tolist() == [1, 1, 1]  # it counts, and is answered wrongly or by chance
 
 
 def test_bad_samples_raise_or_are_counted(pack):

@@ -81,5 +81,5 @@ def test_a_sample_depends_on_its_own_draws_alone(batch) -> None:
 def test_a_negative_amount_or_half_a_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="`noise` must be finite and at least 0; got -1"):
         SpeechAugment(noise=-1)
-    with pytest.raises(ValueError, match=r"`time_shift` must be a whole number; got 1\.5"):
+    with pytest.raises(ValueError, match=r"`time_shift` must be an integer; got 1\.5"):
         SpeechAugment(time_shift=1.5)

@@ -39,7 +39,7 @@ def test_a_recording_becomes_a_second_at_half_the_rate(folder: Path) -> None:
     assert np.abs(audio[:4000]).max() > 0.1
     assert not audio[4040:].any()
     test = load_speech(folder, "test", front_end=FrontEnd(channels=20))
-    assert test.points(0).shape == (101, 20)  # T = 101 as published
+    assert test.frames(0).shape == (101, 20)  # T = 101 as published
     assert len(load_speech(folder, "test", validate=True)) == 1
 
 
@@ -53,16 +53,25 @@ def test_halving_keeps_low_tones_and_removes_high_ones() -> None:
     assert halve(np.ones(7)).shape == (4,)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(folder: Path) -> None:
+    path = folder / "testing_list.txt"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(list_commands(folder, "test").clips) == 2
+
+
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
-        ("yes/gone.wav", r"testing_list\.txt, line 1: 'yes/gone\.wav' is listed, but is no file"),
-        ("../x/a.wav", "is listed, but is no file"),
+        (
+            "yes/gone.wav",
+            r"testing_list\.txt, line 1: 'yes/gone\.wav' is listed, but is not a file",
+        ),
+        ("../x/a.wav", "is listed, but is not a file"),
         ("yes", "'yes' is listed"),
-        ("./yes/a0_nohash_0.wav", "no file of a word here"),  # would be trained on too
-        ("yes//a0_nohash_0.wav", "no file of a word here"),
-        ("_background_noise_/a0_nohash_0.wav", "no file of a word here"),
-        ("yes/" + 999 * "a", "no file of a word here"),
+        ("./yes/a0_nohash_0.wav", "not a file in the folder of a word"),  # would be trained on too
+        ("yes//a0_nohash_0.wav", "not a file in the folder of a word"),
+        ("_background_noise_/a0_nohash_0.wav", "not a file in the folder of a word"),
+        ("yes/" + 999 * "a", "not a file in the folder of a word"),
     ],
 )
 def test_a_list_that_names_no_file_is_refused(folder: Path, listed: str, message: str) -> None:
@@ -73,7 +82,7 @@ def test_a_list_that_names_no_file_is_refused(folder: Path, listed: str, message
 
 def test_a_missing_list_or_word_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "validation_list.txt").unlink()
-    with pytest.raises(DataError, match=r"there is no validation_list\.txt.*whole archive"):
+    with pytest.raises(DataError, match=r"there is no validation_list\.txt.*complete archive"):
         list_commands(folder, "train")
     empty = tmp_path / "empty"
     empty.mkdir()

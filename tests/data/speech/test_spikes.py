@@ -48,7 +48,7 @@ def test_recordings_become_counts(folder: Path) -> None:
         want = np.zeros((1 + int(float(times[-1]) * 100), 140))
         for time, unit in zip(times, units, strict=True):
             want[int(float(time) * 100), unit // 5] += 1
-        np.testing.assert_array_equal(train.points(i), want)
+        np.testing.assert_array_equal(train.frames(i), want)
 
 
 def test_a_speaker_is_held_out_of_both_parts(folder: Path) -> None:

@@ -53,20 +53,20 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
             read_wav(path, rates=(8000,))
 
 
-def test_what_is_no_wave_file_is_refused(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"RIFF" + bytes(100))
-    with pytest.raises(DataError, match="no PCM wave file"):
+    with pytest.raises(DataError, match="not a PCM wave file"):
         read_wav(path, rates=(8000,))
     with pytest.raises(DataError, match="cannot be read"):
         read_wav(tmp_path / "absent.wav", rates=(8000,))
     sizes = bytearray(write_wav(tmp_path / "b.wav", AUDIO).read_bytes())
     sizes[16] = 200  # of the format, beyond the end of the file
     path.write_bytes(sizes)
-    with pytest.raises(DataError, match="no PCM wave file"):
+    with pytest.raises(DataError, match="not a PCM wave file"):
         read_wav(path, rates=(8000,))
     floats = bytearray(write_wav(tmp_path / "b.wav", AUDIO, width=4).read_bytes())
     floats[20] = 3  # the format tag of IEEE floats
     path.write_bytes(floats)
-    with pytest.raises(DataError, match="no PCM wave file"):
+    with pytest.raises(DataError, match="not a PCM wave file"):
         read_wav(path, rates=(8000,))

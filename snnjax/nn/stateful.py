@@ -1,0 +1,33 @@
+"""What all layers with a state have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import nnx
+
+
+class Stateful(nnx.Module):
+    """A layer that carries state through time: `(state, x) -> (state, out)`.
+
+    A subclass defines `__call__(state, x)`, in which None as the state means at rest, and
+    `rest_for`. The batch is the first axis of every leaf of a state.
+    """
+
+    def rest_for(self, x: Any) -> Any:
+        """The resting state for the input `x`.
+
+        Args:
+          x: an array or a `jax.ShapeDtypeStruct`, [T, B, ..., N]; only its shape and dtype are
+            read. Membranes are float32, or wider if `x` is.
+        """
+        raise NotImplementedError
+
+
+def forgotten_state(layer: Any) -> TypeError:
+    """The error for `layer(x)`, which shows the line to write."""
+    return TypeError(
+        f"{type(layer).__name__} takes a state and an input; got one argument. Write "
+        "`state, out = layer(None, x)` to start at rest; to continue a sequence, pass the state "
+        "that the last call returned."
+    )
