@@ -221,7 +221,7 @@ def evaluate(
 
 def _source(experiment: Experiment, data: str | None, skip_bad: bool, test_part: bool) -> Any:
     """The source of an evaluation."""
-    source = experiment.data
+    source: Any = experiment.data
     if data is not None:
         source = dataclasses.replace(source, path=data)
     if skip_bad:

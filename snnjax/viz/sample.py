@@ -29,7 +29,9 @@ def input_figure(x: Any, spikes: Mapping[str, Any] | None = None, *, title: str)
       title: what it is.
     """
     if isinstance(x, SparseTensor):
-        levels = {s.stride: (name, s) for name, s in reversed((spikes or {}).items()) if _sparse(s)}
+        levels = {
+            s.stride: (name, s) for name, s in reversed(list((spikes or {}).items())) if _sparse(s)
+        }
         named = [(f"spikes of {name}", s) for name, s in levels.values()]
         named.sort(key=lambda pair: pair[1].stride)
         return voxel_cloud(cloud_levels(x, named[:3]), title=title)
