@@ -103,15 +103,15 @@ class DelayedConv(Stateful):
             )
         x, past = sequence_and_past(self, state, x, self.channels[0])
         delay, sigma, taps = self.delays.taken("DelayedConv", round_delays)
-        args, options = (delay, sigma, self.delays.size), {"taps": taps}
+        args = delay, sigma, self.delays.size
         if self.per == "output":
             x = self._conv(x)
         if self.per == "synapse":
             now, before = self._patches(x), self._patches(past)
-            y = delayed_dense(now, self.weight[...], *args, past=before, **options)
+            y = delayed_dense(now, self.weight[...], *args, past=before, taps=taps)
             y = y.reshape(len(y), *x.shape[1:4], y.shape[-1])
         else:
-            y = delayed(x, *args, past=past, **options)
+            y = delayed(x, *args, past=past, taps=taps)
         return keep_past(past, x), self._conv(y) if self.per == "input" else y
 
     def _conv(self, x: Array) -> Array:

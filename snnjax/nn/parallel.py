@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,13 +13,16 @@ from jax.sharding import PartitionSpec as P
 
 from snnjax.sharding import MODEL, Parallel, Rules
 
+ChannelAxes = Mapping[str, tuple[int | None, int | None]]
+"""Of each parameter of a layer, the axis of its inputs and that of its outputs, from the end."""
+
 
 class Stacked(nnx.Module):
     """A module that holds blocks whose arrays are stacked along a first axis."""
 
 
 @functools.singledispatch
-def channel_axes(layer: nnx.Module) -> dict[str, tuple[int | None, int | None]]:
+def channel_axes(layer: nnx.Module) -> ChannelAxes:
     """Of each parameter of a weighted layer, the axis of its inputs and that of its outputs.
 
     Axes are counted from the end; None is for a parameter without inputs, or without outputs.
@@ -36,17 +39,17 @@ def channel_axes(layer: nnx.Module) -> dict[str, tuple[int | None, int | None]]:
 
 
 @channel_axes.register
-def _(layer: nnx.Linear) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: nnx.Linear) -> ChannelAxes:
     return {"kernel": (-2, -1), "bias": (None, -1)}
 
 
 @channel_axes.register
-def _(layer: nnx.Conv) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: nnx.Conv) -> ChannelAxes:
     return {"kernel": (-2, -1), "bias": (None, -1)}
 
 
 @channel_axes.register
-def _(layer: nnx.LinearGeneral) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: nnx.LinearGeneral) -> ChannelAxes:
     outputs = len(layer.out_features)
     return {"kernel": (-outputs - 1, -outputs), "bias": (None, -outputs)}
 
@@ -57,7 +60,7 @@ def shard_as(layer: nnx.Module, parallel: Parallel | None) -> None:
     "column" shards its outputs, "row" its inputs, and "channel" all that has one number a channel,
     such as norms and neurons between the two.
     """
-    layer.parallel = parallel
+    layer.parallel = parallel  # type: ignore[attr-defined]
 
 
 def pair(first: nnx.Module, between: Sequence[nnx.Module], second: nnx.Module) -> None:

@@ -7,7 +7,7 @@ import inspect
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -282,8 +282,8 @@ class Run:
                 options[name] = self._key_of(path)
         return options
 
-    def _key_of(self, path: str) -> Array | None:
-        key = jax.random.fold_in(self.key, zlib.crc32(path.encode()))
+    def _key_of(self, path: str) -> Array:
+        key = jax.random.fold_in(cast(Array, self.key), zlib.crc32(path.encode()))
         calls = self._calls.get(path, 0)
         return jax.random.fold_in(key, calls) if calls else key
 
@@ -394,7 +394,8 @@ def split_arrays(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
 def _changed(module: nnx.Module, before: Any) -> Any:
     """The arrays of a module, parameters apart, that are no longer those of `before`."""
     known = dict(nnx.to_flat_state(before))
-    after = nnx.to_flat_state(nnx.as_pure(nnx.split(module, nnx.Param, ...)[2]))
+    rest: Any = nnx.as_pure(nnx.split(module, nnx.Param, ...)[2])
+    after = nnx.to_flat_state(rest)
     return nnx.from_flat_state([(path, leaf) for path, leaf in after if leaf is not known[path]])
 
 

@@ -87,7 +87,7 @@ class Session:
         build: Callable[..., Any] | None = None,
     ) -> Session:
         """A session on data that are only described."""
-        make: Callable[..., Any] = experiment.model.build if build is None else build
+        make: Callable[..., Any] = build or experiment.model.build
 
         def draw() -> Any:
             model = make(info, rngs=nnx.Rngs(experiment.seed))
@@ -95,9 +95,8 @@ class Session:
                 compute_in(model, experiment.precision)
             return model
 
-        model = nnx.eval_shape(
-            draw
-        )  # knows modules that are used twice, as jax.eval_shape does not
+        # knows modules that are used twice, as jax.eval_shape does not
+        model = nnx.eval_shape(draw)
         epoch_steps, total = steps_of(experiment, info)
         optimiser, schedule = _update_rule(experiment, epoch_steps, total)
         start = _starter(experiment, optimiser)
