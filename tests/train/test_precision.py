@@ -97,16 +97,28 @@ MOVES = {
 
 @pytest.mark.parametrize("kind", ["sequences", "clouds"])
 def test_products_are_narrow_and_nothing_else_is(kind: str) -> None:
-    """No sum, comparison, exponential or loop through time touches a bfloat16."""
+    """No sum, comparison, exponential or loop through time touches a bfloat16.
+
+    Products that count, such as prefix sums of integers, ask for the highest precision.
+    """
     _, text, jaxpr = first_step(kind, "bfloat16")
     found = list(equations(jaxpr))
-    products = [one for one in found if one.primitive.name in PRODUCTS]
+    highest = jax.lax.Precision.HIGHEST
+    products = [
+        one
+        for one in found
+        if one.primitive.name in PRODUCTS and one.params["precision"] != (highest, highest)
+    ]
     assert len(products) >= 8
     for one in products:
         assert {str(v.aval.dtype) for v in one.invars} == {"bfloat16"}
     touched = {one.primitive.name for one in found if "bfloat16" in dtypes(one)}
     assert touched <= PRODUCTS | MOVES
-    lines = [line for line in text.splitlines() if "dot_general" in line or "convolution(" in line]
+    lines = [
+        line
+        for line in text.splitlines()
+        if ("dot_general" in line or "convolution(" in line) and "HIGHEST" not in line
+    ]
     assert len(lines) >= 8
     assert all("bf16" in line.split(": (")[1] for line in lines)
 
