@@ -45,6 +45,9 @@ class Loop:
         self.v[path] = v - self.threshold * z if self.subtract else v * (1 - z)
         return z
 
+    def current(self, path: str, x: Array) -> Array:
+        return self.norm(f"{path}/norm", self.conv(f"{path}/layer", x))
+
     def unit(self, path: str, x: Array, stride: int = 1, pool: bool = False) -> Array:
         x = self.conv(f"{path}/layer", x, stride)
         x = max_pool(x) if pool else x
@@ -88,13 +91,12 @@ def resnet(net: Loop, frames: Array, strides: tuple[int, ...], membranes: bool) 
 
     def membrane_block(path: str, x: Array, stride: int) -> Array:
         z = net.neurons(f"{path}/neurons", x)
-        y = net.conv(f"{path}/conv", net.unit(f"{path}/first", z, stride))
-        if stride > 1:
-            x = net.norm(f"{path}/down_norm", net.conv(f"{path}/down", z[:, ::stride, ::stride]))
-        return x + net.norm(f"{path}/norm", y)
+        y = net.current(f"{path}/second", net.unit(f"{path}/first", z, stride))
+        down = f"{path}/down"
+        return y + (net.current(down, z[:, ::stride, ::stride]) if stride > 1 else x)
 
     def step(x: Array) -> Array:
-        x = net.norm("norm", net.conv("stem", x))
+        x = net.current("stem", x)
         x = x if membranes else net.neurons("neurons", x)
         for i, stride in enumerate(strides):
             x = (membrane_block if membranes else spike_block)(f"blocks/{i}", x, stride)

