@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from snnjax.models.conv_nets import SpikingResNet as SpikingResNet
+from snnjax.models.conv_nets import SpikingResNetConfig as SpikingResNetConfig
+from snnjax.models.conv_nets import SpikingVGG as SpikingVGG
+from snnjax.models.conv_nets import SpikingVGGConfig as SpikingVGGConfig
 from snnjax.models.e3dsnn import E3DSNN as E3DSNN
 from snnjax.models.e3dsnn import ClassifierOutput as ClassifierOutput
 from snnjax.models.e3dsnn import E3DSNNConfig as E3DSNNConfig
