@@ -16,8 +16,8 @@ from jax.typing import ArrayLike, DTypeLike
 from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.initialisers import kaiming_uniform
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.parallel import channel_axes
-from snnjax.nn.population import check_count
 from snnjax.nn.remat import product_of
 from snnjax.sparse import narrow_product
 from snnjax.surrogates.core import compute_dtype

@@ -34,8 +34,8 @@ from snnjax.delays.check import (
 from snnjax.metrics import dense_activity
 from snnjax.nn.bounded import Bounded
 from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.neurons.population import Fixed, Population, check_batch_shape, check_count, named
 from snnjax.nn.parallel import channel_axes
-from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
 from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful, forgotten_state
 from snnjax.sharding import Parallel, sharded_product
