@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.variants import Variant, compare, spread, write_json
 from snnjax.nn import learned_delays
-from snnjax.train import build_model, load
 from snnjax.runs.folder import read_info
+from snnjax.train import build_model, load
 from snnjax.viz import delay_histograms, save_figure
 
 if TYPE_CHECKING:

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from experiments.configs.e3dsnn_t_shapes3d import experiment as published
 
 from experiments.bench.measure import Case, clocked, measure, our_version
 from experiments.bench.options import Options
-from experiments.configs.e3dsnn_t_shapes3d import experiment as published
+from snnjax.experiment.experiment import of_type
+from snnjax.runs.checkpoint import Checkpoints
+from snnjax.runs.deadline import Deadline
+from snnjax.runs.folder import describe_data
+from snnjax.runs.writer import MetricsWriter
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities
 from snnjax.train import DataConfig, Experiment
-from snnjax.runs.checkpoint import Checkpoints
-from snnjax.runs.deadline import Deadline
-from snnjax.experiment.experiment import of_type
 from snnjax.train.feed import Prepared, train_feed
-from snnjax.runs.folder import describe_data
 from snnjax.train.forward import CloudForward
 from snnjax.train.loop import Book, Loop
 from snnjax.train.plan import scan
@@ -30,7 +31,6 @@ from snnjax.train.programs import Programs
 from snnjax.train.reporter import Reporter
 from snnjax.train.session import build_spec, load_splits, steps_of
 from snnjax.train.step import train_step
-from snnjax.runs.writer import MetricsWriter
 
 ROW = "dispatch"
 _STEPS = 8

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+from experiments.configs.e3dsnn_t_shapes3d import experiment as published
 
 from experiments.bench.measure import Case, clocked, measure, our_version, temp_bytes
 from experiments.bench.options import Options
-from experiments.configs.e3dsnn_t_shapes3d import experiment as published
 from snnjax.cli.cores import device_count
+from snnjax.experiment.experiment import of_type
+from snnjax.runs.folder import describe_data
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities
 from snnjax.train import DataConfig, Experiment
-from snnjax.experiment.experiment import of_type
 from snnjax.train.feed import Prepared, train_feed
-from snnjax.runs.folder import describe_data
 from snnjax.train.forward import CloudForward
 from snnjax.train.plan import scan
 from snnjax.train.session import build_spec, load_splits

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from experiments.configs import snn_delays_gsc, snn_delays_shd, snn_delays_ssc
 from snnjax.data import load_dataset
+from snnjax.runs.folder import DatasetInfo
 from snnjax.sparse import Capacities
 from snnjax.train import DataConfig, Experiment, ModelConfig, OptimiserConfig, ScheduleConfig
-from snnjax.runs.folder import DatasetInfo
 from snnjax.train.plan import scan
 
 SCANNED = 256

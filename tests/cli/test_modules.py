@@ -1,4 +1,4 @@
-"""Classes of a user's own file: trained, resumed and used by the command line, never run unasked."""
+"""Classes of a user's own file on the command line: used where asked for, never run unasked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flax import nnx
 
 from snnjax.data import SourceBase
 from snnjax.data.memory import ArrayDataset
-from snnjax.experiment import Experiment
+from snnjax.experiment import Experiment, OptimiserConfig
 from snnjax.nn import Module
 from snnjax.tasks import Classification
 
@@ -58,8 +58,8 @@ class Mine(Classification):
 
 
 experiment = Experiment(
-    name="mine", data=Halves(), model=LineConfig(), task=Mine(), batch_size=8, epochs=2,
-    mesh="data=1",
+    name="mine", data=Halves(), model=LineConfig(), task=Mine(), batch_size=8, epochs=20,
+    optimiser=OptimiserConfig(learning_rate=0.1), mesh="data=1",
 )
 '''
 

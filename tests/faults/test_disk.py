@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.train.test_run import assert_same_run, copy_of
+from tests.runs.test_run import assert_same_run, copy_of
 
 from snnjax.runs import CheckpointError, RunFolderError, restore, train
 from snnjax.runs.checkpoint import Checkpoints

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.train.test_run import assert_same_run
+from tests.runs.test_run import assert_same_run
 
 from snnjax.runs import train
 from tests.train.tiny import tiny_experiment
