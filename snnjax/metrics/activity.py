@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from math import prod
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from snnjax.metrics.wide import wide_dot, wide_sum, wide_value
+from snnjax.metrics.wide import wide_sum, wide_value
 
 _LARGEST = 2**31 - 1
 
@@ -32,32 +31,58 @@ class LayerActivity:
     spikes; one with any other number as real. So no layer has to say what feeds it, and the count
     of a sample does not depend on the others of its batch.
 
-    Counts are int32 words [B, W] that cannot wrap, see `snnjax.metrics.wide_sum`; `ActivityTotals`
-    joins them on the host.
-
     Attributes:
-      sites: valid input rows, times T.
-      spikes: sum of the magnitudes of the spikes over rows and channels; 0 for a real sample.
-      nonzero: non-zero entries of the input.
-      pairs: (input row, output row) pairs of the map, times T.
-      fanout: `sum_i outdeg(i) * sum_c s[i, c]`, with `outdeg(i)` the pairs that read row i; 0 for a
-        real sample.
-      real: bool [B], whether the sample holds anything but whole numbers.
+      counts: what `COUNTS` names, int32 words [B, counts, W] that cannot wrap, see
+        `snnjax.metrics.wide_sum`; `ActivityTotals` joins them on the host.
       name: what the layer is called in tables (static).
       in_channels, out_channels: of the input and the output, or of a group of channels (static).
       terms: the most numbers that are added up in a count (static).
     """
 
-    sites: Array
-    spikes: Array
-    nonzero: Array
-    pairs: Array
-    fanout: Array
-    real: Array
+    counts: Array
     name: str = field(metadata={"static": True})
     in_channels: int = field(metadata={"static": True})
     out_channels: int = field(metadata={"static": True})
     terms: int = field(metadata={"static": True})
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """The counts of each sample on the host, as Python integers [B].
+
+        `sites`, `nonzero` and `pairs` as in `COUNTS`; `spikes` and `fanout`, 0 for a sample of real
+        values; and `real`, bool.
+
+        Raises:
+          ValueError: whole numbers of a sample are too large to be counted.
+        """
+        words = wide_value(self.counts, self.terms).astype(object)
+        of = dict(zip(COUNTS, words.T, strict=True))
+        real = (of["fractional"] > 0).astype(bool)
+        if (of["uncounted"][~real] > 0).any():
+            raise ValueError(
+                f"layer '{self.name}': its spikes cannot be counted exactly, for its input holds "
+                "whole numbers above 2^31 / (T * C). Scale them down, or record fewer steps."
+            )
+        fanout = sum(of[f"fan{k}"] * 2 ** (_PART * k) for k in range(3))
+        known = {name: of[name] for name in ("sites", "nonzero", "pairs")}
+        spikes = {"spikes": of["spikes"] * ~real, "fanout": fanout * ~real}
+        return {**known, **spikes, "real": real}
+
+
+_PART = 11
+"""Bits of the parts in which spikes meet an out-degree: products with one below 2^20 fit int32."""
+
+COUNTS = ("sites", "nonzero", "pairs", "spikes", "fan0", "fan1", "fan2", "uncounted", "fractional")
+"""What is counted of each sample, over valid rows and steps:
+
+    sites       rows, times T
+    nonzero     entries that are not 0
+    pairs       (input row, output row) pairs of the map, times T
+    spikes      magnitudes of whole numbers
+    fan0..2     sum_i outdeg(i) * sum_c s[i, c], with outdeg(i) the pairs that read row i, of the
+                low, middle and high bits of the spikes
+    uncounted   rows with entries too large to be counted
+    fractional  rows with entries that are no whole numbers
+"""
 
 
 def _sum_rows(values: Array) -> Array:
@@ -102,28 +127,17 @@ def sparse_activity(
             f"feats {feats.shape}, valid {valid.shape}, outdegree {outdegree.shape}."
         )
     steps, _, rows, channels = feats.shape
-    terms = steps * rows * channels
     kept = jnp.where(valid[None, ..., None], feats, 0)
     degree = jnp.where(valid, outdegree, 0).astype(jnp.int32)
-    total = partial(wide_sum, n=terms)
-    per_row, uncounted, fractional = _row_spikes(kept)
-    real = sum_rows(fractional) > 0
-    spikes = jnp.where(real[:, None], 0, sum_rows(total(per_row[..., None], -1)))
-    # a negative word is refused by `wide_value`: a count that could wrap is never reported
-    spikes = jnp.where((sum_rows(uncounted) > 0)[:, None] & ~real[:, None], -1, spikes)
-    fanout = sum_rows(wide_dot(per_row[..., None], degree[..., None], -1, n=terms))
-    return LayerActivity(
-        sites=steps * sum_rows(total(valid.astype(jnp.int32)[..., None], -1)),
-        spikes=spikes,
-        nonzero=sum_rows(total(jnp.sum(kept != 0, axis=(0, 3), dtype=jnp.int32)[..., None], -1)),
-        pairs=steps * sum_rows(total(degree[..., None], -1)),
-        fanout=jnp.where(real[:, None], 0, fanout),
-        real=real,
-        name=name,
-        in_channels=channels,
-        out_channels=out_channels,
-        terms=terms,
-    )
+    spikes, uncounted, fractional = _row_spikes(kept)
+    mask = 2**_PART - 1
+    fans = [((spikes >> shift) & mask) * degree for shift in (0, _PART, 2 * _PART)]
+    nonzero = jnp.sum(kept != 0, axis=(0, 3), dtype=jnp.int32)
+    once = valid.astype(jnp.int32)
+    columns = [steps * once, nonzero, steps * degree, spikes, *fans, uncounted, fractional]
+    terms = steps * rows * channels
+    words = wide_sum(jnp.stack(columns, -1)[:, :, None], 2, n=terms)  # of each row
+    return LayerActivity(sum_rows(words), name, channels, out_channels, terms)
 
 
 def _row_spikes(feats: Array) -> tuple[Array, Array, Array]:
@@ -132,13 +146,7 @@ def _row_spikes(feats: Array) -> tuple[Array, Array, Array]:
     Each is int32 [B, N].
     """
     steps, _, _, channels = feats.shape
-    if jnp.issubdtype(feats.dtype, jnp.inexact):
-        whole = feats == jnp.round(feats)
-        size = jnp.where(whole, jnp.abs(feats), 0)
-    else:
-        whole, size = jnp.ones_like(feats, bool), jnp.abs(feats.astype(jnp.int32))
-    limit = _LARGEST // (steps * channels)
-    few = size <= limit
+    size, few, whole = _sizes(feats, _LARGEST // (steps * channels))
     count = jnp.where(few, size, 0).astype(jnp.int32)
     over = (0, 3)
     return (
@@ -146,6 +154,19 @@ def _row_spikes(feats: Array) -> tuple[Array, Array, Array]:
         jnp.any(~few, over).astype(jnp.int32),
         jnp.any(~whole, over).astype(jnp.int32),
     )
+
+
+def _sizes(feats: Array, limit: int) -> tuple[Array, Array, Array]:
+    """Of each number its size, whether `limit` allows it, and whether it is an integer."""
+    if jnp.issubdtype(feats.dtype, jnp.inexact):
+        whole, size = feats == jnp.round(feats), jnp.abs(feats)
+        # a limit that a float rounds up is not allowed itself
+        return jnp.where(whole, size, 0), ~whole | (size < limit), whole
+    if feats.dtype == jnp.bool_:
+        feats = feats.astype(jnp.int32)
+    bounds = jnp.iinfo(feats.dtype)
+    few = (feats >= max(-limit, int(bounds.min))) & (feats <= min(limit, int(bounds.max)))
+    return jnp.abs(feats.astype(jnp.int32)), few, jnp.ones_like(few)
 
 
 def dense_activity(
@@ -207,8 +228,7 @@ class LayerTotals:
         return self.sites * self.in_channels
 
 
-_COUNTS = ("sites", "spikes", "nonzero", "pairs", "fanout")
-_SUMS = (*_COUNTS, "real_pairs", "real_samples")
+_SUMS = ("sites", "spikes", "nonzero", "pairs", "fanout", "real_pairs", "real_samples")
 
 
 @dataclass(frozen=True)
@@ -235,7 +255,7 @@ class ActivityTotals:
         """
         if not activities:
             raise ValueError("activities is empty; run the model with record=True.")
-        keep = _keep(weight, np.asarray(activities[0].real).shape)
+        keep = _keep(weight, activities[0].counts.shape[:1])
         batch = tuple(_layer_totals(layer, keep) for layer in activities)
         return self.merge(ActivityTotals(batch, int(keep.sum())))
 
@@ -279,38 +299,21 @@ def _keep(weight: np.ndarray | Array | None, shape: tuple[int, ...]) -> np.ndarr
 
 
 def _layer_totals(layer: LayerActivity, keep: np.ndarray) -> LayerTotals:
-    counts = {}
-    for name in _COUNTS:
-        words = np.asarray(getattr(layer, name))
-        if words.shape[:-1] != keep.shape:
-            raise ValueError(
-                f"layer '{layer.name}': {name} must be {keep.shape}; got {words.shape[:-1]}."
-            )
-        counts[name] = _value(layer, name, words)
-    real = np.asarray(layer.real) & keep
-    sums = {name: _total(count[keep]) for name, count in counts.items()}
+    if layer.counts.shape[0] != len(keep):
+        raise ValueError(
+            f"layer '{layer.name}': counts must be of {len(keep)} samples; got "
+            f"{layer.counts.shape[0]}."
+        )
+    counts = {name: count[keep] for name, count in layer.samples().items()}
+    real = counts.pop("real")
     return LayerTotals(
         layer.name,
         layer.in_channels,
         layer.out_channels,
-        **sums,
-        real_pairs=_total(counts["pairs"][real]),
+        **{name: int(count.sum()) for name, count in counts.items()},
+        real_pairs=int(counts["pairs"][real].sum()),
         real_samples=int(real.sum()),
     )
-
-
-def _value(layer: LayerActivity, name: str, words: np.ndarray) -> np.ndarray:
-    try:
-        return wide_value(words, layer.terms)
-    except ValueError as error:
-        raise ValueError(
-            f"layer '{layer.name}': its {name} cannot be counted exactly ({error}). Spikes this "
-            "large are not events; give the layer real numbers, or record fewer steps at once."
-        ) from error
-
-
-def _total(values: np.ndarray) -> int:
-    return sum(values.tolist())
 
 
 def _signature(layer: LayerTotals) -> tuple[str, int, int]:

@@ -46,10 +46,9 @@ def wide_sum(x: ArrayLike, axis: Axis = None, *, n: int | None = None) -> Array:
     value = _counts(x, "x")
     axes = _axes(axis, value.ndim)
     bits = word_bits(_entries(value.shape, axes, n))
-    words = [
-        (value >> shift) & _mask(bits, _VALUE_BITS - shift) for shift in range(0, _VALUE_BITS, bits)
-    ]
-    return _sum_words(words, axes)
+    shifts = jnp.arange(0, _VALUE_BITS, bits, dtype=jnp.int32)
+    words = (value[..., None] >> shifts) & _mask(bits, _VALUE_BITS)
+    return jnp.sum(words, axes, dtype=jnp.int32)
 
 
 def wide_dot(a: ArrayLike, b: ArrayLike, axis: Axis = None, *, n: int | None = None) -> Array:

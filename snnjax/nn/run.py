@@ -177,7 +177,7 @@ class Run:
             inner = Run(own, states, options, key, path)
             out = own.forward(inner, x, *inputs[1:], **named)
             _check_same(type(block).__name__, x, out)
-            return out, (_rest(own), inner.close())
+            return out, (_changed(own, rest), inner.close())
 
         if again:
             body = jax.checkpoint(body, policy=kept_by(self.options.remat))
@@ -320,7 +320,7 @@ class Run:
             own, (inputs, named) = nnx.merge(graphdef, params, rest), rebuild(arrays)
             inner = Run(own, states, options, key, path)
             out = own.forward(inner, *inputs, **named)
-            return out, _rest(own), inner.close()
+            return out, _changed(own, rest), inner.close()
 
         again = jax.checkpoint(pure, policy=kept_by(self.options.remat))
         pieces = nnx.as_pure(params), nnx.as_pure(rest), self._under(path), self.key, arrays
@@ -348,8 +348,8 @@ class Run:
 
     def _number(self, path: str, count: int) -> None:
         """Name what stacked blocks found by the number of the block."""
-        stacked = [layer for layer in self._activity if layer.real.ndim == 2]
-        self._activity = [layer for layer in self._activity if layer.real.ndim == 1]
+        stacked = [layer for layer in self._activity if layer.counts.ndim == 4]
+        self._activity = [layer for layer in self._activity if layer.counts.ndim == 3]
         for index in range(count):
             for layer in stacked:
                 one = jax.tree.map(lambda leaf, i=index: leaf[i], layer)
@@ -391,9 +391,11 @@ def split_arrays(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     return [leaves[place] for place in places], rebuild
 
 
-def _rest(module: nnx.Module) -> Any:
-    """All arrays of a module that are not parameters."""
-    return nnx.as_pure(nnx.split(module, nnx.Param, ...)[2])
+def _changed(module: nnx.Module, before: Any) -> Any:
+    """The arrays of a module, parameters apart, that are no longer those of `before`."""
+    known = dict(nnx.to_flat_state(before))
+    after = nnx.to_flat_state(nnx.as_pure(nnx.split(module, nnx.Param, ...)[2]))
+    return nnx.from_flat_state([(path, leaf) for path, leaf in after if leaf is not known[path]])
 
 
 def _names(state: State | None) -> str:

@@ -321,22 +321,23 @@ def _half_neighbours(
     first = search(keys, query.reshape(batch, -1)).astype(jnp.int32)
 
     own = jnp.broadcast_to(jnp.arange(1, rows + 1, dtype=jnp.int32), (batch, rows))
-    columns = _walk(padded, own, jnp.where(valid, keys, INT32_MAX - 1) + 1, r, rows)
+    same_line = _walk(padded, own, jnp.where(valid, keys, INT32_MAX - 1) + 1, r, rows)
     others = _walk(padded, first, query.reshape(batch, -1), kernel_size, rows)
-    others = [step.reshape(batch, len(lines), rows) for step in others]
-    columns += [step[:, line] for line in range(len(lines)) for step in others]
-    return jnp.stack(columns)
+    others = others.reshape(kernel_size, batch, len(lines), rows)
+    others = others.transpose(2, 0, 1, 3).reshape(-1, batch, rows)  # offset by offset
+    return jnp.concatenate([same_line, others])
 
 
-def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> list[Array]:
-    """Rows whose keys are query, query + 1, ..., compared from `row` on: `steps` of [B, Q]."""
-    columns = []
+def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> Array:
+    """Rows whose keys are query, query + 1, ..., compared from `row` on: [steps, B, Q]."""
     usable = query != INT32_MAX
-    for step in range(steps):
-        hit = (jnp.take_along_axis(keys, row, axis=1, mode="clip") == query + step) & usable
-        columns.append(jnp.where(hit, row, missing))
-        row = row + hit.astype(row.dtype)
-    return columns
+
+    def step(row: Array, ahead: Array) -> tuple[Array, Array]:
+        there = jnp.take_along_axis(keys, row, axis=1, mode="clip")
+        hit = (there == query + ahead) & usable
+        return row + hit.astype(row.dtype), jnp.where(hit, row, missing)
+
+    return jax.lax.scan(step, row, jnp.arange(steps, dtype=query.dtype))[1]
 
 
 @jax.jit

@@ -12,8 +12,8 @@ from snnjax.metrics import (
     ActivityTotals,
     LayerRate,
     LayerTotals,
+    dense_activity,
     firing_rates,
-    linear_activity,
     mean_firing_rate,
     rate_alarms,
 )
@@ -29,11 +29,10 @@ def test_gaussian_membranes_fire_as_the_closed_form_says(variance):
     sigma = math.sqrt(variance)
     v = sigma * np.random.default_rng(variance).normal(size=(4, 50, 1000))
     spikes = np.floor(np.clip(v, 0, 4) + 0.5)
-    (row,) = firing_rates([linear_activity("fc", jnp.asarray(spikes, jnp.float32), 3)], levels=4)
+    (row,) = firing_rates([dense_activity("fc", jnp.asarray(spikes, jnp.float32), 3)])
     mean = sum(_above(k - 0.5, sigma) for k in (1, 2, 3, 4))
     assert row.rate == pytest.approx(_above(0.5, sigma), abs=5e-3)
     assert row.mean_count == pytest.approx(mean, abs=1e-2)
-    assert row.level_fraction == row.mean_count / 4
     assert (row.entries, row.alarm) == (200_000, "")
 
 
@@ -42,27 +41,27 @@ def test_gaussian_membranes_fire_as_the_closed_form_says(variance):
     [(0, "silent"), (199, "silent"), (200, ""), (5500, ""), (5501, "saturated")],
 )
 def test_the_band_is_closed(nonzero, alarm):
-    layer = LayerTotals("x", 10, 1, True, sites=1000, nonzero=nonzero)
+    layer = LayerTotals("x", 10, 1, sites=1000, nonzero=nonzero)
     assert firing_rates(ActivityTotals((layer,), 1))[0].alarm == alarm
 
 
 def test_layers_with_real_input_have_no_rate():
-    real = linear_activity("first", jnp.ones((1, 1, 4)), 2, spiking=False)
-    assert [
-        r.name for r in firing_rates([real, linear_activity("fc", jnp.ones((1, 1, 4)), 2)])
-    ] == ["fc"]
+    real = dense_activity("first", jnp.full((1, 1, 4), 0.5), 2)
+    assert [r.name for r in firing_rates([real, dense_activity("fc", jnp.ones((1, 1, 4)), 2)])] == [
+        "fc"
+    ]
 
 
 def test_a_sample_without_sites_is_silent_and_not_a_division_by_zero():
-    (row,) = firing_rates(ActivityTotals((LayerTotals("x", 4, 1, True),), 1))
+    (row,) = firing_rates(ActivityTotals((LayerTotals("x", 4, 1),), 1))
     assert (row.rate, row.alarm) == (0.0, "silent")
 
 
 def test_alarms_name_the_layer_and_a_fix():
     rows = [
-        LayerRate("stem.1", 0.001, 0.0, 0.0, 10, "silent"),
-        LayerRate("block.2", 0.3, 0.4, 0.1, 10, ""),
-        LayerRate("head", 0.9, 3.0, 0.75, 10, "saturated"),
+        LayerRate("stem.1", 0.001, 0.0, 10, "silent"),
+        LayerRate("block.2", 0.3, 0.4, 10, ""),
+        LayerRate("head", 0.9, 3.0, 10, "saturated"),
     ]
     silent, saturated = rate_alarms(rows)
     assert "'stem.1' is silent: 0.1 %" in silent
@@ -73,7 +72,7 @@ def test_alarms_name_the_layer_and_a_fix():
     assert mean_firing_rate([]) == 0
 
 
-@pytest.mark.parametrize("bad", [{"levels": 0}, {"band": (0.5, 0.2)}, {"band": (-0.1, 0.2)}])
+@pytest.mark.parametrize("bad", [{"band": (0.2, 1.5)}, {"band": (0.5, 0.2)}, {"band": (-0.1, 0.2)}])
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         firing_rates(ActivityTotals(), **bad)

@@ -11,9 +11,9 @@ import pytest
 from snnjax.metrics import (
     ActivityTotals,
     LayerTotals,
+    dense_activity,
     energy_mj,
     layer_synops,
-    linear_activity,
     sparse_activity,
     synops,
 )
@@ -50,7 +50,6 @@ def test_spikes_cost_one_addition_an_edge_and_a_spike():
     valid = jnp.ones((1, n), bool)
     one = sparse_activity(
         "conv", jnp.asarray(spikes, jnp.float32)[None], valid, jnp.asarray(degree)[None], c_out,
-        spiking=True,
     )  # fmt: skip
     got = synops([one])
     assert (got.acs, got.macs, got.dense_macs) == (additions, 0, len(pairs) * c_in * c_out)
@@ -59,8 +58,8 @@ def test_spikes_cost_one_addition_an_edge_and_a_spike():
 
 
 def test_real_input_costs_multiply_adds_and_the_kinds_stay_apart():
-    first = linear_activity("first", jnp.full((2, 3, 4), 0.5), 6, spiking=False)
-    second = linear_activity("second", jnp.ones((2, 3, 6)), 5)
+    first = dense_activity("first", jnp.full((2, 3, 4), 0.5), 6)
+    second = dense_activity("second", jnp.ones((2, 3, 6)), 5)
     got = synops([first, second])
     assert (got.macs, got.acs, got.dense_macs) == (2 * 4 * 6, 2 * 6 * 5, 2 * 4 * 6 + 2 * 6 * 5)
     assert got.total == got.macs + got.acs
@@ -71,27 +70,27 @@ def test_real_input_costs_multiply_adds_and_the_kinds_stay_apart():
 
 
 def test_all_ones_make_additions_equal_to_the_twins_multiply_adds():
-    got = synops([linear_activity("fc", jnp.ones((3, 2, 7)), 5)])
+    got = synops([dense_activity("fc", jnp.ones((3, 2, 7)), 5)])
     assert got.acs == got.dense_macs
     assert got.energy_mj / got.ann_energy_mj == pytest.approx(0.9 / 4.6)
 
 
 def test_means_are_of_samples_not_of_batches():
-    small = [linear_activity("fc", jnp.ones((1, 1, 2)), 1)]
-    large = [linear_activity("fc", jnp.zeros((1, 3, 2)), 1)]
+    small = [dense_activity("fc", jnp.ones((1, 1, 2)), 1)]
+    large = [dense_activity("fc", jnp.zeros((1, 3, 2)), 1)]
     totals = ActivityTotals().add(small).add(large)
     assert synops(totals).acs == 2 / 4
 
 
 def test_counts_beyond_float_and_int32_stay_exact():
-    layer = LayerTotals("big", 512, 512, True, pairs=10**13, fanout=10**15 + 1)
+    layer = LayerTotals("big", 512, 512, pairs=10**13, fanout=10**15 + 1)
     got = layer_synops(ActivityTotals((layer,), 1))[0]
     assert got.acs == (10**15 + 1) * 512
     assert got.dense_macs == 10**13 * 512 * 512
 
 
 def test_no_sample_is_an_error():
-    empty = ActivityTotals().add([linear_activity("fc", jnp.ones((1, 2, 2)), 1)], np.zeros(2))
+    empty = ActivityTotals().add([dense_activity("fc", jnp.ones((1, 2, 2)), 1)], np.zeros(2))
     with pytest.raises(ValueError, match="no sample was counted"):
         synops(empty)
 
@@ -121,7 +120,7 @@ def test_e3dsnn_t_on_a_sphere_shell_costs_four_millijoules_as_an_ann():
     assert [len(s) for s in sites] == pytest.approx([7949, 7296, 5252, 2242, 653], rel=0.02)
 
     def layer(name: str, pairs: int, c_in: int, c_out: int) -> LayerTotals:
-        return LayerTotals(name, c_in, c_out, name != "stem.0", pairs=int(pairs))
+        return LayerTotals(name, c_in, c_out, pairs=int(pairs))
 
     near = [_neighbours(s, 202) for s in sites]
     assert near[0] == pytest.approx(12655, rel=0.02)

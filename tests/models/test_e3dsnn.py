@@ -19,6 +19,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec as P
 
 from snnjax.metrics import (
+    ActivityTotals,
     count_parameters,
     energy_mj,
     firing_rates,
@@ -28,7 +29,7 @@ from snnjax.metrics import (
 )
 from snnjax.models import E3DSNN, MODELS, E3DSNNConfig, e3dsnn_h, e3dsnn_l, e3dsnn_s, e3dsnn_t
 from snnjax.neurons import ILIFState, ilif_unroll_spikes
-from snnjax.nn import SparseBatchNorm
+from snnjax.nn import IntegerNeuron, SparseBatchNorm, count_inputs, probe
 from snnjax.sparse import Capacities, SparseTensor, voxelize
 from tests.reference.e3dsnn import Dense, at, coarser, integer_neuron, pairs_of
 
@@ -45,7 +46,7 @@ def float64():
 
 
 class Net(NamedTuple):
-    """A model cut into its graph and arrays: random, and of order 1 everywhere."""
+    """The graph and arrays of a model: random, and of order 1 everywhere."""
 
     graph: Any
     params: Any
@@ -118,37 +119,62 @@ def weighted(logits):
 
 
 def train_program(net, *, record=False):
-    """(params, x) -> ((loss, (output, statistics after, state)), gradients)."""
+    """(params, x) -> ((loss, (output, statistics after, state, record)), gradients)."""
 
     @jax.jit
     @partial(jax.value_and_grad, has_aux=True)
     def run(params, x):
         model = net.model(params)
-        state, out = model((), x, train=True, capacities=ROWS, record=record)
+        state, out = model(None, x, train=True, capacities=ROWS, record=record)
+        out, activity = out if record else (out, ())
         stats = nnx.as_pure(nnx.state(model, nnx.BatchStat))
-        return weighted(out.logits), (out, stats, state)
+        return weighted(out.logits), (out, stats, state, activity)
 
     return run
 
 
-def eval_program(net, change=lambda model: None, *, spikes=True):
-    """(state, x) -> (state, output with its record, (name, spikes) of every population)."""
-    names = []
+class Evaluated(NamedTuple):
+    """What the model gave; `spikes` by the path of the layer that they enter."""
+
+    state: Any
+    out: Any
+    activity: Any
+    spikes: dict
+
+
+def eval_program(net, change=lambda model: None):
+    """(state, x) -> Evaluated."""
+    built = net.model()
+    neurons = [
+        ".".join(map(str, path))
+        for path, module in nnx.iter_modules(built)
+        if isinstance(module, IntegerNeuron)
+    ]
 
     @jax.jit
     def run(state, x):
         model = net.model()
         change(model)
-        state, out = model(state, x, capacities=ROWS, record=True)
-        levels = model.spike_levels(x, capacities=ROWS) if spikes else ()
-        names[:] = [name for name, _ in levels]
-        return state, out, [s for _, s in levels]
+        state, (out, activity) = model(state, x, capacities=ROWS, record=True)
+        return state, out, activity
 
-    def named(state, x):
-        state, out, levels = run(state, x)
-        return state, out, tuple(zip(names, levels, strict=True))
+    @jax.jit
+    def look(state, x):
+        model = net.model()
+        change(model)
+        return probe(model, neurons)(state, x, capacities=ROWS)[1]
 
-    return named
+    def both(state, x):
+        seen = look(state, x)
+        spikes = {entered(path): seen[path][1] for path in sorted(seen)}
+        return Evaluated(*run(state, x), spikes)
+
+    return both
+
+
+def entered(neuron):
+    """The path of the layer that receives what a neuron fires."""
+    return "head" if neuron == "neuron" else neuron.removesuffix("neuron") + "conv"
 
 
 class Reference(NamedTuple):
@@ -217,7 +243,7 @@ def evaluate(net):
 @pytest.fixture(scope="module")
 def evaluated(evaluate, batch):
     with jax.enable_x64(True):
-        return evaluate((), pack(*batch))
+        return evaluate(None, pack(*batch))
 
 
 @pytest.fixture(scope="module")
@@ -251,8 +277,8 @@ TABLE_OF_SIZES = {
 
 @pytest.mark.parametrize("size", TABLE_OF_SIZES)
 def test_published_sizes_have_the_published_parameters(size):
-    make = MODELS[f"e3dsnn_{size}"]
-    model = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+    config = MODELS[f"e3dsnn_{size}"](in_channels=6, num_classes=40)
+    model = nnx.eval_shape(lambda: E3DSNN(config, rngs=nnx.Rngs(0)))
     parts = {}
     for path, *_, count in parameter_table(model):
         head, *rest = path.split("/")
@@ -280,26 +306,27 @@ def test_parameters_of_other_inputs_and_of_the_small_net():
 
 
 def test_names_and_signatures_of_the_four_sizes():
-    own = {name: make for name, make in MODELS.items() if make.__module__.startswith("snnjax.")}
-    assert {  # other tests may still hold models of their own there
-        "e3dsnn_t": e3dsnn_t,
-        "e3dsnn_s": e3dsnn_s,
-        "e3dsnn_l": e3dsnn_l,
-        "e3dsnn_h": e3dsnn_h,
-    } == own
-    for make in own.values():
+    for size, make in zip("tslh", (e3dsnn_t, e3dsnn_s, e3dsnn_l, e3dsnn_h), strict=True):
         signature = inspect.signature(make).parameters
         names = [name for name, p in signature.items() if p.kind is not p.VAR_KEYWORD]
-        assert names == ["in_channels", "num_classes", "levels", "rngs"]
-        assert [signature[name].default for name in names[:3]] == [6, 40, 4]
-        assert signature["levels"].kind is signature["rngs"].kind is inspect.Parameter.KEYWORD_ONLY
+        assert names == ["in_channels", "num_classes", "rngs"]
+        assert [signature[name].default for name in names[:2]] == [6, 40]
+        assert signature["rngs"].kind is inspect.Parameter.KEYWORD_ONLY
+        made = nnx.eval_shape(lambda make=make: make(rngs=nnx.Rngs(0)))
+        assert made.config == MODELS[f"e3dsnn_{size}"](in_channels=6, num_classes=40)
     made = nnx.eval_shape(
         lambda: e3dsnn_t(4, 7, levels=2, rngs=nnx.Rngs(0), steps=3, beta=0.5, twin=False)
     )
     fields = "in_channels", "num_classes", "levels", "steps", "beta", "detach"
     assert [getattr(made.config, name) for name in fields] == [4, 7, 2, 3, 0.5, True]
     assert made.depth == 4
-    assert made.init_state(None) == ()
+    with pytest.raises(ValueError, match=r"needs in_channels and num_classes; .*build\(info"):
+        E3DSNN(E3DSNNConfig.t(), rngs=nnx.Rngs(0))
+
+
+def test_a_single_step_has_no_state(net, batch):
+    """Neurons of one step start at rest and leave nothing behind."""
+    assert net.model().init_state(pack(*batch)) == {}
 
 
 def test_the_released_initialisation():
@@ -329,14 +356,14 @@ def test_the_released_initialisation():
 
 
 def test_training_equals_dense_convolutions_in_value_gradient_and_statistics(net, batch, trained):
-    (loss, (out, stats, state)), gradient = trained
+    (loss, (out, stats, state, activity)), gradient = trained
     want = dense_program(net, integer_neuron, train=True)(net.params, *batch)
     close(loss, weighted(want.logits))
     close(out.logits, want.logits)
     close(gradient, want.gradient)
     assert len(want.moments) == 3 + 4
     close(stats, moved(net, want.moments))
-    assert state == out.activity == ()
+    assert (state, activity) == ({}, ())
     assert int(out.overflow) == 0
 
 
@@ -348,13 +375,12 @@ def test_gradients_are_finite_and_reach_every_parameter(trained):
 
 
 def test_evaluation_uses_the_running_statistics_and_equals_dense(dense, evaluated):
-    state, out, _ = evaluated
-    close(out.logits, dense.logits)
-    assert state == ()
+    close(evaluated.out.logits, dense.logits)
+    assert evaluated.state == {}
 
 
 def test_an_empty_sample_has_the_logits_of_the_bias(net, evaluated, trained):
-    for logits in (evaluated[1].logits, trained[0][1][0].logits):
+    for logits in (evaluated.out.logits, trained[0][1][0].logits):
         np.testing.assert_array_equal(logits[EMPTY], net.params["head"]["bias"])
         assert np.isfinite(logits).all()
         assert np.abs(logits[SINGLE] - logits[EMPTY]).max() > 0.01
@@ -362,9 +388,11 @@ def test_an_empty_sample_has_the_logits_of_the_bias(net, evaluated, trained):
 
 def test_a_batch_of_nothing_stays_finite(evaluate, batch):
     grid, mask = batch
-    _, out, _ = evaluate((), pack(grid, np.zeros_like(mask)))
-    assert np.isfinite(out.logits).all()
-    assert [x.name for x in layer_synops(out.activity) if x.macs + x.acs] == ["head"]
+    found = evaluate(None, pack(grid, np.zeros_like(mask)))
+    assert np.isfinite(found.out.logits).all()
+    # the mean over no site is 0: a whole number, which adds nothing
+    assert [x.name for x in layer_synops(found.activity) if x.macs + x.acs] == []
+    assert [x.name for x in layer_synops(found.activity) if x.dense_macs] == ["head"]
 
 
 def test_padding_and_arithmetic_change_neither_logits_nor_statistics(net, batch, trained):
@@ -373,10 +401,10 @@ def test_padding_and_arithmetic_change_neither_logits_nor_statistics(net, batch,
     @jax.jit
     def run(x):
         model = net.model()
-        _, out = model((), x, train=True, capacities=capacities)
+        _, out = model(None, x, train=True, capacities=capacities)
         return out.logits, nnx.as_pure(nnx.state(model, nnx.BatchStat))
 
-    _, (out, stats, _) = trained[0]
+    _, (out, stats, *_) = trained[0]
     close(run(pack(*batch, rows=2 * CELLS)), (out.logits, stats), 1e-12)
 
 
@@ -392,14 +420,14 @@ def test_the_order_of_points_changes_nothing(evaluate):
         shuffled[b, :size] = rng.permutation(points[b, :size])
     one, other = voxels(points, count), voxels(shuffled, count)
     assert 20 < int(one.n[0]) < CELLS  # some points share a voxel
-    jax.tree.map(np.testing.assert_array_equal, evaluate((), one)[1], evaluate((), other)[1])
+    jax.tree.map(np.testing.assert_array_equal, evaluate(None, one)[1:], evaluate(None, other)[1:])
 
 
 def test_the_order_of_the_batch_does_not_matter_in_evaluation(evaluate, batch, evaluated):
     order = np.array([2, 0, 7, 5, 3, 1, 6, 4])
-    _, out, _ = evaluate((), pack(*(a[order] for a in batch)))
-    close(out.logits, evaluated[1].logits[order], 1e-12)
-    for got, want in zip(out.activity, evaluated[1].activity, strict=True):
+    found = evaluate(None, pack(*(a[order] for a in batch)))
+    close(found.out.logits, evaluated.out.logits[order], 1e-12)
+    for got, want in zip(found.activity, evaluated.activity, strict=True):
         jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[order]), got, want)
 
 
@@ -415,64 +443,77 @@ class UnrolledConv(nnx.Module):
         return y.replace(feats=y.feats.sum(axis=0))
 
 
+@count_inputs.register
+def _(layer: UnrolledConv, name, x, kmap, **_):
+    return count_inputs(layer.conv, name, x, kmap)
+
+
 def test_unrolling_integers_to_binary_steps_keeps_logits_and_spikes(net, batch, evaluated):
     def unrolled(model):
         for stage in model.stages:
-            stage.down = UnrolledConv(stage.down, CONFIG.levels)
-            for block in stage.blocks:
-                for branch in (block.first, block.second, block.third):
-                    branch.conv = UnrolledConv(branch.conv, CONFIG.levels)
+            blocks = [(block.first, block.second, block.third) for block in stage.blocks]
+            for branch in (stage.down, *(branch for block in blocks for branch in block)):
+                branch.conv = UnrolledConv(branch.conv, CONFIG.levels)
         for branch in (model.stem.second, model.stem.third):
             branch.conv = UnrolledConv(branch.conv, CONFIG.levels)
 
-    _, out, spikes = eval_program(net, unrolled)((), pack(*batch))
-    close(out.logits, evaluated[1].logits, 1e-11)
-    for (name, got), (_, want) in zip(spikes, evaluated[2], strict=True):
-        np.testing.assert_array_equal(got.feats, want.feats, err_msg=name)
+    found = eval_program(net, unrolled)(None, pack(*batch))
+    close(found.out.logits, evaluated.out.logits, 1e-11)
+    assert list(found.spikes) == list(evaluated.spikes)
+    for name, got in found.spikes.items():
+        np.testing.assert_array_equal(got.feats, evaluated.spikes[name].feats, err_msg=name)
 
 
 # --- what is recorded ---
 
-LAYERS = ["stem.first", "stem.second", "stem.third", "stage1.down"] + [
-    f"stage1.block0.{branch}" for branch in ("first", "second", "third")
+LAYERS = ["stem.conv", "stem.second.conv", "stem.third.conv", "stages.0.down.conv"] + [
+    f"stages.0.blocks.0.{branch}.conv" for branch in ("first", "second", "third")
 ]
 
 
+def of_sample(activity, b):
+    """The counts of one sample."""
+    one = [jax.tree.map(lambda leaf: leaf[b : b + 1], layer) for layer in activity]
+    return ActivityTotals().add(one).layers
+
+
 def test_the_record_equals_a_loop_over_kernel_pairs(batch, dense, evaluated):
-    inputs, masks = dense.inputs, dense.masks
-    activity = evaluated[1].activity
+    inputs, masks, activity = dense.inputs, dense.masks, evaluated.activity
     assert [layer.name for layer in activity] == [*LAYERS, "head"]
-    assert [layer.spiking for layer in activity] == [False] + [True] * 6 + [False]
+    occupied = batch[1].any((1, 2, 3)).tolist()  # of nothing all is silent
+    assert [layer.real.tolist() for layer in activity] == [
+        occupied, *[[False] * BATCH] * 6, occupied
+    ]  # fmt: skip
     widths = [(3, 3)] * 3 + [(3, 4)] + [(4, 4)] * 4
     assert [(layer.in_channels, layer.out_channels) for layer in activity] == widths
-    for layer in activity[:-1]:
-        x, mask = np.asarray(inputs[layer.name])[0], np.asarray(masks[layer.name])
-        for b in range(BATCH):
-            degree = pairs_of(mask[b], 2 if "down" in layer.name else 3)
-            s = x[b].sum(-1) if layer.spiking else 0 * degree
-            assert int(layer.sites[b]) == mask[b].sum(), layer.name
-            assert int(layer.pairs[b]) == degree.sum(), layer.name
-            assert int(layer.nonzero[b]) == (x[b][mask[b]] != 0).sum(), layer.name
-            assert int(layer.spikes[b]) == s.sum(), layer.name
-            assert int(layer.fanout[b]) == (s * degree).sum(), layer.name
-    head = activity[-1]  # the head of the mean: one product a sample
-    assert head.sites.tolist() == head.pairs.tolist() == [1] * BATCH
+    for b in range(BATCH):
+        *layers, head = of_sample(activity, b)
+        for layer in layers:
+            x, mask = np.asarray(inputs[layer.name])[0, b], np.asarray(masks[layer.name])[b]
+            degree = pairs_of(mask, 2 if "down" in layer.name else 3)
+            s = 0 * degree if layer.name == "stem.conv" else x.sum(-1)
+            assert layer.sites == mask.sum(), layer.name
+            assert layer.pairs == degree.sum(), layer.name
+            assert layer.nonzero == (x[mask] != 0).sum(), layer.name
+            assert layer.spikes == s.sum(), layer.name
+            assert layer.fanout == (s * degree).sum(), layer.name
+        assert head.sites == head.pairs == 1  # the head of the mean: one product a sample
 
 
-def test_operations_are_sums_over_those_pairs(dense, evaluated):
-    inputs, masks = dense.inputs, dense.masks
-    activity = evaluated[1].activity
+def test_operations_are_sums_over_those_pairs(batch, dense, evaluated):
+    inputs, masks, activity = dense.inputs, dense.masks, evaluated.activity
+    occupied = int(batch[1].any((1, 2, 3)).sum())
     macs = acs = twin = 0
     for layer in activity:
         width = layer.out_channels
         if layer.name == "head":
-            macs, twin = macs + BATCH * 4 * width, twin + BATCH * 4 * width
+            macs, twin = macs + occupied * 4 * width, twin + BATCH * 4 * width
             continue
         for x, mask in zip(inputs[layer.name][0], masks[layer.name], strict=True):
             degree = pairs_of(np.asarray(mask), 2 if "down" in layer.name else 3)
             reads = degree.sum() * layer.in_channels * width
             twin += reads
-            if layer.name == "stem.first":
+            if layer.name == "stem.conv":
                 macs += reads
             else:
                 acs += (degree[..., None] * np.asarray(x)).sum() * width
@@ -480,20 +521,19 @@ def test_operations_are_sums_over_those_pairs(dense, evaluated):
     assert (got.macs, got.acs, got.dense_macs) == (macs / BATCH, acs / BATCH, twin / BATCH)
     np.testing.assert_allclose(got.energy_mj, energy_mj(macs / BATCH, acs / BATCH))
     real = [row.name for row in layer_synops(activity) if row.macs and not row.acs]
-    assert real == ["stem.first", "head"]
+    assert real == ["stem.conv", "head"]
 
 
 def test_rates_and_spikes_of_every_population(dense, evaluated):
     inputs, masks = dense.inputs, dense.masks
-    _, out, spikes = evaluated
-    assert [name for name, _ in spikes] == LAYERS[1:]
-    rates = firing_rates(out.activity, levels=4)
+    assert sorted(evaluated.spikes) == sorted(LAYERS[1:])
+    rates = firing_rates(evaluated.activity)
     assert [row.name for row in rates] == LAYERS[1:]
-    for row, (name, s) in zip(rates, spikes, strict=True):
-        x = np.asarray(inputs[name])[0][np.asarray(masks[name])]
+    for row in rates:
+        s = evaluated.spikes[row.name]
+        x = np.asarray(inputs[row.name])[0][np.asarray(masks[row.name])]
         np.testing.assert_allclose(row.rate, (x != 0).mean())
         np.testing.assert_allclose(row.mean_count, x.mean())
-        np.testing.assert_allclose(row.level_fraction, x.mean() / 4)
         np.testing.assert_array_equal(np.asarray(s.feats)[np.asarray(s.valid)], x)
         assert set(np.unique(s.feats)) <= {0, 1, 2, 3, 4}
 
@@ -507,10 +547,10 @@ def test_overflow_is_everything_that_was_lost(batch):
 
     @jax.jit
     def run(x):  # the maps alone: the compiler drops the convolutions
-        _, out = net.model()((), x, capacities=capacities, record=True)
-        return out.overflow, [layer.sites for layer in out.activity]
+        _, (out, activity) = net.model()(None, x, capacities=capacities, record=True)
+        return out.overflow, activity[-2]
 
-    overflow, sites = run(pack(grid, mask).replace(overflow=before))
+    overflow, last = run(pack(grid, mask).replace(overflow=before))
     lost = before.sum()
     for rows in (5, 1):
         mask = np.array(coarser(mask))
@@ -520,7 +560,8 @@ def test_overflow_is_everything_that_was_lost(batch):
             one[tuple(gone.T)] = False
     assert lost > before.sum() + 10
     assert int(overflow) == lost
-    assert sites[-2].tolist() == mask.sum((1, 2, 3)).tolist()
+    sites = [of_sample([last], b)[0].sites for b in range(BATCH)]
+    assert sites == mask.sum((1, 2, 3)).tolist()
 
 
 # --- options ---
@@ -528,23 +569,27 @@ def test_overflow_is_everything_that_was_lost(batch):
 
 def test_binary_spikes_deeper_stages_and_spikes_to_the_head_equal_dense(batch):
     net = net_of(dataclasses.replace(CONFIG, depth=2, levels=1, spike_head=True))
-    _, out, spikes = eval_program(net)((), pack(*batch))
+    found = eval_program(net)(None, pack(*batch))
     program = dense_program(net, integer_neuron, train=False, spike_head=True)
     want = program(net.params, *batch, 1)
-    close(out.logits, want.logits)
-    assert sum("block1" in layer.name for layer in out.activity) == 3
-    assert {value for _, s in spikes for value in np.unique(s.feats).tolist()} == {0, 1}
-    head = out.activity[-1]
-    assert (head.name, head.spiking, spikes[-1][0]) == ("head", True, "head")
+    close(found.out.logits, want.logits)
+    assert sum("blocks.1" in layer.name for layer in found.activity) == 3
+    spikes = {value for s in found.spikes.values() for value in np.unique(s.feats).tolist()}
+    assert spikes == {0, 1}
+    assert found.activity[-1].name == "head"
     s, here = np.asarray(want.inputs["head"])[0], np.asarray(want.masks["head"])
-    assert head.fanout.tolist() == head.spikes.tolist() == s.sum((1, 2, 3, 4)).tolist()
-    assert head.sites.tolist() == here.sum((1, 2, 3)).tolist()
-    assert [row.name for row in layer_synops(out.activity) if row.macs] == ["stem.first"]
+    heads = [of_sample(found.activity, b)[-1] for b in range(BATCH)]
+    assert all(head.spiking for head in heads)
+    given = s.sum((1, 2, 3, 4)).tolist()
+    assert [head.fanout for head in heads] == [head.spikes for head in heads] == given
+    assert [head.sites for head in heads] == here.sum((1, 2, 3)).tolist()
+    macs = [row.name for row in layer_synops(found.activity) if row.macs]
+    assert macs == ["stem.conv"]
 
 
 def test_the_twin_of_four_stages_on_a_full_grid_equals_a_dense_net_in_float32():
     config = E3DSNNConfig(2, (2, 3, 3, 4), 1, in_channels=3, num_classes=4, twin=True)
-    net = jax.tree.map(np.float32, net_of(config))
+    net = jax.tree.map(np.float32, net_of(config, seed=5))  # in which no layer is silent
     grid, mask = np.float32(clouds(1, (16, 16, 16))[0]), np.ones((1, 16, 16, 16), bool)
     edges = (16, 8, 4, 2, 1)
     capacities = Capacities(tuple(edge**3 for edge in edges), ("table",) * 5)
@@ -552,21 +597,21 @@ def test_the_twin_of_four_stages_on_a_full_grid_equals_a_dense_net_in_float32():
 
     @jax.jit
     def run(x):
-        return net.model()((), x, capacities=capacities, record=True)[1]
+        return net.model()(None, x, capacities=capacities, record=True)[1]
 
-    out = run(x.replace(feats=np.float32(x.feats)))
+    out, activity = run(x.replace(feats=np.float32(x.feats)))
     want = dense_program(net, lambda: jax.nn.relu, train=False)(net.params, grid, mask)
     assert out.logits.dtype == jnp.float32
     np.testing.assert_allclose(out.logits, want.logits, rtol=1e-4, atol=1e-4)
     assert max(float(x.max()) for x in want.inputs.values()) > 4  # no ceiling
-    total = synops(out.activity)
+    total = synops(activity)
     assert (total.acs, total.macs) == (0, total.dense_macs)
-    assert firing_rates(out.activity) == ()
+    assert firing_rates(activity) == ()
     full = [(3 * edge - 2) ** 3 for edge in edges]  # pairs of a kernel of 3 on a full grid
     pairs = [full[0]] * 3
     for above, here in zip(edges[:-1], full[1:], strict=True):
         pairs += [above**3, here, here, here]
-    assert [int(layer.pairs[0]) for layer in out.activity] == [*pairs, 1]
+    assert [layer.pairs for layer in of_sample(activity, 0)] == [*pairs, 1]
 
 
 # --- time ---
@@ -582,52 +627,62 @@ def test_steps_equal_the_loop_and_detach_changes_the_gradient_alone(batch):
     for frames, detach in ((grid, True), (repeated, False)):
         net = net_of(dataclasses.replace(TIMED, detach=detach))
         program = train_program(net, record=True)
-        (_, (out, stats, state)), gradient = program(net.params, pack(frames, mask))
+        (_, (out, stats, state, activity)), gradient = program(net.params, pack(frames, mask))
         program = dense_program(net, integer_neuron, train=True, steps=TIMED.steps)
         want = program(net.params, frames, mask, 4.0, TIMED.beta, detach)
         close((out.logits, gradient), (want.logits, want.gradient))
         close(stats, moved(net, want.moments))
         assert len(state) == 6
-        runs.append((out, state, gradient))
-    (static, last, detached), (whole, after, through) = runs
+        runs.append((out, state, gradient, activity))
+    (static, last, detached, once), (whole, after, through, each) = runs
     close((static.logits, last), (whole.logits, after), 1e-12)
     weights = (gradient["stem"]["conv"]["weight"] for gradient in (detached, through))
     assert np.abs(np.subtract(*weights)).max() > 1e-3
-    assert static.activity[0].sites.tolist() == mask.sum((1, 2, 3)).tolist()  # encoded once
-    for one, other in zip(static.activity[1:], whole.activity[1:], strict=True):
-        assert one.fanout.tolist() == other.fanout.tolist()
-        assert one.sites.tolist() == other.sites.tolist()
+    for b in range(BATCH):
+        encoded, *rest = of_sample(once, b)
+        assert encoded.sites == mask[b].sum()  # encoded once
+        for one, other in zip(rest, of_sample(each, b)[1:], strict=True):
+            assert (one.fanout, one.sites) == (other.fanout, other.sites)
 
 
 def test_chunks_with_a_carried_state_equal_the_whole_and_the_dense_loop(batch, evaluate):
     _, mask = batch
     grid, _ = clouds(BATCH, steps=(2,), seed=3)
     net = net_of(TIMED)
-    run = eval_program(net, spikes=False)
-    after, whole, _ = run((), pack(grid, mask))
-    assert isinstance(after[0], ILIFState)
-    assert after[0].v.shape == (BATCH, CELLS, 3)
-    state = jax.tree.map(np.zeros_like, after)  # at rest
+    run = eval_program(net)
+    whole = run(None, pack(grid, mask))
+    assert set(whole.state) == {name.replace("conv", "neuron") for name in LAYERS[1:]}
+    stem = whole.state["stem.second.neuron"]
+    assert isinstance(stem, ILIFState)
+    assert stem.v.shape == (BATCH, CELLS, 3)
+    state = net.model().init_state(pack(grid, mask))  # at rest
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state))
     parts = []
     for t in (0, 1):
-        state, out, _ = run(state, pack(grid[t : t + 1], mask))
-        parts.append(out)
-    close(np.mean([part.logits for part in parts], axis=0), whole.logits, 1e-12)
-    close(state, after, 1e-12)
-    for layer, *pieces in zip(whole.activity, *(part.activity for part in parts), strict=True):
-        assert layer.spikes.tolist() == sum(np.asarray(p.spikes) for p in pieces).tolist()
-    close(parts[0].logits, evaluate((), pack(grid[0], mask))[1].logits, 1e-12)  # stateless
+        part = run(state, pack(grid[t : t + 1], mask))
+        state = part.state
+        parts.append(part)
+    close(np.mean([part.out.logits for part in parts], axis=0), whole.out.logits, 1e-12)
+    close(state, whole.state, 1e-12)
+    first, second = (ActivityTotals().add(part.activity).layers for part in parts)
+    for layer, *pieces in zip(
+        ActivityTotals().add(whole.activity).layers, first, second, strict=True
+    ):
+        assert layer.spikes == sum(piece.spikes for piece in pieces)
+    stateless = evaluate(None, pack(grid[0], mask))
+    close(parts[0].out.logits, stateless.out.logits, 1e-12)
 
     program = dense_program(net, integer_neuron, train=False)
     want = program(net.params, grid, mask, 4.0, TIMED.beta)
-    close(whole.logits, want.logits)
+    close(whole.out.logits, want.logits)
     leakier = program(net.params, grid, mask, 4.0, 0.1)
     assert np.abs(leakier.logits - want.logits).max() > 1e-3  # beta matters
-    for layer in whole.activity[:-1]:
-        x, here = np.asarray(want.inputs[layer.name]), np.asarray(want.masks[layer.name])
-        assert layer.sites.tolist() == (2 * here.sum((1, 2, 3))).tolist()
-        if layer.spiking:
-            assert layer.spikes.tolist() == x.sum((0, 2, 3, 4, 5)).tolist(), layer.name
+    for b in range(BATCH):
+        for layer in of_sample(whole.activity, b)[:-1]:
+            x, here = want.inputs[layer.name][:, b], want.masks[layer.name][b]
+            assert layer.sites == 2 * here.sum()
+            if layer.name != "stem.conv":
+                assert layer.spikes == x.sum(), layer.name
 
 
 def test_beta_and_detach_are_nothing_at_one_step(batch):
@@ -649,7 +704,7 @@ def sharded_program(net, devices):
     def run(params, x, weights):
         def loss(params):
             model = net.model(params)
-            _, out = model((), x, train=True, axis_name="data", capacities=ROWS)
+            _, out = model(None, x, train=True, axis_name="data", capacities=ROWS)
             value = (out.logits * weights).sum() + (out.logits**2).sum()
             return value, (out.logits, nnx.as_pure(nnx.state(model, nnx.BatchStat)))
 
@@ -670,7 +725,7 @@ def sharded_program(net, devices):
 @pytest.mark.parametrize("devices", [2, 8])
 def test_devices_equal_one(devices, net, batch, trained):
     """On eight devices one holds the empty sample alone, another the single voxel."""
-    (loss, (out, stats, _)), gradient = trained
+    (loss, (out, stats, *_)), gradient = trained
     got = sharded_program(net, devices)(net.params, pack(*batch), WEIGHTS)
     close(got, (loss, gradient, stats, out.logits), 1e-10)
 
@@ -678,7 +733,7 @@ def test_devices_equal_one(devices, net, batch, trained):
 # --- mistakes ---
 
 
-def trace(config=CONFIG, *, channels=3, capacities=None, state=()):
+def trace(config=CONFIG, *, channels=3, capacities=None, state=None):
     """Build and trace, run nothing."""
     x = pack(*clouds(2, (3, 4, 2), channels=channels))
     return nnx.eval_shape(
@@ -734,7 +789,7 @@ def test_wrong_inputs_are_refused_with_the_fix():
     x = pack(*clouds(2, (3, 4, 2)))
     integers = x.replace(feats=x.feats.astype(np.int32))
     with pytest.raises(TypeError, match="features must be floating point; got int32"):
-        nnx.eval_shape(lambda x: E3DSNN(CONFIG, rngs=nnx.Rngs(0))((), x), integers)
+        nnx.eval_shape(lambda x: E3DSNN(CONFIG, rngs=nnx.Rngs(0))(None, x), integers)
 
 
 def test_without_capacities_no_site_can_be_lost():
@@ -744,8 +799,13 @@ def test_without_capacities_no_site_can_be_lost():
 
 
 def test_a_state_that_cannot_be_continued_is_refused():
-    with pytest.raises(ValueError, match=r"must hold the \d+ populations .* got 1"):
-        trace(state=(None,))
-    populations = 2 + len(CONFIG.channels) * (1 + 3 * CONFIG.depth)
-    with pytest.raises(ValueError, match="one step from rest"):
-        trace(state=(None,) * populations)
+    x = pack(*clouds(2, (3, 4, 2), steps=(1,)))
+    with jax.enable_x64(True):
+        state = E3DSNN(CONFIG, rngs=nnx.Rngs(0)).init_state(x)
+    lacking = {path: leaf for path, leaf in state.items() if path != "stem.third.neuron"}
+    with pytest.raises(ValueError, match=r"stem\.second\.neuron: .* one step from rest"):
+        trace(state=state)
+    with pytest.raises(ValueError, match=r"holds 'neuron', which E3DSNN does not call"):
+        trace(state={"neuron": state["stem.second.neuron"]})
+    with pytest.raises(ValueError, match=r"lacks 'stem\.third\.neuron', a IntegerNeuron; it holds"):
+        nnx.eval_shape(lambda x: E3DSNN(CONFIG, rngs=nnx.Rngs(0))(lacking, x), x)

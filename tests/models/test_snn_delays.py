@@ -15,14 +15,23 @@ from snnjax.delays import deliver_step, discrete_kernel, ring_init, ring_step
 from snnjax.losses import membrane_mean, softmax_sum
 from snnjax.metrics import count_parameters
 from snnjax.models import snn_delays_gsc, snn_delays_shd, snn_delays_ssc
-from snnjax.models.snn_delays import drop_channels
-from snnjax.nn import delay_optimiser, probe, set_sigma
+from snnjax.nn import Dropout, delay_optimiser, probe, set_sigma
 from tests.reference import delays as reference
 
-SMALL = {"inputs": 5, "hidden": 6, "classes": 3, "size": 5}
+SMALL = {"in_channels": 5, "hidden": 6, "num_classes": 3, "max_delay": 4}
 small = partial(snn_delays_shd, **SMALL)
 T, B = 9, 4
 X = np.random.default_rng(0).poisson(0.7, (T, B, 5)).astype(np.float32)
+LATE = 2  # steps of each of the three layers, half the longest delay
+
+
+def silent(x, steps=3 * LATE):
+    """`x` with silent steps at the end, in which what is late comes out."""
+    return np.concatenate([x, np.zeros((steps, *x.shape[1:]), x.dtype)])
+
+
+def linears(net):
+    return [*(layer.linear for layer in net.hidden), net.linear]
 
 
 @pytest.mark.parametrize(
@@ -42,23 +51,23 @@ def test_published_parameter_counts(make, layers, kernel_count, published):
 
 def test_ablations_are_options():
     counts = {
-        "fixed delays": (small(learn_delays=False, rngs=nnx.Rngs(0)), 84 + 24),
-        "no delays": (small(size=1, learn_delays=False, rngs=nnx.Rngs(0)), 84 + 24),
+        "fixed delays": (small(delays="fixed", rngs=nnx.Rngs(0)), 84 + 24),
+        "no delays": (small(delays="none", rngs=nnx.Rngs(0)), 84 + 24),
         "axons": (small(per="input", rngs=nnx.Rngs(0)), 84 + 24 + 5 + 6 + 6),
     }
     for name, (net, count) in counts.items():
         assert count_parameters(net) == count, name
-        out = jax.eval_shape(lambda net=net: net(net.init_state(X), X)[1])
-        assert out.logits.shape == (B, 3)
+        out = jax.eval_shape(lambda net=net: net(None, X)[1])
+        assert out.shape == (B, 3)
 
 
 def by_hand(net, x, sigma):
     """The network at evaluation, with the statistics it starts with."""
     h = x.astype(float)
-    for index, linear in enumerate(net.linears):
+    for linear in linears(net):
         weight, delay = (np.asarray(a) for a in (linear.weight[...], linear.delays.delay[...]))
-        h = reference.delayed_dense(h, weight, delay, sigma, 5, "gaussian", tail=2)
-        last = index == len(net.linears) - 1
+        h = reference.delayed_dense(h, weight, delay, sigma, 5, "gaussian", tail=LATE)
+        last = linear is net.linear
         h = h if last else h / np.sqrt(1 + 1e-5)
         v, out = np.zeros(h.shape[1:]), []
         for current in h:
@@ -81,11 +90,13 @@ def test_a_network_by_hand():
         net = nnx.merge(graph, wide)
         set_sigma(net, 0.6)
         x = X.astype(float) * 1.5
-        start = jax.tree.map(lambda s: s.astype(float), net.init_state(x))
-        after, out = net(start, x)
-        np.testing.assert_allclose(out.logits, by_hand(net, x, 0.6), atol=1e-9)
+        net.round_delays = False
+        start = net.init_state(x)
+        after, logits = net(start, silent(x), lengths=np.full(B, T))
+        np.testing.assert_allclose(logits, by_hand(net, x, 0.6), atol=1e-9)
         assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, start)
-        np.testing.assert_allclose(out.logits.sum(1), T + 3 * 2, rtol=1e-6)
+        assert {leaf.dtype for leaf in jax.tree.leaves((start, after))} == {jnp.dtype("float64")}
+        np.testing.assert_allclose(logits.sum(1), T + 3 * LATE, rtol=1e-6)
 
 
 @pytest.mark.parametrize("train", [False, True])
@@ -96,16 +107,16 @@ def test_padding_does_not_matter(train):
     @jax.jit
     def run(x):
         net = small(dropout=0.0, rngs=nnx.Rngs(0))
-        out = net(net.init_state(x), x, lengths=lengths, train=train)[1]
-        return out.logits, nnx.as_pure(nnx.state(net, nnx.BatchStat))
+        out = net(None, x, lengths=lengths, train=train)[1]
+        return out, nnx.as_pure(nnx.state(net, nnx.BatchStat))
 
-    padded = np.concatenate([clean, np.zeros((5, B, 5), np.float32)])
+    clean, padded = silent(clean), silent(clean, 3 * LATE + 5)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-5, atol=1e-6), run(padded), run(clean))
 
 
 def test_training_learns_and_rounds_at_evaluation():
-    """One batch by heart, with narrowing taps; whole delays then give the same classes."""
-    net = small(hidden=24, dropout=0.1, readout=membrane_mean, rngs=nnx.Rngs(0))
+    """One batch by heart, with narrowing taps; integer delays then give the same classes."""
+    net = small(hidden=24, dropout=0.1, readout="mean", rngs=nnx.Rngs(0))
     graph, params, rest = nnx.split(net, nnx.Param, ...)
     params, rest = nnx.as_pure((params, rest))
     rule = delay_optimiser(optax.adam(2e-2), optax.adam(0.1), net)
@@ -116,9 +127,9 @@ def test_training_learns_and_rounds_at_evaluation():
         def loss(params):
             model = nnx.merge(graph, params, rest)
             set_sigma(model, sigma)
-            _, out = model(model.init_state(X), X, key=key, train=True)
+            _, logits = model(None, silent(X), key=key, train=True)
             after = nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
-            fit = optax.softmax_cross_entropy_with_integer_labels(out.logits, label)
+            fit = optax.softmax_cross_entropy_with_integer_labels(logits, label)
             return fit.mean(), after
 
         (value, rest), grads = jax.value_and_grad(loss, has_aux=True)(params)
@@ -134,36 +145,34 @@ def test_training_learns_and_rounds_at_evaluation():
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), params, first)
     assert min(jax.tree.leaves(moved)) > 1e-3
     net = nnx.merge(graph, params, rest)
-    _, whole = net(net.init_state(X), X, discrete=True)
-    assert (whole.logits.argmax(1) == label).mean() >= 0.75
-    delays = [linear.delays.delay[...] for linear in net.linears]
+    assert net.round_delays
+    _, logits = net(None, silent(X))
+    assert (logits.argmax(1) == label).mean() >= 0.75
+    delays = [linear.delays.delay[...] for linear in linears(net)]
     assert all(0 <= float(d.min()) <= float(d.max()) <= 4 for d in delays)
 
 
 def test_inference_step_by_step_with_buffers_is_the_network():
-    """Whole delays as spikes that are delivered, with neurons by hand; and the network's own state.
-
-    Without tails, which are of whole sequences.
-    """
-    net = small(tail=0, tau=2.0, rngs=nnx.Rngs(3))
+    """Integer delays as spikes that are delivered, neurons by hand; and the network's own state."""
+    net = small(tau=2.0, rngs=nnx.Rngs(3))
     draw = np.random.default_rng(3)
     lowest = {"mean": -0.2, "var": 0.5, "scale": 0.8, "shift": 0.0}
-    for norm in net.norms:  # as after training
+    for norm in (layer.norm for layer in net.hidden):  # as after training
         for name, low in lowest.items():
             getattr(norm, name)[...] = jnp.asarray(draw.uniform(low, low + 0.6, 6), jnp.float32)
 
     @jax.jit
     def run(x):
-        names = ["neurons.0", "neurons.1", "integrators"]
-        (_, out), seen = probe(net, names)(net.init_state(x), x, discrete=True)
+        names = ["hidden.0.neurons", "hidden.1.neurons", "integrators"]
+        (_, logits), seen = probe(net, names)(None, x)
         step = partial(stream_step, net)
         _, streamed = jax.lax.scan(step, stream_init(net), x)
 
         def chunk(state, now):
-            return net(state, now[None], discrete=True)
+            return net(state, now[None])
 
         _, chunks = jax.lax.scan(chunk, net.init_state(x), x)
-        return [seen[name][1] for name in names], streamed, out.logits, chunks.logits
+        return [seen[name][1] for name in names], streamed, logits, chunks
 
     layers, streamed, logits, chunks = run(X)
     for layer, stream in zip(layers[:2], streamed[:2], strict=True):
@@ -175,7 +184,8 @@ def test_inference_step_by_step_with_buffers_is_the_network():
 
 def stream_init(net):
     """Rings of inputs for the first layer and of outputs to come for the others; membranes."""
-    rings = [ring_init(5, (B, linear.shape[index > 0])) for index, linear in enumerate(net.linears)]
+    widths = [linear.shape[index > 0] for index, linear in enumerate(linears(net))]
+    rings = [ring_init(5, (B, width)) for width in widths]
     return rings, [jnp.zeros((B, 6)), jnp.zeros((B, 6)), jnp.zeros((B, 3))]
 
 
@@ -183,13 +193,13 @@ def stream_step(net, state, h):
     """One step of the network; returns the output of each population."""
     rings, membranes = map(list, state)
     out = []
-    for index, linear in enumerate(net.linears):
+    for index, linear in enumerate(linears(net)):
         kernel = discrete_kernel(linear.weight[...], linear.delays.delay[...], 5)
         move = deliver_step if index else ring_step
         rings[index], h = move(kernel, rings[index], h)
-        last = index == len(net.linears) - 1
+        last = linear is net.linear
         if not last:
-            norm = net.norms[index]
+            norm = net.hidden[index].norm
             h = (h - norm.mean[...]) / jnp.sqrt(norm.var[...] + norm.eps)
             h = h * norm.scale[...] + norm.shift[...]
         v = 0.5 * membranes[index] + h
@@ -201,7 +211,9 @@ def stream_step(net, state, h):
 
 
 def test_dropout_is_one_mask_for_all_steps():
-    dropped = drop_channels(jnp.ones((7, 3, 200)), 0.25, key=jax.random.key(0))
+    layer, x = Dropout(0.25), jnp.ones((7, 3, 200))
+    dropped = layer(x, key=jax.random.key(0), train=True)
+    np.testing.assert_array_equal(layer(x, key=jax.random.key(0)), x)
     assert (dropped == dropped[0]).all()
     assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.75)}
     assert float((dropped[0] == 0).mean()) == pytest.approx(0.25, abs=0.05)
@@ -226,7 +238,7 @@ def test_taps_narrow_and_those_that_are_narrow_stay():
     for sigma, last in ((0.1, 0.1), (2.0, 0.23)):
         net = small(1, sigma=sigma, rngs=nnx.Rngs(0))
         net.at_epoch(9, 10)
-        assert float(net.linears[0].delays.sigma[...]) == pytest.approx(last)
+        assert float(net.linear.delays.sigma[...]) == pytest.approx(last)
 
 
 def test_bad_settings_are_refused():
@@ -235,5 +247,5 @@ def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="layers must be"):
         small(0, rngs=nnx.Rngs(0))
     net = small(rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match=r"dropout=0\.4 needs key="):
-        net(net.init_state(X), X, train=True)
+    with pytest.raises(ValueError, match=r"hidden\.0\.dropout: Dropout\(0\.4\) draws.* key="):
+        net(None, X, train=True)

@@ -26,9 +26,14 @@ from tests.reference import spikformer
 T, B, N, D, H = 4, 3, 5, 8, 2
 
 
+def drawn(key, shape, dtype=jnp.float32):
+    """Kaiming-uniform kernels by their first axis, of one output axis or of several."""
+    return kaiming_uniform(key, (1, shape[0], int(np.prod(shape[1:])))).reshape(shape).astype(dtype)
+
+
 def block_of(seed=0, **options):
     """A block of kernels large enough that its neurons fire, scales and shifts not at rest."""
-    options = {"init": kaiming_uniform, "qkv_bias": True, "hidden": 12, **options}
+    options = {"kernel_init": drawn, "qkv_bias": True, "hidden": 12, **options}
     block = SpikformerBlock(D, H, rngs=nnx.Rngs(seed), **options)
     graph, params, rest = nnx.split(block, nnx.Param, ...)
     rng = np.random.default_rng(seed)
@@ -47,12 +52,25 @@ def fresh(block):
 
 
 def plain(layer):
+    """The arrays of a dense layer and its norm, all outputs along one axis."""
     found = {
-        "weight": np.asarray(layer.weight[...], np.float64).reshape(len(layer.weight[...]), -1),
+        "weight": np.asarray(layer.dense.kernel[...], np.float64),
         "scale": np.asarray(layer.norm.scale[...], np.float64),
         "shift": np.asarray(layer.norm.shift[...], np.float64),
     }
-    return found if layer.bias is None else {**found, "bias": np.asarray(layer.bias[...])}
+    found["weight"] = found["weight"].reshape(len(found["weight"]), -1)
+    if layer.dense.bias is None:
+        return found
+    return {**found, "bias": np.asarray(layer.dense.bias[...], np.float64).reshape(-1)}
+
+
+def apart(layer):
+    """The queries, keys and values of one kernel: its outputs are (head, which of them, width)."""
+    return {
+        name: {key: a.reshape(*a.shape[:-1], H, 3, D // H)[..., index, :].reshape(*a.shape[:-1], D)
+               for key, a in plain(layer).items()}
+        for index, name in enumerate("qkv")
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +81,7 @@ def whole():
     @jax.jit
     def run(x):
         copy = fresh(block)
-        _, out = copy(copy.init_state(x), x, train=True)
+        _, out = copy(None, x, train=True)
         return out, nnx.as_pure(nnx.state(copy, nnx.BatchStat))
 
     return block, run(tokens())
@@ -71,7 +89,7 @@ def whole():
 
 def test_a_block_equals_the_slow_loop(whole):
     block, (out, _) = whole
-    layers = {name: plain(getattr(block.attention, name)) for name in ("q", "k", "v", "out")}
+    layers = {**apart(block.attention.qkv), "out": plain(block.attention.out)}
     layers |= {name: plain(getattr(block.mlp, name)) for name in ("first", "second")}
     want, margin = spikformer.block(np.asarray(tokens(), np.float64), layers, H, 0.125)
     assert margin > 1e-5  # no spike hangs on rounding
@@ -82,36 +100,36 @@ def test_a_block_equals_the_slow_loop(whole):
 
 def test_the_norms_move_towards_the_batch(whole):
     block, (_, stats) = whole
-    y = np.asarray(tokens()) @ plain(block.attention.q)["weight"]
-    y = y.reshape(-1, D) + plain(block.attention.q)["bias"]
-    moved = stats["attention"]["q"]["norm"]
+    qkv = plain(block.attention.qkv)
+    y = (np.asarray(tokens()) @ qkv["weight"]).reshape(-1, 3 * D) + qkv["bias"]
+    moved = stats["attention"]["qkv"]["norm"]
     np.testing.assert_allclose(moved["mean"], 0.1 * y.mean(0), rtol=1e-5)
     np.testing.assert_allclose(moved["var"], 0.9 + 0.1 * y.var(0, ddof=1), rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
 def evaluated():
-    """In evaluation: a function of the state and x, so that sequences can be cut and permuted."""
+    """In evaluation: a function of the state and x, to split sequences and permute tokens."""
     block = block_of()
     return block, jax.jit(lambda state, x: block(state, x))
 
 
 def test_time_mixes_through_the_state_alone(evaluated):
-    block, run = evaluated
+    _, run = evaluated
     x = tokens()
-    state, out = run(block.init_state(x), x)
-    middle, first = run(block.init_state(x), x[:2])
+    state, out = run(None, x)
+    middle, first = run(None, x[:2])
     last, second = run(middle, x[2:])
     np.testing.assert_array_equal(jnp.concatenate([first, second]), out)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), last, state)
 
 
 def test_tokens_are_a_set(evaluated):
-    block, run = evaluated
+    _, run = evaluated
     x, order = tokens(), np.random.default_rng(0).permutation(N)
     assert not np.array_equal(order, np.arange(N))
-    out = run(block.init_state(x), x)[1]
-    np.testing.assert_array_equal(run(block.init_state(x), x[:, :, order])[1], out[:, :, order])
+    out = run(None, x)[1]
+    np.testing.assert_array_equal(run(None, x[:, :, order])[1], out[:, :, order])
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -145,6 +163,7 @@ def test_parameters_are_counted_as_published(bias, counted):
     """12 D^2 + 6 D of biases + 18 D of norms, and 3 D more for CIFAR."""
     block = nnx.eval_shape(lambda: SpikformerBlock(384, 12, qkv_bias=bias, rngs=nnx.Rngs(0)))
     assert count_parameters(block) == 12 * 384**2 + counted * 384
+    assert count_parameters(block.attention.qkv) == 3 * (384**2 + 2 * 384 + bias * 384)
 
 
 def test_gradients_equal_finite_differences_where_spikes_are_soft():
@@ -161,7 +180,7 @@ def test_gradients_equal_finite_differences_where_spikes_are_soft():
         def loss(args):
             params, x = args
             net = nnx.merge(graph, params, rest)
-            return (net(net.init_state(x), x, train=True)[1] * upstream).sum()
+            return (net(None, x, train=True)[1] * upstream).sum()
 
         rng = np.random.default_rng(2)
         direction = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), (params, x))
@@ -191,7 +210,7 @@ def test_gradients_reach_every_parameter():
     @jax.grad
     def gradient(params):
         net = nnx.merge(graph, params, rest)
-        return (net(net.init_state(x), x, train=True)[1] * upstream).sum()
+        return (net(None, x, train=True)[1] * upstream).sum()
 
     for keys, leaf in jax.tree.leaves_with_path(nnx.as_pure(gradient(params))):
         assert np.isfinite(leaf).all(), keys
@@ -202,15 +221,15 @@ def test_dropped_branches_are_whole():
     block = block_of(drop_path=0.5)
     x = jnp.broadcast_to(tokens()[:, :1], (T, 16, N, D))
     key = jax.random.key(0)
-    run = jax.jit(lambda key: fresh(block)(block.init_state(x), x, key=key, train=True))
+    run = jax.jit(lambda key: fresh(block)(None, x, key=key, train=True))
     out = run(key)[1]
     added = np.asarray(out - x).swapaxes(0, 1).reshape(16, -1)
     assert set(np.unique(added)) <= {0, 2, 4}
     silent = (added == 0).all(1)
     assert silent.any()
     assert not silent.all()
-    with pytest.raises(ValueError, match=r"needs key="):
-        block(block.init_state(x), x, train=True)
+    with pytest.raises(ValueError, match=r"drop_path: DropPath\(0\.5\) draws .* key="):
+        block(None, x, train=True)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +237,7 @@ def test_dropped_branches_are_whole():
     [
         (lambda: SpikingSelfAttention(10, 4, rngs=nnx.Rngs(0)), "features=12"),
         (lambda: SpikingSelfAttention(8, 2, order="kv", rngs=nnx.Rngs(0)), "scores"),  # pyright: ignore
-        (lambda: SpikformerBlock(8, 2, drop_path=1.0, rngs=nnx.Rngs(0)), "drop_path"),
+        (lambda: SpikformerBlock(8, 2, drop_path=1.0, rngs=nnx.Rngs(0)), "rate must be in"),
         (lambda: SpikingDense(8, (2, 0), rngs=nnx.Rngs(0)), "features"),
         (lambda: BatchNorm(3)(jnp.ones((2, 4))), "Channels are the last axis"),
         (
@@ -235,6 +254,6 @@ def test_bad_options_are_named(call, message):
 def test_images_are_not_tokens():
     block = block_of()
     with pytest.raises(ValueError, match="Merge places into N"):
-        block(block.init_state(tokens()), jnp.ones((T, B, 2, 2, D)))
+        block(None, jnp.ones((T, B, 2, 2, D)))
     with pytest.raises(TypeError, match="share a floating dtype"):
         attention_product(*[jnp.ones((3, 2, 4))] * 2, jnp.ones((3, 2, 4), int), scale=1.0)

@@ -29,6 +29,7 @@ from snnjax.nn import (
     delay_optimiser,
     label_delays,
     set_sigma,
+    shard_as,
 )
 from snnjax.sharding import bytes_by_kind, collectives, parse_mesh
 from tests.reference import delays as reference
@@ -58,28 +59,46 @@ def full(layer):
 
 @pytest.mark.parametrize("kind", MAKE)
 def test_layers_against_a_loop_and_in_two_parts(kind):
-    layer = MAKE[kind](tail=2, sigma=0.8, rngs=nnx.Rngs(1))
+    """Two silent steps at the end let out what is late; a stream of single steps is the same."""
+    layer = MAKE[kind](sigma=0.8, rngs=nnx.Rngs(1))
     assert count_parameters(layer) == COUNTS[kind]
     weight, delay = full(layer)
-    want = reference.delayed_dense(X, weight, delay, 0.8, SIZE, "gaussian", tail=2)
-    state, y = layer(layer.init_state((B,)), X)
+    late = np.concatenate([X, np.zeros((2, B, N), np.float32)])
+    want = reference.delayed_dense(late, weight, delay, 0.8, SIZE, "gaussian")
+    state, y = layer(None, late)
     np.testing.assert_allclose(y, want, atol=1e-5)
-    whole = MAKE[kind](sigma=0.8, rngs=nnx.Rngs(1))
-    middle, first = whole(whole.init_state((B,)), X[:7])
-    last, second = whole(middle, X[7:])
+    assert np.abs(y[T:]).max() > 0.1
+    np.testing.assert_array_equal(layer(layer.rest_for(late), late)[1], y)
+    middle, first = layer(None, X[:7])
+    last, second = layer(middle, X[7:])
     np.testing.assert_allclose(np.concatenate([first, second]), want[:T], atol=1e-5)
-    assert state.shape == last.shape == middle.shape
-    _, y = whole(whole.init_state((B,)), X, discrete=True)
+    channels = M if kind == "output" else N
+    assert state.shape == last.shape == middle.shape == (B, SIZE - 1, channels)
+    _, steps = jax.lax.scan(lambda state, x: layer(state, x[None]), layer.rest_for(X), X)
+    np.testing.assert_allclose(steps[:, 0], want[:T], atol=1e-5)
+    _, y = layer(None, X, round_delays=True)
     want = reference.delayed_dense(X, weight, np.round(delay), 0.8, SIZE, "two")
     np.testing.assert_allclose(y, want, atol=1e-5)
     with pytest.raises(ValueError, match=f"must be \\[T, B, ..., {N}\\]"):
         layer(state, X[..., :2])
 
 
+@pytest.mark.parametrize("kind", MAKE)
+def test_samples_of_a_state_lie_along_its_first_axis(kind):
+    """Each sample continues with its own past, in any order of the batch."""
+    layer = MAKE[kind](sigma=0.8, rngs=nnx.Rngs(1))
+    middle, _ = layer(None, X[:7])
+    _, second = layer(middle, X[7:])
+    _, swapped = layer(middle[::-1], X[7:, ::-1])
+    np.testing.assert_allclose(swapped[:, ::-1], second, atol=1e-6)
+    if kind != "output":  # there it is the past of what the weights made of it
+        np.testing.assert_array_equal(middle, np.moveaxis(X[7 - SIZE + 1 : 7], 0, 1))
+
+
 def test_recurrent_delays_are_those_of_a_loop():
     layer = DelayedRecurrent(LIF(N, tau=3.0), SIZE, rngs=nnx.Rngs(2))
     current = np.abs(X) * 1.5
-    state, out = layer(layer.init_state((B,)), current, discrete=True)
+    state, out = layer(None, current, round_delays=True)
     weight = np.asarray(layer.synapses.weight[...])[..., 0]
     lag = np.round(layer.synapses.delays.delay[...])[..., 0].astype(int) + 1
     v, spikes = np.zeros((B, N)), np.zeros((T, B, N))
@@ -94,10 +113,15 @@ def test_recurrent_delays_are_those_of_a_loop():
     np.testing.assert_array_equal(out, spikes)
     np.testing.assert_allclose(state.cell.v, v, atol=1e-5)
     assert 0.1 < spikes.mean() < 0.9
-    middle, first = layer(layer.init_state((B,)), current[:5], discrete=True)
-    _, second = layer(middle, current[5:], discrete=True)
-    np.testing.assert_array_equal(np.concatenate([first, second]), out)
-    with pytest.raises(ValueError, match=r"of synapses.*got per='input' and tail=0"):
+    np.testing.assert_array_equal(state.past, np.moveaxis(spikes[-SIZE:], 0, 1))
+    for at in (1, 5, T - 1):  # shorter and longer than the buffer
+        middle, first = layer(None, current[:at], round_delays=True)
+        last, second = layer(middle, current[at:], round_delays=True)
+        np.testing.assert_array_equal(np.concatenate([first, second]), out)
+        np.testing.assert_array_equal(last.past, state.past)
+    with pytest.raises(ValueError, match=r"past of \(2, 5, 4\) for x .*got \(2, 4, 4\)"):
+        layer(middle._replace(past=middle.past[:, 1:]), current)
+    with pytest.raises(ValueError, match=r"of synapses.*got per='input'"):
         DelayedRecurrent(LIF(N), SIZE, per="input", rngs=nnx.Rngs(0))
 
 
@@ -111,7 +135,7 @@ def test_every_sigma_in_one_trace_and_gradients_reach_everything():
     def grads(params, rest, x):
         def loss(params):
             net = nnx.merge(graph, params, rest)
-            return net(net.init_state((B,)), x)[1].sum()
+            return net(None, x)[1].sum()
 
         return jax.grad(loss)(nnx.as_pure(params))
 
@@ -158,7 +182,7 @@ def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
         rule.update(params, rule.init(params))
     net.layers[1].delays.delay[...] = jnp.full((N, 2, 1), 99.0)
     with pytest.raises(ValueError, match="at most size - 1 = 6; got 99"):
-        net.layers[1](net.layers[1].init_state((B,)), X)
+        net.layers[1](None, X)
     net.conv.position[...] = jnp.full_like(net.conv.position[...], -99.0)
     clamp_delays(net)
     assert float(net.layers[1].delays.delay[...].max()) == 6
@@ -229,8 +253,7 @@ REFUSED = {
     "`strides` must hold.*got 2": lambda rngs: SpacedConv(
         2, 2, (3, 3), strides=2, kernel_count=1, rngs=rngs
     ),
-    "`tail` must be.*got 1.5": lambda rngs: Delay(3, 4, tail=1.5, rngs=rngs),
-    "`tail` must be.*got -1": lambda rngs: DelayedLinear(3, 4, 5, tail=-1, rngs=rngs),
+    "unexpected keyword argument 'tail'": lambda rngs: Delay(3, 4, tail=1, rngs=rngs),
     "a tuple of ints.*got int": lambda rngs: Delay(3, 4, rngs=rngs).init_state(2),
     "^DelayedLinear: `delay` must be at most size - 1 = 4; got 9. Raise size to 10": lambda _: call(
         with_delay("synapse", 9.0)
@@ -239,7 +262,7 @@ REFUSED = {
     "^DelayedLinear: `delay` holds 3 NaN or infinite of 3.*checkpoint": lambda _: call(
         with_delay("output", np.inf)
     ),
-    r"DelayedLinear takes a state of \(4, 2, 4\) for x .*got \(4, 1, 4\).*init_state\(": (
+    r"DelayedLinear takes a past of \(2, 4, 4\) for x .*got \(1, 4, 4\).* or None": (
         lambda _: call(with_delay("synapse", 1.0), batch=(1,))
     ),
 }
@@ -256,29 +279,31 @@ def test_a_buffer_of_one_step_is_no_delay():
     layer = Delays((3,), 1, rngs=rngs)
     np.testing.assert_array_equal(layer.delay[...], 0)
     plain = DelayedLinear(N, M, 1, taps=two_taps, rngs=rngs)
-    _, y = plain(plain.init_state((B,)), X)
+    state, y = plain(None, X)
+    assert state.shape == (B, 0, N)
     np.testing.assert_allclose(y, X @ plain.weight[..., 0], atol=1e-5)
     assert delayed_dense(X, *full(plain), 0.0, 1, taps=two_taps).shape == y.shape
 
 
-@pytest.mark.parametrize("cut", ["inputs", "outputs"])
-def test_a_cut_layer_by_transform_gathers_nothing(cut, monkeypatch):
+@pytest.mark.parametrize("parallel", ["row", "column"])
+def test_a_sharded_layer_by_transform_gathers_nothing(parallel, monkeypatch):
     """Its loop over groups of inputs runs on the part of a device; one sum joins all of it."""
     monkeypatch.setattr("snnjax.delays.forms.WIDTH", 16)
     steps, batch, width, size = 60, 8, 64, 25
-    layer = DelayedLinear(width, width, size, cut=cut, rngs=nnx.Rngs(0))
+    layer = DelayedLinear(width, width, size, rngs=nnx.Rngs(0))
+    shard_as(layer, parallel)
     plain = DelayedLinear(width, width, size, rngs=nnx.Rngs(0))
     for inputs, outputs in ((width, width), (width // 2, width), (width, width // 2)):
         choice = {"steps": steps, "size": size, "batch": batch}
         assert FormTable().choose(inputs=inputs, outputs=outputs, **choice) == "dft"
     mesh = parse_mesh("model=2")
-    kernel = P("model") if cut == "inputs" else P(None, "model")
+    kernel = P("model") if parallel == "row" else P(None, "model")
     graph, params, rest = nnx.split(layer, nnx.Param, ...)
     params = jax.device_put(nnx.as_pure(params), NamedSharding(mesh, kernel))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(steps, batch, width)), jnp.float32)
 
     def found(layer, x):
-        y, pull = jax.vjp(lambda x: layer(layer.init_state((batch,)), x)[1], x)
+        y, pull = jax.vjp(lambda x: layer(None, x)[1], x)
         return y, pull(jnp.cos(y))[0]
 
     run = jax.shard_map(

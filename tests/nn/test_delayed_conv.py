@@ -37,43 +37,45 @@ def made(per, **options):
     return nnx.merge(graph, jax.tree.map(number, state))
 
 
-def loop(weight, delay, per, tail=0, shape="gaussian"):
+def loop(weight, delay, per, x, shape="gaussian"):
     """Every place, every neighbour and every lag on its own."""
     weight = weight.reshape(S, S, C, N, -1)
     axes = {"synapse": weight.shape, "input": (C, 1, 1), "output": (N, 1)}[per]
     delay = np.broadcast_to(delay.reshape(axes), weight.shape)
-    y = np.zeros((T + tail, B, H, W, N))
+    y = np.zeros((len(x), B, H, W, N))
     for (u, v, i, o, c), w in np.ndenumerate(weight):
         taps = bump(delay[u, v, i, o, c], SIGMA, SIZE, shape)
         for h, left in np.ndindex(H, W):
             row, column = h + u - S // 2, left + v - S // 2
             if 0 <= row < H and 0 <= column < W:
                 for j, tap in enumerate(taps):
-                    n = min(T, T + tail - j)
-                    y[j : j + n, :, h, left, o] += w * tap * X[:n, :, row, column, i]
+                    y[j:, :, h, left, o] += w * tap * x[: len(x) - j, :, row, column, i]
     return y
 
 
 @pytest.mark.parametrize("per", MAKE)
 def test_a_stream_and_whole_delays_against_a_dense_loop(per):
-    layer, stream = made(per, tail=2), made(per)
+    layer = made(per)
     weight, delay = np.asarray(layer.weight[...]), np.asarray(layer.delays.delay[...])
-    silence = layer.init_state((B, H, W))
+    late = np.concatenate([X, np.zeros((2, B, H, W, C), np.float32)])
 
     @jax.jit
-    def run(x):
+    def run(late):
         def step(state, frame):
-            state, y = stream(state, frame[None])
+            state, y = layer(state, frame[None])
             return state, y[0]
 
-        return *layer(silence, x, discrete=True), *jax.lax.scan(step, silence, x)
+        rounded = layer(None, late, round_delays=True)
+        return *rounded, *jax.lax.scan(step, layer.init_state((B, H, W)), late[:T])
 
-    state, rounded, last, steps = run(X)
-    np.testing.assert_allclose(steps, loop(weight, delay, per), atol=1e-5)
-    want = loop(weight, np.round(delay), per, tail=2, shape="two")
+    state, rounded, last, steps = run(late)
+    np.testing.assert_allclose(steps, loop(weight, delay, per, X), atol=1e-5)
+    want = loop(weight, np.round(delay), per, late, shape="two")
     np.testing.assert_allclose(rounded, want, atol=1e-5)
-    assert not state[-2:].any()  # the silence of the tail
-    np.testing.assert_array_equal(state[:-2], last[2:])
+    assert np.abs(want[T:]).max() > 0.1
+    assert state.shape == (B, SIZE - 1, H, W, N if per == "output" else C)
+    assert not state[:, -2:].any()  # the silence at the end
+    np.testing.assert_array_equal(state[:, :-2], last[:, 2:])
     assert count_parameters(layer) == COUNTS[per]
     assert list(learned_delays(layer)) == ["delays"]
 
@@ -91,7 +93,7 @@ def test_a_sequence_is_a_ring_of_patches_and_gradients_are_differences():
         @partial(jax.value_and_grad, has_aux=True)
         def loss(delay):
             net = nnx.merge(graph, {**params, "delays": {"delay": delay}}, rest)
-            y = net(net.init_state((B, H, W), float), x)[1]
+            y = net(None, x)[1]
             return jnp.vdot(upstream, jnp.tanh(y)), y
 
         delay = np.clip(params["delays"]["delay"], 0.1, SIZE - 1.1)
@@ -114,11 +116,10 @@ def test_a_sequence_is_a_ring_of_patches_and_gradients_are_differences():
         ("`per` must be one of", lambda: DelayedConv(C, N, S, SIZE, per="row", rngs=nnx.Rngs(0))),
         ("a delay per synapse", lambda: MAKE["input"](kernel_count=2, rngs=nnx.Rngs(0))),
         ("odd edges", lambda: DelayedConv(C, N, 2, SIZE, rngs=nnx.Rngs(0))),
-        ("`tail` must be", lambda: MAKE["input"](tail=-1, rngs=nnx.Rngs(0))),
         ("`size` must be", lambda: DelayedConv(C, N, S, 0, rngs=nnx.Rngs(0))),
         ("images over time .T, B, H, W, 2.", lambda: made("input")(0, X[0])),
         (
-            r"DelayedConv takes a state of \(3, 2, 4, 3, 2\).*got \(3, 1, 4, 3, 2\).*init_state\(",
+            r"DelayedConv takes a past of \(2, 3, 4, 3, 2\).*got \(1, 3, 4, 3, 2\).* or None",
             lambda: (net := made("input"))(net.init_state((1, H, W)), X),
         ),
     ],
@@ -131,8 +132,8 @@ def test_bad_input_is_refused(message, call):
 def test_a_buffer_of_one_step_has_no_past():
     def run(x):
         layer = DelayedConv(C, N, S, 1, rngs=nnx.Rngs(0))
-        return layer(layer.init_state((B, H, W)), x)
+        return layer(None, x)
 
     state, y = jax.eval_shape(run, X[:1])
     assert y.shape == (1, B, H, W, N)
-    assert state.shape[0] == 0
+    assert state.shape == (B, 0, H, W, C)

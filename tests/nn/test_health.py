@@ -9,12 +9,12 @@ import pytest
 from flax import nnx
 
 from snnjax.metrics import population_rate, rate_alarms
-from snnjax.nn import LI, LIF, DelayedRecurrent, Recurrent, probe, spike_report
+from snnjax.nn import LI, LIF, DelayedRecurrent, Module, Recurrent, probe, spike_report
 
 T, B, N = 10, 4, 5
 
 
-class Net(nnx.Module):
+class Net(Module):
     def __init__(self):
         rngs = nnx.Rngs(0)
         self.zero_first = nnx.Linear(N, N, rngs=rngs)
@@ -23,12 +23,9 @@ class Net(nnx.Module):
         self.again = LIF(N, tau=3.0)
         self.readout = LI(N)
 
-    def __call__(self, x):
-        def run(layer, x):
-            return layer(layer.init_state((B,)), x)[1]
-
-        z = run(self.back, 5.0 + jnp.abs(self.zero_first(x)))
-        z = run(self.again, 2 * run(self.again, x))
+    def forward(self, run, x):
+        z = run(self.back, 5.0 + jnp.abs(run(self.zero_first, x)))
+        z = run(self.again, z * x)
         for layer in self.cells:
             z = run(layer, 0.7 * z + x)
         return run(self.readout, z)
@@ -42,13 +39,11 @@ def net():
 def test_rows_are_the_means_of_what_the_layers_return(net):
     x = jax.random.normal(jax.random.key(0), (T, B, N))
     before = jax.tree.leaves(nnx.state(net))
-    rows = spike_report(net, x)
+    rows = spike_report(net, None, x)
     assert [row.name for row in rows] == ["back", "again", "cells.0", "cells.1"]
-    _, seen = probe(net, [row.name for row in rows])(x)
+    _, seen = probe(net, [row.name for row in rows])(None, x)
     for row in rows:
-        calls = seen[row.name] if isinstance(seen[row.name], list) else [seen[row.name]]
-        z = np.concatenate([out for _, out in calls])
-        assert len(calls) == (2 if row.name == "again" else 1)
+        z = np.asarray(seen[row.name][1])
         np.testing.assert_allclose(row.rate, z.mean(), rtol=1e-6)
         assert row.silent == (~z.any((0, 1))).mean()
         assert row.non_finite == 0
@@ -61,10 +56,12 @@ def test_rows_are_the_means_of_what_the_layers_return(net):
     assert "snnjax.nn.gain_for_rate" in low
     for old, new in zip(before, jax.tree.leaves(nnx.state(net)), strict=True):
         np.testing.assert_array_equal(old, new)
-    (row,) = spike_report(net, x, paths=["cells.1"])
+    (row,) = spike_report(net, None, x, paths=["cells.1"])
     assert row == rows[-1]
     layer = net.cells[1]
-    (alone,) = spike_report(layer, layer.init_state((B,)), x)
+    (alone,) = spike_report(layer, None, x)
+    with pytest.raises(ValueError, match="a single LIF starts at rest; pass None"):
+        spike_report(layer, layer.init_state((B,)), x)
     assert (alone.name, alone.alarm) == ("LIF", "silent")
 
 
@@ -83,14 +80,16 @@ def test_uneven_layers_and_the_edges_of_the_band():
 
 
 def test_bad_input(net):
-    class Bare(nnx.Module):
-        def __call__(self, x):
+    class Bare(Module):
+        def forward(self, run, x):
             return x
 
     with pytest.raises(ValueError, match="Bare holds no spiking layer"):
-        spike_report(Bare(), jnp.ones((T, B, N)))
+        spike_report(Bare(), None, jnp.ones((T, B, N)))
+    with pytest.raises(TypeError, match=r"only a snnjax\.nn\.Module shows .* got a Linear"):
+        spike_report(nnx.Linear(N, N, rngs=nnx.Rngs(0)), jnp.ones((T, B, N)))
     with pytest.raises(ValueError, match="'cell' names no layer"):
-        spike_report(net, jnp.ones((T, B, N)), paths=["cell"])
+        spike_report(net, None, jnp.ones((T, B, N)), paths=["cell"])
     with pytest.raises(ValueError, match="band must be 0 <= low < high <= 1"):
         population_rate("x", np.zeros((2, 2, 2)), band=(0.5, 0.1))
     with pytest.raises(ValueError, match=r"spikes must be \[T, B, ..., N\]"):
@@ -98,7 +97,7 @@ def test_bad_input(net):
     with pytest.raises(
         ValueError, match=r"Net: the input \(10, 4, 5\) must be finite; got 200 NaN"
     ):
-        spike_report(net, jnp.full((T, B, N), jnp.nan))
+        spike_report(net, None, jnp.full((T, B, N), jnp.nan))
 
 
 def test_nan_is_not_silence():
@@ -106,7 +105,7 @@ def test_nan_is_not_silence():
     dense = nnx.Linear(N, N, rngs=nnx.Rngs(0))
     dense.kernel[...] = dense.kernel[...].at[0, 2].set(jnp.nan)
     layer = Recurrent(LIF(N, tau=3.0), dense)
-    (row,) = spike_report(layer, layer.init_state((B,)), jnp.ones((T, B, N)))
+    (row,) = spike_report(layer, None, jnp.ones((T, B, N)))
     assert (row.alarm, row.non_finite) == ("non-finite", B)  # membranes alone: no spike is NaN
     (sentence,) = rate_alarms([row])
     assert sentence.startswith(f"layer 'Recurrent' is non-finite: {B} values of its outputs and")
@@ -117,39 +116,38 @@ def test_nan_is_not_silence():
     assert (bad.non_finite, bad.alarm) == (2, "non-finite")
 
 
-class Switch(nnx.Module):
+class Switch(Module):
     """A delayed layer, with an argument that is no array."""
 
     def __init__(self):
         self.delayed = DelayedRecurrent(LIF(N, tau=3.0), 3, rngs=nnx.Rngs(0))
         self.unused = LIF(N)
 
-    def __call__(self, x, double, *, mode="high"):
-        x = 2 * x if double and mode == "high" else x
-        return self.delayed(self.delayed.init_state((B,)), x)[1]
+    def forward(self, run, x, double, *, mode="high"):
+        return run(self.delayed, 2 * x if double and mode == "high" else x)
 
 
 def test_delayed_layers_and_arguments_that_are_no_arrays():
     net, x = Switch(), jax.random.normal(jax.random.key(0), (T, B, N))
     for double, mode in ((True, "high"), (True, "low"), (False, "high")):
-        (row,) = spike_report(net, x, double, mode=mode, paths=["delayed"])
-        want = population_rate("delayed", net(x, double, mode=mode))
+        (row,) = spike_report(net, None, x, double, mode=mode, paths=["delayed"])
+        want = population_rate("delayed", net(None, x, double, mode=mode)[1])
         np.testing.assert_allclose(row[1:4], want[1:4], rtol=1e-6)
-    (alone,) = spike_report(net.delayed, net.delayed.init_state((B,)), current=x)
+    (alone,) = spike_report(net.delayed, None, x)
     assert (alone.name, alone[1:]) == ("DelayedRecurrent", row[1:])
     with pytest.raises(ValueError, match="the model does not call 'unused', so"):
-        spike_report(net, x, False)
-    with pytest.raises(ValueError, match=r"does not call 'delayed\.population'"):
-        spike_report(net, x, False, paths=["delayed.population"])
+        spike_report(net, None, x, False)
+    with pytest.raises(ValueError, match=r"'delayed\.population', a LIF, does not spike"):
+        spike_report(net, None, x, False, paths=["delayed.population"])
 
 
 def test_layers_that_do_not_spike_are_refused(net):
     x = jnp.ones((T, B, N))
-    with pytest.raises(ValueError, match="'zero_first' returned no"):
-        spike_report(net, x, paths=["zero_first"])
+    with pytest.raises(ValueError, match="'zero_first', a Linear, does not spike"):
+        spike_report(net, None, x, paths=["zero_first"])
     with pytest.raises(ValueError, match="without fields; got 'again:v'"):
-        spike_report(net, x, paths=["again", "again:v"])
+        spike_report(net, None, x, paths=["again", "again:v"])
     with pytest.raises(ValueError, match="'readout', a LI, does not spike"):
-        spike_report(net, x, paths=["readout"])
-    with pytest.raises(ValueError, match="LI holds no spiking layer"):
-        spike_report(net.readout, net.readout.init_state((B,)), x)
+        spike_report(net, None, x, paths=["readout"])
+    with pytest.raises(ValueError, match="holds no spiking layer"):
+        spike_report(net.readout, None, x)

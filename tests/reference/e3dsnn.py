@@ -73,42 +73,39 @@ class Dense:
         self.params, self.stats, self.neuron = params, stats, neuron
         self.steps, self.spike_head = steps, spike_head
         self.moments = {}  # of each norm, by its path: mean and unbiased variance
-        self.inputs = {}  # of each weighted layer, by its name: [T, B, Z, Y, X, C]
+        self.inputs = {}  # of each weighted layer, by its dotted path: [T, B, Z, Y, X, C]
         self.masks = {}  # of those inputs
 
     def __call__(self, grid, mask):
         """Logits [B, K] of a grid [T?, B, Z, Y, X, C] with occupied voxels [B, Z, Y, X]."""
         static = grid.ndim == 5
-        x = self._layer("stem.first", ("stem",), "conv", grid[None] if static else grid, mask)
+        x = self._layer(("stem",), grid[None] if static else grid, mask)
         if static:
             x = jnp.broadcast_to(x, (self.steps, *x.shape[1:]))
         for branch in ("second", "third"):
-            x = self._branch(f"stem.{branch}", ("stem", branch), x, mask)
+            x = self._layer(("stem", branch), self.neuron(x), mask)
         for index in sorted(self.params["stages"]):
-            x, mask = self._stage(f"stage{index + 1}", ("stages", index), x, mask)
+            x, mask = self._stage(("stages", index), x, mask)
         if self.spike_head:
             x = jnp.where(mask[..., None], self.neuron(x), 0)
         self.inputs["head"], self.masks["head"] = x, mask
         pooled = x.sum((2, 3, 4)) / jnp.maximum(mask.sum((1, 2, 3)), 1)[:, None]
         return (pooled @ self.params["head"]["kernel"] + self.params["head"]["bias"]).mean(0)
 
-    def _stage(self, name, path, x, mask):
+    def _stage(self, path, x, mask):
         below = coarser(mask)
-        x = self._layer(f"{name}.down", path, "down", self.neuron(x), mask, below)
+        x = self._layer((*path, "down"), self.neuron(x), mask, below)
         for index in sorted(at(self.params, path)["blocks"]):
-            label, own = f"{name}.block{index}", (*path, "blocks", index)
-            y = x + self._branch(f"{label}.first", (*own, "first"), x, below)
-            inner = self._branch(f"{label}.second", (*own, "second"), y, below)
-            x = y + self._branch(f"{label}.third", (*own, "third"), inner, below)
+            own = (*path, "blocks", index)
+            y = x + self._layer((*own, "first"), self.neuron(x), below)
+            inner = self._layer((*own, "second"), self.neuron(y), below)
+            x = y + self._layer((*own, "third"), self.neuron(inner), below)
         return x, below
 
-    def _branch(self, name, path, x, mask):
-        return self._layer(name, path, "conv", self.neuron(x), mask)
-
-    def _layer(self, name, path, key, x, mask, below=None):
-        x = jnp.where(mask[..., None], x, 0)
+    def _layer(self, path, x, mask, below=None):
+        x, name = jnp.where(mask[..., None], x, 0), ".".join(map(str, (*path, "conv")))
         self.inputs[name], self.masks[name] = x, mask
-        weight = at(self.params, path)[key]["weight"]
+        weight = at(self.params, path)["conv"]["weight"]
         stride, mask = (1, mask) if below is None else (2, below)
         return self._norm((*path, "norm"), conv(x, weight, mask, stride), mask)
 

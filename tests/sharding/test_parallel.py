@@ -1,4 +1,4 @@
-"""Rules of pairs and of parts, and products whose loops the partitioner does not see through."""
+"""Rules that follow from layers, and products whose loops the partitioner does not see through."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from snnjax.nn import LIF, BatchNorm, Conv, DelayedLinear, Sequential, SparseConv, pair, shard_as
 from snnjax.sharding import (
     bytes_by_kind,
     collectives,
-    cut_product,
-    pair_rules,
     parse_mesh,
-    rules_under,
+    sharded_product,
     specs_by_rules,
 )
 
@@ -38,9 +38,9 @@ def arrays():
     return tuple(jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((B, I), (K, I, O), (K,)))
 
 
-def local(cut, x, kernel, weights):
+def local(parallel, x, kernel, weights):
     """Value, gradients and a tangent on one device of "data"."""
-    product = partial(cut_product, looped, cut=cut, kernel=1)
+    product = partial(sharded_product, looped, parallel=parallel, kernel=1)
     value, pull = jax.vjp(product, x, kernel, weights)
     dx, *whole = pull(jnp.cos(value))
     tangent = jax.jvp(product, (x, kernel, weights), (x, kernel, weights))[1]
@@ -73,41 +73,117 @@ def plainly(x, kernel, weights):
 
 
 @pytest.mark.parametrize(
-    ("cut", "kernel", "joined"),
-    [("inputs", P(None, "model"), B // 2 * O), ("outputs", P(None, None, "model"), B // 2 * I)],
+    ("parallel", "kernel", "joined"),
+    [("row", P(None, "model"), B // 2 * O), ("column", P(None, None, "model"), B // 2 * I)],
 )
-def test_a_loop_is_joined_once(arrays, cut, kernel, joined):
+def test_a_loop_is_joined_once(arrays, parallel, kernel, joined):
     """By inputs: the result; by outputs: the gradient by x."""
     specs = (P("data"), kernel, P())
-    got, _ = over_mesh(partial(local, cut), 2, specs, arrays, ALL)
+    got, _ = over_mesh(partial(local, parallel), 2, specs, arrays, ALL)
     close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
     jax.tree.map(close, got, plainly(*arrays))
-    two, sent = over_mesh(lambda *args: local(cut, *args)[:2], 2, specs, arrays, ALL[:2])
+    two, sent = over_mesh(lambda *args: local(parallel, *args)[:2], 2, specs, arrays, ALL[:2])
     jax.tree.map(close, two, got[:2])
     assert sent == {"all-reduce": 4 * joined}
 
 
-@pytest.mark.parametrize("cut", [None, "inputs", "outputs"])
-def test_channels_that_the_axis_does_not_divide_stay_whole(arrays, cut):
+@pytest.mark.parametrize("parallel", [None, "row", "column"])
+def test_channels_that_the_axis_does_not_divide_are_replicated(arrays, parallel):
     x, kernel, weights = arrays
     fewer = x[:, :6], kernel[:, :6], weights
-    got, _ = over_mesh(partial(local, cut), 4, (P("data"), P(), P()), fewer, ALL)
+    got, _ = over_mesh(partial(local, parallel), 4, (P("data"), P(), P()), fewer, ALL)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), got, plainly(*fewer))
 
 
 def test_without_a_mesh_the_product_is_itself(arrays):
     np.testing.assert_array_equal(
-        cut_product(looped, *arrays, cut="inputs", kernel=1), looped(*arrays)
+        sharded_product(looped, *arrays, parallel="row", kernel=1), looped(*arrays)
     )
 
 
-def test_rules_compose_by_prefix():
-    pair = pair_rules("^fc1/kernel$", "^fc1/bias$", "^fc2/kernel$")
-    rules = (*rules_under(r"blocks/\d+", pair), (".*", P()))
-    shapes = {"fc1": {"kernel": (2, 4), "bias": (4,)}, "fc2": {"kernel": (4, 2), "bias": (2,)}}
-    block = jax.tree.map(jnp.zeros, shapes, is_leaf=lambda a: isinstance(a, tuple))
-    specs = specs_by_rules(rules, {"blocks": [block]}, parse_mesh("model=2"))["blocks"][0]
-    assert specs["fc1"] == {"kernel": P(None, "model"), "bias": P("model")}
-    assert specs["fc2"] == {"kernel": P("model"), "bias": P()}
-    with pytest.raises(ValueError, match="begin with"):
-        rules_under("head", (("kernel$", P()),))
+def specs_of(model, mesh="model=2"):
+    """The spec of every parameter by its path."""
+    params = nnx.as_pure(nnx.state(model, nnx.Param))
+    specs = specs_by_rules(model.tensor_rules(), params, parse_mesh(mesh))
+    found = jax.tree.leaves_with_path(specs, is_leaf=lambda leaf: isinstance(leaf, P))
+    return {"/".join(str(k.key) for k in keys): spec for keys, spec in found}
+
+
+def test_rules_follow_from_a_pair():
+    """The first by outputs with its bias, what lies between by channels, the second by inputs."""
+    rngs = nnx.Rngs(0)
+    inner = Sequential(
+        nnx.Linear(2, 4, rngs=rngs), BatchNorm(4), LIF(4), nnx.Linear(4, 2, rngs=rngs)
+    )
+    model = Sequential(inner, nnx.Linear(2, 2, rngs=rngs))
+    assert model.tensor_rules() == ()
+    first, norm, cells, second = inner.layers
+    pair(first, [norm, cells], second)
+    specs = specs_of(model)
+    assert specs["layers/0/layers/0/kernel"] == P(None, "model")
+    assert specs["layers/0/layers/0/bias"] == P("model")
+    assert specs["layers/0/layers/1/scale"] == specs["layers/0/layers/1/shift"] == P("model")
+    assert specs["layers/0/layers/3/kernel"] == P("model")
+    replicated = {"layers/0/layers/3/bias", "layers/1/kernel", "layers/1/bias"}
+    assert {specs[name] for name in replicated} == {P()}
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_the_axes_of_every_kind_of_layer(learn):
+    """Row shards inputs, column outputs, wherever the axes of the parameters are."""
+
+    def layers():
+        rngs = nnx.Rngs(0)
+        yield (
+            nnx.LinearGeneral(4, (2, 3, 8), rngs=rngs),
+            {
+                "column": {"kernel": P(None, "model"), "bias": P("model")},
+                "row": {"kernel": P("model"), "bias": P()},
+            },
+        )
+        yield (
+            nnx.Conv(4, 4, (3, 3), rngs=rngs),
+            {
+                "column": {"kernel": P(None, None, None, "model"), "bias": P("model")},
+                "row": {"kernel": P(None, None, "model"), "bias": P()},
+            },
+        )
+        yield (
+            Conv(4, 4, 3, rngs=rngs),
+            {
+                "column": {"weight": P(None, None, None, "model")},
+                "row": {"weight": P(None, None, "model")},
+            },
+        )
+        yield (
+            SparseConv(4, 4, 3, use_bias=True, rngs=rngs),
+            {
+                "column": {"weight": P(None, None, "model"), "bias": P("model")},
+                "row": {"weight": P(None, "model"), "bias": P()},
+            },
+        )
+        delay = {"delays/delay": P(None, "model")}, {"delays/delay": P("model")}
+        yield (
+            DelayedLinear(4, 4, 5, learn_delays=learn, rngs=rngs),
+            {
+                "column": {"weight": P(None, "model")} | (delay[0] if learn else {}),
+                "row": {"weight": P("model")} | (delay[1] if learn else {}),
+            },
+        )
+
+    for layer, wanted in layers():
+        for parallel, specs in wanted.items():
+            shard_as(layer, parallel)
+            model = Sequential(layer)
+            assert {k.removeprefix("layers/0/"): v for k, v in specs_of(model).items()} == specs
+
+
+def test_a_layer_that_says_nothing_of_its_axes_is_named():
+    class Odd(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.ones((2, 2)))
+
+    odd = Odd()
+    shard_as(odd, "row")
+    with pytest.raises(ValueError, match=r"Odd cannot be sharded .* @snnjax\.nn\.channel_axes"):
+        Sequential(odd).tensor_rules()
