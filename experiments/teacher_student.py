@@ -95,7 +95,7 @@ def learn(
     """
     draw, train = jax.random.split(key)
     teacher, student = pair(draw, shape, taps)
-    silence, wanted = teacher.init_state((BATCH,)), teacher.delays.delay[...]
+    wanted = teacher.delays.delay[...]
     graph, first, rest = nnx.split(student, nnx.PathContains("delay"), ...)
     first, rest = nnx.as_pure((first, rest))
     rule = optax.adam(optax.cosine_decay_schedule(0.2, UPDATES))
@@ -108,8 +108,8 @@ def learn(
         def loss(delays):
             net = nnx.merge(graph, delays, rest)
             set_sigma(net, narrowing if constant is None else constant)
-            target = teacher(silence, x, discrete=True)[1]
-            error = jnp.square(net(silence, x)[1] - target).mean()
+            target = teacher(None, x, round_delays=True)[1]
+            error = jnp.square(net(None, x)[1] - target).mean()
             if taps > 1:
                 now = jnp.where(2 * step < UPDATES, 0, repulsion)
                 error += now * tap_repulsion(net.delays.delay[...], distance=2.0)
@@ -124,7 +124,7 @@ def learn(
     student, before = (nnx.merge(graph, delays, rest) for delays in (last, first))
     found, drawn = student.delays.delay[...], before.delays.delay[...]
     x = spikes(jax.random.fold_in(train, UPDATES), shape[0])
-    answer, target = (net(silence, x, discrete=True)[1] for net in (student, teacher))
+    answer, target = (net(None, x, round_delays=True)[1] for net in (student, teacher))
     return Outcome(
         jnp.abs(found - wanted).mean(),
         jnp.abs(drawn - wanted).mean(),

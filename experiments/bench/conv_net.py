@@ -48,7 +48,7 @@ class ConvNet(nnx.Module):
             norm = nnx.BatchNorm(outer, momentum=0.9, epsilon=1e-5, axis_name=AXIS, rngs=rngs)
             self.norms.append(norm)
             tau = 1 / (1 - DECAY)
-            self.neurons.append(LIF(outer, tau=tau, decay=euler, learn=(), checkpoint=False))
+            self.neurons.append(LIF(outer, tau=tau, decay=euler, trainable=(), checkpoint=False))
         self.head = nnx.Linear(*weights["head"].shape, rngs=rngs)
         self.head.kernel[...] = jnp.asarray(weights["head"])
 

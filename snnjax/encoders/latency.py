@@ -12,19 +12,20 @@ from snnjax.encoders.check import check_steps, check_values
 from snnjax.surrogates import compute_dtype
 
 
-def linear_time(values: Array, steps: int, threshold: float) -> Array:
+def linear_time(values: ArrayLike, steps: int, threshold: float) -> Array:
     """Spike times that fall linearly: (T - 1) * (1 - x), from 0 at x = 1 to T - 1 at x = 0."""
     del threshold
-    return (steps - 1) * (1.0 - values)
+    return (steps - 1) * (1.0 - jnp.asarray(values))
 
 
-def log_time(values: Array, steps: int, threshold: float) -> Array:
+def log_time(values: ArrayLike, steps: int, threshold: float) -> Array:
     """Times at which an RC membrane driven by x reaches the threshold, scaled to [0, T - 1].
 
         f(x) = ln(x / (x - threshold)),   t = (T - 1) * (f(x) - f(1)) / (f(2 threshold) - f(1))
 
     A value of twice the threshold fires in the last step; lower ones would fire later, and do not.
     """
+    values = jnp.asarray(values)
     first = -jnp.log1p(-threshold)
     last = jnp.log(2.0)
     above = jnp.maximum(values - threshold, jnp.finfo(values.dtype).tiny)

@@ -159,7 +159,7 @@ class SNNDelays(Module):
         widths = (config.in_channels, *(config.hidden,) * config.layers)
         self.hidden = nnx.List([HiddenLayer(a, config, rngs=rngs) for a in widths[:-1]])
         self.linear = _delayed(widths[-1], config.num_classes, config, rngs)
-        self.integrators = LI(config.num_classes, tau=config.tau, learn=(), decay=euler)
+        self.integrators = LI(config.num_classes, tau=config.tau, trainable=(), decay=euler)
         self._pair()
 
     def _pair(self) -> None:
@@ -229,7 +229,7 @@ def _neurons(config: SNNDelaysConfig) -> LIF:
     return LIF(
         config.hidden,
         tau=config.tau,
-        learn=(),
+        trainable=(),
         decay=euler,
         spike=partial(atan, slope=5.0),
         reset=detach(zero),

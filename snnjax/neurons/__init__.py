@@ -1,23 +1,51 @@
 """Neuron models as pure functions: parameters, state, init and step, one file a model.
 
 `partial(lif_step, params)` is a body for `snnjax.unroll.unroll` or `jax.lax.scan`. All models fire
-and reset in the same step, except where a docstring says otherwise; each gives its order.
+and reset in the same step, except where a docstring says otherwise; each gives its order. Those of
+`snnjax.neurons.parallel` (`psn`, `lif_reset_free`, ...) take a sequence, [T, B, ..., N].
+
+The input is not scaled, in steps and layers alike: `scale_input=False` everywhere. What other
+libraries and papers do, in terms of ours:
+
+| theirs | ours |
+|---|---|
+| beta, alpha, a decay of one step (snnTorch, spyx) | tau=time_constant(decay) |
+| tau in steps, forward Euler (SpikingJelly) | tau, decay=euler |
+| tau_mem_inv and dt in seconds (norse) | tau=1 / tau_mem_inv, dt, decay=euler |
+| input times 1 / tau or 1 - decay (decay_input; papers of ALIF, PLIF) | scale_input=True |
+| input times dt / C (snnTorch Lapicque), dt tau_mem_inv (norse) | that factor in the weights |
+| v_rest, v_leak | v_rest |
+| v_reset | reset=reset_to(v_reset) |
+| reset in the next step (snnTorch), before the leak, firing on the old membrane (spyx) | timing |
+
+The biophysical neurons (QIF, EIF, AdEx, Izhikevich, Hodgkin-Huxley) and the Euler resonators take
+a current in the unit of their equations, which a step multiplies by dt / tau, dt / c or dt.
 
 Which neuron of another library each equals, and when: spikes, states and the gradient of the input
-are those recorded from SpikingJelly 2.0, norse 1.0, spyx 1.0 and jaxpike 0.1. Surrogates are by
-`snnjax.surrogates.like`. "One step earlier" means that ours fires in the step before theirs, which
-looks at the current (norse) or the membrane (spyx) that the step before has left; the one current
-of norse is that of `li_step` with decay 1 - dt * tau_syn_inv. jaxpike cuts v 10 mV above its peak;
-for its gradient spike and reset see min(v, peak), the spike over 5 mV. The Euler step of norse's
-Izhikevich neuron, in which u moves by the old v, equals none.
+are those recorded from SpikingJelly 2.0.0, snnTorch 1.0.0, norse 1.0.0, spyx 1.0.0 and jaxpike
+0.1.4. Surrogates are by `snnjax.surrogates.like`, whose `LIBRARY_VERSIONS` are these but for norse:
+its names are those of 1.1.0, and "norse.super@1.0.0" is the surrogate of 1.0.0. "One step earlier"
+means that ours fires in the step before theirs, which looks at the current (norse) or the membrane
+(spyx) that the step before has left; the one current of norse is that of `li_step` with decay
+1 - dt * tau_syn_inv. jaxpike clips v 10 mV above its peak; for its gradient spike and reset see
+min(v, peak), the spike over 5 mV. The Euler step of norse's Izhikevich neuron, in which u moves by
+the old v, equals none.
 
 | ours | theirs | when |
 |---|---|---|
 | if_step | SpikingJelly IFNode | v_reset None: subtract, 0: zero |
 | lif_step | SpikingJelly LIFNode | decay=euler(tau), scale_input=decay_input; detach(reset) |
+| lif_step | SpikingJelly LIFNode, v_reset not 0 | v_rest=v_reset, reset=reset_to(v_reset) |
+| lif_step | snnTorch Leaky, subtract | decay=beta, timing=next_step, reset=detach(subtract) |
+| lif_step | snnTorch Leaky, zero | decay=beta, timing=before_leak, reset=detach(zero) |
+| lif_step | snnTorch Lapicque | decay=euler(R C), input dt / C, timing=next_step, detach(reset) |
 | plif_step | SpikingJelly ParametricLIFNode | w=plif_weight(init_tau), as LIFNode else |
 | ilif_step | SpikingJelly ILIFNode | beta=0.25 |
 | cuba_step | SpikingJelly CUBALIFNode | decay_c=0.5, decay=0.75 |
+| cuba_step | snnTorch Synaptic | decay_c=alpha, decay=beta, timing=next_step, detach(reset) |
+| cuba_step | norse LIF, one step earlier | decays 1 - dt tau_inv, input dt tau_mem_inv, v_leak |
+| qif_step | SpikingJelly QIFNode | constants by name, v0=v_reset |
+| eif_step | SpikingJelly EIFNode | delta=delta_T, v_rh=theta_rh, v0=v_reset |
 | klif_step | SpikingJelly KLIFNode | decay=euler(tau), scale_input=decay_input, scale_reset |
 | glif_step | SpikingJelly GatedLIFNode | constants are sigmoids of theirs, conduct of the step |
 | liaf_step | SpikingJelly LIAFNode, by steps | decay=euler(tau), act, threshold_related |
@@ -26,9 +54,9 @@ Izhikevich neuron, in which u moves by the old v, equals none.
 | alif_step | jaxpike ALIF | decays exact(tau, dt) |
 | alif_step | norse LSNN, one step earlier | decays 1 - dt tau_inv, beta times decay_a, reset=zero |
 | alif_step | spyx ALIF, one step earlier | decay_a=gamma, beta=1 - gamma, reset by theta / decay |
-| unroll.psn | SpikingJelly PSN | weight, bias |
-| unroll.masked_psn | SpikingJelly MaskedPSN | window=k, strength=lambda |
-| unroll.sliding_psn | SpikingJelly SlidingPSN | weight, bias |
+| psn | SpikingJelly PSN | weight, bias |
+| masked_psn | SpikingJelly MaskedPSN | window=k, strength=lambda |
+| sliding_psn | SpikingJelly SlidingPSN | weight, bias |
 """
 
 from snnjax.neurons.adex import ADEX_2005 as ADEX_2005
@@ -143,7 +171,31 @@ from snnjax.neurons.lif import lif_init as lif_init
 from snnjax.neurons.lif import lif_step as lif_step
 from snnjax.neurons.membrane import euler as euler
 from snnjax.neurons.membrane import exact as exact
+from snnjax.neurons.membrane import time_constant as time_constant
 from snnjax.neurons.nonlinear import hard as hard
+from snnjax.neurons.parallel.closed_form import if_closed_form as if_closed_form
+from snnjax.neurons.parallel.fixed_point import Convergence as Convergence
+from snnjax.neurons.parallel.fixed_point import lif_fixed_point as lif_fixed_point
+from snnjax.neurons.parallel.psn import MaskedPSNState as MaskedPSNState
+from snnjax.neurons.parallel.psn import PSNParams as PSNParams
+from snnjax.neurons.parallel.psn import masked_psn as masked_psn
+from snnjax.neurons.parallel.psn import masked_psn_init as masked_psn_init
+from snnjax.neurons.parallel.psn import masked_psn_step as masked_psn_step
+from snnjax.neurons.parallel.psn import psn as psn
+from snnjax.neurons.parallel.psn import psn_params as psn_params
+from snnjax.neurons.parallel.psn import psn_step as psn_step
+from snnjax.neurons.parallel.reset_free import CRFParams as CRFParams
+from snnjax.neurons.parallel.reset_free import CRFState as CRFState
+from snnjax.neurons.parallel.reset_free import crf_init as crf_init
+from snnjax.neurons.parallel.reset_free import crf_parallel as crf_parallel
+from snnjax.neurons.parallel.reset_free import crf_step as crf_step
+from snnjax.neurons.parallel.reset_free import lif_reset_free as lif_reset_free
+from snnjax.neurons.parallel.sliding_psn import SlidingPSNParams as SlidingPSNParams
+from snnjax.neurons.parallel.sliding_psn import SlidingPSNState as SlidingPSNState
+from snnjax.neurons.parallel.sliding_psn import sliding_psn as sliding_psn
+from snnjax.neurons.parallel.sliding_psn import sliding_psn_init as sliding_psn_init
+from snnjax.neurons.parallel.sliding_psn import sliding_psn_params as sliding_psn_params
+from snnjax.neurons.parallel.sliding_psn import sliding_psn_step as sliding_psn_step
 from snnjax.neurons.plif import PLIFParams as PLIFParams
 from snnjax.neurons.plif import PLIFState as PLIFState
 from snnjax.neurons.plif import plif_init as plif_init
@@ -164,6 +216,7 @@ from snnjax.neurons.reset import Reset as Reset
 from snnjax.neurons.reset import detach as detach
 from snnjax.neurons.reset import get_reset as get_reset
 from snnjax.neurons.reset import none as none
+from snnjax.neurons.reset import reset_to as reset_to
 from snnjax.neurons.reset import subtract as subtract
 from snnjax.neurons.reset import zero as zero
 from snnjax.neurons.resonate import RAFParams as RAFParams

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_param, as_params
 from snnjax.neurons.nonlinear import clipped_exp, hard
 from snnjax.neurons.reset import Reset
 from snnjax.surrogates import atan
@@ -107,7 +107,11 @@ def adex_step(
     ([0.0, 1.0], [-70.6, -70.6], [0.0, 2.69])
     """
     current = jnp.asarray(current)
-    p, v, w = as_params(params, state.v), state.v, state.w
+    p, v, w = (
+        as_params(params, state.v, tau=ABOVE_0, delta=ABOVE_0, tau_w=ABOVE_0),
+        state.v,
+        state.w,
+    )
     dt = as_param(dt, v, "dt")
     upstroke = p.delta * clipped_exp((v - p.v_rh) / p.delta)
     charged = v + dt / p.tau * (as_current(current, v) - (v - p.v_rest) + upstroke - w)

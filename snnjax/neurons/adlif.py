@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -43,11 +43,11 @@ def adlif_step(
     *,
     spike: Callable[[Array], Array] = atan,
     reset: Reset = subtract,
-    scale_input: bool = True,
+    scale_input: bool = False,
 ) -> tuple[AdLIFState, Array]:
     """One step of adaptive-current LIF: leak, integrate, fire, reset, adapt, in that order.
 
-        v' = decay * v + (1 - decay) * (current - w)        (scale_input=False: + current - w)
+        v' = decay * v + current - w        (scale_input: + (1 - decay) * (current - w))
         z  = H(v' - threshold)
         v  = reset(v', z, threshold)
         w  = decay_w * w + a * v + b * z
@@ -58,6 +58,8 @@ def adlif_step(
         Baronig et al., SE    reset=zero, and (1 - decay_w) * q times their a and b
         Bittar and Garner     a sees the potential before the reset: b + a * threshold for their b
         Norse, ada LIF        a = 0, Euler decays, fed by a synaptic current of its own
+
+    The first two scale their input: scale_input=True.
 
     Without spikes the potential stays bounded, with g = 1 - decay the gain of the input, or 1, for
 
@@ -86,13 +88,15 @@ def adlif_step(
 
     >>> params, state = AdLIFParams(0.5, 0.5, 0.5, 1.0, 1.0), adlif_init((1,))
     >>> for _ in range(2):
-    ...     state, z = adlif_step(params, state, jnp.array([4.0]))
+    ...     state, z = adlif_step(params, state, jnp.array([4.0]), scale_input=True)
     ...     print(float(z[0]), float(state.v[0]), float(state.w[0]))
     1.0 1.0 1.5
     1.0 0.75 2.125
     """
     current = jnp.asarray(current)
-    decay, decay_w, a, b, threshold = as_params(params, state.v)
+    decay, decay_w, a, b, threshold = as_params(
+        params, state.v, decay=FACTOR, decay_w=FACTOR, threshold=ABOVE_0
+    )
     x = as_current(current, state.v) - state.w
     h = decay * state.v + ((1.0 - decay) * x if scale_input else x)
     z = spike(h - threshold)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -42,11 +42,11 @@ def alif_step(
     *,
     spike: Callable[[Array], Array] = atan,
     reset: Reset = subtract,
-    scale_input: bool = True,
+    scale_input: bool = False,
 ) -> tuple[ALIFState, Array]:
     """One step of adaptive LIF: leak, integrate, fire, reset, adapt, in that order.
 
-        v'    = decay * v + (1 - decay) * current   (scale_input=False: + current)
+        v'    = decay * v + current                 (scale_input: + (1 - decay) * current)
         theta = threshold + beta * a
         z     = H(v' - theta)
         v     = reset(v', z, theta)
@@ -79,13 +79,15 @@ def alif_step(
 
     >>> params, state = ALIFParams(0.5, 0.5, 1.0, 1.0), alif_init((1,))
     >>> for _ in range(2):
-    ...     state, z = alif_step(params, state, jnp.array([4.0]))
+    ...     state, z = alif_step(params, state, jnp.array([2.0]))
     ...     print(float(z[0]), float(state.v[0]), float(state.a[0]))
     1.0 1.0 1.0
     1.0 0.5 1.5
     """
     current = jnp.asarray(current)
-    decay, decay_a, beta, threshold = as_params(params, state.v)
+    decay, decay_a, beta, threshold = as_params(
+        params, state.v, decay=FACTOR, decay_a=FACTOR, threshold=ABOVE_0
+    )
     x = as_current(current, state.v)
     v = decay * state.v + ((1.0 - decay) * x if scale_input else x)
     theta = threshold + beta * state.a

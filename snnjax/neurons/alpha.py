@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params, concrete
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_params, concrete
 from snnjax.neurons.reset import Reset, zero
 from snnjax.surrogates import atan
 
@@ -107,7 +107,9 @@ def alpha_step(
     0.0 0.5 -0.1875
     """
     current = jnp.asarray(current)
-    decay_exc, decay_inh, gain, threshold = as_params(params, state.exc)
+    decay_exc, decay_inh, gain, threshold = as_params(
+        params, state.exc, decay_exc=FACTOR, decay_inh=FACTOR, threshold=ABOVE_0
+    )
     x = as_current(current, state.exc)
     exc = decay_exc * state.exc + x
     inh = decay_inh * state.inh - x

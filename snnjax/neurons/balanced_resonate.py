@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.euler_resonate import euler_turn
-from snnjax.neurons.membrane import as_current, as_param, as_params, concrete
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_param, as_params, concrete
 from snnjax.surrogates import atan, check_floating
 
 
@@ -115,10 +115,10 @@ def brf_step(
     check_frequency(params.w, dt)
     current = jnp.asarray(current)
     x, dt = as_current(current, state.u), as_param(dt, state.u, "dt")
-    b0, w, threshold = as_params(params, state.u)
+    b0, w, threshold = as_params(params, state.u, threshold=ABOVE_0)
     b = brf_boundary(w, dt) - jnp.abs(b0) - state.q
     u, v = euler_turn(state.u, state.v, b, w, x, dt)
     z = spike(u - threshold - state.q)
-    return BRFState(u, v, as_param(refractory, u, "refractory") * state.q + z), z.astype(
+    return BRFState(u, v, as_param(refractory, u, "refractory", FACTOR) * state.q + z), z.astype(
         current.dtype
     )

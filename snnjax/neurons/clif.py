@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -74,7 +74,7 @@ def clif_step(
     (1.0, 1.0, 0.2689)
     """
     current = jnp.asarray(current)
-    decay, threshold = as_params(params, state.v)
+    decay, threshold = as_params(params, state.v, decay=FACTOR, threshold=ABOVE_0)
     v = decay * state.v + as_current(current, state.v)
     z = spike(v - threshold)
     m = state.m * jax.nn.sigmoid((1.0 - decay) * v) + z

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import FACTOR, above, as_current, as_params, leak
 from snnjax.neurons.reset import Reset, subtract
+from snnjax.neurons.timing import Timing, same_step
 from snnjax.surrogates import atan
 
 
@@ -29,9 +30,11 @@ class CUBAState(NamedTuple):
     c: Array  # [..., N], synaptic current
 
 
-def cuba_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> CUBAState:
-    """The resting state of a population of `shape`."""
-    return CUBAState(v=jnp.zeros(shape, dtype), c=jnp.zeros(shape, dtype))
+def cuba_init(
+    shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, *, v_rest: ArrayLike = 0.0
+) -> CUBAState:
+    """The resting state of a population of `shape`; `v_rest` is that of the step, [] or [N]."""
+    return CUBAState(v=jnp.full(shape, v_rest, dtype), c=jnp.zeros(shape, dtype))
 
 
 def cuba_step(
@@ -42,6 +45,8 @@ def cuba_step(
     spike: Callable[[Array], Array] = atan,
     reset: Reset = subtract,
     scale_input: bool = False,
+    timing: Timing = same_step,
+    v_rest: ArrayLike = 0.0,
 ) -> tuple[CUBAState, Array]:
     """One step of current-based LIF: synapse, membrane, fire, reset, in that order.
 
@@ -51,7 +56,8 @@ def cuba_step(
         v  = reset(v', z, threshold)
 
     The input reaches the membrane in its own step. A spike leaves the synaptic current alone, and
-    the membrane leaks to 0. Norse's LIF and NIR's CubaLIF are this model with reset=zero and the
+    the membrane leaks to 0, or to `v_rest`. snnTorch's Synaptic is this model with
+    timing=next_step. Norse's LIF and NIR's CubaLIF are this model with reset=zero and the
     decays euler(tau_s, dt) and euler(tau_m, dt); all that differs is a factor on the input:
 
         Norse   dt / tau_m                          (its state i is decay_c * c, times tau_m / dt)
@@ -62,8 +68,11 @@ def cuba_step(
       state: potential and synaptic current, float32 unless made otherwise, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
-      reset: `subtract`, `zero`, `none`, or one of them with `detach`.
+      reset: `subtract`, `zero`, `reset_to(value)`, `none`, or one of them with `detach`.
       scale_input: whether each of the two stages has unit gain for a constant input.
+      timing: when it fires and resets, as for `lif_step`.
+      v_rest: potential that the membrane leaks to, a number or [N]; start there, with
+        `cuba_init(shape, v_rest=...)`. A threshold may then be negative, but lies above it.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.
@@ -80,9 +89,10 @@ def cuba_step(
     (1.0, 0.125, 0.75)
     """
     current = jnp.asarray(current)
-    decay_c, decay, threshold = as_params(params, state.v)
+    ranges = {"decay_c": FACTOR, "decay": FACTOR, "threshold": above(v_rest)}
+    decay_c, decay, threshold = as_params(params, state.v, **ranges)
     x = as_current(current, state.v)
     c = decay_c * state.c + ((1.0 - decay_c) * x if scale_input else x)
-    v = decay * state.v + ((1.0 - decay) * c if scale_input else c)
-    z = spike(v - threshold)
-    return CUBAState(reset(v, z, threshold), c), z.astype(current.dtype)
+    x = (1.0 - decay) * c if scale_input else c
+    v, z = timing(state.v, lambda v: leak(decay, v, v_rest) + x, spike, reset, threshold)
+    return CUBAState(v, c), z.astype(current.dtype)

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params, concrete, positive
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_params, concrete, positive
 from snnjax.surrogates import atan
 from snnjax.surrogates.core import compute_dtype
 
@@ -163,7 +163,9 @@ def delta_activation_step(
     (1.0, 2.0)
     """
     _check_holds(state.k, bits, signed)
-    as_params(params, state.k)  # refuses a shape that does not fit
+    as_params(
+        params, state.k, delta=ABOVE_0, threshold=ABOVE_0
+    )  # refuses a shape that does not fit
     x = jnp.broadcast_to(as_current(current, state.k), state.k.shape)
     k = delta_levels(x, params.delta, bits=bits, signed=signed).astype(state.k.dtype)
     q = delta_quantise(x, params.delta, bits=bits, signed=signed, count=count)
@@ -210,20 +212,21 @@ def delta_send_step(
     """
     x = as_current(current, state.k)
     positive("delta", params.delta)
-    size, threshold = as_params(params, state.k)
+    size, threshold = as_params(params, state.k, delta=ABOVE_0, threshold=ABOVE_0)
     e = x - size * state.k
     k = state.k + spike(jnp.abs(e) - threshold) * _round(e / size)
     return DeltaActivationState(k), size * k
 
 
-def delta_encode(state: DeltaActivationState, k: Array) -> tuple[DeltaActivationState, Array]:
+def delta_encode(state: DeltaActivationState, k: ArrayLike) -> tuple[DeltaActivationState, Array]:
     """What travels: the change of the levels since the last frame; the first is sent in full.
 
     >>> state, d = delta_encode(DeltaActivationState(jnp.array([3.0])), jnp.array([5.0]))
     >>> float(d[0])
     2.0
     """
-    return DeltaActivationState(k), k - state.k
+    k = jnp.asarray(k)
+    return DeltaActivationState(k), k - jnp.asarray(state.k)
 
 
 def delta_product_init(
@@ -307,7 +310,10 @@ def delta_product_step(
     1.0
     """
     _check_holds(state.k, bits, signed)
-    x, (size,) = as_current(current, state.k), as_params(params, state.k)
+    x, (size,) = (
+        as_current(current, state.k),
+        as_params(params, state.k, delta=ABOVE_0, threshold=ABOVE_0),
+    )
     k = delta_levels(x, params.delta, bits=bits, signed=signed).astype(state.k.dtype)
     k = jnp.broadcast_to(k, state.k.shape)
     _, d = delta_encode(DeltaActivationState(state.k), k)

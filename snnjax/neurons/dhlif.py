@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_param
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -82,15 +82,17 @@ def dhlif_step(
     *,
     spike: Callable[[Array], Array] = atan,
     reset: Reset = subtract,
+    scale_input: bool = False,
 ) -> tuple[DHLIFState, Array]:
     """One step of a LIF neuron with branches: filter each branch, reset and leak, add up, fire.
 
-        i = branch_decay * i + (1 - branch_decay) * current
-        u = reset(decay * u, z, threshold) + (1 - decay) * sum_d i
+        i = branch_decay * i + current              (scale_input: + (1 - branch_decay) * current)
+        u = reset(decay * u, z, threshold) + sum_d i           (scale_input: + (1 - decay) * sum)
         z = H(u - threshold)
 
     The reset for a spike acts in the next step, on the potential that has leaked; so `subtract`
-    takes all of the threshold away, not `decay` of it. `zero` is the authors' hard reset.
+    takes all of the threshold away, not `decay` of it. The paper has scale_input=True, and `zero`
+    for its hard reset.
 
     Args:
       params: decays and thresholds; cast to the state's dtype.
@@ -99,6 +101,7 @@ def dhlif_step(
       current: input current of each branch, floating, shape [..., N, D]; see `branch_masks`.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `none`, or one of them with `detach`.
+      scale_input: whether branches and soma have unit gain for a constant input.
 
     Returns:
       The next state, and spikes in {0, 1}, shape [..., N], in the dtype of `current`.
@@ -109,16 +112,20 @@ def dhlif_step(
     Zheng et al., "Temporal dendritic heterogeneity incorporated with spiking neural networks for
     learning multi-timescale dynamics", Nature Communications 2024.
 
-    >>> params = DHLIFParams(jnp.array([0.5, 0.75]), 0.5, 0.5)
-    >>> state, z = dhlif_step(params, dhlif_init((1, 2)), jnp.array([[2.0, 4.0]]))
+    >>> params, x = DHLIFParams(jnp.array([0.5, 0.75]), 0.5, 0.5), jnp.array([[2.0, 4.0]])
+    >>> state, z = dhlif_step(params, dhlif_init((1, 2)), x, scale_input=True)
     >>> float(z[0]), state.i.tolist(), state.u.tolist()
     (1.0, [[1.0, 1.0]], [1.0])
     """
     current = jnp.asarray(current)
-    x, branch = as_current(current, state.i), as_param(params.branch_decay, state.i, "branch_decay")
-    decay = as_param(params.decay, state.u, "decay")
-    threshold = as_param(params.threshold, state.u, "threshold")
-    i = branch * state.i + (1.0 - branch) * x
-    u = reset(decay * state.u, state.z, threshold) + (1.0 - decay) * i.sum(-1)
+    x, branch = (
+        as_current(current, state.i),
+        as_param(params.branch_decay, state.i, "branch_decay", FACTOR),
+    )
+    decay = as_param(params.decay, state.u, "decay", FACTOR)
+    threshold = as_param(params.threshold, state.u, "threshold", ABOVE_0)
+    i = branch * state.i + ((1.0 - branch) * x if scale_input else x)
+    total = (1.0 - decay) * i.sum(-1) if scale_input else i.sum(-1)
+    u = reset(decay * state.u, state.z, threshold) + total
     z = spike(u - threshold)
     return DHLIFState(i, u, z), z.astype(current.dtype)

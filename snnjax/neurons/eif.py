@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_param, as_params
 from snnjax.neurons.nonlinear import clipped_exp, hard
 from snnjax.neurons.reset import Reset
 from snnjax.surrogates import atan
@@ -88,7 +88,7 @@ def eif_step(
     ([0.0, 1.0], [0.625, -0.5])
     """
     current = jnp.asarray(current)
-    p, v = as_params(params, state.v), state.v
+    p, v = as_params(params, state.v, tau=ABOVE_0, delta=ABOVE_0), state.v
     upstroke = p.delta * clipped_exp((v - p.v_rh) / p.delta)
     v = v + as_param(dt, v, "dt") / p.tau * (as_current(current, v) - (v - p.v_rest) + upstroke)
     z = spike(v - p.threshold)

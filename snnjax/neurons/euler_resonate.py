@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_param, as_params
 from snnjax.surrogates import atan
 
 
@@ -75,6 +75,6 @@ def rf_step(
     """
     current = jnp.asarray(current)
     x, dt = as_current(current, state.u), as_param(dt, state.u, "dt")
-    b, w, threshold = as_params(params, state.u)
+    b, w, threshold = as_params(params, state.u, threshold=ABOVE_0)
     u, v = euler_turn(state.u, state.v, b, w, x, dt)
     return RFState(u, v), spike(u - threshold).astype(current.dtype)

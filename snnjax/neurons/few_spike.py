@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.membrane import as_arrays, as_current, as_param
 from snnjax.surrogates import atan
 
 
@@ -95,7 +95,8 @@ def few_spike_step(
     >>> outs
     [4.0, 0.0, 1.0]
     """
-    shapes = [jnp.shape(table) for table in params]
+    params = as_arrays(params)
+    shapes = [table.shape for table in params]
     if len(shapes[0]) != 1 or len(set(shapes)) > 1:
         raise ValueError(f"`params` must hold three tables of one shape [K]; got {shapes}.")
     at = state.t.reshape(state.t.shape + (1,) * (state.v.ndim - state.t.ndim))

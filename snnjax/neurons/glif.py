@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, SHARE, as_current, as_params
 from snnjax.surrogates import atan
 
 
@@ -86,7 +86,16 @@ def glif_step(
     (1.0, 1.0)
     """
     current = jnp.asarray(current)
-    alpha, beta, gamma, decay, leak, conduct, threshold, drop = as_params(params, state.v)
+    alpha, beta, gamma, decay, leak, conduct, threshold, drop = as_params(
+        params,
+        state.v,
+        alpha=SHARE,
+        beta=SHARE,
+        gamma=SHARE,
+        decay=FACTOR,
+        threshold=ABOVE_0,
+        drop=ABOVE_0,
+    )
     keep = 1.0 - alpha * (1.0 - decay)
     x = (1.0 - beta * (1.0 - conduct)) * as_current(current, state.v)
     v = keep * state.v * (1.0 - gamma * state.z) - (1.0 - gamma) * drop * state.z

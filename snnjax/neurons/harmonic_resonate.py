@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.balanced_resonate import check_frequency
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_param, as_params
 from snnjax.surrogates import atan
 
 
@@ -81,11 +81,11 @@ def hrf_step(
     check_frequency(params.w, dt)
     current = jnp.asarray(current)
     x, dt = as_current(current, state.u), as_param(dt, state.u, "dt")
-    b0, w, threshold = as_params(params, state.u)
+    b0, w, threshold = as_params(params, state.u, threshold=ABOVE_0)
     b = 0.5 * dt * w * w + jnp.abs(b0) + state.q
     v = state.v + dt * state.u
     u = state.u + dt * (x - 2.0 * b * state.u - w * w * v)
     z = spike(u - threshold - state.q)
-    return HRFState(u, v, as_param(refractory, u, "refractory") * state.q + z), z.astype(
+    return HRFState(u, v, as_param(refractory, u, "refractory", FACTOR) * state.q + z), z.astype(
         current.dtype
     )

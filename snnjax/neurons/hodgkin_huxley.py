@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_param, as_params
 from snnjax.neurons.nonlinear import LARGEST_EXPONENT, filled, on_host
 from snnjax.surrogates import atan
 
@@ -151,7 +151,7 @@ def hodgkin_huxley_step(
     ([-64.9, 0.05, 0.6, 0.32], 0.0)
     """
     current = jnp.asarray(current)
-    p, v = as_params(params, state.v), state.v
+    p, v = as_params(params, state.v, c=ABOVE_0, g_na=ABOVE_0, g_k=ABOVE_0, g_l=ABOVE_0), state.v
     dt = as_param(dt, v, "dt")
     gates = []
     for gate, (opening, closing) in zip(state[1:], _rates(v, jnp), strict=True):

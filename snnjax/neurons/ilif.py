@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, errors
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons.integrate_fire import IFParams, IFState, if_step
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import FACTOR, as_current, as_param, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import multi_level
 
@@ -73,7 +75,7 @@ def ilif_step(
     ([3.0, 4.0], [-0.5, 5.0])
     """
     current = jnp.asarray(current)
-    (decay,) = as_params(params, state.v)
+    (decay,) = as_params(params, state.v, decay=FACTOR)
     h = decay * state.v + as_current(current, state.v)
     s = spike(h, levels)
     return ILIFState(reset(h, s, as_param(1.0, h))), s.astype(current.dtype)
@@ -84,7 +86,8 @@ def ilif_unroll_spikes(s: ArrayLike, levels: int = 4) -> Array:
 
         s = sum_d 1[s >= d],   hence W s = sum_d W 1[s >= d] for every linear W
 
-    Biases and norms act on the sum, never on one virtual step.
+    Biases and norms act on the sum, never on one virtual step. The gradient passes straight
+    through to the integers, ds = sum_d g_d / D: that of W s where each slice is multiplied by W.
 
     Args:
       s: integers 0..D, any shape.
@@ -109,8 +112,19 @@ def ilif_unroll_spikes(s: ArrayLike, levels: int = 4) -> Array:
             f"`s` must hold integers in 0..{levels}; got values in [{known.min()}, {known.max()}]. "
             "Unroll the output of multi_level with the same number of levels."
         )
+    return _slices(s, levels)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _slices(s: Array, levels: int) -> Array:
     steps = jnp.arange(1, levels + 1, dtype=s.dtype).reshape(-1, *(1,) * s.ndim)
     return (s[None] >= steps).astype(s.dtype)
+
+
+@_slices.defjvp
+def _slices_jvp(levels: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    spikes = _slices(*primals, levels)
+    return spikes, jnp.broadcast_to(tangents[0] / levels, spikes.shape)
 
 
 def ilif_fire(h: ArrayLike, levels: int = 4) -> Array:

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
+from snnjax.neurons.timing import Timing, same_step
 from snnjax.surrogates import atan
 
 
@@ -38,6 +39,7 @@ def if_step(
     *,
     spike: Callable[[Array], Array] = atan,
     reset: Reset = subtract,
+    timing: Timing = same_step,
 ) -> tuple[IFState, Array]:
     """One step of integrate-and-fire: integrate, fire, reset, in that order.
 
@@ -50,7 +52,8 @@ def if_step(
       state: membrane potential, float32 unless made otherwise, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
-      reset: `subtract`, `zero`, `none`, or one of them with `detach`.
+      reset: `subtract`, `zero`, `reset_to(value)`, `none`, or one of them with `detach`.
+      timing: when it fires and resets, as for `lif_step`.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.
@@ -63,7 +66,7 @@ def if_step(
     (1.0, 0.5)
     """
     current = jnp.asarray(current)
-    (threshold,) = as_params(params, state.v)
-    v = state.v + as_current(current, state.v)
-    z = spike(v - threshold)
-    return IFState(reset(v, z, threshold)), z.astype(current.dtype)
+    (threshold,) = as_params(params, state.v, threshold=ABOVE_0)
+    x = as_current(current, state.v)
+    v, z = timing(state.v, lambda v: v + x, spike, reset, threshold)
+    return IFState(v), z.astype(current.dtype)

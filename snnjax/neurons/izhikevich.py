@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_param, as_params
 from snnjax.neurons.nonlinear import filled, hard, on_host
 from snnjax.neurons.reset import Reset
 from snnjax.surrogates import atan
@@ -110,7 +110,7 @@ def izhikevich_step(
     3.0
     """
     current = jnp.asarray(current)
-    p, v, u = as_params(params, state.v), state.v, state.u
+    p, v, u = as_params(params, state.v, a=ABOVE_0), state.v, state.u
     dt, x = as_param(dt, v, "dt"), as_current(current, v)
     half = 0.5 * dt
     v1 = jnp.minimum(v + half * (0.04 * v**2 + 5.0 * v + 140.0 - u + x), p.peak)
@@ -189,7 +189,7 @@ def adaptive_qif_step(
     (1.0, 0.0, 0.625)
     """
     current = jnp.asarray(current)
-    p, v, w = as_params(params, state.v), state.v, state.w
+    p, v, w = as_params(params, state.v, tau=ABOVE_0, a0=ABOVE_0, tau_w=ABOVE_0), state.v, state.w
     dt = as_param(dt, v, "dt")
     drift = as_current(current, v) + p.a0 * (v - p.v_rest) * (v - p.v_c) - w
     charged = v + dt / p.tau * drift

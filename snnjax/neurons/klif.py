@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -41,12 +41,12 @@ def klif_step(
     *,
     spike: Callable[[Array], Array] = atan,
     reset: Reset = subtract,
-    scale_input: bool = True,
+    scale_input: bool = False,
     scale_reset: bool = False,
 ) -> tuple[KLIFState, Array]:
     """One step of KLIF: leak, integrate, amplify and rectify, fire, reset, in that order.
 
-        v' = decay * v + (1 - decay) * current      (scale_input=False: + current)
+        v' = decay * v + current                    (scale_input: + (1 - decay) * current)
         f  = relu(k * v')
         z  = H(f - threshold)
         v  = reset(f, z, threshold)                 (scale_reset: reset(f / k, z, threshold / k))
@@ -75,12 +75,12 @@ def klif_step(
     and membrane potential", 2023.
 
     >>> params = KLIFParams(decay=0.5, k=2.0, threshold=1.0)
-    >>> state, z = klif_step(params, klif_init((2,)), jnp.array([1.5, -4.0]))
+    >>> state, z = klif_step(params, klif_init((2,)), jnp.array([0.75, -2.0]))
     >>> z.tolist(), state.v.tolist()
     ([1.0, 0.0], [0.5, 0.0])
     """
     current = jnp.asarray(current)
-    decay, k, threshold = as_params(params, state.v)
+    decay, k, threshold = as_params(params, state.v, decay=FACTOR, k=ABOVE_0, threshold=ABOVE_0)
     x = as_current(current, state.v)
     f = jax.nn.relu(k * (decay * state.v + ((1.0 - decay) * x if scale_input else x)))
     z = spike(f - threshold)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import FACTOR, as_current, as_params, leak
 
 
 class LIParams(NamedTuple):
@@ -23,13 +23,20 @@ class LIState(NamedTuple):
     v: Array  # [..., N], membrane potential
 
 
-def li_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> LIState:
-    """The resting state of a population of `shape`."""
-    return LIState(v=jnp.zeros(shape, dtype))
+def li_init(
+    shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, *, v_rest: ArrayLike = 0.0
+) -> LIState:
+    """The resting state of a population of `shape`; `v_rest` is that of the step, [] or [N]."""
+    return LIState(v=jnp.full(shape, v_rest, dtype))
 
 
 def li_step(
-    params: LIParams, state: LIState, current: ArrayLike, *, scale_input: bool = False
+    params: LIParams,
+    state: LIState,
+    current: ArrayLike,
+    *,
+    scale_input: bool = False,
+    v_rest: ArrayLike = 0.0,
 ) -> tuple[LIState, Array]:
     """One step of a leaky integrator: leak, integrate; no spike and no reset.
 
@@ -40,6 +47,7 @@ def li_step(
       state: membrane potential, float32 unless made otherwise, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       scale_input: whether the input is scaled by 1 - decay.
+      v_rest: potential that the membrane leaks to, a number or [N]; start there.
 
     Returns:
       The next state, and its membrane in the membrane's dtype: a readout is not narrowed.
@@ -51,7 +59,7 @@ def li_step(
     >>> float(v[0])
     2.0
     """
-    (decay,) = as_params(params, state.v)
+    (decay,) = as_params(params, state.v, decay=FACTOR)
     x = as_current(current, state.v)
-    v = decay * state.v + ((1.0 - decay) * x if scale_input else x)
+    v = leak(decay, state.v, v_rest) + ((1.0 - decay) * x if scale_input else x)
     return LIState(v), v

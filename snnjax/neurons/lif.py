@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import FACTOR, above, as_current, as_params, leak
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.neurons.timing import Timing, same_step
 from snnjax.surrogates import atan
@@ -28,9 +28,11 @@ class LIFState(NamedTuple):
     v: Array  # [..., N], membrane potential after the reset
 
 
-def lif_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> LIFState:
-    """The resting state of a population of `shape`."""
-    return LIFState(v=jnp.zeros(shape, dtype))
+def lif_init(
+    shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, *, v_rest: ArrayLike = 0.0
+) -> LIFState:
+    """The resting state of a population of `shape`; `v_rest` is that of the step, [] or [N]."""
+    return LIFState(v=jnp.full(shape, v_rest, dtype))
 
 
 def lif_step(
@@ -42,6 +44,7 @@ def lif_step(
     reset: Reset = subtract,
     scale_input: bool = False,
     timing: Timing = same_step,
+    v_rest: ArrayLike = 0.0,
 ) -> tuple[LIFState, Array]:
     """One step of leaky integrate-and-fire: leak, integrate, fire, reset, in that order.
 
@@ -49,18 +52,21 @@ def lif_step(
         z  = H(v' - threshold)
         v  = reset(v', z, threshold)
 
-    The membrane leaks to 0. Libraries that reset in the next step, or that fire on the old
-    membrane, compute another model: `timing` gives theirs.
+    The membrane leaks to 0, or with `v_rest` to it: v' = v_rest + decay * (v - v_rest) + current.
+    `reset_to` resets to another potential than 0. Libraries that reset in the next step, or that
+    fire on the old membrane, compute another model: `timing` gives theirs.
 
     Args:
       params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
       state: membrane potential, float32 unless made otherwise, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
-      reset: `subtract`, `zero`, `none`, or one of them with `detach`.
+      reset: `subtract`, `zero`, `reset_to(value)`, `none`, or one of them with `detach`.
       scale_input: whether the input is scaled by 1 - decay, as in `decay_input` elsewhere; without
         it a constant current c settles at c / (1 - decay), with it at c.
       timing: when it fires and resets: `same_step`, `before_leak`, `next_step`, `previous_step`.
+      v_rest: potential that the membrane leaks to, a number or [N]; start there, with
+        `lif_init(shape, v_rest=...)`. A threshold may then be negative, but lies above it.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.
@@ -73,8 +79,8 @@ def lif_step(
     (1.0, 0.5)
     """
     current = jnp.asarray(current)
-    decay, threshold = as_params(params, state.v)
+    decay, threshold = as_params(params, state.v, decay=FACTOR, threshold=above(v_rest))
     x = as_current(current, state.v)
     x = (1.0 - decay) * x if scale_input else x
-    v, z = timing(state.v, lambda v: decay * v + x, spike, reset, threshold)
+    v, z = timing(state.v, lambda v: leak(decay, v, v_rest) + x, spike, reset, threshold)
     return LIFState(v), z.astype(current.dtype)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,12 +45,52 @@ def as_current(current: ArrayLike, v: Array) -> Array:
     return current.astype(v.dtype)
 
 
-def as_param(value: ArrayLike, v: Array, name: str = "") -> Array:
+class Range(NamedTuple):
+    """Where a parameter lies: between `low` and `high`, on them too if `closed`."""
+
+    low: ArrayLike = -math.inf
+    high: float = math.inf
+    closed: bool = False
+
+    def check(self, name: str, value: ArrayLike) -> None:
+        """Refuse a concrete value outside; a traced one passes.
+
+        Raises:
+          ValueError: some of `value` lie outside, or are NaN.
+        """
+        known = concrete(value)
+        if known is None:
+            return
+        above = (known > self.low) | (self.closed & (known == self.low))
+        below = (known < self.high) | (known == self.high if self.closed else math.isinf(self.high))
+        if not np.all(above & below):
+            low, high = (str(limit) if np.ndim(limit) else f"{limit:g}" for limit in self[:2])
+            limits = f"[{low}, {high}]" if self.closed else f"({low}, {high})"
+            wanted = f"lie in {limits}" if math.isfinite(self.high) else f"be above {low}"
+            raise ValueError(f"`{name}` must {wanted}; got {value}.")
+
+
+ABOVE_0 = Range(low=0.0)
+SHARE = Range(0.0, 1.0, closed=True)
+FACTOR = Range(-1.0, 1.0, closed=True)
+"""Decays of one step: at 1 nothing leaks, below 0 (forward Euler, dt > tau) the sign alternates."""
+
+
+def above(v_rest: ArrayLike) -> Range:
+    """The range of a threshold of neurons that rest at `v_rest`."""
+    known = concrete(v_rest)
+    return Range(low=-math.inf if known is None else known)
+
+
+def as_param(value: ArrayLike, v: Array, name: str = "", within: Range | None = None) -> Array:
     """A parameter in the membrane's dtype; one that is named must broadcast to its shape.
 
     Raises:
-      ValueError: a named parameter would not fit the shape of `v`, or make it grow.
+      ValueError: a named parameter would not fit the shape of `v`, or make it grow; or a concrete
+        one lies outside `within`.
     """
+    if within is not None:
+        within.check(name, value)
     value = jnp.asarray(value, v.dtype)
     if name and not _fits(value, v):
         raise ValueError(
@@ -60,13 +101,23 @@ def as_param(value: ArrayLike, v: Array, name: str = "") -> Array:
     return value
 
 
-def as_params(params: Any, v: Array) -> Any:
+def as_params(params: Any, v: Array, **within: Range) -> Any:
     """The parameters of a neuron, a NamedTuple, in the membrane's dtype.
 
+    Args:
+      params: by field. v: membrane potential. within: the range of some of them, by name.
+
     Raises:
-      ValueError: one of them does not broadcast to the shape of `v`; it is named.
+      ValueError: one of them does not broadcast to the shape of `v`, or is concrete and lies
+        outside its range; it is named.
     """
-    return type(params)(*(as_param(value, v, name) for name, value in params._asdict().items()))
+    named = params._asdict().items()
+    return type(params)(*(as_param(value, v, name, within.get(name)) for name, value in named))
+
+
+def as_arrays(params: Any) -> Any:
+    """The parameters of a neuron, a NamedTuple of arrays, NumPy arrays or lists, as arrays."""
+    return type(params)(*map(jnp.asarray, params))
 
 
 def _fits(value: Array, v: Array) -> bool:
@@ -110,11 +161,56 @@ def exact(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
     Returns:
       Decays in (0, 1), at least float32. Only concrete values are checked, never traced ones.
 
+    Warns:
+      UserWarning: dt exceeds tau, so that little of the membrane is left after a step; often they
+        are in two units.
+
     >>> round(float(exact(20.0)), 4)
     0.9512
     """
+    known_tau, known_dt = concrete(tau), concrete(dt)
     tau, dt = positive("tau", tau), positive("dt", dt)
+    if known_tau is not None and known_dt is not None and np.any(known_dt > known_tau):
+        left = float(np.exp(-np.max(known_dt / known_tau)))
+        warnings.warn(
+            f"`dt` exceeds `tau`: a membrane keeps exp(-dt/tau) = {left:.2g} of itself in a step; "
+            f"got dt={known_dt} with tau={known_tau}. Give both in one unit, such as tau=20.0 and "
+            "dt=1.0 in ms.",
+            UserWarning,
+            stacklevel=2,
+        )
     return jnp.exp(-dt.astype(tau.dtype) / tau)
+
+
+def time_constant(decay: ArrayLike, dt: ArrayLike = 1.0) -> Array:
+    """The time constant of a decay of one step, -dt / ln(decay): the inverse of `exact`.
+
+    Libraries that give a decay (beta, alpha) instead of a time constant are converted by it:
+    snnTorch's Leaky(beta=0.9) has tau=time_constant(0.9).
+
+    Args:
+      decay: in (0, 1), any shape. dt: length of a step.
+
+    Returns:
+      Time constants in the unit of `dt`, at least float32.
+
+    Raises:
+      ValueError: a concrete decay outside (0, 1).
+
+    >>> round(float(time_constant(0.9)), 4), round(float(exact(time_constant(0.9))), 4)
+    (9.4912, 0.9)
+    """
+    Range(0.0, 1.0).check("decay", decay)
+    decay, dt = jnp.asarray(decay, float), positive("dt", dt)
+    return -dt.astype(decay.dtype) / jnp.log(decay)
+
+
+def leak(decay: Array, v: Array, v_rest: ArrayLike) -> Array:
+    """The membrane after a step without input: v_rest + decay * (v - v_rest)."""
+    if isinstance(v_rest, (int, float)) and v_rest == 0:
+        return decay * v
+    v_rest = as_param(v_rest, v, "v_rest")
+    return v_rest + decay * (v - v_rest)
 
 
 def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:

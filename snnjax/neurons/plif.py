@@ -14,6 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 from snnjax.neurons.lif import LIFParams, LIFState, lif_step
 from snnjax.neurons.membrane import as_param
 from snnjax.neurons.reset import Reset, subtract
+from snnjax.neurons.timing import Timing, same_step
 from snnjax.surrogates import atan
 
 
@@ -30,9 +31,11 @@ class PLIFState(NamedTuple):
     v: Array  # [..., N], membrane potential after the reset
 
 
-def plif_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> PLIFState:
-    """The resting state of a population of `shape`."""
-    return PLIFState(v=jnp.zeros(shape, dtype))
+def plif_init(
+    shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, *, v_rest: ArrayLike = 0.0
+) -> PLIFState:
+    """The resting state of a population of `shape`; `v_rest` is that of the step, [] or [N]."""
+    return PLIFState(v=jnp.full(shape, v_rest, dtype))
 
 
 def plif_weight(tau: float | np.ndarray) -> Array:
@@ -58,23 +61,26 @@ def plif_step(
     *,
     spike: Callable[[Array], Array] = atan,
     reset: Reset = subtract,
-    scale_input: bool = True,
+    scale_input: bool = False,
+    timing: Timing = same_step,
+    v_rest: ArrayLike = 0.0,
 ) -> tuple[PLIFState, Array]:
     """One step of a LIF neuron with a learnable time constant: leak, integrate, fire, reset.
 
-        v' = v + (current - v) * sigmoid(w)     (scale_input=False: v - v * sigmoid(w) + current)
+        v' = v - v * sigmoid(w) + current       (scale_input: v + (current - v) * sigmoid(w))
         z  = H(v' - threshold)
         v  = reset(v', z, threshold)
 
-    It is `lif_step` with decay 1 - sigmoid(w); the input is scaled by default, as in the paper.
+    It is `lif_step` with decay 1 - sigmoid(w). The paper scales its input: scale_input=True.
 
     Args:
       params: w and thresholds, shape [] or [N]; cast to the membrane's dtype.
       state: membrane potential, float32 unless made otherwise, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
-      reset: `subtract`, `zero`, `none`, or one of them with `detach`.
+      reset: `subtract`, `zero`, `reset_to(value)`, `none`, or one of them with `detach`.
       scale_input: whether the input is scaled by sigmoid(w).
+      timing, v_rest: as for `lif_step`.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.
@@ -84,13 +90,20 @@ def plif_step(
 
     Fang et al., "Incorporating Learnable Membrane Time Constant", ICCV 2021.
 
-    >>> state, z = plif_step(PLIFParams(plif_weight(2.0), 1.0), plif_init((1,)), jnp.array([3.0]))
+    >>> state, z = plif_step(PLIFParams(plif_weight(2.0), 1.0), plif_init((1,)), jnp.array([1.5]))
     >>> float(z[0]), float(state.v[0])
     (1.0, 0.5)
     """
     decay = jax.nn.sigmoid(-as_param(params.w, state.v, "w"))
     lif = LIFParams(decay, params.threshold)
     after, z = lif_step(
-        lif, LIFState(state.v), current, spike=spike, reset=reset, scale_input=scale_input
+        lif,
+        LIFState(state.v),
+        current,
+        spike=spike,
+        reset=reset,
+        scale_input=scale_input,
+        timing=timing,
+        v_rest=v_rest,
     )
     return PLIFState(after.v), z

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_param, as_params
 from snnjax.neurons.nonlinear import hard
 from snnjax.neurons.reset import Reset
 from snnjax.surrogates import atan
@@ -81,7 +81,7 @@ def qif_step(
     ([0.0, 1.0], [0.5, -0.5])
     """
     current = jnp.asarray(current)
-    p, v = as_params(params, state.v), state.v
+    p, v = as_params(params, state.v, tau=ABOVE_0, a0=ABOVE_0), state.v
     drift = as_current(current, v) + p.a0 * (v - p.v_rest) * (v - p.v_c)
     v = v + as_param(dt, v, "dt") / p.tau * drift
     z = spike(v - p.threshold)

@@ -17,7 +17,7 @@ class RefractoryState(NamedTuple):
     """State of a population with a refractory period."""
 
     neuron: Any  # the state of the neuron inside, a NamedTuple
-    wait: Array  # [..., N], steps still to rest: whole numbers, in the dtype of the membrane
+    wait: Array  # [..., N], int32: steps still to rest
 
 
 def refractory_init(
@@ -27,9 +27,9 @@ def refractory_init(
 
     >>> from snnjax.neurons import lif_init
     >>> refractory_init(lif_init, (2,)).wait.tolist()
-    [0.0, 0.0]
+    [0, 0]
     """
-    return RefractoryState(init(shape, dtype), jnp.zeros(shape, dtype))
+    return RefractoryState(init(shape, dtype), jnp.zeros(shape, jnp.int32))
 
 
 def refractory_step(
@@ -43,7 +43,7 @@ def refractory_step(
     """One step of a neuron that rests for `period` steps after each of its spikes.
 
         after, z' = step(neuron, current)
-        z      = 0      where wait > 0, else z'
+        z      = 0      where wait > 0, else z'     (NaN stays NaN)
         neuron = neuron where wait > 0, else after  (of the fields in `hold`; others: after)
         wait   = period where z != 0,   else max(wait - 1, 0)
 
@@ -53,15 +53,15 @@ def refractory_step(
     CUBA; do so only with fields that the neuron's own spikes leave alone, since a step whose spike
     is suppressed still reaches the fields that are not held.
 
-    The counter is a floating-point array like all state, and no gradient passes through it, nor
-    through what is suppressed at rest.
+    The counter is an integer: a narrow float would stop counting at 2,048 (float16) or 256
+    (bfloat16). No gradient passes through it, nor through what is suppressed at rest.
 
     Args:
       step: `step(state, current) -> (state, z)`, for instance `partial(lif_step, params)`, with
         spikes where z is not 0.
       state: from `refractory_init`.
       current: input of `step`, shape [..., N].
-      period: whole numbers of steps, 0 or more, shape [] or [N]; a constant, never learned.
+      period: integers, 0 or more, shape [] or [N]; a constant, never trained.
       hold: names of the fields that keep still at rest; None for all.
 
     Returns:
@@ -83,10 +83,8 @@ def refractory_step(
         raise ValueError(f"`period` must be a whole number of steps, 0 or more; got {known}.")
     resting = state.wait > 0
     after, z = step(state.neuron, current)
-    z = jnp.where(resting, jnp.zeros_like(z), z)
-    wait = jnp.where(
-        z != 0, as_param(period, state.wait, "period"), jnp.maximum(state.wait - 1.0, 0.0)
-    )
+    z = jnp.where(resting & ~jnp.isnan(z), jnp.zeros_like(z), z)
+    wait = jnp.where(z != 0, as_param(period, state.wait, "period"), jnp.maximum(state.wait - 1, 0))
     return RefractoryState(_held(resting, state.neuron, after, hold), wait), z
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.tree_util import Partial
+from jax.typing import ArrayLike
 
 from snnjax.surrogates import lookup
 
@@ -31,6 +33,30 @@ def zero(v: Array, z: Array, threshold: Array) -> Array:
     """
     del threshold
     return v * (1.0 - jnp.where(z > 1.0, jnp.ones_like(z), z))
+
+
+def reset_to(value: ArrayLike) -> Reset:
+    """The hard reset to `value`, a number or [N], instead of 0: (1 - z) * v + z * value.
+
+    For integer spikes z counts as min(z, 1), as in `zero`. It is one object for equal numbers.
+
+    >>> float(reset_to(-0.25)(jnp.array(1.5), jnp.array(1.0), jnp.array(1.0)))
+    -0.25
+    """
+    if isinstance(value, (int, float)):
+        return _reset_to_number(float(value))
+    return Partial(_reset_to, jnp.asarray(value))
+
+
+@functools.cache
+def _reset_to_number(value: float) -> Reset:
+    return functools.partial(_reset_to, value)
+
+
+def _reset_to(value: ArrayLike, v: Array, z: Array, threshold: Array) -> Array:
+    del threshold
+    fired = jnp.where(z > 1.0, jnp.ones_like(z), z)
+    return (1.0 - fired) * v + fired * jnp.asarray(value, v.dtype)
 
 
 def none(v: Array, z: Array, threshold: Array) -> Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_param, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_param, as_params
 from snnjax.neurons.reset import Reset, zero
 from snnjax.surrogates import atan
 
@@ -82,7 +82,7 @@ def raf_step(
     """
     current = jnp.asarray(current)
     x, dt = as_current(current, state.u), as_param(dt, state.u, "dt")
-    b, w, threshold = as_params(params, state.u)
+    b, w, threshold = as_params(params, state.u, threshold=ABOVE_0)
     size, angle = jnp.exp(b * dt), w * dt
     real, imaginary = size * jnp.cos(angle), size * jnp.sin(angle)
     u = state.u * real - state.v * imaginary + x

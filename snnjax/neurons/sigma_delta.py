@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_params
 from snnjax.surrogates import atan
 
 
@@ -79,7 +79,10 @@ def delta_step(
     0.0 1.0
     0.5 1.5
     """
-    x, (threshold,) = as_current(current, state.ref), as_params(params, state.ref)
+    x, (threshold,) = (
+        as_current(current, state.ref),
+        as_params(params, state.ref, threshold=ABOVE_0),
+    )
     e = x - state.ref
     out = e * spike(jnp.abs(e) - threshold)
     return DeltaState(state.ref + out), out

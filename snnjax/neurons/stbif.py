@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_params
 from snnjax.surrogates import atan
 
 
@@ -23,12 +23,12 @@ class STBIFState(NamedTuple):
     """State of ternary bipolar neurons, both in units of the scale."""
 
     q: Array  # [..., N], charge not yet emitted, plus 1/2
-    count: Array  # [..., N], a whole number: spikes emitted so far, by sign
+    count: Array  # [..., N], int32: spikes emitted so far, by sign
 
 
 def stbif_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> STBIFState:
     """The resting state of a population of `shape`: half a spike's charge, nothing emitted."""
-    return STBIFState(q=jnp.full(shape, 0.5, dtype), count=jnp.zeros(shape, dtype))
+    return STBIFState(q=jnp.full(shape, 0.5, dtype), count=jnp.zeros(shape, jnp.int32))
 
 
 def stbif_step(
@@ -58,7 +58,7 @@ def stbif_step(
 
     Args:
       params: scales, shape [] or [N]; cast to the state's dtype.
-      state: charge and count, float32 unless made otherwise, shape [..., N].
+      state: charge, float32 unless made otherwise, and count, shape [..., N].
       current: input of the step, floating, shape [..., N]: a change of the pre-activation.
       low, high: bounds of the count, the quantiser's lowest and highest level; static.
       spike: surrogate spike function.
@@ -76,16 +76,16 @@ def stbif_step(
     >>> for x in (1.3, 0.0, -0.6, 0.0):
     ...     state, out = stbif_step(STBIFParams(0.5), state, jnp.array([x]))
     ...     outs.append(float(out[0]))
-    >>> outs, float(state.count[0])
-    ([0.5, 0.5, -0.5, 0.0], 1.0)
+    >>> outs, int(state.count[0])
+    ([0.5, 0.5, -0.5, 0.0], 1)
     """
     if not low <= 0 <= high:
         raise ValueError(
             f"`low` and `high` must enclose 0, where the count starts; got low={low}, high={high}."
         )
-    (scale,) = as_params(params, state.q)
+    (scale,) = as_params(params, state.q, scale=ABOVE_0)
     q = state.q + as_current(current, state.q) / scale
     up = jnp.where(state.count < high, spike(q - 1.0), jnp.zeros_like(q))
     down = jnp.where(state.count > low, 1.0 - spike(q), jnp.zeros_like(q))
     s = up - down
-    return STBIFState(q - s, state.count + s), scale * s
+    return STBIFState(q - s, state.count + s.astype(state.count.dtype)), scale * s

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -80,7 +80,7 @@ def tclif_step(
     """
     current = jnp.asarray(current)
     x = as_current(current, state.d)
-    c1, c2, gamma, threshold = as_params(params, state.d)
+    c1, c2, gamma, threshold = as_params(params, state.d, threshold=ABOVE_0)
     d = state.d - jax.nn.sigmoid(c1) * state.s + x
     s = state.s + jax.nn.sigmoid(c2) * d
     z = spike(s - threshold)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params
+from snnjax.neurons.membrane import ABOVE_0, FACTOR, as_current, as_params
 from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
 
@@ -74,7 +74,7 @@ def ternary_step(
     ([1.0, -1.0, 0.0], [0.5, -0.5, 0.5])
     """
     current = jnp.asarray(current)
-    decay, threshold = as_params(params, state.v)
+    decay, threshold = as_params(params, state.v, decay=FACTOR, threshold=ABOVE_0)
     x = as_current(current, state.v)
     h = decay * state.v + ((1.0 - decay) * x if scale_input else x)
     up, down = spike(h - threshold), spike(-h - threshold)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_current, as_params, euler
+from snnjax.neurons.membrane import FACTOR, SHARE, as_current, as_params, euler
 
 
 class TsodyksMarkramParams(NamedTuple):
@@ -38,6 +38,7 @@ def tsodyks_markram_init(
       dtype: of the state.
       use: U, as in the parameters, shape [] or [N].
     """
+    SHARE.check("use", use)
     u = jnp.broadcast_to(jnp.asarray(use, dtype), shape)
     return TsodyksMarkramState(u=u, x=jnp.ones(shape, dtype), i=jnp.zeros(shape, dtype))
 
@@ -64,6 +65,7 @@ def tsodyks_markram_params(
     >>> [round(float(factor), 4) for factor in params]
     [0.45, 0.96, 0.9973, 0.9]
     """
+    SHARE.check("use", use)
     return TsodyksMarkramParams(
         jnp.asarray(use, float), euler(tau_f, dt), euler(tau_d, dt), euler(tau_s, dt)
     )
@@ -93,7 +95,8 @@ def tsodyks_markram_step(
       The next state, and its current in the state's dtype.
 
     Raises:
-      TypeError: spikes not floating, or wider than the state. ValueError: shapes do not fit.
+      TypeError: spikes not floating, or wider than the state. ValueError: shapes do not fit, or a
+        concrete U lies outside [0, 1], or a factor outside [-1, 1].
 
     Tsodyks, Pawelzik and Markram, "Neural networks with dynamic synapses", Neural Computation 1998.
 
@@ -106,7 +109,9 @@ def tsodyks_markram_step(
     0.625 0.75 0.375
     """
     spikes = as_current(current, state.u)
-    use, facilitation, recovery, decay = as_params(params, state.u)
+    use, facilitation, recovery, decay = as_params(
+        params, state.u, use=SHARE, facilitation=FACTOR, recovery=FACTOR, decay=FACTOR
+    )
     released = state.u * state.x * spikes
     u = use + facilitation * (state.u - use) + use * (1.0 - state.u) * spikes
     x = 1.0 + recovery * (state.x - 1.0) - released

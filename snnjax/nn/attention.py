@@ -13,8 +13,8 @@ from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.dropout import DropPath
 from snnjax.nn.module import Module
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.parallel import pair
-from snnjax.nn.population import check_count
 from snnjax.nn.run import Run
 from snnjax.nn.spiking_dense import KERNEL_INIT, Neurons, SpikingDense
 from snnjax.surrogates.core import compute_dtype

@@ -7,7 +7,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.nn.masked_norm import MaskedBatchNorm
-from snnjax.nn.population import check_count
+from snnjax.nn.neurons.population import check_count
 
 
 class BatchNorm(MaskedBatchNorm):

@@ -14,10 +14,10 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.metrics import dense_activity
-from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.counting import Counts, count_inputs, with_steps
 from snnjax.nn.initialisers import kaiming_uniform
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.parallel import channel_axes
-from snnjax.nn.population import check_count
 from snnjax.nn.remat import product_of
 from snnjax.sparse import narrow_product
 from snnjax.surrogates.core import compute_dtype
@@ -72,7 +72,8 @@ class Conv(nnx.Module):
 @count_inputs.register
 def _(layer: Conv, name: str, x: Array, **_: Any) -> Counts:
     edge, _, _, outputs = layer.weight[...].shape
-    return (dense_activity(name, x, outputs, window_outdegree(x.shape[-3:-1], edge)),)
+    degree = window_outdegree(x.shape[-3:-1], edge)
+    return (dense_activity(name, with_steps(x, 2), outputs, degree),)
 
 
 @channel_axes.register

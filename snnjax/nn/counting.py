@@ -71,8 +71,13 @@ def _(layer: Any, name: str, x: Array, **_: Any) -> Counts | None:
     options = {option: _fixed(getattr(layer, option)) for option in _GEOMETRY[type(layer)]}
     places = x.shape[-1 - len(layer.kernel_size) : -1]
     degree = conv_outdegree(type(layer), places, tuple(options.items()))
-    groups = getattr(layer, "feature_group_count", 1)
-    return (dense_activity(name, x, layer.out_features // groups, degree),)
+    outputs = layer.out_features // getattr(layer, "feature_group_count", 1)
+    return (dense_activity(name, with_steps(x, len(places)), outputs, degree),)
+
+
+def with_steps(x: Array, places: int) -> Array:
+    """`x` [T, B, ..., C] with that many axes between batch and channels; a single step gets T."""
+    return x[None] if x.ndim == places + 2 else x
 
 
 _SHARED = ("kernel_size", "strides", "padding", "kernel_dilation")

@@ -33,9 +33,9 @@ from snnjax.delays.check import (
 )
 from snnjax.metrics import dense_activity
 from snnjax.nn.bounded import Bounded
-from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.counting import Counts, count_inputs, with_steps
+from snnjax.nn.neurons.population import Fixed, Population, check_batch_shape, check_count, named
 from snnjax.nn.parallel import channel_axes
-from snnjax.nn.population import Fixed, Population, check_batch_shape, check_count, named
 from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful, forgotten_state
 from snnjax.sharding import Parallel, sharded_product
@@ -394,16 +394,22 @@ class SpacedConv(Bounded):
 
     def __call__(self, x: ArrayLike) -> Array:
         """`x` is [T, B, X_1, .., X_D, C], or without T."""
+        weight, place = self.weight[...], self.position[...]
+        return self._convolve(x, weight, place, self.sigma[...], self.taps)
+
+    def _convolve(
+        self, x: ArrayLike, weight: Array, position: Array, sigma: Array, taps: Taps
+    ) -> Array:
         return spaced_conv(
             x,
-            self.weight[...],
-            self.position[...],
-            self.sigma[...],
+            weight,
+            position,
+            sigma,
             self.sizes,
             strides=self.strides,
             padding=self.padding,
             groups=self.groups,
-            taps=self.taps,
+            taps=taps,
         )
 
     def _half(self) -> Array:
@@ -519,9 +525,18 @@ def _(layer: DelayedRecurrent, name: str, x: Array, *, state: Any, out: Array, *
 
 @count_inputs.register
 def _(layer: SpacedConv, name: str, x: Array, **_: Any) -> Counts:
-    """Each entry meets the taps of its group; what a border takes from it is not subtracted."""
-    _, outputs, taps = layer.weight[...].shape
-    return (dense_activity(name, x, outputs // layer.groups * taps),)
+    """Each entry meets the taps of its group, each at its nearest place, that reach an output."""
+    half = layer._half()
+    place = jnp.round(layer.position[...] + half) - half
+
+    def reached(x: Array) -> Array:
+        ones = jnp.ones_like(layer.weight[...])
+        return layer._convolve(x, ones, place, jnp.zeros(()), two_taps).sum()
+
+    axes = len(layer.sizes) + 1
+    one = jnp.zeros((1, *x.shape[-axes:]))
+    degree = jnp.round(jax.grad(reached)(one)[0]).astype(jnp.int32)
+    return (dense_activity(name, with_steps(x, axes - 1)[..., None], 1, degree),)
 
 
 @channel_axes.register

@@ -23,7 +23,7 @@ from snnjax.nn.delayed import (
     sequence_and_past,
     silent_past,
 )
-from snnjax.nn.population import check_count
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.stateful import Stateful
 
 

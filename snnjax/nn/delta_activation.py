@@ -13,7 +13,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from snnjax import neurons as n
-from snnjax.nn.population import POSITIVE, Population
+from snnjax.nn.neurons.domain import POSITIVE
+from snnjax.nn.neurons.population import Population
 from snnjax.surrogates import Spike, atan
 
 
@@ -27,11 +28,13 @@ class DeltaActivation(Population):
     `init_state`. `stream` gives the same product frame by frame.
 
     Args:
-      features: N. delta: Δ, the step, above 0, to start with; see `snnjax.neurons.delta_step_size`.
-      threshold: θ of `delta_send_step`, at least Δ/2; None for the plain quantiser.
+      features: N.
+      delta: Δ, the step, in the unit of the input, above 0; see `snnjax.neurons.delta_step_size`.
+      threshold: θ of `delta_send_step`, likewise, at least Δ/2; None for the plain quantiser.
       bits, signed: levels of the plain quantiser; see `snnjax.neurons.delta_quantise`.
       per_channel: whether each feature has a step (and threshold) of its own, or all share one.
-      learn: which of ("delta", "threshold") learn. spike: see `delta_send_step`.
+      trainable: which of ("delta", "threshold") are trained.
+      spike: surrogate spike function of `delta_send_step`.
       checkpoint: see `snnjax.unroll.unroll`; of use with a threshold.
 
     >>> layer = DeltaActivation(3, delta=0.5, bits=4)
@@ -51,11 +54,11 @@ class DeltaActivation(Population):
         bits: int = 8,
         signed: bool = False,
         per_channel: bool = False,
-        learn: Sequence[str] = ("delta",),
+        trainable: Sequence[str] = ("delta",),
         spike: Spike = atan,
         checkpoint: bool | int = True,
     ):
-        super().__init__(features, learn=learn, checkpoint=checkpoint)
+        super().__init__(features, trainable=trainable, checkpoint=checkpoint)
         shape = (features,) if per_channel else ()
         self.constant("delta", delta, POSITIVE, shape)
         if threshold is not None:
@@ -65,7 +68,7 @@ class DeltaActivation(Population):
                     f"DeltaActivation: `threshold` must be at least delta / 2, below which a "
                     f"change rounds to nothing; got {threshold} with delta={delta}."
                 )
-        self.check_learned()
+        self.check_trainable()
         n.quantiser_bounds(bits, signed)  # refuses bad numbers now
         self.bits, self.signed, self.per_channel = bits, signed, per_channel
         self.sends, self.spike = threshold is not None, self.choice(spike)

@@ -10,7 +10,7 @@ from jax import Array
 
 from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs
-from snnjax.nn.population import as_floating
+from snnjax.nn.neurons.population import as_floating
 from snnjax.sparse import (
     CSR,
     ArithmeticTable,

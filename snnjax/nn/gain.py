@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from snnjax.nn.population import Population
+from snnjax.nn.neurons.population import Population
 
 
 def gain_for_rate(

@@ -13,7 +13,7 @@ from flax import nnx
 from snnjax.metrics import RATE_BAND, PopulationRate, population_rate
 from snnjax.nn.delayed import DelayedRecurrent
 from snnjax.nn.module import Module, Sequential
-from snnjax.nn.population import Population, check_finite
+from snnjax.nn.neurons.population import Population, check_finite
 from snnjax.nn.probe import layers_of, probe
 from snnjax.nn.recurrent import Recurrent
 from snnjax.nn.run import split_arrays

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
@@ -109,7 +110,8 @@ def _rules(model: Any, path: tuple[Any, ...], layer: Any) -> Iterator[tuple[str,
     prefix = "".join(f"{re.escape(str(name))}/" for name in path)
     parallel = parallel_of(layer)
     if parallel == "channel":
-        yield f"^{prefix}", P(*(None,) * _stacked(model, path), MODEL)
+        if jax.tree.leaves(nnx.state(layer, nnx.Param)):  # a rule must decide over a parameter
+            yield f"^{prefix}", P(*(None,) * _stacked(model, path), MODEL)
         return
     for name, (inputs, outputs) in channel_axes(layer).items():
         leaf, axis = _leaf(layer, name), inputs if parallel == "row" else outputs

@@ -8,8 +8,8 @@ from typing import Any
 from flax import nnx
 
 from snnjax.nn.module import Module
+from snnjax.nn.neurons.population import nearest
 from snnjax.nn.paths import join
-from snnjax.nn.population import nearest
 from snnjax.nn.repeat import Repeat
 from snnjax.nn.run import Options, State, parameters_of, traverse
 from snnjax.nn.stateful import forgotten_state

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import RecurrentState, recurrent_init, recurrent_step
 from snnjax.nn.counting import Counts, count_inputs
-from snnjax.nn.population import Population
+from snnjax.nn.neurons.population import Population
 from snnjax.nn.stateful import Stateful, forgotten_state
 from snnjax.unroll import unroll
 

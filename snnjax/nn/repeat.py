@@ -9,8 +9,8 @@ import jax
 from flax import nnx
 
 from snnjax.nn.module import Module
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.parallel import Stacked
-from snnjax.nn.population import check_count
 from snnjax.nn.run import Run
 
 

@@ -299,8 +299,8 @@ class Run:
         found = count_inputs(layer, path, *inputs, state=state, out=out, **named)
         if found is None:
             raise ValueError(
-                f"{path!r}, a {type(layer).__name__}, has matrices among its parameters, and "
-                "nothing says how many operations they take. Register a function for it with "
+                f"{path!r}, a {type(layer).__name__}, cannot be counted: nothing says how many "
+                "operations its products take. Register a function for it with "
                 "@snnjax.nn.count_inputs.register, as in docs/extending.md."
             )
         self._activity += found

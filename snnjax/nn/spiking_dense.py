@@ -12,9 +12,9 @@ from jax import Array
 from snnjax.neurons import detach, euler, zero
 from snnjax.nn.batch_norm import BatchNorm
 from snnjax.nn.module import Module
-from snnjax.nn.population import check_count
+from snnjax.nn.neurons.leaky import LIF
+from snnjax.nn.neurons.population import check_count
 from snnjax.nn.run import Run
-from snnjax.nn.spiking import LIF
 from snnjax.surrogates import Spike, sigmoid
 
 KERNEL_INIT = nnx.initializers.truncated_normal(0.02)
@@ -44,7 +44,7 @@ class Neurons(NamedTuple):
             features,
             tau=self.tau,
             threshold=self.threshold if threshold is None else threshold,
-            learn=(),
+            trainable=(),
             decay=euler,
             spike=self.spike,
             reset=detach(zero),

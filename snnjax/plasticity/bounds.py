@@ -13,8 +13,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
+
+from snnjax.neurons.membrane import concrete
 
 Bound = Callable[[Array], tuple[Array, Array]]
 
@@ -77,13 +80,24 @@ def hard(low: float = 0.0, high: float = 1.0) -> Bound:
 
 
 def apply(
-    weight: Array, change: Array, low: ArrayLike = -math.inf, high: ArrayLike = math.inf
+    weight: ArrayLike, change: ArrayLike, low: ArrayLike = -math.inf, high: ArrayLike = math.inf
 ) -> Array:
     """The changed weights, clipped: clip(W + dW, low, high), in the weights' dtype.
+
+    Args:
+      weight, change: of one shape.
+      low, high: limits, low <= high; numbers, or arrays of the weights' shape.
+
+    Raises:
+      ValueError: a concrete low limit above the high one, or a NaN.
 
     >>> apply(jnp.array([0.5, 0.9]), jnp.array([-0.25, 0.25]), 0.0, 1.0).tolist()
     [0.25, 1.0]
     """
+    known = concrete(low), concrete(high)
+    if known[0] is not None and known[1] is not None and not np.all(known[0] <= known[1]):
+        raise ValueError(f"`low` must not be above `high`; got {low} and {high}. Swap them.")
+    weight, change = jnp.asarray(weight), jnp.asarray(change)
     low, high = jnp.asarray(low, weight.dtype), jnp.asarray(high, weight.dtype)
     return jnp.clip(weight + change.astype(weight.dtype), low, high)
 

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import exact
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_param
 from snnjax.plasticity.bounds import Bound, additive
 from snnjax.plasticity.coincidence import Coincidence, both
 from snnjax.plasticity.product import Product, dense
@@ -71,7 +71,7 @@ def dopamine_step(
     state: DopamineState,
     pre: ArrayLike,
     post: ArrayLike,
-    weight: Array,
+    weight: ArrayLike,
     reward: ArrayLike,
     *,
     bound: Bound = additive,
@@ -112,14 +112,14 @@ def dopamine_step(
     [[0.5]]
     [[0.125]]
     """
+    weight = jnp.asarray(weight)
     stdp, change = stdp_each(
         params.stdp, state.synapse, pre, post, weight, bound, coincidence, trace, product
     )
     tags = state.synapse.eligibility
-    tags = as_param(params.tag_decay, tags) * tags + change
-    decay, release, dt = (
-        as_param(p, state.dopamine) for p in (params.decay, params.release, params.dt)
-    )
+    tags = as_param(params.tag_decay, tags, "tag_decay", FACTOR) * tags + change
+    decay = as_param(params.decay, state.dopamine, "decay", FACTOR)
+    release, dt = (as_param(p, state.dopamine) for p in (params.release, params.dt))
     dopamine = decay * state.dopamine + release * jnp.asarray(reward, state.dopamine.dtype)
     samples = tuple(range(tags.ndim - weight.ndim))
     change = (_each(dopamine, tags) * tags).sum(samples) * dt

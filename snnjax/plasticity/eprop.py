@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_param
 from snnjax.plasticity.trace import as_spikes
 
 Neuron = Callable[[Any, Array], tuple[Any, Array]]
@@ -50,8 +51,8 @@ def eprop_init(
       recurrent: whether the layer has recurrent weights.
 
     Raises:
-      TypeError, ValueError: a state with arrays that are not floating or not of `shape`: then the
-        neurons do not act each for itself.
+      ValueError: a state with arrays not of `shape`: then the neurons do not act each for itself.
+      TypeError: a state without floating arrays. Counters are integers and have no derivative.
 
     >>> from snnjax.neurons import lif_init
     >>> eprop_init(lif_init((8, 4)), (8, 4), 3).eligibility[0].v.shape
@@ -63,11 +64,15 @@ def eprop_init(
                 f"e-prop needs neurons that act each for itself: a state of shape {tuple(shape)} "
                 f"throughout; got an array of shape {leaf.shape}."
             )
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"the neurons' state must be floating point; got {leaf.dtype}.")
+    membranes = [leaf.dtype for leaf in jax.tree.leaves(neuron) if _floating(leaf)]
+    if not membranes:
+        raise TypeError("the neurons' state must hold floating-point arrays; got none.")
     rows = inputs + (shape[-1] if recurrent else 0)
-    filtered = jnp.zeros(shape, jnp.result_type(*jax.tree.leaves(neuron)))
-    traces = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape), x.dtype), (neuron, filtered))
+    filtered = jnp.zeros(shape, jnp.result_type(*membranes))
+    traces = jax.tree.map(
+        lambda x: jnp.zeros((rows, *x.shape), x.dtype if _floating(x) else filtered.dtype),
+        (neuron, filtered),
+    )
     return EPropState(neuron, jnp.zeros(shape, dtype), filtered, traces)
 
 
@@ -125,8 +130,9 @@ def eprop_step(
     [[1.5]]
     """
     state = lax.stop_gradient(state)
+    params = jax.tree.map(jnp.asarray, params, is_leaf=lambda leaf: isinstance(leaf, list))
     weight, inputs = _stacked(params, state, spikes)
-    kappa = as_param(params.readout_decay, state.filtered)
+    kappa = as_param(params.readout_decay, state.filtered, "readout_decay", FACTOR)
 
     def local(cell: Any, current: Array) -> tuple[Any, Array]:
         inner, z = neuron(cell[0], current)
@@ -134,9 +140,17 @@ def eprop_step(
 
     cell, current = (state.neuron, state.filtered), inputs @ weight
     tangents = _advance(local, cell, current, inputs, state.eligibility)
-    traced = jax.tree.map(lambda value, eps: _attach(value, weight, eps), cell, state.eligibility)
+    traced = jax.tree.map(
+        lambda value, eps: _attach(value, weight, eps) if _floating(value) else value,
+        cell,
+        state.eligibility,
+    )
     (inner, filtered), z = local(traced, current)
     return EPropState(inner, z, filtered, tangents), z
+
+
+def _floating(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
 @jax.custom_jvp
@@ -160,7 +174,11 @@ def _advance(local: Neuron, cell: Any, current: Array, inputs: Array, eps: Any) 
     spikes = jnp.broadcast_to(spikes, (spikes.shape[0], *current.shape))
 
     def along(eps: Any, spikes: Array) -> Any:
-        return jax.jvp(local, (cell, current), (eps, spikes))[1][0]
+        moves = jax.tree.map(
+            lambda x, e: e if _floating(x) else np.zeros(x.shape, jax.dtypes.float0), cell, eps
+        )
+        after = jax.jvp(local, (cell, current), (moves, spikes))[1][0]
+        return jax.tree.map(lambda x, e, d: d if _floating(x) else e, cell, eps, after)
 
     return lax.stop_gradient(jax.vmap(along)(eps, spikes))
 

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_params
 from snnjax.plasticity.trace import as_spikes
 
 
-@jax.custom_jvp
-def feedback_dense(x: Array, weight: Array, feedback: Array) -> Array:
+def feedback_dense(x: ArrayLike, weight: ArrayLike, feedback: ArrayLike) -> Array:
     """A dense product whose input is differentiated through fixed feedback weights.
 
         value      x @ weight
@@ -37,11 +36,16 @@ def feedback_dense(x: Array, weight: Array, feedback: Array) -> Array:
     >>> y.tolist(), pull(jnp.array([1.0]))[0].tolist()
     ([3.0], [10.0, 20.0])
     """
+    return _feedback_dense(*map(jnp.asarray, (x, weight, feedback)))
+
+
+@jax.custom_jvp
+def _feedback_dense(x: Array, weight: Array, feedback: Array) -> Array:
     del feedback
     return x @ weight
 
 
-@feedback_dense.defjvp
+@_feedback_dense.defjvp
 def _feedback_jvp(primals, tangents):
     x, weight, feedback = primals
     dx, dweight, _ = tangents
@@ -92,7 +96,7 @@ def rate_step(params: RateParams, state: RateState, spikes: ArrayLike) -> tuple[
     0.8
     """
     spikes = as_spikes("spikes", spikes, state.rate.shape)
-    target, strength, decay = (as_param(p, state.rate) for p in params)
+    target, strength, decay = as_params(params, state.rate, decay=FACTOR)
     spikes = spikes.astype(state.rate.dtype)
     rate = lax.stop_gradient(decay * state.rate + (1.0 - decay) * spikes)
     return RateState(rate), jnp.sum(strength * (rate - target) * spikes)

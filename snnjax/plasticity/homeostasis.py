@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import exact
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_param, as_params
 
 
 class HomeostasisParams(NamedTuple):
@@ -81,14 +81,14 @@ def homeostasis_step(
             f"`spikes` has shape {spikes.shape}, whose last axes are not those of theta, "
             f"{state.theta.shape}. Make the state with the shape of the neurons."
         )
-    rate, target, decay = (as_param(p, state.theta) for p in params)
+    rate, target, decay = as_params(params, state.theta, decay=FACTOR)
     mean = spikes.astype(state.theta.dtype).mean(tuple(range(extra)))
     theta = decay * state.theta + rate * (mean - target)
     return HomeostasisState(theta), theta
 
 
 def normalise_weights(
-    weight: Array, total: ArrayLike = 78.4, *, axis: int | tuple[int, ...] = 0
+    weight: ArrayLike, total: ArrayLike = 78.4, *, axis: int | tuple[int, ...] = 0
 ) -> Array:
     """Weights scaled so that those into each neuron have a constant sum of magnitudes.
 
@@ -105,6 +105,7 @@ def normalise_weights(
     >>> normalise_weights(jnp.array([[1.0, 0.0], [3.0, 0.0]]), 1.0).tolist()
     [[0.25, 0.0], [0.75, 0.0]]
     """
+    weight = jnp.asarray(weight)
     size = jnp.abs(weight).sum(axis, keepdims=True)
     present = size > 0
     scale = as_param(total, weight) / jnp.where(present, size, jnp.ones_like(size))

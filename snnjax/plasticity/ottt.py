@@ -12,7 +12,7 @@ from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_param
 from snnjax.plasticity.product import Product, dense
 from snnjax.plasticity.trace import as_spikes
 
@@ -30,8 +30,9 @@ class OTTTState(NamedTuple):
     trace: Array  # [..., M]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def traced_product(product: Product, spikes: Array, weight: Array, trace: Array) -> Array:
+def traced_product(
+    product: Product, spikes: ArrayLike, weight: ArrayLike, trace: ArrayLike
+) -> Array:
     """A product of spikes whose derivative in the weights is taken at a trace of the spikes.
 
         value      product(spikes, weight)
@@ -54,6 +55,11 @@ def traced_product(product: Product, spikes: Array, weight: Array, trace: Array)
     >>> jax.grad(f)(jnp.ones((2, 1))).tolist()
     [[1.5], [0.5]]
     """
+    return _traced_product(product, *map(jnp.asarray, (spikes, weight, trace)))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _traced_product(product: Product, spikes: Array, weight: Array, trace: Array) -> Array:
     del trace
     return product(spikes, weight)
 
@@ -70,7 +76,7 @@ def _traced_product_jvp(product, primals, tangents):
     return out, dout
 
 
-traced_product.defjvp(_traced_product_jvp, symbolic_zeros=True)
+_traced_product.defjvp(_traced_product_jvp, symbolic_zeros=True)
 
 
 def ottt_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> OTTTState:
@@ -120,9 +126,10 @@ def ottt_step(
     ([1.5, 1.0], [2.0])
     """
     spikes = as_spikes("spikes", spikes, state.trace.shape)
-    decay = as_param(params.decay, state.trace)
+    weight = jnp.asarray(params.weight)
+    decay = as_param(params.decay, state.trace, "decay", FACTOR)
     trace = lax.stop_gradient(decay * state.trace + spikes.astype(state.trace.dtype))
-    return OTTTState(trace), traced_product(product, spikes, params.weight, trace)
+    return OTTTState(trace), traced_product(product, spikes, weight, trace)
 
 
 def spatial(step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], tuple[Any, Any]]:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 Product = Callable[[Array, Array], Array]
 
 
-def dense(spikes: Array, weight: Array) -> Array:
+def dense(spikes: ArrayLike, weight: ArrayLike) -> Array:
     """Currents [..., N] of spikes [..., M] through weights [M, N]: spikes @ weight."""
-    return jnp.matmul(spikes, weight)
+    return jnp.matmul(jnp.asarray(spikes), jnp.asarray(weight))
 
 
 @functools.cache
@@ -40,7 +41,8 @@ def convolution(
     """
     space = len(strides)
 
-    def product(spikes: Array, weight: Array) -> Array:
+    def product(spikes: ArrayLike, weight: ArrayLike) -> Array:
+        spikes, weight = jnp.asarray(spikes), jnp.asarray(weight)
         flat = spikes.reshape(-1, *spikes.shape[spikes.ndim - space - 1 :])
         last = (0, space + 1, *range(1, space + 1))
         kernel = (space + 1, space, *range(space))
@@ -51,7 +53,7 @@ def convolution(
     return product
 
 
-def pairs(product: Product, pre: Array, post: Array, weight: Array) -> Array:
+def pairs(product: Product, pre: ArrayLike, post: ArrayLike, weight: ArrayLike) -> Array:
     """For each weight the sum of pre * post over what it connects, in batch and in space.
 
     It is the transpose of the product in its weight; for `dense`: sum_b pre[b, m] post[b, n].
@@ -69,6 +71,7 @@ def pairs(product: Product, pre: Array, post: Array, weight: Array) -> Array:
     >>> pairs(dense, pre, post, jnp.zeros((2, 1))).tolist()
     [[31.0], [2.0]]
     """
+    pre, post, weight = map(jnp.asarray, (pre, post, weight))
     pre = pre.astype(weight.dtype)
     out, transpose = jax.vjp(lambda w: product(pre, w), weight)
     if out.shape != post.shape:
@@ -79,13 +82,16 @@ def pairs(product: Product, pre: Array, post: Array, weight: Array) -> Array:
     return transpose(post.astype(out.dtype))[0]
 
 
-def pairs_each(product: Product, pre: Array, post: Array, weight: Array, axes: int) -> Array:
+def pairs_each(
+    product: Product, pre: ArrayLike, post: ArrayLike, weight: ArrayLike, axes: int
+) -> Array:
     """`pairs` for each sample of the first `axes` axes of `pre` and `post`: [*B, *weight.shape].
 
     >>> pre, post = jnp.array([[1.0, 2.0], [3.0, 0.0]]), jnp.array([[1.0], [10.0]])
     >>> pairs_each(dense, pre, post, jnp.zeros((2, 1)), 1).tolist()
     [[[1.0], [2.0]], [[30.0], [0.0]]]
     """
+    pre, post, weight = map(jnp.asarray, (pre, post, weight))
     one = functools.partial(pairs, product, weight=weight)
     for _ in range(axes):
         one = jax.vmap(one)

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import exact
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_param
 from snnjax.plasticity.bounds import Bound, additive
 from snnjax.plasticity.coincidence import Coincidence, both
 from snnjax.plasticity.product import Product, dense, pairs, pairs_each
@@ -22,7 +22,7 @@ def mstdp_step(
     state: STDPState,
     pre: ArrayLike,
     post: ArrayLike,
-    weight: Array,
+    weight: ArrayLike,
     reward: ArrayLike,
     *,
     bound: Bound = additive,
@@ -56,6 +56,7 @@ def mstdp_step(
     >>> mstdp_step(params, state, ones, ones, jnp.zeros((1, 1)), jnp.array([3.0, -1.0]))[1].tolist()
     [[2.0]]
     """
+    weight = jnp.asarray(weight)
     state, (x, y), (pre, post) = read_traces(params, state, pre, post, coincidence, trace)
     plus, minus = as_param(params.plus, weight), as_param(params.minus, weight)
     up, down = bound(weight)
@@ -123,7 +124,7 @@ def mstdpet_step(
     state: MSTDPETState,
     pre: ArrayLike,
     post: ArrayLike,
-    weight: Array,
+    weight: ArrayLike,
     reward: ArrayLike,
     *,
     bound: Bound = additive,
@@ -161,10 +162,12 @@ def mstdpet_step(
     >>> dw.tolist(), later.tolist()
     ([[0.0]], [[0.5]])
     """
+    weight = jnp.asarray(weight)
     stdp, change = stdp_each(
         params.stdp, state, pre, post, weight, bound, coincidence, trace, product
     )
-    decay, scale = (as_param(p, state.eligibility) for p in (params.decay, params.scale))
+    decay = as_param(params.decay, state.eligibility, within=FACTOR, name="decay")
+    scale = as_param(params.scale, state.eligibility)
     eligibility = decay * state.eligibility + scale * change
     rewarded = _each(reward, eligibility) * eligibility
     samples = tuple(range(eligibility.ndim - weight.ndim))

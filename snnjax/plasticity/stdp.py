@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import exact
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_param
 from snnjax.plasticity.bounds import Bound, additive
 from snnjax.plasticity.coincidence import Coincidence, both
 from snnjax.plasticity.product import Product, dense, pairs
@@ -63,7 +63,7 @@ def stdp_step(
     state: STDPState,
     pre: ArrayLike,
     post: ArrayLike,
-    weight: Array,
+    weight: ArrayLike,
     *,
     bound: Bound = additive,
     coincidence: Coincidence = both,
@@ -106,6 +106,7 @@ def stdp_step(
     >>> dw.tolist()
     [[0.5]]
     """
+    weight = jnp.asarray(weight)
     state, (x, y), (pre, post) = read_traces(params, state, pre, post, coincidence, trace)
     plus, minus = as_param(params.plus, weight), as_param(params.minus, weight)
     up, down = bound(weight)
@@ -125,7 +126,7 @@ def read_traces(
     """The traces after a step, those that spikes read, and the spikes in the traces' dtype."""
     pre = as_spikes("pre", pre, state.pre.shape).astype(state.pre.dtype)
     post = as_spikes("post", post, state.post.shape).astype(state.post.dtype)
-    x = as_param(params.pre_decay, state.pre) * state.pre
-    y = as_param(params.post_decay, state.post) * state.post
+    x = as_param(params.pre_decay, state.pre, "pre_decay", FACTOR) * state.pre
+    y = as_param(params.post_decay, state.post, "post_decay", FACTOR) * state.post
     after = trace(x, pre), trace(y, post)
     return STDPState(*after), coincidence((x, y), after), (pre, post)

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from snnjax.neurons import exact
-from snnjax.neurons.membrane import as_param
+from snnjax.neurons.membrane import FACTOR, as_param
 from snnjax.plasticity.bounds import Bound, additive
 from snnjax.plasticity.coincidence import Coincidence, both
 from snnjax.plasticity.product import Product, dense, pairs
@@ -69,7 +69,7 @@ def triplet_step(
     state: TripletState,
     pre: ArrayLike,
     post: ArrayLike,
-    weight: Array,
+    weight: ArrayLike,
     *,
     bound: Bound = additive,
     coincidence: Coincidence = both,
@@ -106,9 +106,10 @@ def triplet_step(
     >>> dw.tolist()
     [[0.125]]
     """
+    weight = jnp.asarray(weight)
     fast, (x, y), (pre, post) = read_traces(params.pair, state.fast, pre, post, coincidence, trace)
-    x2 = as_param(params.pre_decay, state.slow.pre) * state.slow.pre
-    y2 = as_param(params.post_decay, state.slow.post) * state.slow.post
+    x2 = as_param(params.pre_decay, state.slow.pre, "pre_decay", FACTOR) * state.slow.pre
+    y2 = as_param(params.post_decay, state.slow.post, "post_decay", FACTOR) * state.slow.post
     plus2, plus3 = as_param(params.pair.plus, post), as_param(params.plus, post)
     minus2, minus3 = as_param(params.pair.minus, pre), as_param(params.minus, pre)
     raised = pairs(product, x, post * (plus2 + plus3 * y2), weight)

@@ -44,11 +44,12 @@ def tensor(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
     Raises:
       ValueError: the model has no rules, or they do not fit its parameters or the mesh.
     """
-    if rules is None:
+    if not rules:
         raise ValueError(
-            "this model does not say how its kernels are cut over the axis 'model'. Give it "
-            "tensor_rules, such as (('first/kernel$', P(None, 'model')), ('.*', P())), "
-            "or choose the sharding 'replicated' or 'fsdp'."
+            "this model does not say how its kernels are sharded over the axis 'model'. Call "
+            "snnjax.nn.pair in its __init__, or choose the sharding 'replicated' or 'fsdp'. "
+            "Give it tensor_rules of its own, such as (('first/kernel$', P(None, 'model')), "
+            "('.*', P())), where its layers are not of this library."
         )
     return specs_by_rules(rules, params, mesh)
 

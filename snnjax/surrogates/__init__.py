@@ -16,6 +16,7 @@ from snnjax.surrogates.core import with_primitive as with_primitive
 from snnjax.surrogates.exponential import piecewise_exponential as piecewise_exponential
 from snnjax.surrogates.exponential import spike_rate_escape as spike_rate_escape
 from snnjax.surrogates.forms import LIBRARY_FORMS as LIBRARY_FORMS
+from snnjax.surrogates.forms import LIBRARY_VERSIONS as LIBRARY_VERSIONS
 from snnjax.surrogates.fourier import squarewave_fourier as squarewave_fourier
 from snnjax.surrogates.gaussians import gaussian as gaussian
 from snnjax.surrogates.gaussians import multi_gaussian as multi_gaussian

@@ -37,7 +37,8 @@ def check_floating(x: ArrayLike, name: str) -> Array:
 def _step(
     x: Array, params: dict[str, Array], derivative: Callable[..., Array], strict: bool
 ) -> Array:
-    return (x > 0 if strict else x >= 0).astype(x.dtype)
+    fires = (x > 0 if strict else x >= 0).astype(x.dtype)
+    return jnp.where(jnp.isnan(x), x, fires)
 
 
 @_step.defjvp
@@ -60,14 +61,15 @@ def heaviside(
 ) -> Array:
     """The unit step, differentiated as `gain * derivative(x, **params)`.
 
-        forward   H(x) = 1 where x >= 0 (x > 0 with `strict`), else 0
+        forward   H(x) = 1 where x >= 0 (x > 0 with `strict`), else 0; NaN where x is NaN
         tangent   gain * derivative(x, **params) * dx
 
     All of `gain` and `params` are traced: changing them recompiles nothing. The step does not
     depend on them, so their own derivatives are zero; learn a width in the `soft` form.
 
     Args:
-      x: distance of the membrane to the threshold, any shape; NaN gives 0.
+      x: distance of the membrane to the threshold, any shape. NaN stays NaN: a diverged
+        membrane shows in its spikes, instead of falling silent.
       derivative: `g(x, **params)`, called in float32 or wider, with one keyword a parameter. Give
         one and the same function each time (not a new lambda), or each call is traced anew.
       gain: factor on the derivative alone.
@@ -75,7 +77,7 @@ def heaviside(
       **params: parameters of `derivative`, such as its slope.
 
     Returns:
-      Zeros and ones with the shape and dtype of `x`.
+      Zeros and ones, and NaN for NaN, with the shape and dtype of `x`.
     """
     x = check_floating(x, "x")
     dtype = compute_dtype(x.dtype)

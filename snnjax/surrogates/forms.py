@@ -35,10 +35,20 @@ from snnjax.surrogates.stochastic import bernoulli, stochastic_spike_operator
 
 _strict = partial(partial, strict=True)
 
+LIBRARY_VERSIONS = {
+    "spikingjelly": "2.0.0",
+    "snntorch": "1.0.0",
+    "norse": "1.1.0",
+    "spyx": "1.0.0",
+    "jaxpike": "0.1.4",
+    "snnax": "0.0.1",
+}
+"""The version of each library that the forms are those of, unless their name ends in another."""
+
 # Parameters and defaults are those of the library; the value is one of ours that does the same.
 # spyx, snnTorch, norse and jaxpike stay silent at x = 0; SpikingJelly and snnax fire there.
 LIBRARY_FORMS: dict[str, Callable[..., Spike]] = {
-    # SpikingJelly 2.0
+    # SpikingJelly
     "spikingjelly.ATan": lambda alpha=2.0: partial(atan, slope=alpha),
     "spikingjelly.DeterministicPass": lambda: partial(straight_through),
     "spikingjelly.Erf": lambda alpha=2.0: partial(erf, slope=alpha),
@@ -61,7 +71,7 @@ LIBRARY_FORMS: dict[str, Callable[..., Spike]] = {
         squarewave_fourier, period=T_period, harmonics=n - 1
     ),
     "spikingjelly.SuperSpike": lambda alpha=1.0: partial(super_spike, slope=1.0, gain=2.0 * alpha),
-    # snnTorch 1.0. Its sigmoid is NaN where -slope * x > 88 in float32; ours is 0 there.
+    # snnTorch. Its sigmoid is NaN where -slope * x > 88 in float32; ours is 0 there.
     "snntorch.SFS": lambda slope=25.0, B=1.0: _strict(
         sparse_fast_sigmoid, slope=slope, cutoff=B, gain=1.0 / (slope * (1.0 + slope * B))
     ),
@@ -78,7 +88,8 @@ LIBRARY_FORMS: dict[str, Callable[..., Spike]] = {
         spike_rate_escape, slope=beta, gain=2.0 * slope / beta
     ),
     "snntorch.straight_through_estimator": lambda: _strict(straight_through),
-    # norse 1.1, by the name of the method. Its super ignores the alpha that it is given.
+    # norse, by the name of the method. The super of 1.1.0 ignores the alpha that it is given; that
+    # of 1.0.0, and of the code after 1.1.0, does not.
     "norse.circ": lambda alpha: _strict(circular, width=alpha, gain=2.0 * alpha),
     "norse.circ_dist": lambda alpha: partial(
         bernoulli, base=circular, width=alpha, gain=2.0 * alpha
@@ -87,9 +98,10 @@ LIBRARY_FORMS: dict[str, Callable[..., Spike]] = {
     "norse.heaviside": lambda: _strict(straight_through, gain=0.0),
     "norse.logistic": lambda k: partial(bernoulli, base=sigmoid, slope=2.0 * k, gain=2.0 / k),
     "norse.super": lambda: _strict(super_spike, slope=1.0, gain=2.0),
+    "norse.super@1.0.0": lambda alpha=100.0: _strict(super_spike, slope=alpha, gain=2.0 / alpha),
     "norse.tanh": lambda k: _strict(sigmoid, slope=2.0 * k, gain=2.0 / k),
     "norse.triangle": lambda alpha=0.3: _strict(triangle, width=1.0, gain=alpha),
-    # spyx 1.0
+    # spyx
     "spyx.arctan": lambda k=2.0: _strict(atan, slope=2.0 * k, gain=1.0 / (math.pi * k)),
     "spyx.boxcar": lambda width=2.0, height=0.5: _strict(
         rectangle, width=width, gain=width * height
@@ -97,12 +109,12 @@ LIBRARY_FORMS: dict[str, Callable[..., Spike]] = {
     "spyx.superspike": lambda k=25.0: _strict(super_spike, slope=k, gain=2.0 / k),
     "spyx.tanh": lambda k=1.0: _strict(sigmoid, slope=2.0 * k, gain=2.0 / k),
     "spyx.triangular": lambda k=2.0: _strict(triangle, width=1.0 / k, gain=1.0 / k),
-    # jaxpike 0.1. Its boxcar has half of the height at the two edges exactly.
+    # jaxpike. Its boxcar has half of the height at the two edges exactly.
     "jaxpike.ATan": lambda alpha=2.0: _strict(atan, slope=alpha),
     "jaxpike.Boxcar": lambda width=1.0: _strict(rectangle, width=width),
     "jaxpike.FastSigmoid": lambda slope=25.0: _strict(fast_sigmoid, slope=slope, gain=2.0 / slope),
     "jaxpike.Triangular": lambda width=1.0: _strict(triangle, width=width),
-    # snnax 0.0.1: its superspike is not squared
+    # snnax: its superspike is not squared
     "snnax.piecewise": lambda beta=0.5: partial(rectangle, width=2.0 * beta, gain=2.0 * beta),
     "snnax.superspike": lambda beta=10.0: partial(nonzero_sign_log, slope=beta, gain=1.0 / beta),
     # Published with a model. DIET-SNN and IIR-SNN take x = u / threshold - 1.

@@ -31,13 +31,15 @@ def like(name: str, **params: ArrayLike) -> Spike:
 
     Slopes do not carry over by number: `fast_sigmoid(slope=25)` here has area 1, snnTorch's 2/25,
     and the gain of 0.08 between them acts in each layer, so to the power of the depth. Which spike
-    is fired at x = 0 follows the library too. `LIBRARY_FORMS` holds all names, and `LEFT_OUT` those
-    that are missing on purpose, with the reason.
+    is fired at x = 0 follows the library too. `LIBRARY_FORMS` holds all names, `LIBRARY_VERSIONS`
+    the version that each library's names stand for, and `LEFT_OUT` those that are missing on
+    purpose, with the reason.
 
     Args:
-      name: "library.name", such as "spikingjelly.ATan", "norse.super" or "spyx.arctan".
-      **params: what the library calls them, with its defaults. norse.super takes none, since norse
-        ignores its alpha; the paper's form is `super_spike(slope=alpha, gain=2/alpha)`.
+      name: "library.name", such as "spikingjelly.ATan" or "spyx.arctan"; "library.name@version"
+        where another version differs: "norse.super" takes no parameters, since norse 1.1.0 ignores
+        its alpha, "norse.super@1.0.0" takes alpha, as the code after 1.1.0 does.
+      **params: what the library calls them, with its defaults.
 
     Returns:
       A `functools.partial` of one of our surrogates; what was chosen is in its `func` and
@@ -59,5 +61,8 @@ def like(name: str, **params: ArrayLike) -> Spike:
         signature.bind(**params)
     except TypeError as error:
         known = ", ".join(map(str, signature.parameters.values())) or "no parameters"
-        raise TypeError(f"{name} takes {known}; got {', '.join(params) or 'none'}.") from error
+        others = [other for other in LIBRARY_FORMS if other.startswith(f"{name}@")]
+        hint = f" Other versions: {', '.join(others)}." if others else ""
+        got = ", ".join(params) or "none"
+        raise TypeError(f"{name} takes {known}; got {got}.{hint}") from error
     return form(**params)

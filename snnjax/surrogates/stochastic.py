@@ -62,7 +62,7 @@ def bernoulli(
       **params: parameters of the base, such as its slope; traced.
 
     Returns:
-      Spikes in {0, 1} with the shape and dtype of `x`; NaN never fires.
+      Spikes in {0, 1} with the shape and dtype of `x`; NaN stays NaN.
 
     >>> keys = jax.random.split(jax.random.key(0), 1000)
     >>> rate = jax.vmap(lambda key: bernoulli(0.25, key=key))(keys).mean()
@@ -71,9 +71,10 @@ def bernoulli(
     """
     x = check_floating(x, "x")
     expected = soft(base)(x.astype(compute_dtype(x.dtype)), **params)
-    spikes = jax.random.uniform(key, x.shape, expected.dtype) < expected
+    fires = (jax.random.uniform(key, x.shape, expected.dtype) < expected).astype(expected.dtype)
+    spikes = jnp.where(jnp.isnan(expected), expected, fires)
     gain = jax.lax.stop_gradient(jnp.asarray(gain, expected.dtype))
-    return _drawn(spikes.astype(expected.dtype), gain * expected).astype(x.dtype)
+    return _drawn(spikes, gain * expected).astype(x.dtype)
 
 
 def _operator_slope(x: Array, noise: Array) -> Array:

@@ -28,7 +28,7 @@ ALPHA, RHO, A, B, THETA = 0.75, 0.9, 0.1, 0.4, 0.8
 
 
 def run(params, x, **options):
-    step = partial(adlif_step, params, **options)
+    step = partial(adlif_step, params, **{"scale_input": True, **options})
     return unroll(step, adlif_init(x.shape[1:]), jnp.asarray(x), record=("v", "w"))[1]
 
 

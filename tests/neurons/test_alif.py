@@ -26,7 +26,8 @@ X = np.random.default_rng(0).normal(1.0, 4.0, (300, 5)).astype(np.float32)
 
 
 def run(params, x, **options):
-    return unroll(partial(alif_step, params, **options), alif_init(x.shape[1:]), jnp.asarray(x))[1]
+    step = partial(alif_step, params, **{"scale_input": True, **options})
+    return unroll(step, alif_init(x.shape[1:]), jnp.asarray(x))[1]
 
 
 @pytest.mark.parametrize("scale_input", [True, False])

@@ -21,7 +21,9 @@ def test_a_batch_equals_the_loop():
     x = np.random.default_rng(0).normal(0.6, 2.0, (30, 2, 3, 4)).astype(np.float32)
     branch_decay = [0.2, 0.5, 0.8, 0.95]
     params = DHLIFParams(jnp.tile(jnp.array(branch_decay), (3, 1)), jnp.full(3, 0.7), 0.5)
-    state, z = unroll(partial(dhlif_step, params), dhlif_init((2, 3, 4)), jnp.asarray(x))
+    state, z = unroll(
+        partial(dhlif_step, params, scale_input=True), dhlif_init((2, 3, 4)), jnp.asarray(x)
+    )
     assert z.shape == (30, 2, 3)
     for b in range(2):
         want, fields, margin = dhlif_loop(x[:, b], branch_decay, 0.7, 0.5)
@@ -36,7 +38,7 @@ def test_one_instant_branch_is_a_neuron_that_resets_in_the_next_step():
     """u = a u + (1 - a) x - threshold z, the soft reset not decayed; `zero` drops a u."""
     x = np.abs(np.random.default_rng(1).normal(0.5, 0.7, 60)).astype(np.float32)
     for named, keep in (({}, False), ({"reset": zero}, True)):
-        step = partial(dhlif_step, DHLIFParams(0.0, 0.5, 0.5), **named)
+        step = partial(dhlif_step, DHLIFParams(0.0, 0.5, 0.5), scale_input=True, **named)
         _, spikes = unroll(step, dhlif_init((1, 1)), jnp.asarray(x)[:, None, None])
         u = z = 0.0
         want = []
@@ -50,7 +52,7 @@ def test_one_instant_branch_is_a_neuron_that_resets_in_the_next_step():
 
 def test_the_branches_remember_for_their_own_time():
     params, state = DHLIFParams(jnp.array([0.5, 0.9]), 0.5, 10.0), dhlif_init((1, 2))
-    state, _ = dhlif_step(params, state, jnp.array([[1.0, 1.0]]))
+    state, _ = dhlif_step(params, state, jnp.array([[1.0, 1.0]]), scale_input=True)
     first = state.i
     for _ in range(3):
         state, _ = dhlif_step(params, state, jnp.zeros((1, 2)))

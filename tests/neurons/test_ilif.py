@@ -96,3 +96,12 @@ def test_detached_reset_stops_the_gradient_through_the_integer():
     x = jnp.array([1.2, 1.3])
     np.testing.assert_allclose(jax.grad(partial(second, subtract))(x), [0.0, 1.0])
     np.testing.assert_allclose(jax.grad(partial(second, detach(subtract)))(x), [0.25, 1.0])
+
+
+def test_the_gradient_passes_straight_through_the_slices():
+    """Where each slice meets the weight of the integers, the gradient is that of the integers."""
+    s, w = jnp.array([0.0, 1.0, 4.0]), jnp.array([2.0, -1.0, 0.5])
+    sliced = jax.grad(lambda s: (ilif_unroll_spikes(s, 4) * w).sum())
+    np.testing.assert_allclose(jax.jit(sliced)(s), jax.grad(lambda s: (s * w).sum())(s))
+    _, tangent = jax.jvp(lambda s: ilif_unroll_spikes(s, 4).sum(0), (s,), (w,))
+    np.testing.assert_allclose(tangent, w)

@@ -22,19 +22,44 @@ CHECKPOINTS = (True, 4)  # 4 does not divide T; more of them, and none, in the t
 every_case = pytest.mark.parametrize("name", CASES)
 
 
-def equal(got, want):
-    jax.tree.map(np.testing.assert_array_equal, got, want)
+def close(got, want, *, rtol=1e-5, atol=1e-5):
+    """Equal up to the rounding of float32.
+
+    Two programs of the same sums are fused otherwise, and differ in the last bits from one CPU to
+    the next; equal bits may be asked of one program only. Spikes are equal all the same: the input
+    keeps every membrane clear of its threshold.
+    """
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=rtol, atol=atol), got, want)
 
 
-def close(got, want, **tolerances):
-    jax.tree.map(partial(np.testing.assert_allclose, **tolerances), got, want)
+def same_output(case, got, want):
+    """Equal spikes; membranes and analog outputs up to rounding."""
+    if case.wide or case.analog:
+        close(got, want)
+    else:
+        np.testing.assert_array_equal(got, want)
+
+
+def floats(state):
+    """The fields of a state that are no counts."""
+    return [field for field in state if jnp.issubdtype(field.dtype, jnp.floating)]
+
+
+def padded(field, like):
+    """A field of one number a sample, [B], for all its neurons."""
+    return np.broadcast_to(
+        np.reshape(field, field.shape + (1,) * (like.ndim - field.ndim)), like.shape
+    )
 
 
 @functools.cache
 def drive(name):
-    """Input that keeps every membrane clear of its threshold, and what the loop makes of it."""
+    """Input that keeps every membrane clear of its threshold, and what the loop makes of it.
+
+    It is exact in bfloat16, so that the narrow and the wide run see the same numbers.
+    """
     for seed in range(100):
-        x = CASES[name].input(seed)
+        x = np.asarray(jnp.asarray(CASES[name].input(seed)).astype(jnp.bfloat16), np.float32)
         out, fields, margin = CASES[name].loop(x)
         if np.abs(margin).min() > 2e-3:
             return jnp.asarray(x), out, fields
@@ -58,7 +83,7 @@ def results(name):
 
     def loss(checkpoint, params, x):
         state, out = whole(name, params, x, checkpoint)
-        rest = sum((field**2).sum() for field in state)
+        rest = sum((field**2).sum() for field in floats(state))
         return (upstream * out).sum() + rest, (state, out)
 
     @jax.jit
@@ -85,7 +110,9 @@ def test_equals_the_numpy_loop(name):
     np.testing.assert_allclose(got, out, rtol=1e-5, atol=1e-5)
     assert tuple(fields) == state._fields
     for field, want in fields.items():
-        np.testing.assert_allclose(getattr(state, field), want[-1], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            padded(getattr(state, field), want[-1]), want[-1], rtol=1e-5, atol=1e-5
+        )
 
 
 @every_case
@@ -93,9 +120,9 @@ def test_segments_equal_the_whole(name):
     runs, grads, _, _, _ = results(name)
     for checkpoint in CHECKPOINTS:
         (state, out), (want_state, want) = runs[checkpoint], runs[True]
-        np.testing.assert_array_equal(out, want)
-        close(state, want_state, rtol=1e-6, atol=1e-6)  # segments may be fused otherwise
-        close(grads[checkpoint], grads[True], rtol=1e-5, atol=1e-6)
+        same_output(CASES[name], out, want)
+        close(state, want_state)
+        close(grads[checkpoint], grads[True], rtol=1e-4, atol=1e-5)
 
 
 @every_case
@@ -107,12 +134,12 @@ def test_steps_equal_the_whole_and_a_sequence_continues(name):
         state, out = step(state, current)
         outs.append(out)
     last, got = results(name)[0][True]
-    np.testing.assert_array_equal(np.stack(outs), got)
-    equal(state, last)
+    same_output(case, np.stack(outs), got)
+    close(state, last)
     middle, first = unroll(partial(case.step, case.params), case.init(x.shape[1:]), x[:5])
     end, second = unroll(partial(case.step, case.params), middle, x[5:])
-    np.testing.assert_array_equal(np.concatenate([first, second]), got)
-    equal(end, last)
+    same_output(case, np.concatenate([first, second]), got)
+    close(end, last)
 
 
 @every_case
@@ -122,16 +149,16 @@ def test_eager_equals_jit(name):
     for current in x[:3]:
         eager, out = case.step(case.params, state, current)
         jitted, compiled = jax.jit(case.step)(case.params, state, current)
-        np.testing.assert_allclose(out, compiled, rtol=1e-6, atol=1e-6)
-        close(eager, jitted, rtol=1e-6, atol=1e-6)
+        same_output(case, out, compiled)
+        close(eager, jitted)
         state = eager
 
 
 @every_case
 def test_vmap_equals_the_batch(name):
     runs, _, mapped, _, _ = results(name)
-    np.testing.assert_array_equal(mapped[1], runs[True][1])
-    equal(mapped[0], runs[True][0])
+    same_output(CASES[name], mapped[1], runs[True][1])
+    close(mapped[0], runs[True][0])
 
 
 @every_case
@@ -158,7 +185,7 @@ def test_soft_gradients_equal_finite_differences(name):
 
     def loss(params, x):
         state, out = unroll(partial(case.soft, params), case.init(x.shape[1:], x.dtype), x)
-        return (out * jnp.cos(x)).sum() + sum(field.sum() for field in state)
+        return (out * jnp.cos(x)).sum() + sum(field.sum() for field in floats(state))
 
     with jax.enable_x64(True):
         args = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (case.params, x[:5]))
@@ -185,11 +212,12 @@ def test_bfloat16_input_keeps_a_float32_membrane(name):
     narrow = x.astype(jnp.bfloat16)
     run = jax.jit(partial(whole, name))
     state, out = run(case.params, narrow)
-    assert {field.dtype for field in state} == {jnp.dtype(jnp.float32)}
+    assert {field.dtype for field in floats(state)} == {jnp.dtype(jnp.float32)}
     assert out.dtype == (jnp.float32 if case.wide else jnp.bfloat16)
-    want_state, want = run(case.params, narrow.astype(jnp.float32))
-    np.testing.assert_array_equal(out, want.astype(out.dtype))  # analog outputs are rounded
-    equal(state, want_state)
+    want_state, want = results(name)[0][True]
+    rounding = 2.0**-8 if case.analog else 1e-5  # an analog output is rounded to the input's dtype
+    close(np.asarray(out, np.float32), want, rtol=rounding)
+    close(state, want_state)
 
 
 ONE_EACH = {type(case.params): name for name, case in CASES.items()}.values()  # per step
@@ -221,7 +249,9 @@ def test_float64_is_nowhere_narrowed(name):
     (state, got), (out, fields, _) = wide_results()[name]
     np.testing.assert_allclose(got, out, rtol=1e-12, atol=1e-12)
     for field, want in fields.items():
-        np.testing.assert_allclose(getattr(state, field), want[-1], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            padded(getattr(state, field), want[-1]), want[-1], rtol=1e-12, atol=1e-12
+        )
 
 
 @every_case
@@ -297,4 +327,15 @@ def test_wrong_input(name):
         with pytest.raises(TypeError, match="`current` is float64 but the membrane float32"):
             case.step(case.params, state, wide)
         after, out = case.step(case.params, case.init((B, N), jnp.float64), wide)
-        assert {field.dtype for field in after} == {out.dtype} == {jnp.dtype(jnp.float64)}
+        assert {field.dtype for field in floats(after)} == {out.dtype} == {jnp.dtype(jnp.float64)}
+
+
+@every_case
+def test_a_nan_shows_in_the_output_and_stays_there(name):
+    """Under jit nobody looks at values: a diverged membrane must not fall silent."""
+    case = CASES[name]
+    x = jnp.ones((case.steps, B, N)).at[0, 0, 0].set(jnp.nan)
+    _, out = jax.jit(partial(whole, name))(case.params, x)
+    window = 3 if name == "few spike" else case.steps  # which forgets at the end of its window
+    assert np.isnan(out[2:window, 0, 0]).all()  # some fire one or two steps late
+    assert np.isfinite(out[:, 1]).all()

@@ -25,7 +25,7 @@ from snnjax.neurons import (
     subtract,
     zero,
 )
-from snnjax.surrogates import like, super_spike
+from snnjax.surrogates import like
 from snnjax.unroll import unroll
 from tests.reference import record_norse as norse
 
@@ -59,7 +59,9 @@ def case(arrays, name):
 @pytest.mark.parametrize("reset", RESETS)
 def test_jaxpike_alif(reset):
     params = ALIFParams(exact(3.0), exact(20.0), beta=0.7, threshold=0.5)
-    step = partial(alif_step, params, spike=like("jaxpike.ATan"), reset=RESETS[reset])
+    step = partial(
+        alif_step, params, spike=like("jaxpike.ATan"), reset=RESETS[reset], scale_input=True
+    )
 
     def form(x):
         last, out = unroll(step, alif_init(x.shape[1:]), x)
@@ -96,9 +98,8 @@ def test_norse_lsnn():
     """A synaptic current of the step before drives the membrane; beta counts after one decay."""
     syn, decay, decay_b = (1.0 - norse.DT * rate for rate in norse.RATES.values())
     params = ALIFParams(decay, decay_b, norse.BETA * decay_b, norse.THRESHOLD)
-    # norse 1.0 has 1 / (1 + alpha |x|)^2; 1.1, which `like` follows, takes alpha for 1
-    spike = partial(super_spike, slope=norse.ALPHA, gain=2.0 / norse.ALPHA, strict=True)
-    step = partial(alif_step, params, spike=spike, reset=zero)
+    spike = like("norse.super@1.0.0", alpha=norse.ALPHA)
+    step = partial(alif_step, params, spike=spike, reset=zero, scale_input=True)
     synapse = partial(li_step, LIParams(syn), scale_input=False)
 
     def form(x):

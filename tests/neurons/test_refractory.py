@@ -94,6 +94,16 @@ def test_input_at_rest_has_no_gradient():
     np.testing.assert_array_equal(slope[:, 0] != 0, [True, False, False, True])
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+@pytest.mark.parametrize("period", [2_049, 3_000])
+def test_a_long_period_is_counted_in_any_dtype(dtype, period):
+    """A float16 counts to 2,048; a period of n fires every n + 1 steps."""
+    step = partial(refractory_step, LIF, period=period)
+    x = jnp.full((2 * period + 3, 1), 2.0, dtype)
+    _, z = jax.jit(lambda x: unroll(step, refractory_init(lif_init, (1,), dtype), x))(x)
+    assert np.flatnonzero(z[:, 0]).tolist() == [0, period + 1, 2 * period + 2]
+
+
 @pytest.mark.parametrize("period", [-1, 2.5, np.array([1, -3]), float("nan")])
 def test_bad_period(period):
     state = refractory_init(lif_init, (2,))

@@ -38,7 +38,7 @@ def test_one_input_settles_at_its_quantised_value(low, high):
     x = jnp.arange(-40, 81, dtype=jnp.float32)[None] / 8
     state, (outs, _) = run(x, 0.25, low, high)
     np.testing.assert_array_equal(outs.sum(0), quantise(x[0], 0.25, low, high))
-    np.testing.assert_array_equal(state.count * 0.25, outs.sum(0))
+    np.testing.assert_array_equal(state.count.astype(jnp.float32) * 0.25, outs.sum(0))
     settled = np.arange(len(outs))[:, None] >= max(high, -low)
     assert not np.where(settled, outs, 0).any()
 

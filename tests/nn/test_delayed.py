@@ -126,7 +126,7 @@ def test_recurrent_delays_are_those_of_a_loop():
 
 
 def test_every_sigma_in_one_trace_and_gradients_reach_everything():
-    layer = DelayedRecurrent(LIF(N, learn=()), SIZE, rngs=nnx.Rngs(0))
+    layer = DelayedRecurrent(LIF(N, trainable=()), SIZE, rngs=nnx.Rngs(0))
     graph, params, rest = nnx.split(layer, nnx.Param, ...)
     assert {type(v) for _, v in nnx.iter_graph(layer) if type(v) is Sigma} == {Sigma}
 

@@ -62,7 +62,7 @@ def test_a_recurrent_population_over_sparse_connections(make):
     matrix = np.zeros((4, 4), np.float32)
     matrix[source, target] = weight
     sparse = SparseLinear(make(source, target, weight, sources=4, targets=4), 4)
-    layer = Recurrent(LIF(4, tau=5.0, learn=()), sparse)
+    layer = Recurrent(LIF(4, tau=5.0, trainable=()), sparse)
     graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
     assert [v.size for v in jax.tree.leaves(params)] == [sparse.weight.size]
     x = jnp.asarray(np.random.default_rng(0).random((12, 2, 4)), jnp.float32)
@@ -77,7 +77,7 @@ def test_a_recurrent_population_over_sparse_connections(make):
         return z, pull(z)[0]
 
     z, grads = gradient(params, x)
-    dense = Recurrent(LIF(4, tau=5.0, learn=()), lambda z: z @ matrix)
+    dense = Recurrent(LIF(4, tau=5.0, trainable=()), lambda z: z @ matrix)
     np.testing.assert_array_equal(z, dense(None, x)[1])
     assert z.sum() > 3
     assert (np.asarray(jax.tree.leaves(grads)[0]) != 0).sum() >= 4

@@ -313,7 +313,7 @@ def test_wrong_uses_are_named(net):
         Shared()(None, x)
     with pytest.raises(ValueError, match=r"LIF is not a part of Foreign"):
         Foreign()(None, x)
-    with pytest.raises(ValueError, match=r"'layers\.0', a Matrix, has matrices .*count_inputs"):
+    with pytest.raises(ValueError, match=r"'layers\.0', a Matrix, cannot be counted.*count_inputs"):
         Sequential(Matrix())(None, x, record=True)
     with pytest.raises(TypeError, match=r"state, out = layer\(None, x\)"):
         net(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from snnjax.plasticity import (
@@ -80,3 +81,12 @@ def test_soft_bounds_of_other_limits():
 def test_descent_of_rate_one_adds_the_change():
     weight, change = jnp.array([0.5]), jnp.array([0.25])
     assert (weight - as_gradient(change)).tolist() == apply(weight, change).tolist() == [0.75]
+
+
+def test_limits_in_the_wrong_order_are_refused_and_lists_are_taken():
+    w = np.array([0.5, 0.9])
+    for low, high in ((1.0, 0.0), (np.array([0.0, 2.0]), 1.0), (np.nan, 1.0)):
+        with pytest.raises(ValueError, match="`low` must not be above `high`"):
+            apply(w, w, low, high)
+    assert apply(w, w, 1.0, 1.0).tolist() == [1.0, 1.0]
+    assert apply(w.tolist(), [0.25, -0.25]).tolist() == pytest.approx([0.75, 0.65])

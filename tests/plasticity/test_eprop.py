@@ -10,7 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax.neurons import detach, lif_init, none, subtract, zero
+from snnjax.neurons import (
+    LIFParams,
+    detach,
+    lif_init,
+    lif_step,
+    none,
+    refractory_init,
+    refractory_step,
+    subtract,
+    zero,
+)
 from snnjax.plasticity import EPropParams, eprop_init, eprop_step
 from snnjax.surrogates import atan
 from snnjax.unroll import online_gradient, unroll
@@ -186,3 +196,28 @@ def test_recurrent_weights_need_their_traces():
         eprop_step(lif(none), params, state, jnp.ones(2))
     with pytest.raises(ValueError, match="`spikes` has shape"):
         eprop_step(lif(none), EPropParams(jnp.ones((2, 3))), state, jnp.ones(3))
+
+
+def test_a_counter_has_no_derivative_and_is_no_obstacle():
+    """While a refractory neuron never fires, it is the neuron inside."""
+    lif = partial(lif_step, LIFParams(0.5, 10.0))
+    resting = partial(refractory_step, lif, period=2)
+    weight, x = jnp.ones((2, 3)), jnp.array([1.0, 0.5])
+
+    def loss(weight, neuron, start):
+        state = eprop_init(start, (3,), 2)
+        for _ in range(2):
+            state, z = eprop_step(neuron, EPropParams(weight), state, x)
+        return (z * jnp.arange(3.0)).sum(), state
+
+    found = [
+        jax.grad(loss, has_aux=True)(weight, neuron, start)
+        for neuron, start in (
+            (lif, lif_init((3,))),
+            (resting, refractory_init(lif_init, (3,))),
+        )
+    ]
+    (plain, want), (slope, state) = found
+    np.testing.assert_allclose(slope, plain, rtol=1e-6)
+    np.testing.assert_allclose(state.eligibility[0].neuron.v, want.eligibility[0].v, rtol=1e-6)
+    assert state.neuron.wait.dtype == jnp.int32

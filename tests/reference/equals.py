@@ -31,6 +31,34 @@ ROWS = (
         "lif",
     ),
     Row(
+        "lif_step",
+        "SpikingJelly LIFNode, v_reset not 0",
+        "v_rest=v_reset, reset=reset_to(v_reset)",
+        "leaky",
+        "spikingjelly.LIF_rest",
+    ),
+    Row(
+        "lif_step",
+        "snnTorch Leaky, subtract",
+        "decay=beta, timing=next_step, reset=detach(subtract)",
+        "leaky",
+        "snntorch.Leaky_subtract",
+    ),
+    Row(
+        "lif_step",
+        "snnTorch Leaky, zero",
+        "decay=beta, timing=before_leak, reset=detach(zero)",
+        "leaky",
+        "snntorch.Leaky_zero",
+    ),
+    Row(
+        "lif_step",
+        "snnTorch Lapicque",
+        "decay=euler(R C), input dt / C, timing=next_step, detach(reset)",
+        "leaky",
+        "snntorch.Lapicque",
+    ),
+    Row(
         "plif_step",
         "SpikingJelly ParametricLIFNode",
         "w=plif_weight(init_tau), as LIFNode else",
@@ -39,6 +67,34 @@ ROWS = (
     ),
     Row("ilif_step", "SpikingJelly ILIFNode", "beta=0.25", "spikingjelly", "ilif"),
     Row("cuba_step", "SpikingJelly CUBALIFNode", "decay_c=0.5, decay=0.75", "adaptive", "cuba"),
+    Row(
+        "cuba_step",
+        "snnTorch Synaptic",
+        "decay_c=alpha, decay=beta, timing=next_step, detach(reset)",
+        "leaky",
+        "snntorch.Synaptic",
+    ),
+    Row(
+        "cuba_step",
+        "norse LIF, one step earlier",
+        "decays 1 - dt tau_inv, input dt tau_mem_inv, v_leak",
+        "leaky",
+        "norse.LIF",
+    ),
+    Row(
+        "qif_step",
+        "SpikingJelly QIFNode",
+        "constants by name, v0=v_reset",
+        "leaky",
+        "spikingjelly.QIF",
+    ),
+    Row(
+        "eif_step",
+        "SpikingJelly EIFNode",
+        "delta=delta_T, v_rh=theta_rh, v0=v_reset",
+        "leaky",
+        "spikingjelly.EIF",
+    ),
     Row(
         "klif_step",
         "SpikingJelly KLIFNode",
@@ -89,9 +145,7 @@ ROWS = (
         "jax",
         "spyx.ALIF",
     ),
-    Row("unroll.psn", "SpikingJelly PSN", "weight, bias", "psn", "psn"),
-    Row(
-        "unroll.masked_psn", "SpikingJelly MaskedPSN", "window=k, strength=lambda", "psn", "masked"
-    ),
-    Row("unroll.sliding_psn", "SpikingJelly SlidingPSN", "weight, bias", "psn", "sliding"),
+    Row("psn", "SpikingJelly PSN", "weight, bias", "psn", "psn"),
+    Row("masked_psn", "SpikingJelly MaskedPSN", "window=k, strength=lambda", "psn", "masked"),
+    Row("sliding_psn", "SpikingJelly SlidingPSN", "weight, bias", "psn", "sliding"),
 )

@@ -259,6 +259,9 @@ LIBRARIES = {
     "norse.heaviside": _silent(np.zeros_like),
     "norse.logistic": Library(lambda x, k: sech2(k * x), {"k": 0.9}, False, defaults=False),
     "norse.super": _silent(lambda x: 1 / (np.abs(x) + 1) ** 2),
+    "norse.super@1.0.0": _silent(
+        lambda x, alpha=100.0: 1 / (alpha * np.abs(x) + 1) ** 2, alpha=10.0
+    ),
     "norse.tanh": Library(lambda x, k: sech2(k * x), {"k": 0.9}, False, defaults=False),
     "norse.triangle": _silent(
         lambda x, alpha=0.3: alpha * np.maximum(0, 1 - np.abs(x)), alpha=0.5

@@ -116,6 +116,7 @@ def test_mixed_takes_another_dimension_than_the_rules() -> None:
     [
         ("fdsp", None, "sharding must be one of replicated, fsdp, tensor, mixed; got 'fdsp'"),
         ("tensor", None, "Give it tensor_rules"),
+        ("mixed", (), "Give it tensor_rules"),  # a model that says nothing has no rules
         ("replicated", None, "leaves the 2 devices of the axis 'model' without work"),
         ("fsdp", RULES, "leaves the 2 devices of the axis 'model' without work"),
         ("tensor", ((".*", P()),), "leaves the 2 devices"),
@@ -138,7 +139,7 @@ def test_tensor_needs_its_axis() -> None:
         e3dsnn_t,
         snn_delays_shd,
         lambda rngs: snn_delays_shd(layers=3, per="input", rngs=rngs),
-        lambda rngs: snn_delays_shd(layers=1, learn_delays=False, rngs=rngs),
+        lambda rngs: snn_delays_shd(layers=1, delays="fixed", rngs=rngs),
     ],
 )
 def test_the_published_models_fit_every_preset(make: Any, name: str) -> None:
@@ -146,15 +147,15 @@ def test_the_published_models_fit_every_preset(make: Any, name: str) -> None:
     _, params, stats = nnx.split(model, nnx.Param, ...)
     params, stats = nnx.as_pure(params), nnx.as_pure(stats)
     mesh = parse_mesh("data=4,model=2" if name in ("tensor", "mixed") else "data=8")
-    specs = preset_specs(name, params, mesh, model.tensor_rules)
+    specs = preset_specs(name, params, mesh, model.tensor_rules())
     for leaf, spec in zip(jax.tree.leaves(params), jax.tree.leaves(specs), strict=True):
-        large = leaf.size >= 1024 and leaf.shape != (27, 6, 16)  # mixed cuts that over "model"
+        large = leaf.size >= 1024 and leaf.shape != (27, 6, 16)  # mixed shards that over "model"
         assert ("data" in spec) == {"fsdp": leaf.size >= 1024, "mixed": large}.get(name, False)
-    kept = stats_specs(name, stats, mesh, model.tensor_rules)
+    kept = stats_specs(name, stats, mesh, model.tensor_rules())
     assert any("model" in s for s in jax.tree.leaves(kept)) == (name in ("tensor", "mixed"))
 
 
-def test_moments_are_cut_as_their_parameters() -> None:
+def test_moments_are_sharded_as_their_parameters() -> None:
     optimiser = optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.partition(

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax.surrogates import LEFT_OUT, LIBRARY_FORMS, SURROGATES, fast_sigmoid, like
+from snnjax.surrogates import (
+    LEFT_OUT,
+    LIBRARY_FORMS,
+    LIBRARY_VERSIONS,
+    SURROGATES,
+    fast_sigmoid,
+    like,
+)
 from tests.reference.surrogates import LIBRARIES
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
@@ -102,5 +109,16 @@ def test_unknown_names_and_parameters():
         like("snntorch.fast_sigmoid", k=3.0)
     with pytest.raises(TypeError, match=r"norse.tanh takes k; got none\."):
         like("norse.tanh")
-    with pytest.raises(TypeError, match=r"norse.super takes no parameters; got alpha\."):
+    words = r"norse.super takes no parameters; got alpha\. Other versions: norse.super@1.0.0\."
+    with pytest.raises(TypeError, match=words):
         like("norse.super", alpha=100.0)
+
+
+def test_versions_of_a_library_that_differ():
+    """norse 1.1.0 ignores the alpha of its super; 1.0.0 divides by (1 + 100 abs(x))^2."""
+    at_1 = jax.grad(like("norse.super"))(1.0), jax.grad(like("norse.super@1.0.0"))(1.0)
+    np.testing.assert_allclose(at_1, [0.25, 1 / 101**2], rtol=1e-5)
+    assert float(jax.grad(like("norse.super@1.0.0", alpha=1.0))(1.0)) == 0.25
+    libraries = {name.split(".")[0] for name in LIBRARY_FORMS}
+    papers = {"assg", "braincog", "brf", "dh_snn", "diet_snn", "hart", "pdsg", "stbp"}
+    assert libraries - papers == set(LIBRARY_VERSIONS)

@@ -344,3 +344,12 @@ def test_multi_level_bad_input():
         with pytest.raises(ValueError, match="`levels` must be a Python int of at least 1"):
             multi_level(jnp.array([1.0]), levels)
     assert jnp.isnan(multi_level(jnp.array([jnp.nan]))).all()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_nan_stays_nan_in_every_surrogate(strict):
+    x = jnp.array([jnp.nan, -jnp.inf, jnp.inf])
+    for name, spike in SURROGATES.items():
+        options = {} if name in ("multi_level", "ternary") else {"strict": strict}
+        out = jax.jit(functools.partial(spike, **options))(x)
+        assert jnp.isnan(out).tolist() == [True, False, False], name

@@ -30,7 +30,7 @@ class ConvNet(Module):
             [Conv(in_channels // SIDE**2, WIDTH, 3, rngs=rngs), Conv(WIDTH, WIDTH, 3, rngs=rngs)]
         )
         self.norms = nnx.List([BatchNorm(WIDTH) for _ in self.convs])
-        self.neurons = nnx.List([LIF(WIDTH, tau=2.0, learn=("tau",)) for _ in self.convs])
+        self.neurons = nnx.List([LIF(WIDTH, tau=2.0, trainable=("tau",)) for _ in self.convs])
         self.head = nnx.Linear((SIDE // 2) ** 2 * WIDTH, num_classes, rngs=rngs)
         pair(self.convs[0], [self.norms[0], self.neurons[0]], self.convs[1])
 

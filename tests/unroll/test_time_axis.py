@@ -12,19 +12,20 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from snnjax.neurons import LIFParams, lif_init
-from snnjax.sharding import bytes_by_kind, collectives
-from snnjax.surrogates import atan, soft
-from snnjax.unroll import (
+from snnjax.neurons import (
     CRFParams,
+    LIFParams,
     SlidingPSNParams,
     SlidingPSNState,
     crf_init,
     crf_parallel,
+    lif_init,
     lif_reset_free,
-    linear_recurrence,
     sliding_psn,
 )
+from snnjax.sharding import bytes_by_kind, collectives
+from snnjax.surrogates import atan, soft
+from snnjax.unroll import linear_recurrence
 
 DEVICES, T, B, N = 8, 32, 2, 3
 STATE = 8 * B * N  # bytes of a state in float64
@@ -105,12 +106,12 @@ NEURONS = {
     "sliding": (
         sliding_psn,
         SlidingPSNParams(jnp.array([0.1, 0.3, -0.2, 0.5, 1.0]), jnp.array(-1.0)),
-        lambda: SlidingPSNState(jnp.zeros((4, B, N))),
+        lambda: SlidingPSNState(jnp.zeros((B, N, 4))),
     ),
     "sliding, one step": (
         sliding_psn,
         SlidingPSNParams(jnp.array([0.7]), jnp.array(-1.0)),
-        lambda: SlidingPSNState(jnp.zeros((0, B, N))),
+        lambda: SlidingPSNState(jnp.zeros((B, N, 0))),
     ),
 }
 
@@ -179,7 +180,7 @@ def test_a_window_sends_its_past_to_the_neighbour():
     params = SlidingPSNParams(jnp.ones(5), jnp.array(-1.0))
 
     def run(x):
-        state = SlidingPSNState(jnp.zeros((4, B, N)))
+        state = SlidingPSNState(jnp.zeros((B, N, 4)))
         return sliding_psn(params, state, x, time_axis="time")[1]
 
     over = over_devices(run, P("time"), P("time"), check=False)
@@ -191,7 +192,7 @@ def test_bad_axes_are_named():
         linear_recurrence(0.5, jnp.ones(4), time_axis="time")
     params, state = (
         SlidingPSNParams(jnp.ones(6), jnp.array(-1.0)),
-        SlidingPSNState(jnp.zeros((5, 1))),
+        SlidingPSNState(jnp.zeros((1, 5))),
     )
     with pytest.raises(ValueError, match=r"inside jax\.shard_map"):
         sliding_psn(params, state, jnp.ones((8, 1)), time_axis="time")

@@ -33,6 +33,42 @@ def test_a_spike_on_a_border_opens_the_next_frame() -> None:
         assert len(counts) == frame + 1
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("frame_ms", [1.0, 4.0, 5.0, 10.0])
+def test_borders_in_any_dtype_open_the_next_frame(dtype, frame_ms) -> None:
+    """k * 5 ms is rounded to the dtype before anybody bins it."""
+    steps = 60 if dtype == np.float16 else 1000
+    both = np.arange(steps) * (frame_ms / 1000), np.arange(steps, dtype=dtype) * (frame_ms / 1000)
+    for times in both[:1] if dtype == np.float16 else both:  # float16 is stored, not computed in
+        times = times.astype(dtype)
+        counts = bin_events(times, np.zeros(steps, int), total=1, channels=1, frame_ms=frame_ms)
+        np.testing.assert_array_equal(counts, np.ones((steps, 1)))
+    inside = (np.arange(steps) + 0.9) * (frame_ms / 1000)
+    counts = bin_events(inside, np.zeros(steps, int), total=1, channels=1, frame_ms=frame_ms)
+    np.testing.assert_array_equal(counts, np.ones((steps, 1)))
+
+
+def test_no_count_is_clipped() -> None:
+    got = bin_events(np.zeros(70_000), np.zeros(70_000, int), total=1, channels=1, frame_ms=10.0)
+    assert (got.dtype, got.tolist()) == (np.uint32, [[70_000]])
+
+
+@pytest.mark.parametrize(
+    ("times", "units", "words"),
+    [
+        ([0.0, 0.1], [0, 4], r"integers in 0\.\.3; got 0 to 4"),
+        ([0.0, 0.1], [-1, 2], r"integers in 0\.\.3; got -1 to 2"),
+        ([0.0, 0.1], [0.5, 2], r"integers in 0\.\.3; got 0\.5"),
+        ([-0.1, 0.1], [0, 1], r"at least 0 s; got -0\.1 to 0\.1"),
+        ([np.nan, 0.1], [0, 1], "must be finite"),
+        ([0.1], [0, 1], r"must both be \[E\]; got shapes \(1,\) and \(2,\)"),
+    ],
+)
+def test_events_that_no_recording_has_are_refused(times, units, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        bin_events(np.array(times), np.array(units), total=4, channels=2, frame_ms=10.0)
+
+
 def test_no_spikes_make_no_frames() -> None:
     got = bin_events(np.zeros(0), np.zeros(0, int), total=700, channels=70, frame_ms=10.0)
     assert got.shape == (0, 70)
@@ -50,3 +86,8 @@ def test_frames_sum_their_steps(steps: int) -> None:
     spikes = np.random.default_rng(steps).integers(0, 2, (steps, 3)).astype(np.uint8)
     want = [spikes[i : i + 10].sum(axis=0) for i in range(0, steps, 10)]
     np.testing.assert_array_equal(sum_frames(spikes, 10), np.reshape(want, (-1, 3)))
+
+
+def test_sums_of_frames_do_not_wrap() -> None:
+    got = sum_frames(np.full((300, 1), 250, np.uint8), 300)
+    assert got.tolist() == [[75_000]]

@@ -122,7 +122,7 @@ def liaf_case(slope, **flags) -> Case:
     step = partial(liaf_step, act=act, **flags)
     values = {"decay": DECAY, "threshold": THRESHOLD}
     loop = partial(reference.liaf_loop, slope=slope, **values, **flags)
-    return case(LIAFParams(**values), liaf_init, step, loop)
+    return case(LIAFParams(**values), liaf_init, step, loop, analog=True)
 
 
 class RestingLIF(NamedTuple):

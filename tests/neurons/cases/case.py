@@ -21,6 +21,7 @@ class Case(NamedTuple):
       scale, mean: of the normal input. steps: T.
       smooth: whether soft gradients equal differences; not so with anything detached.
       wide: whether outputs are no spikes, and keep the membrane's dtype.
+      analog: whether they are real numbers in the dtype of the input.
       rest: how far the state may move without input; 0 for exactly not at all.
     """
 
@@ -34,6 +35,7 @@ class Case(NamedTuple):
     steps: int = T
     smooth: bool = True
     wide: bool = False
+    analog: bool = False
     rest: float = 0.0
 
     def input(self, seed: int) -> np.ndarray:

@@ -45,8 +45,8 @@ def dhlif_case(name, reset, *, smooth=True) -> Case:
     """The battery's axes [B, N] stand for neurons and branches; each branch shows the output."""
 
     def step(params, state, x, **named):
-        state, z = dhlif_step(params, state, x, reset=reset, **named)
-        return state, jnp.broadcast_to(z[..., None], x.shape)
+        state, z = dhlif_step(params, state, x, reset=reset, scale_input=True, **named)
+        return state, jnp.broadcast_to(z[..., None], state.i.shape)
 
     def loop(x):
         z, fields, margin = reference.dhlif_loop(x, BRANCH_DECAY, DECAY, DH_THRESHOLD, name)

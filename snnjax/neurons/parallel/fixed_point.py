@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.neurons import LIFParams, LIFState, Reset, detach, subtract, zero
+from snnjax.neurons.lif import LIFParams, LIFState
 from snnjax.neurons.membrane import as_param
+from snnjax.neurons.parallel.adjoint import attach_gradient
+from snnjax.neurons.parallel.sequence import as_currents
+from snnjax.neurons.reset import Reset, detach, subtract, zero
 from snnjax.surrogates import atan
-from snnjax.unroll.adjoint import attach_gradient
 from snnjax.unroll.linear import linear_recurrence, shift
-from snnjax.unroll.sequence import as_currents
 from snnjax.unroll.unroll import vary_like
 
 Spike = Callable[[Array], Array]

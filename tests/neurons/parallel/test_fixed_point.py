@@ -20,8 +20,10 @@ from snnjax.neurons import (
     LIFParams,
     LIFState,
     detach,
+    if_closed_form,
     if_init,
     if_step,
+    lif_fixed_point,
     lif_init,
     lif_step,
     none,
@@ -29,7 +31,6 @@ from snnjax.neurons import (
     zero,
 )
 from snnjax.surrogates import atan, sigmoid, soft, triangle
-from snnjax.unroll import if_closed_form, lif_fixed_point
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 

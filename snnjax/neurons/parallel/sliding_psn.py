@@ -10,10 +10,11 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
+from snnjax.neurons.membrane import as_arrays
+from snnjax.neurons.parallel.sequence import as_currents
+from snnjax.neurons.parallel.window import check_window, like_step, push
 from snnjax.surrogates import atan
-from snnjax.unroll.sequence import as_currents
 from snnjax.unroll.time_axis import check_time_axis, from_before, from_last
-from snnjax.unroll.window import check_window, dot, like_step, push
 
 Spike = Callable[[Array], Array]
 
@@ -28,7 +29,7 @@ class SlidingPSNParams(NamedTuple):
 class SlidingPSNState(NamedTuple):
     """What a sliding parallel spiking neuron needs of the past."""
 
-    recent: Array  # [K - 1, ..., N], the last inputs, the newest last
+    recent: Array  # [..., N, K - 1], the last inputs, the newest last
 
 
 def sliding_psn_params(window: int, *, dtype: DTypeLike = jnp.float32) -> SlidingPSNParams:
@@ -45,7 +46,7 @@ def sliding_psn_init(
     shape: tuple[int, ...], window: int, dtype: DTypeLike = jnp.float32
 ) -> SlidingPSNState:
     """The state before the first step of a population of `shape`: K - 1 inputs of zero."""
-    return SlidingPSNState(jnp.zeros((check_window(window) - 1, *shape), dtype))
+    return SlidingPSNState(jnp.zeros((*shape, check_window(window) - 1), dtype))
 
 
 def sliding_psn(
@@ -83,15 +84,16 @@ def sliding_psn(
 
     >>> state = sliding_psn_init((1,), window=2)
     >>> state, z = sliding_psn(sliding_psn_params(2), state, jnp.array([[0.8], [0.8], [0.0]]))
-    >>> z[:, 0].tolist(), state.recent[:, 0].tolist()
+    >>> z[:, 0].tolist(), state.recent[0].tolist()
     ([0.0, 1.0, 0.0], [0.0])
     """
     if method not in ("conv", "toeplitz"):
         raise ValueError(f'`method` must be "conv" or "toeplitz"; got {method!r}.')
     check_time_axis(time_axis)
+    params = as_arrays(params)
     _check_window(params, state)
     x = as_currents(currents, like_step(state.recent))
-    recent, more = state.recent, len(state.recent)
+    recent, more = jnp.moveaxis(state.recent, -1, 0), state.recent.shape[-1]
     if time_axis is not None and more:
         _check_chunk(len(x), more, time_axis)
         recent = from_before(x[len(x) - more :], recent, time_axis)
@@ -99,7 +101,8 @@ def sliding_psn(
     h = (_convolve if method == "conv" else _band)(params.weight, inputs)
     z = spike(h + params.bias.astype(h.dtype)).astype(jnp.asarray(currents).dtype)
     last = inputs[len(x) :]
-    return SlidingPSNState(last if time_axis is None else from_last(last, time_axis)), z
+    last = last if time_axis is None else from_last(last, time_axis)
+    return SlidingPSNState(jnp.moveaxis(last, 0, -1)), z
 
 
 def sliding_psn_step(
@@ -113,10 +116,12 @@ def sliding_psn_step(
     Returns:
       The next state, and spikes of the shape of the state's inputs and the dtype of `current`.
     """
+    params = as_arrays(params)
     _check_window(params, state)
     inputs = push(state.recent, current)
-    z = spike(dot(params.weight, inputs) + params.bias.astype(inputs.dtype))
-    return SlidingPSNState(inputs[1:]), z.astype(jnp.asarray(current).dtype)
+    h = inputs @ params.weight.astype(inputs.dtype)
+    z = spike(h + params.bias.astype(inputs.dtype))
+    return SlidingPSNState(inputs[..., 1:]), z.astype(jnp.asarray(current).dtype)
 
 
 def _convolve(weight: Array, inputs: Array) -> Array:
@@ -157,9 +162,9 @@ def _check_chunk(steps: int, more: int, time_axis: str) -> None:
 
 
 def _check_window(params: SlidingPSNParams, state: SlidingPSNState) -> None:
-    if len(params.weight) != len(state.recent) + 1:
+    held = state.recent.shape[-1]
+    if len(params.weight) != held + 1:
         raise ValueError(
-            f"the state holds {len(state.recent)} inputs, for a window of {len(state.recent) + 1} "
-            f"steps; the weights have {len(params.weight)}. Use "
-            f"sliding_psn_init(shape, window={len(params.weight)})."
+            f"the state holds {held} inputs, for a window of {held + 1} steps; the weights have "
+            f"{len(params.weight)}. Use sliding_psn_init(shape, window={len(params.weight)})."
         )

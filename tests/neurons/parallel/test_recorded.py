@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax.unroll import (
+from snnjax.neurons import (
     PSNParams,
     SlidingPSNParams,
     masked_psn,
@@ -20,7 +20,7 @@ from snnjax.unroll import (
 )
 from tests.reference.record_psn import STRENGTHS, WINDOW, N
 
-RECORDED = np.load(Path(__file__).parents[1] / "reference" / "psn.npz")
+RECORDED = np.load(Path(__file__).parents[2] / "reference" / "psn.npz")
 
 
 def sliding(params, x):

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.neurons import IFParams, IFState, Reset, subtract
+from snnjax.neurons.integrate_fire import IFParams, IFState
 from snnjax.neurons.membrane import as_param
+from snnjax.neurons.parallel.adjoint import attach_gradient
+from snnjax.neurons.parallel.fixed_point import SOFT
+from snnjax.neurons.parallel.sequence import as_currents
+from snnjax.neurons.reset import Reset, subtract
 from snnjax.surrogates import atan
-from snnjax.unroll.adjoint import attach_gradient
-from snnjax.unroll.fixed_point import SOFT
 from snnjax.unroll.linear import shift
-from snnjax.unroll.sequence import as_currents
 
 
 def if_closed_form(

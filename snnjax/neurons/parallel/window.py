@@ -18,16 +18,16 @@ def check_window(window: int) -> int:
 
 def like_step(recent: Array) -> Array:
     """An array like one step of the inputs, for what looks at its shape and dtype."""
-    return jnp.zeros(recent.shape[1:], recent.dtype)
+    return jnp.zeros(recent.shape[:-1], recent.dtype)
 
 
 def push(recent: Array, current: ArrayLike) -> Array:
-    """The last K inputs, with the current as the newest."""
+    """The last K inputs, [..., N, K], with the current as the newest."""
     like = like_step(recent)
     x = jnp.broadcast_to(as_current(current, like), like.shape)
-    return jnp.concatenate([recent, x[None]])
+    return jnp.concatenate([recent, x[..., None]], axis=-1)
 
 
 def dot(weight: Array, x: Array) -> Array:
-    """Sum over the last axis of the weight and time, in the dtype of `x`."""
+    """Sum over the last axis of the weight and the first, time, of `x`, in the dtype of `x`."""
     return jnp.tensordot(weight.astype(x.dtype), x, 1)

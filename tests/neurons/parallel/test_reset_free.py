@@ -9,15 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax.neurons import LIFParams, lif_init, lif_step, none
-from snnjax.unroll import (
+from snnjax.neurons import (
     CRFParams,
+    LIFParams,
     crf_init,
     crf_parallel,
     crf_step,
+    lif_init,
     lif_reset_free,
-    unroll,
+    lif_step,
+    none,
 )
+from snnjax.unroll import unroll
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 

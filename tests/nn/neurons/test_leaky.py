@@ -10,8 +10,24 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.neurons import ILIFParams, euler, ilif_step, zero
-from snnjax.nn import IF, ILIF, LI, LIF, PLIF
+from snnjax.neurons import ILIFParams, euler, exact, ilif_step, next_step, reset_to, zero
+from snnjax.nn import (
+    ALIF,
+    CLIF,
+    CUBA,
+    DHLIF,
+    GLIF,
+    IF,
+    ILIF,
+    KLIF,
+    LI,
+    LIAF,
+    LIF,
+    PLIF,
+    AdLIF,
+    Alpha,
+    Ternary,
+)
 from snnjax.surrogates import atan, rectangle
 from snnjax.unroll import unroll
 from tests.reference import neurons as reference
@@ -29,20 +45,24 @@ LAYERS = {
     "IF": (lambda: IF(N), 0, lambda x: reference.if_loop(x, [1.0])),
     "LIF": (lambda: LIF(N, tau=TAU), N, lambda x: reference.lif_loop(x, DECAY, [1.0])),
     "LIF fixed": (
-        lambda: LIF(N, tau=TAU, learn=(), scale_input=True, reset=zero, checkpoint=4),
+        lambda: LIF(N, tau=TAU, trainable=(), scale_input=True, reset=zero, checkpoint=4),
         0,
         lambda x: reference.lif_loop(x, DECAY, [1.0], "zero", True),
     ),
-    "PLIF": (lambda: PLIF(N, tau=TAU), N, lambda x: reference.plif_loop(x, TAU, [1.0])),
+    "PLIF": (
+        lambda: PLIF(N, tau=TAU, scale_input=True),
+        N,
+        lambda x: reference.plif_loop(x, TAU, [1.0]),
+    ),
     "PLIF shared": (
-        lambda: PLIF(N, tau=2.0, shared=True, scale_input=False),
+        lambda: PLIF(N, tau=2.0, shared=True),
         1,
         lambda x: reference.plif_loop(x, [2.0], [1.0], scale_input=False),
     ),
     "LI": (lambda: LI(N, tau=TAU), N, lambda x: reference.li_loop(x, DECAY)),
     "ILIF": (lambda: ILIF(N), 0, lambda x: reference.ilif_loop(x, [0.25])),
     "ILIF learned": (
-        lambda: ILIF(N, levels=2, beta=0.5, learn=("beta",)),
+        lambda: ILIF(N, levels=2, beta=0.5, trainable=("beta",)),
         N,
         lambda x: reference.ilif_loop(x, [0.5], 2),
     ),
@@ -169,7 +189,7 @@ def test_bad_input_of_layers(layer):
 
 def test_a_traced_input_is_not_looked_at():
     layer, x = LIF(N), jnp.full((T, B, N), jnp.nan)
-    assert not jax.jit(lambda x: layer(layer.init_state((B,)), x)[1])(x).any()
+    assert jnp.isnan(jax.jit(lambda x: layer(layer.init_state((B,)), x)[1])(x)).all()
     with pytest.raises(ValueError, match="must be finite"):  # what a function closes over is known
         jax.jit(lambda: layer(layer.init_state((B,)), x)[1])()
 
@@ -189,13 +209,13 @@ def test_bad_constants_of_layers():
         PLIF(N, tau=1.0)
     with pytest.raises(TypeError, match="PLIF: `spike` and `reset` are functions"):
         PLIF(N, reset=1.0)
-    with pytest.raises(ValueError, match="PLIF: `learn` names 'tau', which"):
-        PLIF(N, learn=("tau",))
+    with pytest.raises(ValueError, match="PLIF: `trainable` names 'tau', which"):
+        PLIF(N, trainable=("tau",))
     for layer in (LIF, LI):
         with pytest.raises(ValueError, match=f"{layer.__name__}: `dt` must be finite and above 0"):
             layer(N, dt=0.0)
         with pytest.raises(ValueError, match=f"{layer.__name__}: `dt` must be below 2 `tau`"):
-            layer(N, tau=0.5, decay=euler, learn=())
+            layer(N, tau=0.5, decay=euler, trainable=())
     for layer in (IF, LIF, PLIF):
         assert layer(N, threshold=np.array([0.5, 1.0, 2.0])).threshold[...].shape == (N,)
         with pytest.raises(ValueError, match="`threshold` must be finite and above 0"):
@@ -206,8 +226,8 @@ def test_bad_constants_of_layers():
         LIF(N, tau=np.ones(4))
     with pytest.raises(ValueError, match=r"`beta` must lie in \[0, 1\]"):
         ILIF(N, beta=1.5)
-    with pytest.raises(ValueError, match="strictly inside its bounds to be learned"):
-        ILIF(N, beta=1.0, learn=("beta",))
+    with pytest.raises(ValueError, match="strictly inside its bounds to be trained"):
+        ILIF(N, beta=1.0, trainable=("beta",))
     with pytest.raises(TypeError, match="`spike` and `reset` are functions"):
         LIF(N, spike="atan")
     with pytest.raises(ValueError, match="must be a Python int of at least 1; got 0"):
@@ -217,11 +237,11 @@ def test_bad_constants_of_layers():
 
 def test_a_learned_constant_is_named_after_what_it_holds():
     """A logarithm or a logit, so that no update leaves the domain; fixed, it is the value."""
-    fixed, learned = ILIF(N, beta=0.25), ILIF(N, beta=0.25, learn=("beta",))
+    fixed, learned = ILIF(N, beta=0.25), ILIF(N, beta=0.25, trainable=("beta",))
     assert hasattr(fixed, "beta")
     assert not hasattr(learned, "beta")
     assert isinstance(learned.logit_beta, nnx.Param)
-    both = LIF(N, tau=TAU, threshold=0.5, learn=("tau", "threshold"))
+    both = LIF(N, tau=TAU, threshold=0.5, trainable=("tau", "threshold"))
     names = set(nnx.as_pure(nnx.split(both, nnx.Param, ...)[1]))
     assert names == {"log_tau", "log_threshold"}
     for layer, name, value in [
@@ -229,18 +249,18 @@ def test_a_learned_constant_is_named_after_what_it_holds():
         (fixed, "beta", 0.25),
         (both, "tau", TAU),
         (both, "threshold", 0.5),
-        (LIF(N, tau=TAU, learn=()), "tau", TAU),
+        (LIF(N, tau=TAU, trainable=()), "tau", TAU),
     ]:
         np.testing.assert_allclose(layer.value(name), np.broadcast_to(value, N), rtol=1e-6)
 
 
 def test_what_learns_is_checked():
-    with pytest.raises(ValueError, match="no constant here; did you mean 'threshold'"):
-        LIF(N, learn=("treshold",))
-    with pytest.raises(TypeError, match="LIF: `learn` must be a tuple of names"):
-        LIF(N, learn="tau")
-    with pytest.raises(TypeError, match="`learn` must be a tuple of names"):
-        LI(N, learn=True)
+    with pytest.raises(ValueError, match="not a constant here; did you mean 'threshold'"):
+        LIF(N, trainable=("treshold",))
+    with pytest.raises(TypeError, match="LIF: `trainable` must be a tuple of names"):
+        LIF(N, trainable="tau")
+    with pytest.raises(TypeError, match="`trainable` must be a tuple of names"):
+        LI(N, trainable=True)
 
 
 @pytest.mark.parametrize("layer", [IF, LIF, PLIF, LI, ILIF])
@@ -250,3 +270,54 @@ def test_a_state_is_made_from_a_shape_not_from_an_array(layer):
     for wrong in (jnp.zeros((T, B, 2)), np.zeros(2, int), B):
         with pytest.raises(TypeError, match=r"a tuple of ints, such as x\.shape\[1:-1\]; got"):
             made.init_state(wrong)
+
+
+@pytest.mark.parametrize("layer", [LIF, PLIF, LI, CUBA])
+def test_a_layer_rests_where_it_leaks_to(layer):
+    made = layer(N, v_rest=-0.5, **({} if layer is LI else {"reset": reset_to(-0.7)}))
+    state, out = made(None, jnp.zeros((T, B, N)))
+    np.testing.assert_allclose(state.v, -0.5)
+    np.testing.assert_allclose(out, -0.5 if layer is LI else 0.0)
+    assert not any(name == "v_rest" for name, _ in layer(N).domains)  # 0 costs nothing
+    learned = layer(N, trainable=("v_rest",))
+    _, params, _ = nnx.split(learned, nnx.Param, ...)
+    assert any("v_rest" in name for name in nnx.as_pure(params))
+    if layer is not LI:
+        with pytest.raises(ValueError, match="`v_rest` must lie below `threshold`"):
+            layer(N, v_rest=1.5)
+        fired = made(None, jnp.full((1, B, N), 9.0))[0]
+        np.testing.assert_allclose(fired.v, -0.7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [IF, LIF, PLIF, CUBA])
+def test_another_librarys_reset_has_a_layer(layer):
+    """snnTorch resets in the next step; on a constant input that shows in the second one."""
+    x = jnp.full((3, 1, N), 1.2)
+    late = layer(N, timing=next_step)(None, x, record=("v",))[1][1]["v"]
+    soon = layer(N)(None, x, record=("v",))[1][1]["v"]
+    assert (late[0] > soon[0]).all()
+
+
+def test_a_time_constant_below_the_step_is_warned_of():
+    """20 ms are given as 20e-3 with dt = 1: next to nothing of the membrane is left."""
+    for layer, given in (
+        (LIF, {"tau": 20e-3}),
+        (LI, {"tau": 20e-3}),
+        (CUBA, {"tau_c": 5e-3}),
+        (ALIF, {"tau_a": 0.2}),
+        (DHLIF, {"tau": 20e-3}),
+        (Alpha, {"tau_inh": 5e-3}),
+    ):
+        with pytest.warns(UserWarning, match="`dt` exceeds `tau`.*Give both in one unit"):
+            layer(N, **given)
+    LIF(N, tau=20e-3, dt=1e-3)  # warnings are errors here
+    with pytest.warns(UserWarning, match="`dt` exceeds `tau`: the Euler decay"):
+        LIF(N, tau=0.75, decay=euler, trainable=())
+
+
+def test_one_way_to_say_a_time_constant_gives_one_decay():
+    """The same tau, dt and decay in every layer that leaks."""
+    for layer in (LIF, LI, CUBA, ALIF, AdLIF, KLIF, CLIF, GLIF, LIAF, Ternary, DHLIF):
+        for decay in (exact, euler):
+            made = layer(N, tau=7.0, dt=0.5, decay=decay)
+            np.testing.assert_allclose(made.step().args[0].decay, decay(7.0, 0.5), rtol=1e-5)

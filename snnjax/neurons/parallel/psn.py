@@ -12,9 +12,10 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
+from snnjax.neurons.membrane import as_arrays, concrete
+from snnjax.neurons.parallel.window import check_window, dot, push
 from snnjax.surrogates import atan, check_floating
 from snnjax.unroll.unroll import _length
-from snnjax.unroll.window import check_window, dot, push
 
 Spike = Callable[[Array], Array]
 
@@ -29,8 +30,8 @@ class PSNParams(NamedTuple):
 class MaskedPSNState(NamedTuple):
     """What a masked parallel spiking neuron needs of the past."""
 
-    recent: Array  # [K - 1, ..., N], the last inputs, the newest last
-    t: Array  # [], int32: the number of steps so far
+    recent: Array  # [..., N, K - 1], the last inputs, the newest last
+    t: Array  # [B], int32: the number of steps so far of each sample; [] for a shape [N]
 
 
 def psn_params(steps: int, *, key: Array, dtype: DTypeLike = jnp.float32) -> PSNParams:
@@ -67,6 +68,7 @@ def psn(params: PSNParams, currents: ArrayLike, *, spike: Spike = atan) -> Array
     >>> psn(params, jnp.array([0.0, 2.0])).tolist()
     [1.0, 0.0]
     """
+    params = as_arrays(params)
     return _mix(params, params.weight, currents, spike)
 
 
@@ -114,6 +116,7 @@ def masked_psn(
     >>> masked_psn(params, jnp.array([0.0, 1.0, 0.0]), window=1).tolist()
     [0.0, 1.0, 0.0]
     """
+    params = as_arrays(params)
     age = np.arange(len(params.weight))[:, None] - np.arange(len(params.weight))
     strength = jnp.asarray(strength, params.weight.dtype)
     seen = jnp.asarray((age >= 0) & (age < check_window(window)), params.weight.dtype)
@@ -124,8 +127,8 @@ def masked_psn_init(
     shape: tuple[int, ...], window: int, dtype: DTypeLike = jnp.float32
 ) -> MaskedPSNState:
     """The state before the first step of a population of `shape`."""
-    recent = jnp.zeros((check_window(window) - 1, *shape), dtype)
-    return MaskedPSNState(recent, jnp.zeros((), jnp.int32))
+    recent = jnp.zeros((*shape, check_window(window) - 1), dtype)
+    return MaskedPSNState(recent, jnp.zeros(shape[:-1][:1], jnp.int32))
 
 
 def masked_psn_step(
@@ -143,7 +146,7 @@ def masked_psn_step(
 
     Args:
       params: as from `psn_params`.
-      state: last inputs, [K - 1, ..., N], and number of steps so far.
+      state: last inputs, [..., N, K - 1], and number of steps so far.
       current: input of the step, floating, [..., N].
       strength: that of the trained neuron, a Python number; only 1 is causal.
       spike: surrogate spike function.
@@ -160,15 +163,18 @@ def masked_psn_step(
             "a masked PSN runs step by step only at strength 1, where it no longer sees later "
             f"inputs; got strength={strength}. Apply masked_psn to the whole sequence."
         )
-    steps, window = len(params.weight), len(state.recent) + 1
+    params = as_arrays(params)
+    steps, window = len(params.weight), state.recent.shape[-1] + 1
     _check_time(state.t, steps)
     inputs = push(state.recent, current)
-    columns = state.t - jnp.arange(window - 1, -1, -1, dtype=jnp.int32)
+    t = state.t.reshape(state.t.shape + (1,) * (inputs.ndim - 1 - state.t.ndim))
+    columns = t[..., None] - jnp.arange(window - 1, -1, -1, dtype=jnp.int32)
     columns = jnp.where(columns < 0, steps, columns)  # before the first step: no weight
-    weight = params.weight.at[state.t, columns].get(mode="fill", fill_value=0)
-    bias = params.bias.at[state.t].get(mode="fill", fill_value=-jnp.inf)
-    z = spike(dot(weight, inputs) + bias.astype(inputs.dtype))
-    return MaskedPSNState(inputs[1:], state.t + 1), z.astype(jnp.asarray(current).dtype)
+    weight = params.weight.at[t[..., None], columns].get(mode="fill", fill_value=0)
+    bias = params.bias.at[t].get(mode="fill", fill_value=-jnp.inf)
+    h = (weight.astype(inputs.dtype) * inputs).sum(-1)
+    z = spike(h + bias.astype(inputs.dtype)).astype(jnp.asarray(current).dtype)
+    return MaskedPSNState(inputs[..., 1:], state.t + 1), z
 
 
 # --- mixing ---
@@ -189,11 +195,8 @@ def _mix(params: PSNParams, weight: Array, currents: ArrayLike, spike: Spike) ->
 
 
 def _check_time(t: Array, steps: int) -> None:
-    try:
-        known = int(t)
-    except jax.errors.ConcretizationTypeError:
-        return
-    if known >= steps:
+    known = concrete(t)
+    if known is not None and np.any(known >= steps):
         raise ValueError(
             f"this masked PSN has weights for T = {steps} steps; got one more. Begin a new "
             "sequence with masked_psn_init, or use sliding_psn, which has no last step."

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from snnjax.neurons import Reset
+from snnjax.neurons.reset import Reset
 from snnjax.unroll.linear import (
     check_differentiate,
     linear_recurrence,

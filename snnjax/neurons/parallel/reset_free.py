@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.neurons import LIFParams, LIFState
+from snnjax.neurons.lif import LIFParams, LIFState
 from snnjax.neurons.membrane import as_current, as_param
+from snnjax.neurons.parallel.sequence import as_currents
 from snnjax.surrogates import atan
 from snnjax.unroll.linear import linear_recurrence
-from snnjax.unroll.sequence import as_currents
 from snnjax.unroll.time_axis import from_last
 
 
