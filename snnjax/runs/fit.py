@@ -1,0 +1,114 @@
+"""`fit`: the training loop for a notebook, on a model that is at hand and without a run folder."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from flax import nnx
+
+from snnjax.data import Source, from_arrays
+from snnjax.experiment import Experiment, OptimiserConfig, ScheduleConfig
+from snnjax.runs.compile_cache import kept_programs
+from snnjax.runs.use import load_model
+from snnjax.tasks import Classification, Task
+from snnjax.train import Evaluation, Keeper, Loop, Programs, Progress, Reporter, Session, Trained
+from snnjax.train.state import merge_model
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What `fit` returns.
+
+    Attributes:
+      model: the trained module; the one that was given is as it was.
+      metrics: rows of the steps and evaluations, as in a run's metrics.jsonl.
+      result: the evaluation of the test split at the end.
+      trained: the same with its data and programs, for evaluators.
+    """
+
+    model: Any
+    metrics: list[dict[str, Any]]
+    result: Evaluation
+    trained: Trained
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Stands for the configuration of a model that was built by hand."""
+
+    model: Any = field(compare=False)
+
+    def build(self, info: Any, *, rngs: nnx.Rngs) -> Any:
+        """A copy of the model, whatever the data."""
+        return copy.deepcopy(self.model)
+
+
+def fit(
+    model: nnx.Module,
+    dataset: Source | tuple[Any, Any],
+    task: Task | None = None,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 32,
+    learning_rate: float = 4e-3,
+    seed: int = 0,
+    progress: bool = True,
+    compile_cache: bool = True,
+    **options: Any,
+) -> Fit:
+    """Train a model, evaluate it after every epoch, and return it: the loop of `train`.
+
+    Args:
+      model: a `snnjax.nn.Module`.
+      dataset: a source, or arrays (x, y) with samples first, see `snnjax.data.from_arrays`; these
+        are trained and tested on.
+      task: what it is trained for; None is `Classification()`.
+      epochs, steps: the length, exactly one of them; without either 10 epochs.
+      batch_size, learning_rate, seed: as in an experiment.
+      progress: say on stderr what happens. compile_cache: keep compiled programs for the user.
+      options: further fields of `Experiment`, such as `schedule`, `mesh`, `evaluators`; the
+        optimiser is adamw with `learning_rate` unless `optimiser` is given.
+
+    Raises:
+      ValueError, TypeError: model, data and task do not fit each other.
+      Diverged: loss, gradients or weights are not finite.
+
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from snnjax.nn import LIF, Sequential
+    >>> net = Sequential(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), LIF(2), lambda z: z.mean(0))
+    >>> x = np.random.default_rng(0).random((8, 5, 2), np.float32)
+    >>> data = from_arrays((x, [0, 1] * 4), sequences=True)
+    >>> found = fit(net, data, epochs=1, batch_size=8, mesh="data=1", progress=False)
+    >>> len(found.metrics), 0.0 <= found.result.scores["accuracy"] <= 1.0
+    (2, True)
+    """
+    if epochs is None and steps is None:
+        epochs = 10
+    options.setdefault("optimiser", OptimiserConfig(learning_rate=learning_rate))
+    options.setdefault("schedule", ScheduleConfig())
+    experiment = Experiment(
+        data=from_arrays(dataset) if isinstance(dataset, tuple) else dataset,
+        model=_Given(model),
+        task=Classification() if task is None else task,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        **options,
+    )
+    session = Session.open(experiment, load=load_model).planned()
+    with kept_programs(compile_cache), Reporter(shown=progress, total=session.total) as reporter:
+        for sentence in experiment.data.notices(session.train_set, session.test_set):
+            reporter.warn(sentence)
+        programs = Programs(session.spec, reporter.say, reporter.warn)
+        keeper = Keeper(reporter)
+        loop = Loop(session, programs, keeper, Progress())
+        state = loop.run(session.first_state())
+        trained = loop.trained(state)
+        result = loop.result or trained.evaluate(session.test_set)
+    return Fit(
+        merge_model(session.spec.graphdef, trained.weights), keeper.rows, result, trained
+    )
