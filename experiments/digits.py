@@ -7,9 +7,9 @@
 Each run is a `snnjax train` of its own, in `<run root>/digits-<variant>-<seed>`; one that has a
 summary already is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
 either, and "fixed_wide" has fixed ones, with as many parameters as the learned delays and weights
-together. Accuracy is that of the
-last weights and whole delays; "unrounded" is that of learned delays as they are in training. Mean
-and spread go to a file `experiments/results/digits.json`, and as a table to stdout.
+together. Accuracy is that of the last weights and rounded delays; "unrounded" is that of learned
+delays as they are in training. Mean and spread go to a file `experiments/results/digits.json`, and
+as a table to stdout.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flax import nnx
+
 from experiments.variants import Variant, compare, spread, write_json
 from snnjax.nn import learned_delays
-from snnjax.train import build_model, load
-from snnjax.runs.folder import read_info
+from snnjax.runs import load, read_info
 from snnjax.viz import delay_histograms, save_figure
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def row(name: str, result: dict[str, Any]) -> str:
 
 
 def draw(run_folder: Path) -> Figure:
-    """The delays of a run of learned ones, beside those that its seed first drew."""
+    """The learned delays of a run, and those that its seed first drew."""
     experiment, model = load(run_folder)
-    start = build_model(experiment.model, read_info(run_folder), seed=experiment.seed)
+    start = experiment.model.build(read_info(run_folder), rngs=nnx.Rngs(experiment.seed))
     before, after = (
         {name: delays.delay[...] for name, delays in learned_delays(net).items()}
         for net in (start, model)

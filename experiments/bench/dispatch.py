@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,23 +14,14 @@ import jax
 
 from experiments.bench.measure import Case, clocked, measure, our_version
 from experiments.bench.options import Options
-from experiments.configs.e3dsnn_t_shapes3d import experiment as published
-from snnjax.sharding import parse_mesh
-from snnjax.sparse import Capacities
-from snnjax.train import DataConfig, Experiment
+from experiments.configs.e3dsnn.e3dsnn_t_shapes3d import experiment as published
+from snnjax.experiment import Experiment
 from snnjax.runs.checkpoint import Checkpoints
 from snnjax.runs.deadline import Deadline
-from snnjax.experiment.experiment import of_type
-from snnjax.train.feed import Prepared, train_feed
-from snnjax.runs.folder import describe_data
-from snnjax.train.forward import CloudForward
-from snnjax.train.loop import Book, Loop
-from snnjax.train.plan import scan
-from snnjax.train.programs import Programs
-from snnjax.train.reporter import Reporter
-from snnjax.train.session import build_spec, load_splits, steps_of
-from snnjax.train.step import train_step
+from snnjax.runs.keeper import FolderKeeper
 from snnjax.runs.writer import MetricsWriter
+from snnjax.sharding import parse_mesh
+from snnjax.train import Loop, Prepared, Programs, Progress, Reporter, Session, train_step
 
 ROW = "dispatch"
 _STEPS = 8
@@ -49,12 +40,9 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 
 class _Subject(NamedTuple):
-    """What a step of an experiment needs on one device; states are made anew for each case."""
+    """What a step of an experiment needs on one device; each case draws its own state."""
 
-    experiment: Experiment
-    state: Callable[[], Any]
-    spec: Any
-    programs: Programs
+    session: Session
     items: list[Prepared]
     loop: Loop
     feed: Iterator[Prepared]
@@ -63,64 +51,48 @@ class _Subject(NamedTuple):
 
 @contextlib.contextmanager
 def _subject(experiment: Experiment) -> Iterator[_Subject]:
-    mesh = parse_mesh("data=1")
-    splits = load_splits(experiment)
-    info = describe_data(*splits)
-    spec, _ = build_spec(experiment, info, mesh)
-    config = of_type(experiment.data, DataConfig)
-    depth = of_type(spec.forward, CloudForward).depth
-    plan = scan(config, *splits, depth=depth, seed=experiment.seed)
-    with train_feed(experiment, splits[0], plan, mesh, None) as feed:
+    session = Session.open(experiment, parse_mesh("data=1")).planned()
+    with session.train_feed() as feed:
         items = [item for item, _ in zip(feed, range(_STEPS), strict=False)]
-    items = [item for item in items if item.capacities == items[0].capacities]
-    programs = Programs(spec, lambda _: None)
-    shapes = {"B": config.batch_size, "points": config.points, "extent": config.extent}
+    items = [item for item in items if item.shape == items[0].shape]
+    data: Any = experiment.data
+    shapes = {"B": experiment.batch_size, "points": data.points, "extent": data.extent}
+    programs = Programs(session.spec, lambda _: None)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        loop = Loop(
-            experiment,
+        keeper = FolderKeeper(
             folder,
-            mesh,
-            *splits,
-            plan,
-            programs,
+            experiment,
             stack.enter_context(contextlib.closing(Checkpoints(folder / "checkpoints"))),
             stack.enter_context(contextlib.closing(MetricsWriter(folder / "metrics.jsonl"))),
             stack.enter_context(Reporter(shown=False)),
-            steps_of(experiment, info)[0],
-            Book(),
             Deadline(None),
         )
-
-        def state() -> Any:
-            return build_spec(experiment, info, mesh)[1]
-
-        feed = stack.enter_context(train_feed(experiment, splits[0], plan, mesh, None))
-        yield _Subject(experiment, state, spec, programs, items, loop, feed, shapes)
+        loop = Loop(session, programs, keeper, Progress())
+        yield _Subject(session, items, loop, stack.enter_context(session.train_feed()), shapes)
 
 
 def _calls(subject: _Subject) -> list[Case]:
     """One step, waited for: as the loop calls it, and as one function of plain arrays."""
-    step = train_step(subject.spec, of_type(subject.items[0].capacities, Capacities))
-    leaves, structure = jax.tree.flatten((subject.state(), subject.items[0].batch))
-    kept = len(jax.tree.leaves(subject.items[0].batch))
+    session, programs, item = subject.session, subject.loop.programs, subject.items[0]
+    step = train_step(session.spec, item.shape)
+    batch = jax.tree.leaves(item.batch)
+    leaves, structure = jax.tree.flatten((session.first_state(), item.batch))
+    count = len(leaves) - len(batch)
 
     def flat(*leaves: Any) -> list[Any]:
         return jax.tree.leaves(step(*structure.unflatten(leaves)))
 
-    raw = jax.jit(flat, donate_argnums=range(len(leaves) - kept))
-    turn = {"flat": leaves, "state": subject.state()}
-    batches = [tuple(jax.tree.leaves(item.batch)) for item in subject.items]
+    raw = jax.jit(flat, donate_argnums=range(count))
+    turn = {"flat": leaves[:count], "state": session.first_state()}
 
     def plain() -> None:
-        own = turn["flat"]
-        out = raw(*own[: len(leaves) - kept], *batches[0])
-        turn["flat"] = [*out[: len(leaves) - kept], *batches[0]]
+        out = raw(*turn["flat"], *batch)
+        turn["flat"] = out[:count]
         jax.block_until_ready(out)
 
     def ours() -> None:
-        item = subject.items[0]
-        turn["state"], metrics = subject.programs.train(item.capacities, turn["state"], item.batch)
+        turn["state"], metrics = programs.train(item.shape, turn["state"], item.batch)
         jax.block_until_ready((turn["state"], metrics))
 
     facts = {"arrays": len(leaves)}
@@ -136,7 +108,8 @@ def _calls(subject: _Subject) -> list[Case]:
 
 def _rows(subject: _Subject) -> list[Case]:
     """Steps in a row: the program alone, and the loop with its data, metrics and files."""
-    loop, turn = subject.loop, {"alone": subject.state(), "loop": subject.state()}
+    loop, first = subject.loop, subject.session.first_state
+    turn = {"alone": first(), "loop": first()}
     facts: dict[str, Any] = {}
     spent = {"waiting": 0.0, "all": 0.0}
 
@@ -145,9 +118,7 @@ def _rows(subject: _Subject) -> list[Case]:
         metrics = None
         for step in range(_STEPS):
             item = subject.items[step % len(subject.items)]
-            turn["alone"], metrics = subject.programs.train(
-                item.capacities, turn["alone"], item.batch
-            )
+            turn["alone"], metrics = loop.programs.train(item.shape, turn["alone"], item.batch)
         jax.block_until_ready((turn["alone"], metrics))
         return 1e3 * (time.perf_counter() - began) / _STEPS
 
@@ -175,12 +146,13 @@ def _rows(subject: _Subject) -> list[Case]:
 
 def _experiment(options: Options, *, batch_size: int, points: int, extent: int) -> Experiment:
     """The published experiment at this size, with steps for all that is measured."""
+    source: Any = published.data
     data = dataclasses.replace(
-        published.data,
+        source,
         points=points,
         extent=extent,
-        batch_size=batch_size,
         train_size=16 * batch_size,
         test_size=batch_size,
     )
-    return dataclasses.replace(published, data=data, epochs=2 * options.repeats + 2)
+    epochs = 2 * options.repeats + 2
+    return dataclasses.replace(published, data=data, batch_size=batch_size, epochs=epochs)

@@ -12,18 +12,11 @@ import jax
 
 from experiments.bench.measure import Case, clocked, measure, our_version, temp_bytes
 from experiments.bench.options import Options
-from experiments.configs.e3dsnn_t_shapes3d import experiment as published
+from experiments.configs.e3dsnn.e3dsnn_t_shapes3d import experiment as published
 from snnjax.cli.cores import device_count
+from snnjax.experiment import Experiment
 from snnjax.sharding import parse_mesh
-from snnjax.sparse import Capacities
-from snnjax.train import DataConfig, Experiment
-from snnjax.experiment.experiment import of_type
-from snnjax.train.feed import Prepared, train_feed
-from snnjax.runs.folder import describe_data
-from snnjax.train.forward import CloudForward
-from snnjax.train.plan import scan
-from snnjax.train.session import build_spec, load_splits
-from snnjax.train.step import train_step
+from snnjax.train import Prepared, Session, train_step
 
 ROW = "train-step"
 _BATCHES = 8
@@ -38,25 +31,16 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 def _measure(options: Options, devices: int) -> dict[str, Any]:
     experiment = _experiment(options)
-    mesh = parse_mesh(f"data={devices}")
-    train_set, test_set = load_splits(experiment)
-    spec, state = build_spec(experiment, describe_data(train_set, test_set), mesh)
-    config = of_type(experiment.data, DataConfig)
-    plan = scan(
-        config,
-        train_set,
-        test_set,
-        depth=of_type(spec.forward, CloudForward).depth,
-        seed=experiment.seed,
-        devices=devices,
-    )
-    with train_feed(experiment, train_set, plan, mesh, None) as feed:
+    session = Session.open(experiment, parse_mesh(f"data={devices}")).planned()
+    with session.train_feed() as feed:
         items = [item for item, _ in zip(feed, range(_BATCHES), strict=False)]
     items = _one_bucket(items)
-    capacities = of_type(items[0].capacities, Capacities)
+    data: Any = experiment.data
+    capacities: Any = items[0].shape
 
+    state = session.first_state()
     began = time.perf_counter()
-    step = train_step(spec, capacities).lower(state, items[0].batch).compile()
+    step = train_step(session.spec, capacities).lower(state, items[0].batch).compile()
     compile_s = time.perf_counter() - began
     turn = [state, 0]  # the step donates its state, so each continues from the last
 
@@ -66,7 +50,7 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
         jax.block_until_ready(metrics)
         turn[1] += 1
 
-    size = config.batch_size
+    size = experiment.batch_size
     case = Case(
         "snnjax",
         our_version(),
@@ -74,8 +58,8 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
         clocked(update),
         {
             "B": size,
-            "points": config.points,
-            "extent": config.extent,
+            "points": data.points,
+            "extent": data.extent,
             "devices": devices,
             "rows": list(capacities.rows),
         },
@@ -83,7 +67,7 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
             "compile_s": round(compile_s, 3),
             "temp_bytes": temp_bytes(step),
             "arithmetic": list(capacities.arithmetic),
-            "waste": round(sum(item.waste for item in items) / len(items), 3),
+            "padding": round(sum(item.padding for item in items) / len(items), 3),
         },
     )
     record = measure(ROW, [case], options.repeats)[0]
@@ -93,16 +77,13 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
 def _experiment(options: Options) -> Experiment:
     """The published experiment at these sizes, on enough clouds for a scan of its capacities."""
     size = options.batch_size
+    source: Any = published.data
     data = dataclasses.replace(
-        published.data,
-        points=options.points,
-        batch_size=size,
-        train_size=_BATCHES * size,
-        test_size=size,
+        source, points=options.points, train_size=_BATCHES * size, test_size=size
     )
-    return dataclasses.replace(published, data=data)
+    return dataclasses.replace(published, data=data, batch_size=size)
 
 
 def _one_bucket(items: list[Prepared]) -> list[Prepared]:
-    common = Counter(item.capacities for item in items).most_common(1)[0][0]
-    return [item for item in items if item.capacities == common]
+    common = Counter(item.shape for item in items).most_common(1)[0][0]
+    return [item for item in items if item.shape == common]

@@ -12,7 +12,6 @@ that the library chooses on a GPU, since it stands for one.
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,19 +22,15 @@ from typing import Any
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from experiments.scale.chips import CHIPS, torus
 from experiments.scale.costs import costs
 from experiments.scale.workloads import WORKLOADS, Workload
 from snnjax.sharding import collectives, parse_mesh
-from snnjax.train import Experiment
-from snnjax.train.forward import DeviceBatch
-from snnjax.train.mesh import AXIS
-from snnjax.train.session import abstract_spec
-from snnjax.train.step import train_step
+from snnjax.sparse import Capacities
+from snnjax.train import AXIS, Session, train_step
 
 STANDS_FOR = {"cpu": "gpu", "tpu": "tpu"}
 """The backend whose forms a program takes."""
@@ -80,11 +75,13 @@ def record(
     mesh = parse_mesh(f"data={count}", described_devices(target, count))
     experiment = workload.on(f"data={count}", count, sharding)
     with choices_of(STANDS_FOR[target]):
-        info = workload.info(experiment.data.batch_size)
-        spec, _, state = abstract_spec(experiment, info, mesh)
-        capacities = workload.capacities()
-        batch = _batch(experiment, workload.channels, mesh)
-        compiled = train_step(spec, capacities).lower(state, batch).compile()
+        session = Session.of(experiment, workload.info(experiment.batch_size), mesh)
+        shape, place = workload.shape(session.model), NamedSharding(mesh, P(AXIS))
+        batch = {
+            name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=place)
+            for name, array in workload.batch(experiment.batch_size).items()
+        }
+        compiled = train_step(session.spec, shape).lower(session.state, batch).compile()
     text = compiled.as_text()
     keep(text)
     return {
@@ -94,8 +91,8 @@ def record(
         "sharding": sharding,
         "samples": workload.samples,
         "train_size": workload.train_size,
-        "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.weights.params)),
-        "capacities": None if capacities is None else vars(capacities),
+        "parameters": sum(x.size for x in jax.tree.leaves(session.state.weights.params)),
+        "capacities": vars(shape) if isinstance(shape, Capacities) else None,
         **read_off(text, target),
         "memory": _memory(compiled.memory_analysis()),
         "cost_analysis": {
@@ -121,21 +118,6 @@ def _libtpu(target: str) -> dict[str, str]:
     return {"libtpu": version("libtpu")} if target == "tpu" else {}
 
 
-def _batch(experiment: Experiment, channels: int, mesh: Mesh) -> DeviceBatch:
-    """The shapes of a batch, cut over the mesh."""
-    size, cut = experiment.data.batch_size, NamedSharding(mesh, P(AXIS))
-    points = (size, experiment.data.rows, channels)
-    return DeviceBatch._make(
-        jax.ShapeDtypeStruct(shape, dtype, sharding=cut)
-        for shape, dtype in (
-            (points, jnp.float32),
-            ((size,), jnp.int32),
-            ((size,), jnp.int32),
-            ((size,), jnp.float32),
-        )
-    )
-
-
 def _memory(stats: Any) -> dict[str, int]:
     """Bytes on one device, as the compiler plans them."""
     return {
@@ -147,6 +129,6 @@ def _memory(stats: Any) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    chosen, where, devices, cut, *files = sys.argv[1:]
+    chosen, where, devices, sharding, *files = sys.argv[1:]
     writes = [Path(file).write_text for file in files] or [len]
-    print(json.dumps(record(chosen, WORKLOADS[chosen], where, int(devices), cut, *writes)))
+    print(json.dumps(record(chosen, WORKLOADS[chosen], where, int(devices), sharding, *writes)))

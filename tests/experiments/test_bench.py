@@ -400,7 +400,6 @@ def test_train_step(monkeypatch):
     """With a model that compiles at once: what is tested is the benchmark."""
     small = dataclasses.replace(train_step.published, model=TinyConfig())
     monkeypatch.setattr(train_step, "published", small)
-    monkeypatch.setitem(MODELS, "tiny", tiny)
     records = list(train_step.run(Options(repeats=1, batch_size=2, points=64)))
     check(records, "train-step")
     assert records[0]["samples_per_s"] > 0
@@ -411,7 +410,6 @@ def test_dispatch(monkeypatch):
     small = dataclasses.replace(dispatch.published, model=TinyConfig())
     monkeypatch.setattr(dispatch, "published", small)
     monkeypatch.setattr(dispatch, "_STEPS", 2)
-    monkeypatch.setitem(MODELS, "tiny", tiny)
     records = list(dispatch.run(Options(repeats=1, batch_size=2, points=64)))
     check(records, "dispatch")
     assert [r["shapes"]["B"] for r in records] == [8, 8, 8, 8, 2, 2]

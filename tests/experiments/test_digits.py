@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiments.configs.spoken_digits_delays import experiment
+from flax import nnx
 
 from experiments import digits, variants
+from experiments.configs.snn_delays.spoken_digits_delays import experiment
 from snnjax.data import DataInfo
 
 INFO = DataInfo(("zero", "one"), 6, 1, 1, 0)
@@ -18,7 +19,7 @@ INFO = DataInfo(("zero", "one"), 6, 1, 1, 0)
 def test_the_delays_first_drawn_are_those_of_the_seed(monkeypatch, tmp_path):
     network = dataclasses.replace(experiment.model, hidden=7, layers=1, max_delay=4)
     config = dataclasses.replace(experiment, model=network, seed=3)
-    trained = build_model(network, INFO, seed=3)
+    trained = network.build(INFO, rngs=nnx.Rngs(3))
     drawn = [np.rint(linear.delays.delay[...]) for linear in trained.linears]
     for linear in trained.linears:
         linear.delays.delay[...] = linear.delays.delay[...] * 0
@@ -29,7 +30,7 @@ def test_the_delays_first_drawn_are_those_of_the_seed(monkeypatch, tmp_path):
         learned, before = (patch.get_data().values for patch in ax.patches)
         np.testing.assert_allclose(before, [(delay == step).mean() for step in range(5)])
         np.testing.assert_array_equal(learned, [1, 0, 0, 0, 0])
-    fixed = build_model(dataclasses.replace(network, delays="fixed"), INFO, seed=3)
+    fixed = dataclasses.replace(network, delays="fixed").build(INFO, rngs=nnx.Rngs(3))
     monkeypatch.setattr(digits, "load", lambda _: (config, fixed))
     with pytest.raises(SystemExit, match="learned no delays"):
         digits.draw(Path("run"))

@@ -245,8 +245,10 @@ def tiny() -> dict[str, Any]:
     """The record of two layers of 6 neurons on eight fake devices."""
     experiment = Experiment(
         name="tiny",
-        data=SpeechSource(steps=5, batch_size=2),
-        model=SNNDelaysConfig(hidden=6, layers=2),
+        data=SpeechSource(steps=5),
+        model=SNNDelaysConfig(hidden=6, layers=2, delays="none"),
+        batch_size=2,
+        epochs=10,
     )
     return record("tiny", Workload(experiment, 3, 4, 100), "cpu", 8, "replicated")
 
@@ -371,4 +373,4 @@ def test_published_sizes() -> None:
     names = {name: workload.samples for name, workload in WORKLOADS.items()}
     assert names["e3dsnn_l"] == 16
     assert names["snn_delays_shd"] == 256
-    assert WORKLOADS["e3dsnn_l"].on("data=8", 8, "replicated").data.batch_size == 128
+    assert WORKLOADS["e3dsnn_l"].on("data=8", 8, "replicated").batch_size == 128
