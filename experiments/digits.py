@@ -7,9 +7,9 @@
 Each run is a `snnjax train` of its own, in `<run root>/digits-<variant>-<seed>`; one that has a
 summary already is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
 either, and "fixed_wide" has fixed ones, with as many parameters as the learned delays and weights
-together. Accuracy is that of the
-last weights and whole delays; "unrounded" is that of learned delays as they are in training. Mean
-and spread go to a file `experiments/results/digits.json`, and as a table to stdout.
+together. Accuracy is that of the last weights and rounded delays; "unrounded" is that of learned
+delays as they are in training. Mean and spread go to a file `experiments/results/digits.json`, and
+as a table to stdout.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def row(name: str, result: dict[str, Any]) -> str:
 
 
 def draw(run_folder: Path) -> Figure:
-    """The delays of a run of learned ones, beside those that its seed first drew."""
+    """The learned delays of a run, and those that its seed first drew."""
     experiment, model = load(run_folder)
     start = experiment.model.build(read_info(run_folder), rngs=nnx.Rngs(experiment.seed))
     before, after = (

@@ -14,7 +14,7 @@ from experiments.bench.options import JAX_LIBRARIES, SHARED, Options, Row
 from experiments.bench.peer import Peer, PeerError
 from experiments.bench.results import summary, write_results
 from snnjax.cli.cores import use_cores
-from snnjax.cli.memory import ENVIRONMENT, keep_memory
+from snnjax.runs.memory import ENVIRONMENT, keep_memory
 
 _NO_SNN = """\
 the PyTorch libraries are left out: there is no --snn-python. To measure them in the same rounds:

@@ -23,7 +23,7 @@ from experiments.bench.options import Options
 from experiments.bench.peer import Peer, training_peer
 from experiments.bench.training import Loss, training_case
 from snnjax.neurons import euler
-from snnjax.nn import LIF, Conv, max_pool
+from snnjax.nn import LIF, BatchNorm, Conv, Module, Run, max_pool
 from snnjax.surrogates import atan
 from snnjax.train.mesh import AXIS
 
@@ -35,29 +35,25 @@ CLASSES = 10
 RATE = 0.1
 
 
-class ConvNet(nnx.Module):
+class ConvNet(Module):
     """The network from layers of the library; frames [T, B, H, W, 2] to scores [B, 10]."""
 
     def __init__(self, weights: dict[str, np.ndarray]):
-        rngs = nnx.Rngs(0)
+        rngs, tau = nnx.Rngs(0), 1 / (1 - DECAY)
         self.convs, self.norms, self.neurons = nnx.List(), nnx.List(), nnx.List()
         for i, (inner, outer) in enumerate(pairwise(CHANNELS)):
             conv = Conv(inner, outer, 3, rngs=rngs)
             conv.weight[...] = jnp.asarray(weights[f"c{i}"])
             self.convs.append(conv)
-            norm = nnx.BatchNorm(outer, momentum=0.9, epsilon=1e-5, axis_name=AXIS, rngs=rngs)
-            self.norms.append(norm)
-            tau = 1 / (1 - DECAY)
+            self.norms.append(BatchNorm(outer))
             self.neurons.append(LIF(outer, tau=tau, decay=euler, trainable=(), checkpoint=False))
         self.head = nnx.Linear(*weights["head"].shape, rngs=rngs)
         self.head.kernel[...] = jnp.asarray(weights["head"])
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Scores of a batch, which moves the running statistics of the norms."""
-        for conv, norm, lif in zip(self.convs, self.norms, self.neurons, strict=True):
-            x = norm(conv(x))
-            x = max_pool(lif(lif.init_state(x.shape[1:-1]), x)[1])
-        return self.head(x.reshape(*x.shape[:2], -1)).mean(0)
+    def forward(self, run: Run, x: jax.Array) -> jax.Array:
+        for conv, norm, neurons in zip(self.convs, self.norms, self.neurons, strict=True):
+            x = max_pool(run(neurons, run(norm, run(conv, x))))
+        return run(self.head, x.reshape(*x.shape[:2], -1)).mean(0)
 
 
 def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
@@ -116,7 +112,7 @@ def _problem(steps: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
 def _loss(graph: Any) -> Loss:
     def loss(params: Any, rest: Any, x: jax.Array, label: jax.Array) -> tuple[jax.Array, Any]:
         net = nnx.merge(graph, params, rest)
-        scores = net(x)
+        _, scores = net(None, x, train=True, axis_name=AXIS)
         rest = nnx.as_pure(nnx.split(net, nnx.Param, ...)[2])
         return optax.softmax_cross_entropy_with_integer_labels(scores, label).mean(), rest
 

@@ -12,7 +12,7 @@ import numpy as np
 import snnjax
 from experiments.bench.lif_layer import gradient, ours
 from experiments.bench.measure import compile_program
-from snnjax.cli.memory import keep_memory
+from snnjax.runs.memory import keep_memory
 
 COPIED = 2**26
 """Numbers that are copied: 256 MB, far more than a cache holds."""

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,12 +40,9 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 
 class _Subject(NamedTuple):
-    """What a step of an experiment needs on one device; states are made again for each case."""
+    """What a step of an experiment needs on one device; each case draws its own state."""
 
-    experiment: Experiment
-    state: Callable[[], Any]
-    spec: Any
-    programs: Programs
+    session: Session
     items: list[Prepared]
     loop: Loop
     feed: Iterator[Prepared]
@@ -58,43 +55,44 @@ def _subject(experiment: Experiment) -> Iterator[_Subject]:
     with session.train_feed() as feed:
         items = [item for item, _ in zip(feed, range(_STEPS), strict=False)]
     items = [item for item in items if item.shape == items[0].shape]
+    data: Any = experiment.data
+    shapes = {"B": experiment.batch_size, "points": data.points, "extent": data.extent}
     programs = Programs(session.spec, lambda _: None)
-    config: Any = experiment.data
-    shapes = {"B": experiment.batch_size, "points": config.points, "extent": config.extent}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder / "checkpoints")))
-        writer = stack.enter_context(contextlib.closing(MetricsWriter(folder / "metrics.jsonl")))
-        reporter = stack.enter_context(Reporter(shown=False))
-        keeper = FolderKeeper(folder, experiment, checkpoints, writer, reporter, Deadline(None))
+        keeper = FolderKeeper(
+            folder,
+            experiment,
+            stack.enter_context(contextlib.closing(Checkpoints(folder / "checkpoints"))),
+            stack.enter_context(contextlib.closing(MetricsWriter(folder / "metrics.jsonl"))),
+            stack.enter_context(Reporter(shown=False)),
+            Deadline(None),
+        )
         loop = Loop(session, programs, keeper, Progress())
-        feed = stack.enter_context(session.train_feed())
-        state = session.first_state
-        yield _Subject(experiment, state, session.spec, programs, items, loop, feed, shapes)
+        yield _Subject(session, items, loop, stack.enter_context(session.train_feed()), shapes)
 
 
 def _calls(subject: _Subject) -> list[Case]:
     """One step, waited for: as the loop calls it, and as one function of plain arrays."""
-    step = train_step(subject.spec, subject.items[0].shape)
-    leaves, structure = jax.tree.flatten((subject.state(), subject.items[0].batch))
-    kept = len(jax.tree.leaves(subject.items[0].batch))
+    session, programs, item = subject.session, subject.loop.programs, subject.items[0]
+    step = train_step(session.spec, item.shape)
+    batch = jax.tree.leaves(item.batch)
+    leaves, structure = jax.tree.flatten((session.first_state(), item.batch))
+    count = len(leaves) - len(batch)
 
     def flat(*leaves: Any) -> list[Any]:
         return jax.tree.leaves(step(*structure.unflatten(leaves)))
 
-    raw = jax.jit(flat, donate_argnums=range(len(leaves) - kept))
-    turn = {"flat": leaves, "state": subject.state()}
-    batches = [tuple(jax.tree.leaves(item.batch)) for item in subject.items]
+    raw = jax.jit(flat, donate_argnums=range(count))
+    turn = {"flat": leaves[:count], "state": session.first_state()}
 
     def plain() -> None:
-        own = turn["flat"]
-        out = raw(*own[: len(leaves) - kept], *batches[0])
-        turn["flat"] = [*out[: len(leaves) - kept], *batches[0]]
+        out = raw(*turn["flat"], *batch)
+        turn["flat"] = out[:count]
         jax.block_until_ready(out)
 
     def ours() -> None:
-        item = subject.items[0]
-        turn["state"], metrics = subject.programs.train(item.shape, turn["state"], item.batch)
+        turn["state"], metrics = programs.train(item.shape, turn["state"], item.batch)
         jax.block_until_ready((turn["state"], metrics))
 
     facts = {"arrays": len(leaves)}
@@ -110,7 +108,8 @@ def _calls(subject: _Subject) -> list[Case]:
 
 def _rows(subject: _Subject) -> list[Case]:
     """Steps in a row: the program alone, and the loop with its data, metrics and files."""
-    loop, turn = subject.loop, {"alone": subject.state(), "loop": subject.state()}
+    loop, first = subject.loop, subject.session.first_state
+    turn = {"alone": first(), "loop": first()}
     facts: dict[str, Any] = {}
     spent = {"waiting": 0.0, "all": 0.0}
 
@@ -119,7 +118,7 @@ def _rows(subject: _Subject) -> list[Case]:
         metrics = None
         for step in range(_STEPS):
             item = subject.items[step % len(subject.items)]
-            turn["alone"], metrics = subject.programs.train(item.shape, turn["alone"], item.batch)
+            turn["alone"], metrics = loop.programs.train(item.shape, turn["alone"], item.batch)
         jax.block_until_ready((turn["alone"], metrics))
         return 1e3 * (time.perf_counter() - began) / _STEPS
 
@@ -155,6 +154,5 @@ def _experiment(options: Options, *, batch_size: int, points: int, extent: int) 
         train_size=16 * batch_size,
         test_size=batch_size,
     )
-    return dataclasses.replace(
-        published, data=data, batch_size=batch_size, epochs=2 * options.repeats + 2
-    )
+    epochs = 2 * options.repeats + 2
+    return dataclasses.replace(published, data=data, batch_size=batch_size, epochs=epochs)

@@ -32,13 +32,13 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 def _measure(options: Options, devices: int) -> dict[str, Any]:
     experiment = _experiment(options)
     session = Session.open(experiment, parse_mesh(f"data={devices}")).planned()
-    state = session.first_state()
-    config: Any = experiment.data
     with session.train_feed() as feed:
         items = [item for item, _ in zip(feed, range(_BATCHES), strict=False)]
     items = _one_bucket(items)
+    data: Any = experiment.data
     capacities: Any = items[0].shape
 
+    state = session.first_state()
     began = time.perf_counter()
     step = train_step(session.spec, capacities).lower(state, items[0].batch).compile()
     compile_s = time.perf_counter() - began
@@ -58,8 +58,8 @@ def _measure(options: Options, devices: int) -> dict[str, Any]:
         clocked(update),
         {
             "B": size,
-            "points": config.points,
-            "extent": config.extent,
+            "points": data.points,
+            "extent": data.extent,
             "devices": devices,
             "rows": list(capacities.rows),
         },
@@ -79,10 +79,7 @@ def _experiment(options: Options) -> Experiment:
     size = options.batch_size
     source: Any = published.data
     data = dataclasses.replace(
-        source,
-        points=options.points,
-        train_size=_BATCHES * size,
-        test_size=size,
+        source, points=options.points, train_size=_BATCHES * size, test_size=size
     )
     return dataclasses.replace(published, data=data, batch_size=size)
 

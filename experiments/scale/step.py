@@ -12,7 +12,6 @@ that the library chooses on a GPU, since it stands for one.
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +22,7 @@ from typing import Any
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from experiments.scale.chips import CHIPS, torus
@@ -78,9 +76,12 @@ def record(
     experiment = workload.on(f"data={count}", count, sharding)
     with choices_of(STANDS_FOR[target]):
         session = Session.of(experiment, workload.info(experiment.batch_size), mesh)
-        state, shape = session.state, workload.shape(session.model)
-        batch = _batch(workload, experiment.batch_size, mesh)
-        compiled = train_step(session.spec, shape).lower(state, batch).compile()
+        shape, place = workload.shape(session.model), NamedSharding(mesh, P(AXIS))
+        batch = {
+            name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=place)
+            for name, array in workload.batch(experiment.batch_size).items()
+        }
+        compiled = train_step(session.spec, shape).lower(session.state, batch).compile()
     text = compiled.as_text()
     keep(text)
     return {
@@ -90,7 +91,7 @@ def record(
         "sharding": sharding,
         "samples": workload.samples,
         "train_size": workload.train_size,
-        "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.weights.params)),
+        "parameters": sum(x.size for x in jax.tree.leaves(session.state.weights.params)),
         "capacities": vars(shape) if isinstance(shape, Capacities) else None,
         **read_off(text, target),
         "memory": _memory(compiled.memory_analysis()),
@@ -117,17 +118,6 @@ def _libtpu(target: str) -> dict[str, str]:
     return {"libtpu": version("libtpu")} if target == "tpu" else {}
 
 
-def _batch(workload: Workload, size: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
-    """The shapes of a batch, sharded over the mesh."""
-    place = NamedSharding(mesh, P(AXIS))
-    one = workload.sample()
-    found = {
-        name: jax.ShapeDtypeStruct((size, *array.shape[1:]), array.dtype, sharding=place)
-        for name, array in one.items()
-    }
-    return found | {"weight": jax.ShapeDtypeStruct((size,), jnp.float32, sharding=place)}
-
-
 def _memory(stats: Any) -> dict[str, int]:
     """Bytes on one device, as the compiler plans them."""
     return {
@@ -139,6 +129,6 @@ def _memory(stats: Any) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    chosen, where, devices, cut, *files = sys.argv[1:]
+    chosen, where, devices, sharding, *files = sys.argv[1:]
     writes = [Path(file).write_text for file in files] or [len]
-    print(json.dumps(record(chosen, WORKLOADS[chosen], where, int(devices), cut, *writes)))
+    print(json.dumps(record(chosen, WORKLOADS[chosen], where, int(devices), sharding, *writes)))

@@ -11,11 +11,10 @@ import tyro
 
 from snnjax.cli.cores import use_cores
 from snnjax.cli.experiments import load_experiment, split_reference
-from snnjax.cli.memory import keep_memory
 from snnjax.cli.options import CacheOptions, import_modules, parse, take_value
 from snnjax.cli.output import quiet_stdout, summary_line
 from snnjax.experiment import Experiment, make
-from snnjax.runs import Hosts, is_first, start, train
+from snnjax.runs import Hosts, is_first, keep_memory, start, train
 
 
 @dataclass(frozen=True, kw_only=True)

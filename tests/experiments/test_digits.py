@@ -20,9 +20,8 @@ def test_the_delays_first_drawn_are_those_of_the_seed(monkeypatch, tmp_path):
     network = dataclasses.replace(experiment.model, hidden=7, layers=1, max_delay=4)
     config = dataclasses.replace(experiment, model=network, seed=3)
     trained = network.build(INFO, rngs=nnx.Rngs(3))
-    layers = [*(layer.linear for layer in trained.hidden), trained.linear]
-    drawn = [np.rint(linear.delays.delay[...]) for linear in layers]
-    for linear in layers:
+    drawn = [np.rint(linear.delays.delay[...]) for linear in trained.linears]
+    for linear in trained.linears:
         linear.delays.delay[...] = linear.delays.delay[...] * 0
     monkeypatch.setattr(digits, "load", lambda _: (config, trained))
     monkeypatch.setattr(digits, "read_info", lambda _: INFO)

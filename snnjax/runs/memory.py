@@ -22,7 +22,8 @@ ENVIRONMENT = {
 def keep_memory() -> bool:
     """Have the C library keep freed memory for the next step rather than return it to the system.
 
-    On a CPU each step makes its arrays anew. Large ones come from the system, which hands out
+    `snnjax train` calls it; call it once, before the first step, in a training loop of your own.
+    On a CPU each step allocates its arrays again. Large ones come from the system, which hands out
     zeroed pages one by one as they are first touched: for a layer of LIF neurons over 1000 steps
     that is two thirds of the time. The process then stays as large as it has been at its largest.
 

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from snnjax.cli import memory
-from snnjax.cli.memory import ENVIRONMENT, keep_memory
+from snnjax.runs import memory
+from snnjax.runs.memory import ENVIRONMENT, keep_memory
 
 SCRIPT = """
 import resource
 import sys
 import numpy as np
-from snnjax.cli.memory import keep_memory
+from snnjax.runs.memory import keep_memory
 
 if sys.argv[1:] == ["keep"]:
     print(keep_memory())
