@@ -13,6 +13,7 @@ from snnjax.runs.folder import read_info as read_info
 from snnjax.runs.hosts import is_first as is_first
 from snnjax.runs.launch import Hosts as Hosts
 from snnjax.runs.launch import start as start
+from snnjax.runs.memory import keep_memory as keep_memory
 from snnjax.runs.run import train as train
 from snnjax.runs.use import RunRecord as RunRecord
 from snnjax.runs.use import evaluate as evaluate

@@ -104,7 +104,7 @@ class ConvNetConfig:
             channels,
             tau=self.tau,
             threshold=self.threshold,
-            learn=(),
+            trainable=(),
             decay=euler,
             spike=get_surrogate(self.surrogate),
             reset=detach(reset) if self.detach else reset,
@@ -112,7 +112,7 @@ class ConvNetConfig:
 
     def integrators(self, classes: int) -> LI:
         """Leaky integrators that weigh the scores of late steps more."""
-        return LI(classes, tau=self.readout_tau, learn=(), decay=euler, scale_input=True)
+        return LI(classes, tau=self.readout_tau, trainable=(), decay=euler, scale_input=True)
 
     def norm(self, channels: int) -> BatchNorm:
         """A batch norm over time, samples and places."""
