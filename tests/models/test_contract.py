@@ -127,7 +127,7 @@ def recurrent(rngs: nnx.Rngs) -> Module:
         BatchNorm(6),
         Recurrent(cells, back),
         nnx.Linear(6, 3, rngs=rngs),
-        LI(3, tau=3.0, learn=()),
+        LI(3, tau=3.0, trainable=()),
     )
 
 
