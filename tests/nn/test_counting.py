@@ -304,7 +304,7 @@ def delays_of(per: str) -> dict[str, Any]:
 @pytest.mark.parametrize("per", DELAYS)
 def test_delayed_dense_layers(per):
     """Every spike meets each synapse once for each of its delays, however long they are."""
-    layer = DelayedLinear(3, 4, 5, **delays_of(per), rngs=nnx.Rngs(0))
+    layer = DelayedLinear(3, 4, 4, **delays_of(per), rngs=nnx.Rngs(0))
     reads = np.zeros(3, int)
     for i, _, _ in np.ndindex(3, 4, DELAYS[per]):
         reads[i] += 1
@@ -314,7 +314,7 @@ def test_delayed_dense_layers(per):
 @pytest.mark.parametrize("per", DELAYS)
 def test_delayed_convolutions(per):
     size = (3, 4)
-    layer = DelayedConv(2, 3, 3, 4, **delays_of(per), rngs=nnx.Rngs(0))
+    layer = DelayedConv(2, 3, 3, 3, **delays_of(per), rngs=nnx.Rngs(0))
     axes = [axis_pairs(edge, 3, 1, 1, "SAME") for edge in size]
     reads = np.broadcast_to((outer(axes) * 3 * DELAYS[per])[..., None], (*size, 2))
     check(layer, sequence(*size, 2), reads)

@@ -49,7 +49,7 @@ class Net(Module):
         self.blocks = nnx.List([Block(4, rngs=rngs) for _ in range(2)])
         back = nnx.Linear(4, 4, use_bias=False, rngs=rngs)
         self.recurrent = Recurrent(LIF(4, tau=2.0), back)
-        self.readout = DelayedLinear(4, 3, 3, rngs=rngs)
+        self.readout = DelayedLinear(4, 3, max_delay=2, rngs=rngs)
 
     def forward(self, run, x):
         for block in self.blocks:

@@ -164,7 +164,7 @@ def test_the_axes_of_every_kind_of_layer(learn):
         )
         delay = {"delays/delay": P(None, "model")}, {"delays/delay": P("model")}
         yield (
-            DelayedLinear(4, 4, 5, learn_delays=learn, rngs=rngs),
+            DelayedLinear(4, 4, 4, trainable_delays=learn, rngs=rngs),
             {
                 "column": {"weight": P(None, "model")} | (delay[0] if learn else {}),
                 "row": {"weight": P("model")} | (delay[1] if learn else {}),

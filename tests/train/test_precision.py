@@ -185,8 +185,8 @@ class Several(nnx.Module):
     def __init__(self, rngs: nnx.Rngs):
         self.conv = Conv(1, 2, 3, rngs=rngs)
         self.flax = nnx.Conv(2, 2, (3, 3), rngs=rngs)
-        self.axons = DelayedLinear(8, 4, 3, per="input", rngs=rngs)
-        self.dendrites = DelayedLinear(4, 3, 3, per="output", rngs=rngs)
+        self.axons = DelayedLinear(8, 4, 2, per="input", rngs=rngs)
+        self.dendrites = DelayedLinear(4, 3, 2, per="output", rngs=rngs)
 
     def __call__(self, x: Any) -> Any:
         h = self.flax(self.conv(x)).mean((2, 4))
