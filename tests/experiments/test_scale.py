@@ -373,4 +373,4 @@ def test_published_sizes() -> None:
     names = {name: workload.samples for name, workload in WORKLOADS.items()}
     assert names["e3dsnn_l"] == 16
     assert names["snn_delays_shd"] == 256
-    assert WORKLOADS["e3dsnn_l"].on("data=8", 8, "replicated").data.batch_size == 128
+    assert WORKLOADS["e3dsnn_l"].on("data=8", 8, "replicated").batch_size == 128
