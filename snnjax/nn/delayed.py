@@ -562,4 +562,4 @@ def _(layer: SpacedConv, name: str, x: Array, **_: Any) -> Counts:
 def _(layer: DelayedLinear) -> ChannelAxes:
     if layer.per != "synapse":
         return {"weight": (-2, -1)}
-    return {"weight": (-3, -2)} | ({"delays/delay": (-3, -2)} if layer.delays.trainable else {})
+    return {"weight": (-3, -2), "delays/delay": (-3, -2)}

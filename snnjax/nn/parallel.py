@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
@@ -113,13 +112,16 @@ def _rules(model: Any, path: tuple[Any, ...], layer: Any) -> Iterator[tuple[str,
     prefix = "".join(f"{re.escape(str(name))}/" for name in path)
     parallel = parallel_of(layer)
     if parallel == "channel":
-        if jax.tree.leaves(nnx.state(layer, nnx.Param)):  # a rule must decide over a parameter
-            yield f"^{prefix}", P(*(None,) * _stacked(model, path), MODEL)
+        yield f"^{prefix}", P(*(None,) * _stacked(model, path), MODEL)
         return
+    names: dict[P, list[str]] = {}
     for name, (inputs, outputs) in channel_axes(layer).items():
         leaf, axis = _leaf(layer, name), inputs if parallel == "row" else outputs
         if leaf is not None and axis is not None:
-            yield f"^{prefix}{name}$", P(*(None,) * (leaf.ndim + axis), MODEL)
+            names.setdefault(P(*(None,) * (leaf.ndim + axis), MODEL), []).append(name)
+    for spec, alike in names.items():
+        pattern = alike[0] if len(alike) == 1 else f"({'|'.join(alike)})"
+        yield f"^{prefix}{pattern}$", spec
 
 
 def _leaf(layer: Any, name: str) -> Any:
