@@ -71,14 +71,16 @@ class Conv(nnx.Module):
 
 @count_inputs.register
 def _(layer: Conv, name: str, x: Array, **_: Any) -> Counts:
-    edge, _, _, outputs = layer.weight[...].shape
+    shape = layer.weight[...].shape
+    edge, outputs = shape[0], shape[-1]
     degree = window_outdegree(x.shape[-3:-1], edge)
     return (dense_activity(name, with_steps(x, 2), outputs, degree),)
 
 
 @channel_axes.register
 def _(layer: Conv) -> dict[str, tuple[int | None, int | None]]:
-    return {"weight": (-2, -1)} | ({} if layer.bias is None else {"bias": (None, -1)})
+    axes: dict[str, tuple[int | None, int | None]] = {"weight": (-2, -1)}
+    return axes if layer.bias is None else {**axes, "bias": (None, -1)}
 
 
 def window_outdegree(places: tuple[int, ...], edge: int) -> np.ndarray:

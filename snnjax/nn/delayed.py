@@ -446,9 +446,9 @@ def sequence_and_past(
     if x is None:
         raise forgotten_state(layer)
     x = check_sequence(x, features)
-    state = layer.rest_for(x) if state is None else state
-    check_past(layer, state, x, jax.eval_shape(layer.rest_for, x))
-    return x, jnp.moveaxis(state, 1, 0)
+    past: Array = layer.rest_for(x) if state is None else state
+    check_past(layer, past, x, jax.eval_shape(layer.rest_for, x))
+    return x, jnp.moveaxis(past, 1, 0)
 
 
 def check_past(layer: Any, state: ArrayLike, x: Array, rest: Any) -> None:
@@ -511,7 +511,7 @@ def clamp_delays(model: nnx.Module) -> None:
 @count_inputs.register
 def _(layer: DelayedLinear, name: str, x: Array, **_: Any) -> Counts:
     """Each entry meets every synapse once for each of its taps."""
-    _, outputs, taps = layer.shape
+    outputs, taps = layer.shape[1:]
     return (dense_activity(name, x, outputs * taps),)
 
 
@@ -543,4 +543,5 @@ def _(layer: SpacedConv, name: str, x: Array, **_: Any) -> Counts:
 def _(layer: DelayedLinear) -> dict[str, tuple[int | None, int | None]]:
     if layer.per != "synapse":
         return {"weight": (-2, -1)}
-    return {"weight": (-3, -2)} | ({"delays/delay": (-3, -2)} if layer.delays.learn else {})
+    axes: dict[str, tuple[int | None, int | None]] = {"weight": (-3, -2)}
+    return {**axes, "delays/delay": (-3, -2)} if layer.delays.learn else axes

@@ -279,11 +279,11 @@ class Run:
         options = {name: value for name, value in known.items() if name in taken}
         for name in ("key", "rngs"):
             if name in taken and self.key is not None and train:
-                options[name] = self._key_of(path)
+                options[name] = self._key_of(self.key, path)
         return options
 
-    def _key_of(self, path: str) -> Array | None:
-        key = jax.random.fold_in(self.key, zlib.crc32(path.encode()))
+    def _key_of(self, key: Array, path: str) -> Array:
+        key = jax.random.fold_in(key, zlib.crc32(path.encode()))
         calls = self._calls.get(path, 0)
         return jax.random.fold_in(key, calls) if calls else key
 
@@ -394,8 +394,9 @@ def split_arrays(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
 def _changed(module: nnx.Module, before: Any) -> Any:
     """The arrays of a module, parameters apart, that are no longer those of `before`."""
     known = dict(nnx.to_flat_state(before))
-    after = nnx.to_flat_state(nnx.as_pure(nnx.split(module, nnx.Param, ...)[2]))
-    return nnx.from_flat_state([(path, leaf) for path, leaf in after if leaf is not known[path]])
+    after: Any = nnx.as_pure(nnx.split(module, nnx.Param, ...)[2])
+    pairs = nnx.to_flat_state(after)
+    return nnx.from_flat_state([(path, leaf) for path, leaf in pairs if leaf is not known[path]])
 
 
 def _names(state: State | None) -> str:

@@ -254,6 +254,7 @@ def test_images_without_time_are_one_step():
     for layer in layers:
         one, other = (count_inputs(layer, "conv", jnp.asarray(a)) for a in (x[0], x[:1]))
         assert operations(one) == operations(other)
+        assert one is not None
         assert one[0].real.shape == (B,)
 
 
@@ -388,7 +389,7 @@ def test_a_block_of_spikformer_is_counted_whole():
     block = SpikformerBlock(features, heads, hidden=hidden, rngs=nnx.Rngs(0))
     x = jnp.asarray(np.random.default_rng(0).integers(0, 3, (T, 2, tokens, features)), jnp.float32)
     for path in ("attention.qkv", "attention.out", "mlp.first", "mlp.second"):
-        layer = block
+        layer: Any = block
         for part in path.split("."):
             layer = getattr(layer, part)
         layer.norm.shift[...] = layer.norm.shift[...] + 1.2  # so that neurons fire
@@ -431,8 +432,8 @@ def clouds(channels: int = 2) -> tuple[SparseTensor, np.ndarray, np.ndarray]:
         coords[b, : len(sites)] = sites
         feats[:, b, : len(sites)] = grid[:, b][:, mask[b]]
     n = mask.sum((1, 2, 3)).astype(np.int32)
-    x = SparseTensor(*map(jnp.asarray, (feats, coords, n, np.zeros(B, np.int32))), EXTENT)
-    return x, grid, mask
+    feats, coords, n, lost = map(jnp.asarray, (feats, coords, n, np.zeros(B, np.int32)))
+    return SparseTensor(feats, coords, n, lost, EXTENT), grid, mask
 
 
 def of_cloud(grid: np.ndarray, mask: np.ndarray, degree: np.ndarray, outputs: int) -> tuple:
