@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
 def pair(key: Array, shape: tuple[int, int], taps: int) -> tuple[DelayedLinear, DelayedLinear]:
     """A teacher with whole delays, and a student with the same weights and delays of its own."""
     teacher, student = (
-        DelayedLinear(*shape, SIZE, kernel_count=taps, rngs=nnx.Rngs(own))
+        DelayedLinear(*shape, SIZE - 1, kernel_count=taps, rngs=nnx.Rngs(own))
         for own in jax.random.split(key)
     )
     teacher.delays.delay[...] = to_discrete(teacher.delays.delay[...], SIZE)

@@ -17,7 +17,7 @@ import snnjax
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = sorted(p.parent.name for p in (ROOT / "snnjax").glob("*/__init__.py"))
 # Test folders without a package of that name.
-OTHERS = {"reference", "notebooks", "experiments", "faults"}
+OTHERS = {"reference", "notebooks", "experiments", "faults", "docs"}
 
 
 def _sources(*folders: str) -> list[Path]:

@@ -75,8 +75,8 @@ def with_names(experiment: Experiment, arguments: list[str]) -> tuple[Experiment
 def describe(reference: str, doc: str, verb: str) -> str:
     """The head of a command's ``--help``: the experiment's own text and where the others are."""
     return (
-        f"{verb} {reference}.\n\n{doc}\n\n--model NAME and --task NAME take another model or task. "
-        "`snnjax list` shows all names; a .py file or a module also works as an experiment."
+        f"{verb} {reference}.\n\n{doc}\n\nAnother model or task is taken by name, with --model or "
+        "--task; `snnjax list` shows all names; a .py file or a module also works as an experiment."
     )
 
 

@@ -52,7 +52,8 @@ def load_module(reference: str) -> ModuleType:
     """The module of a file or a dotted name, which configurations may name from then on.
 
     A file becomes the module of its own name, so that `my_task.py` and its copy in a run folder
-    stand for the same classes.
+    stand for the same classes. It may import files beside it, and a dotted name may be that of a
+    module in the current folder; installed modules come first.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -60,6 +61,7 @@ def load_module(reference: str) -> ModuleType:
     """
     if reference.endswith(".py") or "/" in reference:
         return _load_file(Path(reference))
+    _search(Path.cwd())
     try:
         return allow_module(reference)
     except ModuleNotFoundError as error:
@@ -90,6 +92,7 @@ def _load_file(path: Path) -> ModuleType:
         raise ValueError(f"{path} is not a Python file that can be imported.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
+    _search(path.parent)
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -97,6 +100,12 @@ def _load_file(path: Path) -> ModuleType:
         raise
     _files[name] = path
     return allow_module(module)
+
+
+def _search(folder: Path) -> None:
+    """Let imports find what lies in a folder, after everything that is installed."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def resolve_class(text: Any) -> type:

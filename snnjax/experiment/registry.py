@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 REGISTRY: dict[str, dict[str, str]] = {
@@ -17,10 +18,16 @@ REGISTRY: dict[str, dict[str, str]] = {
         "e3dsnn_l": "snnjax.models.e3dsnn:E3DSNNConfig.l",
         "e3dsnn_h": "snnjax.models.e3dsnn:E3DSNNConfig.h",
         "snn_delays": "snnjax.models.snn_delays:SNNDelaysConfig",
+        "spiking_resnet18": "snnjax.models.conv_nets:SpikingResNetConfig.resnet18",
+        "spiking_resnet34": "snnjax.models.conv_nets:SpikingResNetConfig.resnet34",
+        "spiking_vgg": "snnjax.models.conv_nets:SpikingVGGConfig",
+        "spiking_vgg11": "snnjax.models.conv_nets:SpikingVGGConfig.vgg11",
+        "spiking_vgg16": "snnjax.models.conv_nets:SpikingVGGConfig.vgg16",
     },
     "source": {
-        "arrays": "snnjax.data:ArraySource",
         "clouds": "snnjax.data.clouds:CloudSource",
+        "events": "snnjax.data.events:EventSource",
+        "images": "snnjax.data.images:ImageSource",
         "speech": "snnjax.data.speech:SpeechSource",
     },
     "task": {
@@ -39,7 +46,7 @@ def make(kind: str, name: str) -> Any:
     """The configuration that a short name stands for.
 
     Raises:
-      ValueError: no such name; the nearest one is given.
+      ValueError: no such kind or name; the nearest one is given.
 
     >>> make("task", "classification").goal
     'max accuracy'
@@ -47,12 +54,17 @@ def make(kind: str, name: str) -> Any:
     Traceback (most recent call last):
     ValueError: no model is called 'e3dsn_t'; did you mean 'e3dsnn_t'?
     """
+    if kind not in REGISTRY:
+        raise ValueError(f"there is no kind {kind!r} of names; {_nearest(kind, REGISTRY)}")
     table = REGISTRY[kind]
     if name not in table:
-        near = difflib.get_close_matches(name, table, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(table))}."
-        raise ValueError(f"no {kind} is called {name!r}; {hint}")
+        raise ValueError(f"no {kind} is called {name!r}; {_nearest(name, table)}")
     return load_object(table[name])()
+
+
+def _nearest(name: str, table: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, table, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(table))}."
 
 
 def load_object(target: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ class LayerActivity:
           ValueError: whole numbers of a sample are too large to be counted.
         """
         words = wide_value(self.counts, self.terms).astype(object)
-        of = dict(zip(COUNTS, words.T, strict=True))
+        of: dict[str, Any] = dict(zip(COUNTS, words.T, strict=True))
         real = (of["fractional"] > 0).astype(bool)
         if (of["uncounted"][~real] > 0).any():
             raise ValueError(

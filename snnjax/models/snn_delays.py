@@ -209,11 +209,11 @@ def _delayed(
     return DelayedLinear(
         in_features,
         out_features,
-        config.buffer,
+        config.buffer - 1,
         kernel_count=config.kernel_count,
         per=config.per,
         sigma=config.sigma,
-        learn_delays=config.delays == "learned",
+        trainable_delays=config.delays == "learned",
         rngs=rngs,
     )
 

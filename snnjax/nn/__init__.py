@@ -57,6 +57,9 @@ from snnjax.nn.neurons.discrete import STBIF as STBIF
 from snnjax.nn.neurons.discrete import Delta as Delta
 from snnjax.nn.neurons.discrete import FewSpike as FewSpike
 from snnjax.nn.neurons.discrete import Ternary as Ternary
+from snnjax.nn.neurons.domain import POSITIVE as POSITIVE
+from snnjax.nn.neurons.domain import REAL as REAL
+from snnjax.nn.neurons.domain import Domain as Domain
 from snnjax.nn.neurons.leaky import CUBA as CUBA
 from snnjax.nn.neurons.leaky import IF as IF
 from snnjax.nn.neurons.leaky import LI as LI

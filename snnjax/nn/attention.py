@@ -95,7 +95,8 @@ class AttentionProduct(nnx.Module):
     """
 
     def __init__(self, scale: float, order: Order | None = None):
-        self.scale, self.order = scale, order
+        self.scale = scale
+        self.order: Order | None = order
 
     def __call__(self, q: Array, k: Array, v: Array) -> Array:
         """q, k and v are [T, B, N, H, D]; returns that shape."""

@@ -17,7 +17,7 @@ from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs, with_steps
 from snnjax.nn.initialisers import kaiming_uniform
 from snnjax.nn.neurons.population import check_count
-from snnjax.nn.parallel import channel_axes
+from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
 from snnjax.sparse import narrow_product
 from snnjax.surrogates.core import compute_dtype
@@ -71,13 +71,13 @@ class Conv(nnx.Module):
 
 @count_inputs.register
 def _(layer: Conv, name: str, x: Array, **_: Any) -> Counts:
-    edge, _, _, outputs = layer.weight[...].shape
+    edge, outputs = layer.weight[...].shape[0], layer.weight[...].shape[-1]
     degree = window_outdegree(x.shape[-3:-1], edge)
     return (dense_activity(name, with_steps(x, 2), outputs, degree),)
 
 
 @channel_axes.register
-def _(layer: Conv) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: Conv) -> ChannelAxes:
     return {"weight": (-2, -1)} | ({} if layer.bias is None else {"bias": (None, -1)})
 
 

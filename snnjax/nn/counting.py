@@ -11,6 +11,7 @@ from flax import nnx
 from jax import Array
 
 from snnjax.metrics import LayerActivity, dense_activity
+from snnjax.nn.neurons.population import Population
 
 Counts = tuple[LayerActivity, ...]
 
@@ -37,7 +38,8 @@ def count_inputs(
       One `LayerActivity` for each of its products; none for a layer without matrices. None if the
       layer has matrices among its parameters, or is a function, and none is registered for it.
     """
-    known = isinstance(layer, nnx.Module) and not holds_matrices(layer)
+    own = isinstance(layer, Population)  # constants of branches are matrices, and no synapses
+    known = isinstance(layer, nnx.Module) and (own or not holds_matrices(layer))
     return () if known else None
 
 

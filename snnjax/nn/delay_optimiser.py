@@ -44,7 +44,7 @@ def delay_optimiser(
       ValueError: in an update, of a delay or position that is none of the model's.
 
     >>> from snnjax.nn import Delay
-    >>> layer = Delay(2, 5, rngs=nnx.Rngs(0))
+    >>> layer = Delay(2, max_delay=4, rngs=nnx.Rngs(0))
     >>> params = nnx.as_pure(nnx.state(layer, nnx.Param))
     >>> rule = delay_optimiser(optax.sgd(1e-3), optax.sgd(1.0), layer)
     >>> grads = jax.tree.map(lambda p: jnp.full_like(p, -99.0), params)

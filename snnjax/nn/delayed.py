@@ -35,7 +35,7 @@ from snnjax.metrics import dense_activity
 from snnjax.nn.bounded import Bounded
 from snnjax.nn.counting import Counts, count_inputs, with_steps
 from snnjax.nn.neurons.population import Fixed, Population, check_batch_shape, check_count, named
-from snnjax.nn.parallel import channel_axes
+from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful, forgotten_state
 from snnjax.sharding import Parallel, sharded_product
@@ -53,31 +53,38 @@ class Delays(Bounded):
     """Delays of some shape, uniform over the buffer at first, and the width of their taps.
 
     Args:
-      shape: of the delays. size: K, the largest delay + 1.
+      shape: of the delays.
+      max_delay: the longest delay; the buffer has K = max_delay + 1 steps.
       sigma: width at first; None takes half the buffer, as published.
-      taps: see `snnjax.delays`. learn: whether they are parameters or stay as drawn.
+      taps: see `snnjax.delays`. trainable: whether they are parameters or stay as drawn.
     """
 
     def __init__(
         self,
         shape: tuple[int, ...],
-        size: int,
+        max_delay: int,
         *,
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
-        learn: bool = True,
+        trainable: bool = True,
         rngs: nnx.Rngs,
     ):
-        self.size, self.taps, self.learn = check_count("size", size), check_taps(taps), learn
-        sigma = size // 2 if sigma is None else sigma
+        self.max_delay, self.taps = check_max_delay(max_delay), check_taps(taps)
+        self.trainable = trainable
+        sigma = self.size // 2 if sigma is None else sigma
         check_sigma(sigma)
-        drawn = jax.random.uniform(rngs.params(), shape, jnp.float32, 0, size - 1)
-        self.delay = nnx.Param(drawn) if learn else Fixed(drawn)
+        drawn = jax.random.uniform(rngs.params(), shape, jnp.float32, 0, max_delay)
+        self.delay = nnx.Param(drawn) if trainable else Fixed(drawn)
         self.sigma = Sigma(jnp.asarray(sigma, jnp.float32))
+
+    @property
+    def size(self) -> int:
+        """Steps of the buffer, K."""
+        return self.max_delay + 1
 
     def bounds(self) -> dict[str, tuple[ArrayLike, ArrayLike]]:
         """Where the parameters of this module must stay."""
-        return {"delay": (0.0, self.size - 1.0)} if self.learn else {}
+        return {"delay": (0.0, float(self.max_delay))} if self.trainable else {}
 
     def taken(self, layer: str, round_delays: bool) -> tuple[Array, Array, Taps]:
         """The delays, sigma and taps of a call of `layer`; integers with one tap if rounded.
@@ -98,16 +105,17 @@ class DelayedLinear(Stateful):
     be shorter than the buffer, down to one step of a stream: what is on its way is in the state.
 
     Args:
-      in_features, out_features: I, O. size: K, the largest delay + 1.
+      in_features, out_features: I, O.
+      max_delay: the longest delay; the buffer has K = max_delay + 1 steps.
       kernel_count: Kc, taps of a synapse, each with a weight.
       per: what has a delay: every "synapse", or only every "input" (axon) or "output" (dendrite).
-      sigma, taps, learn_delays: see `Delays`.
+      sigma, taps, trainable_delays: see `Delays`.
       product_dtype: what inputs and kernels are rounded to for their product; None leaves them.
 
     Late arrivals come out in further steps: give as many silent ones as they need.
     `snnjax.nn.pair` sets how the synapses are sharded over a mesh axis "model".
 
-    >>> layer = DelayedLinear(3, 2, 5, rngs=nnx.Rngs(0))
+    >>> layer = DelayedLinear(3, 2, max_delay=4, rngs=nnx.Rngs(0))
     >>> state, y = layer(None, jnp.ones((7, 4, 3)))
     >>> y.shape, state.shape
     ((7, 4, 2), (4, 4, 3))
@@ -117,13 +125,13 @@ class DelayedLinear(Stateful):
         self,
         in_features: int,
         out_features: int,
-        size: int,
+        max_delay: int,
         *,
         kernel_count: int = 1,
         per: Per = "synapse",
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
-        learn_delays: bool = True,
+        trainable_delays: bool = True,
         product_dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
@@ -139,13 +147,15 @@ class DelayedLinear(Stateful):
         own = delay_shapes(shape, per)[per]
         self.shape, self.per = shape, per
         self.parallel: Parallel | None = None
-        self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
+        self.delays = Delays(
+            own, max_delay, sigma=sigma, taps=taps, trainable=trainable_delays, rngs=rngs
+        )
         self.weight = draw_weight(shape, per, rngs)
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         """A silent past, [B, K - 1, I], or [B, K - 1, O] where outputs are delayed."""
         features = self.shape[1] if self.per == "output" else self.shape[0]
-        return silent_past(batch_shape, self.delays.size - 1, features, dtype)
+        return silent_past(batch_shape, self.delays.max_delay, features, dtype)
 
     def rest_for(self, x: Any) -> Array:
         """The silent past for input `x` [T, B, I], of which shape and dtype are read."""
@@ -199,7 +209,7 @@ class Delay(Stateful):
 
     Input may have axes between batch and channels, such as [T, B, H, W, C].
 
-    >>> layer = Delay(3, 5, rngs=nnx.Rngs(0))
+    >>> layer = Delay(3, max_delay=4, rngs=nnx.Rngs(0))
     >>> state, y = layer(None, jnp.ones((7, 4, 3)))
     >>> y.shape
     (7, 4, 3)
@@ -208,21 +218,21 @@ class Delay(Stateful):
     def __init__(
         self,
         features: int,
-        size: int,
+        max_delay: int,
         *,
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
-        learn_delays: bool = True,
+        trainable_delays: bool = True,
         rngs: nnx.Rngs,
     ):
         self.features = check_count("features", features)
         self.delays = Delays(
-            (features,), size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs
+            (features,), max_delay, sigma=sigma, taps=taps, trainable=trainable_delays, rngs=rngs
         )
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         """A silent past, [B, K - 1, ..., N]."""
-        return silent_past(batch_shape, self.delays.size - 1, self.features, dtype)
+        return silent_past(batch_shape, self.delays.max_delay, self.features, dtype)
 
     def rest_for(self, x: Any) -> Array:
         """The silent past for input `x` [T, B, ..., N], of which shape and dtype are read."""
@@ -250,7 +260,8 @@ class DelayedRecurrent(Stateful):
 
     Args:
       population: any `Population`, which keeps its own constants and its `checkpoint`.
-      size: K. options: kernel_count, sigma, taps, learn_delays, as in `DelayedLinear`.
+      max_delay: K, at least 1.
+      options: kernel_count, sigma, taps, trainable_delays, as in `DelayedLinear`.
 
     >>> from snnjax.nn import LIF
     >>> layer = DelayedRecurrent(LIF(3), 4, rngs=nnx.Rngs(0))
@@ -259,10 +270,11 @@ class DelayedRecurrent(Stateful):
     ((6, 2, 3), (2, 4, 3))
     """
 
-    def __init__(self, population: Population, size: int, *, rngs: nnx.Rngs, **options: Any):
+    def __init__(self, population: Population, max_delay: int, *, rngs: nnx.Rngs, **options: Any):
         self.population = population
         n = population.features
-        self.synapses = DelayedLinear(n, n, size, rngs=rngs, **options)
+        check_count("max_delay", max_delay, "DelayedRecurrent")
+        self.synapses = DelayedLinear(n, n, max_delay - 1, rngs=rngs, **options)
         if self.synapses.per != "synapse":
             raise ValueError(
                 "recurrent delays are those of synapses; got "
@@ -433,6 +445,13 @@ def draw_weight(shape: tuple[int, ...], per: str, rngs: nnx.Rngs) -> nnx.Param[A
     return nnx.Param(jax.random.uniform(rngs.params(), own, jnp.float32, -bound, bound))
 
 
+def check_max_delay(max_delay: int) -> int:
+    """A Python int of at least 0."""
+    if isinstance(max_delay, bool) or not isinstance(max_delay, int) or max_delay < 0:
+        raise ValueError(f"`max_delay` must be a Python int of at least 0; got {max_delay!r}.")
+    return max_delay
+
+
 def silent_past(batch_shape: tuple[int, ...], steps: int, features: int, dtype: DTypeLike) -> Array:
     """Silence of so many steps for a layer's buffer, [B, steps, ..., N]."""
     batch, *places = check_batch_shape(batch_shape)
@@ -446,9 +465,9 @@ def sequence_and_past(
     if x is None:
         raise forgotten_state(layer)
     x = check_sequence(x, features)
-    state = layer.rest_for(x) if state is None else state
-    check_past(layer, state, x, jax.eval_shape(layer.rest_for, x))
-    return x, jnp.moveaxis(state, 1, 0)
+    past = layer.rest_for(x) if state is None else state
+    check_past(layer, past, x, jax.eval_shape(layer.rest_for, x))
+    return x, jnp.moveaxis(past, 1, 0)
 
 
 def check_past(layer: Any, state: ArrayLike, x: Array, rest: Any) -> None:
@@ -468,7 +487,7 @@ def keep_past(past: Array, x: Array) -> Array:
 def set_sigma(model: nnx.Module, value: ArrayLike) -> None:
     """Set the width of all taps of a model, for instance once an epoch; without compiling again.
 
-    >>> layer = Delay(3, 5, rngs=nnx.Rngs(0))
+    >>> layer = Delay(3, max_delay=4, rngs=nnx.Rngs(0))
     >>> set_sigma(layer, 0.5)
     >>> float(layer.delays.sigma[...])
     0.5
@@ -483,21 +502,21 @@ def learned_delays(model: nnx.Module) -> dict[str, Delays]:
     """The delays of a model that learn, by the path of their layer; buffers of one step hold none.
 
     >>> rngs = nnx.Rngs(0)
-    >>> layers = nnx.List([Delay(2, 5, rngs=rngs), Delay(2, 5, learn_delays=False, rngs=rngs)])
-    >>> [(name, delays.size) for name, delays in learned_delays(layers).items()]
-    [('0', 5)]
+    >>> layers = nnx.List([Delay(2, 4, rngs=rngs), Delay(2, 4, trainable_delays=False, rngs=rngs)])
+    >>> [(name, delays.max_delay) for name, delays in learned_delays(layers).items()]
+    [('0', 4)]
     """
     return {
         ".".join(map(str, path)).removesuffix(".delays"): module
         for path, module in nnx.iter_modules(model)
-        if isinstance(module, Delays) and module.learn and module.size > 1
+        if isinstance(module, Delays) and module.trainable and module.max_delay
     }
 
 
 def clamp_delays(model: nnx.Module) -> None:
     """Bring all delays and positions of a model into their buffers, as after loading foreign ones.
 
-    >>> layer = Delay(1, 5, rngs=nnx.Rngs(0))
+    >>> layer = Delay(1, max_delay=4, rngs=nnx.Rngs(0))
     >>> layer.delays.delay[...] = jnp.array([9.0])
     >>> clamp_delays(layer)
     >>> layer.delays.delay[...].tolist()
@@ -511,7 +530,7 @@ def clamp_delays(model: nnx.Module) -> None:
 @count_inputs.register
 def _(layer: DelayedLinear, name: str, x: Array, **_: Any) -> Counts:
     """Each entry meets every synapse once for each of its taps."""
-    _, outputs, taps = layer.shape
+    outputs, taps = layer.shape[1:]
     return (dense_activity(name, x, outputs * taps),)
 
 
@@ -540,7 +559,7 @@ def _(layer: SpacedConv, name: str, x: Array, **_: Any) -> Counts:
 
 
 @channel_axes.register
-def _(layer: DelayedLinear) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: DelayedLinear) -> ChannelAxes:
     if layer.per != "synapse":
         return {"weight": (-2, -1)}
-    return {"weight": (-3, -2)} | ({"delays/delay": (-3, -2)} if layer.delays.learn else {})
+    return {"weight": (-3, -2), "delays/delay": (-3, -2)}

@@ -39,8 +39,9 @@ class DelayedConv(Stateful):
     multiplications a number. For taps with learnable places in space see `SpacedConv`.
 
     Args:
-      in_channels, out_channels: I, O. kernel_size: S, odd. size: K, the largest delay + 1.
-      kernel_count, sigma, taps, learn_delays: as in `DelayedLinear`.
+      in_channels, out_channels: I, O. kernel_size: S, odd.
+      max_delay: the longest delay; the buffer has K = max_delay + 1 steps.
+      kernel_count, sigma, taps, trainable_delays: as in `DelayedLinear`.
       per: what has a delay: every "synapse" of the kernel, or only every "input" or "output"
         channel.
       rngs: weights are drawn as in `DelayedLinear`, and kept as its synapses of S * S * I inputs,
@@ -50,7 +51,7 @@ class DelayedConv(Stateful):
     ICLR 2023, with learned places along one axis only.
 
     >>> import jax
-    >>> layer = DelayedConv(2, 4, 3, 5, rngs=nnx.Rngs(0))
+    >>> layer = DelayedConv(2, 4, 3, max_delay=4, rngs=nnx.Rngs(0))
     >>> state, y = jax.eval_shape(layer, None, jnp.ones((7, 1, 8, 8, 2)))
     >>> y.shape, state.shape
     ((7, 1, 8, 8, 4), (1, 4, 8, 8, 2))
@@ -61,13 +62,13 @@ class DelayedConv(Stateful):
         in_channels: int,
         out_channels: int,
         kernel_size: int,
-        size: int,
+        max_delay: int,
         *,
         kernel_count: int = 1,
         per: Per = "synapse",
         sigma: float | None = None,
         taps: Taps = gaussian_taps,
-        learn_delays: bool = True,
+        trainable_delays: bool = True,
         rngs: nnx.Rngs,
     ):
         inner = check_count("in_channels", in_channels)
@@ -77,13 +78,15 @@ class DelayedConv(Stateful):
         shape = (edge * edge * inner, outer, check_count("kernel_count", kernel_count))
         own = {**delay_shapes(shape, per), "input": (inner,)}[per]
         self.channels, self.edge, self.per = (inner, outer), edge, per
-        self.delays = Delays(own, size, sigma=sigma, taps=taps, learn=learn_delays, rngs=rngs)
+        self.delays = Delays(
+            own, max_delay, sigma=sigma, taps=taps, trainable=trainable_delays, rngs=rngs
+        )
         self.weight = draw_weight(shape, per, rngs)
 
     def init_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         """A silent past for images of `batch_shape` (B, H, W): [B, K - 1, H, W, I], or O."""
         channels = self.channels[self.per == "output"]
-        return silent_past(batch_shape, self.delays.size - 1, channels, dtype)
+        return silent_past(batch_shape, self.delays.max_delay, channels, dtype)
 
     def rest_for(self, x: Any) -> Array:
         """The silent past for images `x` [T, B, H, W, I], of which shape and dtype are read."""
@@ -103,15 +106,15 @@ class DelayedConv(Stateful):
             )
         x, past = sequence_and_past(self, state, x, self.channels[0])
         delay, sigma, taps = self.delays.taken("DelayedConv", round_delays)
-        args, options = (delay, sigma, self.delays.size), {"taps": taps}
+        args = delay, sigma, self.delays.size
         if self.per == "output":
             x = self._conv(x)
         if self.per == "synapse":
             now, before = self._patches(x), self._patches(past)
-            y = delayed_dense(now, self.weight[...], *args, past=before, **options)
+            y = delayed_dense(now, self.weight[...], *args, past=before, taps=taps)
             y = y.reshape(len(y), *x.shape[1:4], y.shape[-1])
         else:
-            y = delayed(x, *args, past=past, **options)
+            y = delayed(x, *args, past=past, taps=taps)
         return keep_past(past, x), self._conv(y) if self.per == "input" else y
 
     def _conv(self, x: Array) -> Array:

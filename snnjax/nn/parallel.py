@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
 from snnjax.sharding import MODEL, Parallel, Rules
+
+ChannelAxes = Mapping[str, tuple[int | None, int | None]]
+"""Of each parameter of a layer, the axis of its inputs and that of its outputs, from the end."""
 
 
 class Stacked(nnx.Module):
@@ -19,7 +21,7 @@ class Stacked(nnx.Module):
 
 
 @functools.singledispatch
-def channel_axes(layer: nnx.Module) -> dict[str, tuple[int | None, int | None]]:
+def channel_axes(layer: nnx.Module) -> ChannelAxes:
     """Of each parameter of a weighted layer, the axis of its inputs and that of its outputs.
 
     Axes are counted from the end; None is for a parameter without inputs, or without outputs.
@@ -36,17 +38,17 @@ def channel_axes(layer: nnx.Module) -> dict[str, tuple[int | None, int | None]]:
 
 
 @channel_axes.register
-def _(layer: nnx.Linear) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: nnx.Linear) -> ChannelAxes:
     return {"kernel": (-2, -1), "bias": (None, -1)}
 
 
 @channel_axes.register
-def _(layer: nnx.Conv) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: nnx.Conv) -> ChannelAxes:
     return {"kernel": (-2, -1), "bias": (None, -1)}
 
 
 @channel_axes.register
-def _(layer: nnx.LinearGeneral) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: nnx.LinearGeneral) -> ChannelAxes:
     outputs = len(layer.out_features)
     return {"kernel": (-outputs - 1, -outputs), "bias": (None, -outputs)}
 
@@ -57,7 +59,7 @@ def shard_as(layer: nnx.Module, parallel: Parallel | None) -> None:
     "column" shards its outputs, "row" its inputs, and "channel" all that has one number a channel,
     such as norms and neurons between the two.
     """
-    layer.parallel = parallel
+    layer.parallel = parallel  # type: ignore[attr-defined]
 
 
 def pair(first: nnx.Module, between: Sequence[nnx.Module], second: nnx.Module) -> None:
@@ -110,13 +112,16 @@ def _rules(model: Any, path: tuple[Any, ...], layer: Any) -> Iterator[tuple[str,
     prefix = "".join(f"{re.escape(str(name))}/" for name in path)
     parallel = parallel_of(layer)
     if parallel == "channel":
-        if jax.tree.leaves(nnx.state(layer, nnx.Param)):  # a rule must decide over a parameter
-            yield f"^{prefix}", P(*(None,) * _stacked(model, path), MODEL)
+        yield f"^{prefix}", P(*(None,) * _stacked(model, path), MODEL)
         return
+    names: dict[P, list[str]] = {}
     for name, (inputs, outputs) in channel_axes(layer).items():
         leaf, axis = _leaf(layer, name), inputs if parallel == "row" else outputs
         if leaf is not None and axis is not None:
-            yield f"^{prefix}{name}$", P(*(None,) * (leaf.ndim + axis), MODEL)
+            names.setdefault(P(*(None,) * (leaf.ndim + axis), MODEL), []).append(name)
+    for spec, alike in names.items():
+        pattern = alike[0] if len(alike) == 1 else f"({'|'.join(alike)})"
+        yield f"^{prefix}{pattern}$", spec
 
 
 def _leaf(layer: Any, name: str) -> Any:

@@ -101,14 +101,20 @@ def layers_of(model: Module) -> dict[str, nnx.Module]:
 
 def _numbered(model: Any, path: tuple[Any, ...]) -> list[str]:
     """The paths of a module as a run sees it: of stacked blocks one each."""
-    names, node = [""], model
+    names: list[str] = [""]
+    node: Any = model
     for part in path:
         if isinstance(node, Repeat) and part == "block":
             names = [join(name, str(i)) for name in names for i in range(node.count)]
         else:
             names = [join(name, str(part)) for name in names]
-        node = node[part] if isinstance(part, int) else getattr(node, part)
+        node = _part(node, part)
     return names
+
+
+def _part(node: Any, name: Any) -> Any:
+    """A part of a module or of a list of modules."""
+    return node[name] if isinstance(name, int) else getattr(node, name)
 
 
 def records(layer: Any) -> bool:

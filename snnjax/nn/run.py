@@ -7,7 +7,7 @@ import inspect
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +83,7 @@ def traverse(
     key: Array | None,
 ) -> tuple[Any, Found]:
     """Run a model once: its output, and what was found on the way."""
+    check_state(model, state)
     run = Run(model, state, options, key)
     out = model.forward(run, *inputs, **named)
     return out, run.close()
@@ -225,7 +226,17 @@ class Run:
             tap[len(path) + 1 :] for tap in self.options.taps if tap.startswith(path + ":")
         )
         options = self._options(layer, path) | named | ({"record": fields} if fields else {})
-        after, out = self._call(layer, path, (state, *inputs), options)
+        try:
+            after, out = self._call(layer, path, (state, *inputs), options)
+        except (TypeError, ValueError) as error:
+            fits = state is None or _shapes(state) == _shapes(
+                jax.eval_shape(layer.rest_for, *inputs)
+            )
+            if fits or "state" in str(error):  # the layer says it already
+                raise
+            raise _other_batch(path, layer, state, inputs) from error
+        if state is not None and _shapes(after) != _shapes(state):  # broadcast, most likely
+            raise _other_batch(path, layer, state, inputs)
         if fields:
             out, records = out
             for name in fields:
@@ -282,8 +293,8 @@ class Run:
                 options[name] = self._key_of(path)
         return options
 
-    def _key_of(self, path: str) -> Array | None:
-        key = jax.random.fold_in(self.key, zlib.crc32(path.encode()))
+    def _key_of(self, path: str) -> Array:
+        key = jax.random.fold_in(cast(Array, self.key), zlib.crc32(path.encode()))
         calls = self._calls.get(path, 0)
         return jax.random.fold_in(key, calls) if calls else key
 
@@ -365,6 +376,21 @@ class Run:
             self._seen.pop(layer, None)
 
 
+def check_state(model: nnx.Module, state: Any) -> None:
+    """Refuse what is not a dictionary of states by path.
+
+    Raises:
+      TypeError: it is something else, such as the state of a single layer.
+    """
+    if state is None or (isinstance(state, dict) and all(isinstance(path, str) for path in state)):
+        return
+    raise TypeError(
+        f"{type(model).__name__} takes its state as a dictionary by the paths of its layers; got "
+        f"{type(state).__name__}. Pass the state that this model returned, or None to start at "
+        "rest."
+    )
+
+
 @functools.cache
 def parameters_of(layer: type) -> frozenset[str]:
     """Names of the parameters of a layer's call."""
@@ -394,12 +420,28 @@ def split_arrays(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
 def _changed(module: nnx.Module, before: Any) -> Any:
     """The arrays of a module, parameters apart, that are no longer those of `before`."""
     known = dict(nnx.to_flat_state(before))
-    after = nnx.to_flat_state(nnx.as_pure(nnx.split(module, nnx.Param, ...)[2]))
+    rest: Any = nnx.as_pure(nnx.split(module, nnx.Param, ...)[2])
+    after = nnx.to_flat_state(rest)
     return nnx.from_flat_state([(path, leaf) for path, leaf in after if leaf is not known[path]])
 
 
 def _names(state: State | None) -> str:
     return ", ".join(map(repr, sorted(state or ()))) or "no states"
+
+
+def _shapes(state: Any) -> Any:
+    return jax.tree.structure(state), [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def _other_batch(path: str, layer: Stateful, state: Any, inputs: tuple) -> ValueError:
+    """The error for a state that is not of the shape of the inputs."""
+    want = _shapes(jax.eval_shape(layer.rest_for, *inputs))[1]
+    given = jax.tree.map(jnp.shape, inputs)
+    return ValueError(
+        f"{path}: the state of this {type(layer).__name__} has the shapes {_shapes(state)[1]}; "
+        f"inputs of {', '.join(map(str, given))} need {want}. Pass the state that this model "
+        "returned for the same batch, or None to start at rest."
+    )
 
 
 def _check_same(name: str, x: Any, out: Any) -> None:

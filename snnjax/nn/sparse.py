@@ -15,7 +15,7 @@ from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, 
 from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.initialisers import Initializer, kaiming_uniform
 from snnjax.nn.masked_norm import MaskedBatchNorm
-from snnjax.nn.parallel import channel_axes
+from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful
 from snnjax.sharding import Parallel
@@ -148,7 +148,7 @@ def _(layer: SparseConv, name: str, x: SparseTensor, kmap: KernelMap, **_: Any) 
 
 
 @channel_axes.register
-def _(layer: SparseConv) -> dict[str, tuple[int | None, int | None]]:
+def _(layer: SparseConv) -> ChannelAxes:
     return {"weight": (-2, -1)} | ({} if layer.bias is None else {"bias": (None, -1)})
 
 

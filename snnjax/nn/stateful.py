@@ -21,7 +21,10 @@ class Stateful(nnx.Module):
           x: an array or a `jax.ShapeDtypeStruct`, [T, B, ..., N]; only its shape and dtype are
             read. Membranes are float32, or wider if `x` is.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} must define rest_for(x), its resting state for input "
+            "[T, B, ..., N]."
+        )
 
 
 def forgotten_state(layer: Any) -> TypeError:
@@ -29,5 +32,6 @@ def forgotten_state(layer: Any) -> TypeError:
     return TypeError(
         f"{type(layer).__name__} takes a state and an input; got one argument. Write "
         "`state, out = layer(None, x)` to start at rest; to continue a sequence, pass the state "
-        "that the last call returned."
+        "that the last call returned. In the `forward` of a Module write `run(layer, x)`, which "
+        "keeps the state."
     )

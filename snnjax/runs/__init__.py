@@ -6,8 +6,8 @@ from snnjax.runs.errors import CheckpointError as CheckpointError
 from snnjax.runs.errors import HostError as HostError
 from snnjax.runs.errors import Interrupted as Interrupted
 from snnjax.runs.errors import RunFolderError as RunFolderError
-from snnjax.runs.fit import Fit as Fit
-from snnjax.runs.fit import fit as fit
+from snnjax.runs.fitting import Fit as Fit
+from snnjax.runs.fitting import fit as fit
 from snnjax.runs.folder import read_experiment as read_experiment
 from snnjax.runs.folder import read_info as read_info
 from snnjax.runs.hosts import is_first as is_first

@@ -28,7 +28,7 @@ class Checkpoints:
     """The checkpoints of a run: the last two, and the one with the best score.
 
     `save` copies the arrays to the host and returns; a thread writes them to a temporary folder
-    with the SHA-256 of each file, and renames it when complete, so a checkpoint exists completely or
+    with the SHA-256 of each file, and renames it when complete, so a checkpoint is there in full or
     not at all. Errors of that thread are raised by the next `save`, `check` or `wait`. While it
     writes, the host holds the state once more, and next to nothing else.
 

@@ -150,11 +150,7 @@ def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:
     found = []
     for size in sorted(sizes):
         before, now = (
-            {
-                name: fetch(layer.delay[...])
-                for name, layer in delays.items()
-                if layer.size == size
-            }
+            {name: fetch(layer.delay[...]) for name, layer in delays.items() if layer.size == size}
             for delays in (learned_delays(drawn), after)
         )
         name = "delays" if len(sizes) == 1 else f"delays_{size}"

@@ -176,9 +176,7 @@ def _writer(folder: Path) -> MetricsWriter:
     return MetricsWriter(folder / "metrics.jsonl") if hosts.is_first() else SilentWriter()
 
 
-def _buckets(
-    session: Session, stored: dict[str, Any] | None, folder: str | None
-) -> dict[str, Any]:
+def _buckets(session: Session, stored: dict[str, Any] | None, folder: str | None) -> dict[str, Any]:
     """The buckets of a run: the recorded ones, fitted now in a new run or on other devices."""
     try:
         return session.planned(stored).shapes.to_json()

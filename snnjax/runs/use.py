@@ -221,7 +221,7 @@ def evaluate(
 
 def _source(experiment: Experiment, data: str | None, skip_bad: bool, test_part: bool) -> Any:
     """The source of an evaluation."""
-    source = experiment.data
+    source: Any = experiment.data
     if data is not None:
         source = dataclasses.replace(source, path=data)
     if skip_bad:
@@ -229,9 +229,7 @@ def _source(experiment: Experiment, data: str | None, skip_bad: bool, test_part:
     return source.for_testing() if test_part else source
 
 
-def _planned(
-    run: Restored, folder: Path, source: Any, dataset: Any, *, fitted: bool
-) -> Session:
+def _planned(run: Restored, folder: Path, source: Any, dataset: Any, *, fitted: bool) -> Session:
     """The session with buckets for a test split: the run's own, or fitted to another one."""
     experiment = dataclasses.replace(run.experiment, data=source)
     session = dataclasses.replace(run.session, experiment=experiment).with_spec(source=source)

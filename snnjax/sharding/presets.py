@@ -18,13 +18,13 @@ SMALLEST = 1024
 """
 
 
-def replicated(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
+def replicated(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -> Any:
     """Every parameter whole on every device."""
-    del mesh, rules
+    del mesh, rules, stats
     return jax.tree.map(lambda _: P(), params)
 
 
-def fsdp(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
+def fsdp(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -> Any:
     """Every parameter of `SMALLEST` entries or more is cut over "data".
 
     It is cut along the largest dimension that the devices divide; of equals the first.
@@ -32,13 +32,13 @@ def fsdp(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
     Raises:
       ValueError: the devices divide no dimension of a parameter.
     """
-    del rules
+    del rules, stats
     return jax.tree_util.tree_map_with_path(
         partial(_over_data, mesh), params, replicated(params, mesh)
     )
 
 
-def tensor(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
+def tensor(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -> Any:
     """The kernels are cut over "model", as the rules of the model say.
 
     Raises:
@@ -51,13 +51,13 @@ def tensor(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
             "Give it tensor_rules of its own, such as (('first/kernel$', P(None, 'model')), "
             "('.*', P())), where its layers are not of this library."
         )
-    return specs_by_rules(rules, params, mesh)
+    return specs_by_rules(rules, params, mesh, stats=stats)
 
 
-def mixed(params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
+def mixed(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -> Any:
     """As "tensor", and along another dimension as "fsdp", where the devices divide one."""
     return jax.tree_util.tree_map_with_path(
-        partial(_over_data, mesh), params, tensor(params, mesh, rules)
+        partial(_over_data, mesh), params, tensor(params, mesh, rules, stats)
     )
 
 
@@ -70,7 +70,9 @@ PRESETS: dict[str, Callable[..., Any]] = {
 """Names of shardings; each takes parameters, mesh and rules and returns a tree of specs."""
 
 
-def preset_specs(name: str, params: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
+def preset_specs(
+    name: str, params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()
+) -> Any:
     """The specs of a preset.
 
     Args:
@@ -78,6 +80,7 @@ def preset_specs(name: str, params: Any, mesh: Mesh, rules: Rules | None = None)
       params: a tree of arrays, or of `jax.ShapeDtypeStruct`.
       mesh: devices.
       rules: how the model's kernels are cut over "model"; only "tensor" and "mixed" ask for it.
+      stats: the other arrays of the model, over which rules may decide instead.
 
     Raises:
       ValueError: there is no such preset, it does not fit the parameters, or it leaves the axis
@@ -85,7 +88,7 @@ def preset_specs(name: str, params: Any, mesh: Mesh, rules: Rules | None = None)
     """
     if name not in PRESETS:
         raise ValueError(f"sharding must be one of {', '.join(PRESETS)}; got {name!r}.")
-    specs = PRESETS[name](params, mesh, rules)
+    specs = PRESETS[name](params, mesh, rules, stats)
     size = mesh.shape.get("model", 1)
     if size > 1 and not any("model" in spec for spec in jax.tree.leaves(specs)):
         raise ValueError(

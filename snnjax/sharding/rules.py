@@ -22,13 +22,14 @@ def parameter_path(keys: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(keys, simple=True, separator="/")
 
 
-def specs_by_rules(rules: Rules, params: Any, mesh: Mesh) -> Any:
+def specs_by_rules(rules: Rules, params: Any, mesh: Mesh, *, stats: Any = ()) -> Any:
     """For each parameter the spec of the first rule whose pattern is found in its path.
 
     Args:
       rules: the table. A last rule `(".*", P())` leaves the rest whole, and there need be none.
       params: a tree of arrays, or of `jax.ShapeDtypeStruct`.
       mesh: what the specs must fit.
+      stats: the other arrays of the model, over which a rule may decide instead.
 
     Returns:
       A tree as `params`, of `PartitionSpec`.
@@ -60,6 +61,7 @@ def specs_by_rules(rules: Rules, params: Any, mesh: Mesh) -> Any:
         check_spec(spec, leaf.shape, mesh, f"{path!r}, rule {pattern!r}")
         used.add(first)
         specs.append(spec)
+    used |= _first_matches(patterns, stats)
     idle = [rule[0] for i, rule in enumerate(rules) if i not in used and rule != REST]
     if idle:
         raise ValueError(
@@ -68,6 +70,12 @@ def specs_by_rules(rules: Rules, params: Any, mesh: Mesh) -> Any:
             f"there are {', '.join(paths)}."
         )
     return jax.tree.unflatten(structure, specs)
+
+
+def _first_matches(patterns: Sequence[re.Pattern[str]], tree: Any) -> set[int | None]:
+    """Which rules decide over the arrays of a tree."""
+    paths = [parameter_path(keys) for keys, _ in jax.tree.leaves_with_path(tree)]
+    return {next((i for i, p in enumerate(patterns) if p.search(path)), None) for path in paths}
 
 
 def check_spec(spec: P, shape: Sequence[int], mesh: Mesh, where: str) -> None:

@@ -240,7 +240,8 @@ class _Taught(Classification):
     model: Any = dataclasses.field(default=None, repr=False, compare=False)
 
     def _teacher_scores(self, inputs: dict[str, Any]) -> Array:
-        out = self.model(None, **inputs_of(self.model, inputs), train=False)[1]
+        named = {name: value for name, value in inputs.items() if name != "x"}
+        out = self.model(None, inputs["x"], **inputs_of(self.model, named))[1]
         return logits_of(out)
 
 

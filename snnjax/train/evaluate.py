@@ -160,7 +160,7 @@ class Trained:
         batch = spec.source.collate([sample], None)
         shape = self.session.shapes.fit(batch)
 
-        def run(weights: Weights, arrays: Batch) -> Any:
+        def run(weights: Weights, arrays: dict[str, Any]) -> Any:
             encoded = spec.source.encode(arrays, shape, key=None, train=False)
             inputs = {name: value for name, value in encoded.items() if name != "label"}
             out = call_model(merge_model(spec.graphdef, weights), inputs, train=False)

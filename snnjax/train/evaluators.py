@@ -113,10 +113,12 @@ def evaluations(evaluators: tuple[Any, ...], trained: Trained, dataset: Dataset)
 
     Raises:
       ValueError: two of them give a number of the same name.
+      TypeError: an evaluator gives something else than numbers by name.
     """
     found: dict[str, Any] = {}
     for evaluator in evaluators:
         numbers = evaluator.run(trained, dataset)
+        _check_numbers(evaluator, numbers)
         if twice := sorted(found.keys() & numbers.keys()):
             raise ValueError(
                 f"{type(evaluator).__name__} gives {', '.join(twice)}, which another evaluator "
@@ -124,6 +126,19 @@ def evaluations(evaluators: tuple[Any, ...], trained: Trained, dataset: Dataset)
             )
         found |= numbers
     return found
+
+
+def _check_numbers(evaluator: Any, numbers: Any) -> None:
+    """Refuse what a summary cannot hold."""
+    name = type(evaluator).__name__
+    if not isinstance(numbers, dict):
+        raise TypeError(f"{name}.run must return numbers by name; got {type(numbers).__name__}.")
+    for key, value in numbers.items():
+        if not isinstance(value, (int, float)):
+            raise TypeError(
+                f"{name}.run must return Python numbers; {key!r} is {type(value).__name__}. "
+                "Convert it with float(...)."
+            )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -97,7 +97,8 @@ def _next(iterator: Iterator[Batch], split: str) -> Batch:
         raise
     except Exception as error:
         raise DataError(
-            f"a batch of the {split} split could not be made: {type(error).__name__}: {error}. "
+            f"a batch of the {split} split could not be made: {type(error).__name__}: "
+            f"{str(error).rstrip('.')}. "
             "Correct the data set, then resume the run; --debug shows where it happened."
         ) from error
 

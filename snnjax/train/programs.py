@@ -35,7 +35,7 @@ class Programs:
         self.compiles = 0
         self.seconds = 0.0
         self._notify, self._warn = notify, warn or notify
-        self._built: dict[tuple[str, Shape], Any] = {}
+        self._built: dict[tuple[str, Shape], tuple[Any, dict[str, str]]] = {}
         self._record = True
         self._parent: Programs | None = None
 
@@ -47,13 +47,15 @@ class Programs:
         def build() -> Any:
             return train_step(self.spec, shape).lower(state, batch)
 
-        return self._get("train", shape, build)(state, batch)
+        return self._get("train", shape, build, batch)(state, batch)
 
     def evaluate(self, shape: Shape, weights: Weights, batch: dict[str, jax.Array]) -> EvalOutput:
         """One evaluated batch."""
-        return self._get("evaluate", shape, lambda: self._evaluation(shape, weights, batch))(
-            weights, batch
-        )
+
+        def build() -> Any:
+            return self._evaluation(shape, weights, batch)
+
+        return self._get("evaluate", shape, build, batch)(weights, batch)
 
     def for_spec(self, spec: StepSpec) -> Programs:
         """Programs of another spec, which tell in the same way and count here too."""
@@ -79,15 +81,37 @@ class Programs:
                 return plain
         return eval_step(self.spec, shape, record=False).lower(weights, batch)
 
-    def _get(self, kind: str, shape: Shape, lower: Callable[[], Any]) -> Any:
+    def _get(
+        self, kind: str, shape: Shape, lower: Callable[[], Any], batch: dict[str, jax.Array]
+    ) -> Any:
         known = self._built.get((kind, shape))
         if known is not None:
-            return known
+            program, first = known
+            _check_alike(first, batch)
+            return program
         began = time.perf_counter()
         program = lower().compile()
         seconds = time.perf_counter() - began
         self._count(seconds)
         sizes = "" if shape is None else f" for {shape}"
         self._notify(f"compiled {kind} step {self.compiles} in {seconds:.1f} s{sizes}")
-        self._built[kind, shape] = program
+        self._built[kind, shape] = program, _described(batch)
         return program
+
+
+def _described(batch: dict[str, jax.Array]) -> dict[str, str]:
+    """Dtype and shape of each array, as float32[8, 5]."""
+    return {name: f"{array.dtype}{list(array.shape)}" for name, array in batch.items()}
+
+
+def _check_alike(first: dict[str, str], batch: dict[str, jax.Array]) -> None:
+    """Refuse a batch that the program of its bucket was not compiled for."""
+    found = _described(batch)
+    if found == first:
+        return
+    name = next(n for n in [*first, *found] if first.get(n) != found.get(n))
+    raise ValueError(
+        f"batches of one bucket must look alike; `{name}` is {found.get(name, 'missing')} in this "
+        f"one and {first.get(name, 'missing')} in the first. Pad the samples to one shape in the "
+        "source's `collate`, or give it `shapes` with a bucket for each shape."
+    )

@@ -12,8 +12,9 @@ from jax.sharding import Mesh, NamedSharding
 
 from snnjax.data import DataInfo, Dataset, Layout, Shapes, Source, Static
 from snnjax.experiment import Experiment
-from snnjax.nn import compute_in
+from snnjax.nn import Module, compute_in
 from snnjax.sharding import parse_mesh
+from snnjax.tasks import goal_of
 from snnjax.train.feed import Prepared, evaluation_feed, train_feed
 from snnjax.train.mesh import AXIS, check_divisible, put
 from snnjax.train.optimisers import build_optimiser
@@ -87,17 +88,21 @@ class Session:
         build: Callable[..., Any] | None = None,
     ) -> Session:
         """A session on data that are only described."""
-        build = experiment.model.build if build is None else build
+        make: Callable[..., Any] = build or experiment.model.build
 
         def draw() -> Any:
-            model = build(info, rngs=nnx.Rngs(experiment.seed))
+            model = make(info, rngs=nnx.Rngs(experiment.seed))
             if experiment.precision != "float32":
                 compute_in(model, experiment.precision)
             return model
 
-        model = nnx.eval_shape(
-            draw
-        )  # knows modules that are used twice, as jax.eval_shape does not
+        goal_of(experiment.task)  # refuses a goal without a direction
+        model = nnx.eval_shape(draw)  # unlike jax.eval_shape it knows modules that are used twice
+        if not isinstance(model, Module):
+            raise TypeError(
+                f"a model that is trained must be a snnjax.nn.Module with forward(run, x); got "
+                f"{type(model).__name__}. See docs/extending.md."
+            )
         epoch_steps, total = steps_of(experiment, info)
         optimiser, schedule = _update_rule(experiment, epoch_steps, total)
         start = _starter(experiment, optimiser)

@@ -84,7 +84,7 @@ def state_shardings(
       ValueError: the sharding does not fit the parameters or the mesh.
     """
     params, stats = state.weights
-    cut = preset_specs(name, params, mesh, rules)
+    cut = preset_specs(name, params, mesh, rules, stats)
     weights = Weights(cut, stats_specs(name, stats, mesh, rules))
     moments = specs_like(params, cut, state.opt_state)
     average = None if state.ema is None else weights

@@ -228,7 +228,13 @@ def _prepared(
 
 def _loss(spec: StepSpec, out: Any, target: Any, weight: Array) -> tuple[Array, Array]:
     """The task's sums and counts, checked to be one for each sample."""
-    sums, counts = spec.task.loss(out, target)
+    found = spec.task.loss(out, target)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise TypeError(
+            f"the loss of {type(spec.task).__name__} must return two arrays [B], sums and counts; "
+            f"got {type(found).__name__}. Return ones as counts where each sample counts once."
+        )
+    sums, counts = found
     if jnp.shape(sums) != weight.shape or jnp.shape(counts) != weight.shape:
         raise ValueError(
             f"the loss of {type(spec.task).__name__} must give a sum and a count for each sample, "

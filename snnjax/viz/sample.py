@@ -29,8 +29,9 @@ def input_figure(x: Any, spikes: Mapping[str, Any] | None = None, *, title: str)
       title: what it is.
     """
     if isinstance(x, SparseTensor):
-        levels = {s.stride: (name, s) for name, s in reversed((spikes or {}).items()) if _sparse(s)}
-        named = [(f"spikes of {name}", s) for name, s in levels.values()]
+        every = [(name, s) for name, s in (spikes or {}).items() if isinstance(s, SparseTensor)]
+        first = {s.stride: (name, s) for name, s in reversed(every)}
+        named = [(f"spikes of {name}", s) for name, s in first.values()]
         named.sort(key=lambda pair: pair[1].stride)
         return voxel_cloud(cloud_levels(x, named[:3]), title=title)
     if not hasattr(x, "shape"):
@@ -59,10 +60,6 @@ def spikes_figure(x: Any, spikes: Mapping[str, Any], *, title: str) -> Figure | 
             if not np.any(counts % 1):
                 return spike_raster(np.abs(counts), title=f"{name}: {title}")
     return None
-
-
-def _sparse(spikes: Any) -> bool:
-    return isinstance(spikes, SparseTensor)
 
 
 def _channels(x: np.ndarray, title: str) -> Figure:

@@ -39,7 +39,7 @@ def test_what_the_table_says_is_what_is_said() -> None:
     source = Path(__file__).resolve().parents[2] / "snnjax"
     code = " ".join(
         re.sub(r'"\s*f?"', "", (source / name).read_text())
-        for name in ("train/hosts.py", "train/launch.py", "cli/supervise.py")
+        for name in ("runs/hosts.py", "runs/launch.py", "cli/supervise.py")
     )
     rows = re.findall(r"^\| (.+?) \|", TEXT, re.MULTILINE)[2:]
     assert len(rows) == 6

@@ -1,4 +1,4 @@
-"""Classes of a user's own file: trained, resumed and used by the command line, never run unasked."""
+"""Classes of a user's own file on the command line: used where asked for, never run unasked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flax import nnx
 
 from snnjax.data import SourceBase
 from snnjax.data.memory import ArrayDataset
-from snnjax.experiment import Experiment
+from snnjax.experiment import Experiment, OptimiserConfig
 from snnjax.nn import Module
 from snnjax.tasks import Classification
 
@@ -58,8 +58,8 @@ class Mine(Classification):
 
 
 experiment = Experiment(
-    name="mine", data=Halves(), model=LineConfig(), task=Mine(), batch_size=8, epochs=2,
-    mesh="data=1",
+    name="mine", data=Halves(), model=LineConfig(), task=Mine(), batch_size=8, epochs=20,
+    optimiser=OptimiserConfig(learning_rate=0.1), mesh="data=1",
 )
 '''
 
@@ -127,3 +127,28 @@ def test_a_file_with_the_name_of_a_module_is_refused(tmp_path, capsys):
     assert "there is no Python file" in capsys.readouterr().err
     assert main(["train", "--module", "no.such.module"]) == 2
     assert "there is no module 'no.such.module'" in capsys.readouterr().err
+
+
+def test_a_file_may_import_files_beside_it(tmp_path, monkeypatch, capsys):
+    """And a module of the current folder is found by its dotted name; installed ones come first."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("beside_parts", "beside_run", "beside_pkg", "beside_pkg.run"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "beside_parts.py").write_text(MINE)
+    run = "from beside_parts import experiment"
+    (tmp_path / "beside_run.py").write_text(run)
+    (tmp_path / "beside_pkg").mkdir()
+    (tmp_path / "beside_pkg" / "run.py").write_text(run)
+    (tmp_path / "json.py").write_text("raise SystemExit('not the one that is installed')")
+    size = ["--steps", "1", "--run-folder"]
+    assert main(["train", str(tmp_path / "beside_run.py"), *size, str(tmp_path / "a")]) == 0
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert config["task"]["type"] == "beside_parts:Mine"
+    sys.path.remove(str(tmp_path))
+    sys.modules.pop("beside_parts")
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "a", "--module", "beside_parts"]) == 0
+    assert sys.path[-1] == str(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:-1])
+    assert main(["info", "beside_pkg.run"]) == 0
+    assert "layer" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from snnjax.experiment import (
     differences,
     experiment_from_dict,
     experiment_to_dict,
+    make,
 )
 from snnjax.models import E3DSNNConfig, SNNDelaysConfig
 from snnjax.tasks import Classification, Regression
@@ -115,7 +116,7 @@ class Bare:
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("build", "message"),
     [
         (lambda: OptimiserConfig(name="lion"), "'adam' or 'sgd'; got 'lion'"),
         (lambda: OptimiserConfig(momentum_swing=0.2), r"momentum_swing must be in \[0.0, 0.09"),
@@ -150,9 +151,23 @@ class Bare:
         ),
     ],
 )
-def test_an_impossible_value_is_refused(make, message: str) -> None:
+def test_an_impossible_value_is_refused(build, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
-        make()
+        build()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("task", "clasification", "no task is called 'clasification'; did you mean 'classificat"),
+        ("source", "event", "no source is called 'event'; did you mean 'events'"),
+        ("evaluator", "x", "no evaluator is called 'x'; known are unrounded_delays, votes"),
+        ("tasks", "x", "there is no kind 'tasks' of names; did you mean 'task'"),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest(kind: str, name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(kind, name)
 
 
 def test_what_cannot_be_stored_is_named() -> None:

@@ -18,10 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from snnjax.runs import Interrupted, read_run, train
+from snnjax.runs import Interrupted, checkpoint, read_run, train
 from snnjax.runs.checkpoint import Checkpoints
 from snnjax.runs.writer import MetricsWriter
-from snnjax.runs import checkpoint
 from tests.train.tiny import tiny_experiment
 
 SLOW = 0.02
@@ -90,7 +89,6 @@ def patch(moment: str | int) -> None:
 
 def child(root: Path, moment: str | int, epochs: int) -> int:
     """Train, from the last checkpoint if there is a run."""
-    MODELS["tiny"] = tiny
     patch(moment)
     try:
         resume = (root / "tiny-0").exists()

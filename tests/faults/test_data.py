@@ -14,27 +14,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.test_run import assert_same_run, signal_at
 
-from snnjax.data import DataError
+from snnjax.data import Batch, DataError
 from snnjax.data.pipeline import BatchSource
 from snnjax.runs import Interrupted, restore, train
 from snnjax.runs.deadline import Deadline
 from snnjax.runs.writer import MetricsWriter
+from tests.runs.test_run import assert_same_run, signal_at
 from tests.train.tiny import tiny_experiment
 
 
-def failing(*_: object) -> PointBatch:
+def failing(*_: object) -> Batch:
     raise RuntimeError("decoder gave up on clip 41")
 
 
-def with_nan(batch: PointBatch) -> PointBatch:
-    batch.points[3, 0, 1] = np.nan
-    batch.points[5, 2, 0] = np.inf
+def with_nan(batch: Batch) -> Batch:
+    batch["points"][3, 0, 1] = np.nan
+    batch["points"][5, 2, 0] = np.inf
     return batch
 
 
-def unreadable(*_: object) -> PointBatch:
+def unreadable(*_: object) -> Batch:
     raise OSError(5, "Input/output error", "/data/shard-3.npz")
 
 
@@ -44,9 +44,13 @@ def unreadable(*_: object) -> PointBatch:
         (
             failing,
             DataError,
-            r"batch of the training split .* RuntimeError: decoder gave up on clip 41\. Mend",
+            r"batch of the training split .* RuntimeError: decoder gave up on clip 41\. Correct",
         ),
-        (with_nan, ValueError, r"of the training split these hold NaN or infinity, .*: {bad}\. "),
+        (
+            with_nan,
+            ValueError,
+            r"of the training split holds NaN or infinity in these, .*: {bad}\. ",
+        ),
         (unreadable, OSError, r"Input/output error: '/data/shard-3\.npz'"),
     ],
 )
@@ -54,18 +58,18 @@ def test_a_bad_batch_is_named_and_the_last_checkpoint_is_kept(
     finished: tuple[Path, dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    fault: Callable[[PointBatch], PointBatch],
+    fault: Callable[[Batch], Batch],
     error: type[Exception],
     message: str,
 ) -> None:
     """The batch of the eighth step."""
     read, bad = BatchSource.__getitem__, []
 
-    def reading(self: BatchSource, step: int) -> PointBatch:
+    def reading(self: BatchSource, step: int) -> Batch:
         batch = read(self, step)
         if not self.train or step != 7:
             return batch
-        bad[:] = [f"{batch.index[3]}, {batch.index[5]}"]
+        bad[:] = [f"{batch['index'][3]}, {batch['index'][5]}"]
         return fault(batch)
 
     with monkeypatch.context() as patch:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.train.test_run import assert_same_run, copy_of
 
 from snnjax.runs import CheckpointError, RunFolderError, restore, train
 from snnjax.runs.checkpoint import Checkpoints
 from snnjax.runs.writer import MetricsWriter
+from tests.runs.test_run import assert_same_run, copy_of
 from tests.train.tiny import tiny_experiment
 
 # Tensorstore's threads complain to an event loop that is closed after such an error.

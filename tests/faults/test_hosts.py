@@ -158,7 +158,7 @@ ready = Loop._step
 
 
 def fail(self, *arguments):
-    if self.book.step == 5 and jax.process_index() == VICTIM:
+    if self.progress.step == 5 and jax.process_index() == VICTIM:
         raise OSError("the data of this host are gone. Mount them.")
     return ready(self, *arguments)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.train.test_run import assert_same_run
 
 from snnjax.runs import train
+from tests.runs.test_run import assert_same_run
 from tests.train.tiny import tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -37,10 +37,10 @@ from tests.reference import delays as reference
 T, B, N, M, SIZE = 12, 2, 4, 3, 5
 X = np.random.default_rng(0).normal(size=(T, B, N)).astype(np.float32)
 MAKE = {
-    "synapse": partial(DelayedLinear, N, M, SIZE, kernel_count=2),
-    "input": partial(DelayedLinear, N, M, SIZE, per="input"),
-    "output": partial(DelayedLinear, N, M, SIZE, per="output"),
-    "delay": partial(Delay, N, SIZE),
+    "synapse": partial(DelayedLinear, N, M, SIZE - 1, kernel_count=2),
+    "input": partial(DelayedLinear, N, M, SIZE - 1, per="input"),
+    "output": partial(DelayedLinear, N, M, SIZE - 1, per="output"),
+    "delay": partial(Delay, N, SIZE - 1),
 }
 COUNTS = {"synapse": 2 * N * M * 2, "input": N * M + N, "output": N * M + M, "delay": N}
 
@@ -152,9 +152,9 @@ def test_every_sigma_in_one_trace_and_gradients_reach_everything():
 
 class Net(nnx.Module):
     def __init__(self, rngs):
-        self.layers = nnx.List([Delay(N, SIZE, rngs=rngs), DelayedLinear(N, 2, 7, rngs=rngs)])
+        self.layers = nnx.List([Delay(N, SIZE - 1, rngs=rngs), DelayedLinear(N, 2, 6, rngs=rngs)])
         self.conv = SpacedConv(1, 1, (3, 9), kernel_count=2, rngs=rngs)
-        self.kept = Delay(N, SIZE, learn_delays=False, rngs=rngs)
+        self.kept = Delay(N, SIZE - 1, trainable_delays=False, rngs=rngs)
 
 
 def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
@@ -175,7 +175,7 @@ def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
     low = np.array([-1, -4]).reshape(-1, 1, 1, 1)
     want = np.maximum(params["conv"]["position"] - 1, low)
     np.testing.assert_allclose(after["conv"]["position"], want, atol=1e-6)
-    other = delay_optimiser(optax.sgd(0.1), optax.sgd(1.0), Delay(N, SIZE, rngs=nnx.Rngs(0)))
+    other = delay_optimiser(optax.sgd(0.1), optax.sgd(1.0), Delay(N, SIZE - 1, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="no buffer of conv/position; it knows delays/delay"):
         other.update(params, other.init(params), params)
     with pytest.raises(ValueError, match="needs the parameters"):
@@ -238,7 +238,7 @@ def call(layer, x=X, batch=(B,)):
 REFUSED = {
     "`per` must be one of synapse, input, output": lambda rngs: MAKE["input"](per="row", rngs=rngs),
     "a delay per synapse": lambda rngs: MAKE["input"](kernel_count=2, rngs=rngs),
-    "`size` must be": lambda rngs: Delay(3, 0, rngs=rngs),
+    "`max_delay` must be": lambda rngs: Delay(3, -1, rngs=rngs),
     "`sigma` must be finite": lambda rngs: Delay(3, 4, sigma=np.inf, rngs=rngs),
     "`in_features` must be": lambda rngs: DelayedLinear(0, 1, 4, rngs=rngs),
     "`taps` is a function.*'gauss'": lambda rngs: Delay(3, 4, taps="gauss", rngs=rngs),
@@ -276,9 +276,9 @@ def test_bad_settings_delays_and_states_are_refused(message):
 
 def test_a_buffer_of_one_step_is_no_delay():
     rngs = nnx.Rngs(0)
-    layer = Delays((3,), 1, rngs=rngs)
+    layer = Delays((3,), 0, rngs=rngs)
     np.testing.assert_array_equal(layer.delay[...], 0)
-    plain = DelayedLinear(N, M, 1, taps=two_taps, rngs=rngs)
+    plain = DelayedLinear(N, M, 0, taps=two_taps, rngs=rngs)
     state, y = plain(None, X)
     assert state.shape == (B, 0, N)
     np.testing.assert_allclose(y, X @ plain.weight[..., 0], atol=1e-5)
@@ -290,9 +290,9 @@ def test_a_sharded_layer_by_transform_gathers_nothing(parallel, monkeypatch):
     """Its loop over groups of inputs runs on the part of a device; one sum joins all of it."""
     monkeypatch.setattr("snnjax.delays.forms.WIDTH", 16)
     steps, batch, width, size = 60, 8, 64, 25
-    layer = DelayedLinear(width, width, size, rngs=nnx.Rngs(0))
+    layer = DelayedLinear(width, width, size - 1, rngs=nnx.Rngs(0))
     shard_as(layer, parallel)
-    plain = DelayedLinear(width, width, size, rngs=nnx.Rngs(0))
+    plain = DelayedLinear(width, width, size - 1, rngs=nnx.Rngs(0))
     for inputs, outputs in ((width, width), (width // 2, width), (width, width // 2)):
         choice = {"steps": steps, "size": size, "batch": batch}
         assert FormTable().choose(inputs=inputs, outputs=outputs, **choice) == "dft"

@@ -18,9 +18,9 @@ from tests.reference.delays import bump
 T, B, H, W, C, N, S, SIZE, SIGMA = 7, 2, 4, 3, 2, 3, 3, 4, 0.75
 X = np.random.default_rng(0).normal(size=(T, B, H, W, C)).astype(np.float32)
 MAKE = {
-    "synapse": partial(DelayedConv, C, N, S, SIZE, kernel_count=2),
-    "input": partial(DelayedConv, C, N, S, SIZE, per="input"),
-    "output": partial(DelayedConv, C, N, S, SIZE, per="output"),
+    "synapse": partial(DelayedConv, C, N, S, SIZE - 1, kernel_count=2),
+    "input": partial(DelayedConv, C, N, S, SIZE - 1, per="input"),
+    "output": partial(DelayedConv, C, N, S, SIZE - 1, per="output"),
 }
 COUNTS = {"synapse": 2 * 2 * S * S * C * N, "input": S * S * C * N + C, "output": S * S * C * N + N}
 
@@ -113,10 +113,13 @@ def test_a_sequence_is_a_ring_of_patches_and_gradients_are_differences():
 @pytest.mark.parametrize(
     ("message", "call"),
     [
-        ("`per` must be one of", lambda: DelayedConv(C, N, S, SIZE, per="row", rngs=nnx.Rngs(0))),
+        (
+            "`per` must be one of",
+            lambda: DelayedConv(C, N, S, SIZE - 1, per="row", rngs=nnx.Rngs(0)),
+        ),
         ("a delay per synapse", lambda: MAKE["input"](kernel_count=2, rngs=nnx.Rngs(0))),
-        ("odd edges", lambda: DelayedConv(C, N, 2, SIZE, rngs=nnx.Rngs(0))),
-        ("`size` must be", lambda: DelayedConv(C, N, S, 0, rngs=nnx.Rngs(0))),
+        ("odd edges", lambda: DelayedConv(C, N, 2, SIZE - 1, rngs=nnx.Rngs(0))),
+        ("`max_delay` must be", lambda: DelayedConv(C, N, S, -1, rngs=nnx.Rngs(0))),
         ("images over time .T, B, H, W, 2.", lambda: made("input")(0, X[0])),
         (
             r"DelayedConv takes a past of \(2, 3, 4, 3, 2\).*got \(1, 3, 4, 3, 2\).* or None",
@@ -131,7 +134,7 @@ def test_bad_input_is_refused(message, call):
 
 def test_a_buffer_of_one_step_has_no_past():
     def run(x):
-        layer = DelayedConv(C, N, S, 1, rngs=nnx.Rngs(0))
+        layer = DelayedConv(C, N, S, 0, rngs=nnx.Rngs(0))
         return layer(None, x)
 
     state, y = jax.eval_shape(run, X[:1])

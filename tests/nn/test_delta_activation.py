@@ -14,7 +14,7 @@ from flax import nnx
 from snnjax.losses import delta_penalty
 from snnjax.metrics import effective_macs, temporal_sparsity
 from snnjax.neurons import delta_product_init
-from snnjax.nn import DeltaActivation, probe
+from snnjax.nn import DeltaActivation, Module, probe
 from snnjax.unroll import unroll
 
 T, B, N = 8, 2, 3
@@ -118,22 +118,23 @@ def test_less_travels_with_a_larger_penalty():
     x = slow + 0.1 * jax.random.normal(keys[1], (12, 16, 4))
     target = slow.sum(-1)
 
-    class Net(nnx.Module):
+    class Net(Module):
         def __init__(self):
             rngs = nnx.Rngs(0)
             self.first, self.last = nnx.Linear(4, 16, rngs=rngs), nnx.Linear(16, 1, rngs=rngs)
             self.site = DeltaActivation(16, delta=0.2, bits=4)
 
-        def __call__(self, x):
-            hidden = jax.nn.relu(self.first(x))
-            return self.last(self.site(self.site.init_state((16,)), hidden)[1])[..., 0]
+        def forward(self, run, x):
+            hidden = jax.nn.relu(run(self.first, x))
+            return run(self.last, run(self.site, hidden))[..., 0]
 
     graphdef, params, rest = nnx.split(Net(), nnx.Param, ...)
     params = nnx.as_pure(params)
     optimiser = optax.adam(0.01)
 
     def run(params, x):
-        return probe(nnx.merge(graphdef, params, rest), ["site:k"])(x)
+        (_, out), seen = probe(nnx.merge(graphdef, params, rest), ["site:k"])(None, x)
+        return out, seen
 
     @jax.jit
     def train(weight):

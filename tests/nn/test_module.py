@@ -17,10 +17,12 @@ from snnjax.nn import (
     DelayedLinear,
     Dropout,
     Module,
+    Population,
     Recurrent,
     Repeat,
     Sequential,
     SpikformerBlock,
+    Stateful,
     probe,
 )
 
@@ -47,7 +49,7 @@ class Net(Module):
         self.blocks = nnx.List([Block(4, rngs=rngs) for _ in range(2)])
         back = nnx.Linear(4, 4, use_bias=False, rngs=rngs)
         self.recurrent = Recurrent(LIF(4, tau=2.0), back)
-        self.readout = DelayedLinear(4, 3, 3, rngs=rngs)
+        self.readout = DelayedLinear(4, 3, max_delay=2, rngs=rngs)
 
     def forward(self, run, x):
         for block in self.blocks:
@@ -284,6 +286,38 @@ def test_a_state_of_another_model_is_named(net):
         net({**state, "other": 1}, x)
     with pytest.raises(ValueError, match=r"blocks\.0\.neurons: LIF\(4\) takes input .* state"):
         net(state, x[:, :2])
+    for other in ((1, 2), state["recurrent"]):
+        with pytest.raises(TypeError, match=r"Net takes its state as a dictionary .* got"):
+            net(other, x)
+
+
+class Difference(Stateful):
+    """What changed since the step before."""
+
+    def rest_for(self, x):
+        return jnp.zeros(x.shape[1:], x.dtype)
+
+    def __call__(self, state, x):
+        state = self.rest_for(x) if state is None else state
+        return x[-1], x - jnp.concatenate([state[None], x[:-1]])
+
+
+class Total(Difference):
+    """The sum of all steps."""
+
+    def __call__(self, state, x):
+        total = (self.rest_for(x) if state is None else state) + jnp.cumsum(x, 0)
+        return total[-1], total
+
+
+@pytest.mark.parametrize(("layer", "batch"), [(Difference(), 2), (Total(), 2), (Total(), 1)])
+def test_a_layer_without_checks_refuses_the_state_of_another_batch(layer, batch):
+    """Where the state would be broadcast, too."""
+    model = Sequential(layer)
+    state, _ = model(None, jnp.ones((4, batch, 2)))
+    message = rf"layers\.0: the state of this {type(layer).__name__} has .*need \[\(3, 2\)\]\. Pass"
+    with pytest.raises(ValueError, match=message):
+        model(state, jnp.ones((4, 3, 2)))
 
 
 class Shared(Module):
@@ -307,6 +341,15 @@ class Matrix(nnx.Module):
         return x @ self.w[...]
 
 
+class Bare(Stateful):
+    def __call__(self, state, x):
+        return state, x
+
+
+class Stepless(Population):
+    rest = jnp.zeros
+
+
 def test_wrong_uses_are_named(net):
     x = jnp.ones((1, 1, 2))
     with pytest.raises(ValueError, match=r"'neurons', a LIF, is called twice"):
@@ -315,8 +358,12 @@ def test_wrong_uses_are_named(net):
         Foreign()(None, x)
     with pytest.raises(ValueError, match=r"'layers\.0', a Matrix, cannot be counted.*count_inputs"):
         Sequential(Matrix())(None, x, record=True)
-    with pytest.raises(TypeError, match=r"state, out = layer\(None, x\)"):
+    with pytest.raises(TypeError, match=r"state, out = layer\(None, x\).*write `run\(layer, x\)`"):
         net(x)
+    with pytest.raises(NotImplementedError, match=r"Bare must define rest_for\(x\)"):
+        Sequential(Bare()).init_state(x)
+    with pytest.raises(NotImplementedError, match=r"Stepless must define step\(\)"):
+        Stepless(2, trainable=(), checkpoint=True)(None, x)
     with pytest.raises(ValueError, match="remat must be one of none, products, layers; got 'all'"):
         net(None, _inputs(), train=True, remat="all")
     with pytest.raises(ValueError, match=r"no module with rematerialised = True"):

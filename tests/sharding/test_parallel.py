@@ -103,8 +103,8 @@ def test_without_a_mesh_the_product_is_itself(arrays):
 
 def specs_of(model, mesh="model=2"):
     """The spec of every parameter by its path."""
-    params = nnx.as_pure(nnx.state(model, nnx.Param))
-    specs = specs_by_rules(model.tensor_rules(), params, parse_mesh(mesh))
+    params, others = (nnx.as_pure(part) for part in nnx.split(model, nnx.Param, ...)[1:])
+    specs = specs_by_rules(model.tensor_rules(), params, parse_mesh(mesh), stats=others)
     found = jax.tree.leaves_with_path(specs, is_leaf=lambda leaf: isinstance(leaf, P))
     return {"/".join(str(k.key) for k in keys): spec for keys, spec in found}
 
@@ -164,7 +164,7 @@ def test_the_axes_of_every_kind_of_layer(learn):
         )
         delay = {"delays/delay": P(None, "model")}, {"delays/delay": P("model")}
         yield (
-            DelayedLinear(4, 4, 5, learn_delays=learn, rngs=rngs),
+            DelayedLinear(4, 4, 4, trainable_delays=learn, rngs=rngs),
             {
                 "column": {"weight": P(None, "model")} | (delay[0] if learn else {}),
                 "row": {"weight": P("model")} | (delay[1] if learn else {}),

@@ -147,7 +147,7 @@ def test_the_published_models_fit_every_preset(make: Any, name: str) -> None:
     _, params, stats = nnx.split(model, nnx.Param, ...)
     params, stats = nnx.as_pure(params), nnx.as_pure(stats)
     mesh = parse_mesh("data=4,model=2" if name in ("tensor", "mixed") else "data=8")
-    specs = preset_specs(name, params, mesh, model.tensor_rules())
+    specs = preset_specs(name, params, mesh, model.tensor_rules(), stats)
     for leaf, spec in zip(jax.tree.leaves(params), jax.tree.leaves(specs), strict=True):
         large = leaf.size >= 1024 and leaf.shape != (27, 6, 16)  # mixed shards that over "model"
         assert ("data" in spec) == {"fsdp": leaf.size >= 1024, "mixed": large}.get(name, False)

@@ -14,7 +14,6 @@ from snnjax.nn import (
     Module,
     SpikformerBlock,
     SpikingDense,
-    kaiming_uniform,
     max_pool,
     pair,
 )
@@ -50,7 +49,7 @@ class Transformer(Module):
     """Tokens become spikes, which an encoder block reads: its stream is of integers."""
 
     def __init__(self, in_channels: int, num_classes: int, *, rngs: nnx.Rngs, **_: Any):
-        options: dict[str, Any] = {"kernel_init": kaiming_uniform, "rngs": rngs}
+        options: dict[str, Any] = {"kernel_init": nnx.initializers.kaiming_uniform(), "rngs": rngs}
         self.embed = SpikingDense(in_channels // TOKENS, FEATURES, **options)
         block = SpikformerBlock(FEATURES, HEADS, hidden=HIDDEN, qkv_bias=True, **options)
         self.blocks = nnx.List([block])

@@ -97,16 +97,28 @@ MOVES = {
 
 @pytest.mark.parametrize("kind", ["sequences", "clouds"])
 def test_products_are_narrow_and_nothing_else_is(kind: str) -> None:
-    """No sum, comparison, exponential or loop through time touches a bfloat16."""
+    """No sum, comparison, exponential or loop through time touches a bfloat16.
+
+    Products that count, such as prefix sums of integers, ask for the highest precision.
+    """
     _, text, jaxpr = first_step(kind, "bfloat16")
     found = list(equations(jaxpr))
-    products = [one for one in found if one.primitive.name in PRODUCTS]
+    highest = jax.lax.Precision.HIGHEST
+    products = [
+        one
+        for one in found
+        if one.primitive.name in PRODUCTS and one.params["precision"] != (highest, highest)
+    ]
     assert len(products) >= 8
     for one in products:
         assert {str(v.aval.dtype) for v in one.invars} == {"bfloat16"}
     touched = {one.primitive.name for one in found if "bfloat16" in dtypes(one)}
     assert touched <= PRODUCTS | MOVES
-    lines = [line for line in text.splitlines() if "dot_general" in line or "convolution(" in line]
+    lines = [
+        line
+        for line in text.splitlines()
+        if ("dot_general" in line or "convolution(" in line) and "HIGHEST" not in line
+    ]
     assert len(lines) >= 8
     assert all("bf16" in line.split(": (")[1] for line in lines)
 
@@ -173,8 +185,8 @@ class Several(nnx.Module):
     def __init__(self, rngs: nnx.Rngs):
         self.conv = Conv(1, 2, 3, rngs=rngs)
         self.flax = nnx.Conv(2, 2, (3, 3), rngs=rngs)
-        self.axons = DelayedLinear(8, 4, 3, per="input", rngs=rngs)
-        self.dendrites = DelayedLinear(4, 3, 3, per="output", rngs=rngs)
+        self.axons = DelayedLinear(8, 4, 2, per="input", rngs=rngs)
+        self.dendrites = DelayedLinear(4, 3, 2, per="output", rngs=rngs)
 
     def __call__(self, x: Any) -> Any:
         h = self.flax(self.conv(x)).mean((2, 4))

@@ -70,7 +70,7 @@ def test_all_levels_share_one_frame():
     assert len(boxes) == 2
     for ax in boxes:
         assert (ax.get_xlim(), ax.get_ylim(), ax.get_zlim()) == ((0, 8),) * 3
-    assert boxes[1].get_title() == "coarse\n2 voxels, 2 spikes, 50% fire"
+    assert boxes[1].get_title() == "coarse\n2 voxels, 2 spikes, in 50% of the voxels"
 
 
 @pytest.mark.parametrize("counts", [[0, 0], [1, 0], [10, 11], [3, 4000]])

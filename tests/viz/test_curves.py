@@ -49,3 +49,20 @@ def test_epochs_serve_where_no_row_has_a_step():
 def test_rows_without_a_curve_are_an_error(rows):
     with pytest.raises(ValueError, match="no row has a number"):
         learning_curves(rows)
+
+
+def test_a_warm_up_is_drawn_as_it_is():
+    """A learning rate has no noise; its running mean would show another warm-up."""
+    rows = [{"step": i, "learning_rate": min(i / 50, 1.0), "loss": 1.0} for i in range(200)]
+    loss, rate = learning_curves(rows).axes
+    np.testing.assert_array_equal(
+        _lines(rate)["learning rate"][1], [r["learning_rate"] for r in rows]
+    )
+    assert len(rate.get_lines()) == 1
+    assert len(loss.get_lines()) == 2
+
+
+def test_the_score_of_another_task_has_its_panel():
+    rows = [{"step": 1, "split": "test", "loss": 1.0, "miou": 0.5}]
+    figure = learning_curves(rows, score="miou")
+    assert [ax.get_title("left") for ax in figure.axes] == ["Loss", "Miou"]

@@ -56,3 +56,12 @@ def test_errors_name_what_is_needed():
         aligned_raster([])
     with pytest.raises(ValueError, match=r"'x' has \(4, 2\), \(3,\) and \(2,\)"):
         aligned_raster([Arrivals("x", np.zeros((4, 2)), np.ones(3), np.ones(2))])
+
+
+def test_the_legend_stands_where_no_bar_can_hide_it():
+    figure = delay_histograms(BEFORE, AFTER, 5)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["learned", "as drawn"]
+    box = legend.get_window_extent()
+    assert all(not box.overlaps(ax.get_window_extent()) for ax in figure.axes)

@@ -61,3 +61,8 @@ def test_errors_name_the_fix():
         membrane_traces(np.zeros((3, 2)), spikes=np.zeros((3, 1)))
     with pytest.raises(ValueError, match="surrogates is empty"):
         surrogate_figure({})
+
+
+def test_real_values_are_no_raster():
+    with pytest.raises(ValueError, match="spikes must be 0, 1 or counts; got values between them"):
+        spike_raster(np.full((5, 3), 0.5))

@@ -10,9 +10,9 @@ from snnjax.viz import firing_rate_bars
 from snnjax.viz.style import BLUE, VERMILION
 
 RATES = (
-    LayerRate("stem", 0.31, 0.4, 0.1, 100, ""),
-    LayerRate("block", 0.001, 0.0, 0.0, 100, "silent"),
-    LayerRate("head", 0.9, 3.0, 0.75, 100, "saturated"),
+    LayerRate("stem", 0.31, 0.4, 100, ""),
+    LayerRate("block", 0.001, 0.0, 100, "silent"),
+    LayerRate("head", 0.9, 3.0, 100, "saturated"),
 )
 
 

@@ -1,7 +1,8 @@
-"""The report links its pictures, shows both energies, and escapes what it is given."""
+"""The report holds its pictures, shows both energies, and escapes what it is given."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -10,19 +11,19 @@ import numpy as np
 import pytest
 
 from snnjax.metrics import LayerRate
-from snnjax.viz import CloudLevel, write_report
+from snnjax.viz import CloudLevel, Picture, Table, confusion_figure, voxel_cloud, write_report
 from snnjax.viz.html import energy_bars, show
 
 EVIL = '<script>alert("x")</script>'
 SUMMARY = {
-    "seconds": 12.5,
     "test_accuracy": 0.875,
+    "seconds": 12.5,
     "parameters": 1_874_216,
     "energy_mj": 0.05,
     "ann_energy_mj": 0.2,
     "note": EVIL,
 }
-RATES = (LayerRate(EVIL, 0.9, 3.0, 0.75, 10, "saturated"), LayerRate("ok", 0.3, 0.4, 0.1, 10, ""))
+RATES = (LayerRate(EVIL, 0.9, 3.0, 10, "saturated"), LayerRate("ok", 0.3, 0.4, 10, ""))
 
 
 class _Page(HTMLParser):
@@ -50,20 +51,27 @@ def report(tmp_path_factory):
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"name": EVIL, "seed": 7}))
     rows = [{"step": s, "loss": 1.0 / (1 + s)} for s in range(4)]
-    cloud = [CloudLevel(EVIL, np.array([[0, 0, 0], [1, 1, 1]]), np.array([0, 2]))]
+    level = CloudLevel(EVIL, np.array([[0, 0, 0], [1, 1, 1]]), np.array([0, 2]))
     counts = np.array([[3, 1], [0, 2]])
-    return write_report(folder, SUMMARY, rows, counts, [EVIL, "cone"], RATES, cloud)
+    shown = (
+        Picture("sample", EVIL, voxel_cloud([level])),
+        Picture("confusion", "Confusion", confusion_figure(counts, [EVIL, "cone"])),
+        Table("Mistakes", ("true", "predicted"), ((EVIL, "cone"),)),
+    )
+    return write_report(folder, SUMMARY, rows, shown, RATES, notes=("Labels are smoothed.",))
 
 
-def test_pictures_are_linked_relatively_and_exist(report):
+def test_the_page_needs_no_other_file(report):
     page = _Page(report.read_text())
     assert page.open == []
-    names = ["learning_curves", "voxel_cloud", "confusion", "firing_rates"]
-    assert page.images == [f"pictures/{name}.png" for name in names]
-    for link in page.images:
-        assert (report.parent / link).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    names = ["learning_curves", "sample", "confusion", "firing_rates"]
+    for name, link in zip(names, page.images, strict=True):
+        png = (report.parent / "pictures" / f"{name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG\r\n\x1a\n")
+        assert link == "data:image/png;base64," + base64.b64encode(png).decode()
     left = sorted(p.name for p in report.parent.rglob("*") if p.is_file())
     assert left == sorted([*(f"{name}.png" for name in names), "config.json", "report.html"])
+    assert "Learning curves. Labels are smoothed." in report.read_text()
 
 
 def test_nothing_that_was_given_becomes_markup(report):
@@ -81,12 +89,14 @@ def test_numbers_and_the_twin_stand_in_the_page(report):
     assert widths[0] / widths[1] == pytest.approx(0.25)
 
 
-def test_a_run_without_spikes_curves_or_cloud_still_has_a_report(tmp_path):
-    path = write_report(tmp_path, {"test_accuracy": 0.5}, [], np.eye(2, dtype=int), "ab", (), None)
-    page = _Page(path.read_text())
-    assert page.images == ["pictures/confusion.png"]
-    assert "No layer of this network receives spikes" in path.read_text()
-    assert "No energy was counted" in path.read_text()
+def test_a_run_without_spikes_and_curves_still_has_a_report(tmp_path):
+    path = write_report(tmp_path, {"test_mse": 0.5, "best_test_mse": 0.25}, [], (), ())
+    text = path.read_text()
+    assert _Page(text).images == []
+    assert "No layer of this network receives spikes" in text
+    assert "No energy was counted" in text
+    assert "<b>0.5</b><span>test mse</span>" in text
+    assert "<b>0.25</b><span>best test mse</span>" in text
 
 
 def test_energy_above_the_twins_is_said_so():

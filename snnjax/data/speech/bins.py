@@ -24,8 +24,8 @@ def bin_events(
       of the last spike, so that no spikes give [0, C].
 
     Raises:
-      ValueError: `total` is no multiple of `channels`, the frame has no length, a time is negative
-        or not finite, a unit outside 0..total - 1, or times and units differ in number.
+      ValueError: `total` is not a multiple of `channels`, `frame_ms` is not positive, a time is
+        negative or not finite, a unit outside 0..total - 1, or times and units differ in number.
 
     >>> bin_events(np.array([0.0, 0.011, 0.012]), np.array([0, 3, 2]), total=4, channels=2,
     ...            frame_ms=10.0).tolist()

@@ -149,7 +149,9 @@ class Population(Stateful):
 
     def step(self) -> Callable[[Any, Array], tuple[Any, Any]]:
         """`step(state, current) -> (state, out)` with the constants of now."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} must define step(), a function of (state, current)."
+        )
 
     def init_state(self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike = jnp.float32) -> Any:
         """The resting state for input [T, *batch_shape, N]."""

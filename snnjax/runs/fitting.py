@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +12,21 @@ from flax import nnx
 
 from snnjax.data import Source, from_arrays
 from snnjax.experiment import Experiment, OptimiserConfig, ScheduleConfig
+from snnjax.nn import Module
 from snnjax.runs.compile_cache import kept_programs
 from snnjax.runs.use import load_model
 from snnjax.tasks import Classification, Task
-from snnjax.train import Evaluation, Keeper, Loop, Programs, Progress, Reporter, Session, Trained
+from snnjax.train import (
+    Evaluation,
+    Keeper,
+    Loop,
+    Programs,
+    Progress,
+    Reporter,
+    Session,
+    Trained,
+    evaluations,
+)
 from snnjax.train.state import merge_model
 
 
@@ -25,12 +38,14 @@ class Fit:
       model: the trained module; the one that was given is as it was.
       metrics: rows of the steps and evaluations, as in a run's metrics.jsonl.
       result: the evaluation of the test split at the end.
+      numbers: what the `evaluators` measured on it.
       trained: the same with its data and programs, for evaluators.
     """
 
     model: Any
     metrics: list[dict[str, Any]]
     result: Evaluation
+    numbers: dict[str, Any]
     trained: Trained
 
 
@@ -73,7 +88,7 @@ def fit(
         optimiser is adamw with `learning_rate` unless `optimiser` is given.
 
     Raises:
-      ValueError, TypeError: model, data and task do not fit each other.
+      ValueError, TypeError: model, data and task do not fit each other, or an option is unknown.
       Diverged: loss, gradients or weights are not finite.
 
     >>> import jax.numpy as jnp, numpy as np
@@ -85,6 +100,12 @@ def fit(
     >>> len(found.metrics), 0.0 <= found.result.scores["accuracy"] <= 1.0
     (2, True)
     """
+    if not isinstance(model, Module):
+        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(
+            f"`model` must be a snnjax.nn.Module, an object with forward(run, x); got {got}."
+        )
+    _check_options(options)
     if epochs is None and steps is None:
         epochs = 10
     options.setdefault("optimiser", OptimiserConfig(learning_rate=learning_rate))
@@ -109,6 +130,16 @@ def fit(
         state = loop.run(session.first_state())
         trained = loop.trained(state)
         result = loop.result or trained.evaluate(session.test_set)
-    return Fit(
-        merge_model(session.spec.graphdef, trained.weights), keeper.rows, result, trained
-    )
+        numbers = evaluations(experiment.evaluators, trained, session.test_set)
+    model = merge_model(session.spec.graphdef, trained.weights)
+    return Fit(model, keeper.rows, result, numbers, trained)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Refuse what is not a field of an experiment, with the nearest one."""
+    known = [field.name for field in dataclasses.fields(Experiment)]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, "learning_rate"], n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+            raise TypeError(f"fit has no option {name!r}; {hint}")

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from snnjax.runs import memory
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "own_loop.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "own_loop.md").read_text()
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.S | re.M)
 
 

@@ -1,0 +1,1 @@
+"""Spiking convolutional networks on recordings of event cameras."""

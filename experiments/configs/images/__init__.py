@@ -1,0 +1,1 @@
+"""Spiking convolutional networks on pictures."""

@@ -1,0 +1,410 @@
+"""What every model keeps to. A new model adds one entry to `CASES`.
+
+Each entry is built small and run as a few programs, since compiling is most of the time here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from jax.sharding import PartitionSpec as P
+
+from snnjax.metrics import ActivityTotals, count_parameters, layer_synops
+from snnjax.models import (
+    E3DSNN,
+    E3DSNNConfig,
+    SNNDelays,
+    SNNDelaysConfig,
+    e3dsnn_t,
+    snn_delays_shd,
+)
+from snnjax.nn import (
+    ALIF,
+    LI,
+    BatchNorm,
+    Module,
+    Recurrent,
+    Repeat,
+    Sequential,
+    SpikformerBlock,
+    Stateful,
+    compute_in,
+    probe,
+    spike_report,
+)
+from snnjax.sharding import parse_mesh
+from snnjax.sparse import SparseTensor
+
+T, B = 4, 6
+HALF = T // 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model of the battery.
+
+    Attributes:
+      make: a small one. inputs: a sequence of T steps and B samples for it.
+      weighted: the paths of its layers with matrices, in the order of the calls.
+      join: from the results of two halves of a sequence to that of the whole.
+      published: a full-size one and its number of parameters, from its paper where there is one.
+      remats: what can be computed again. still: parts of the paths of parameters that training
+        need not move.
+    """
+
+    make: Callable[[nnx.Rngs], Module]
+    inputs: Callable[[], Any]
+    weighted: tuple[str, ...]
+    join: Callable[[Any, Any], Any]
+    published: tuple[Callable[[nnx.Rngs], nnx.Module], int]
+    remats: tuple[str, ...] = ("products", "layers")
+    still: tuple[str, ...] = ()
+
+
+def frames(*places: int) -> jax.Array:
+    rng = np.random.default_rng(0)
+    return jnp.asarray(rng.poisson(1.0, (T, B, *places)), jnp.float32)
+
+
+def voxels() -> SparseTensor:
+    """Occupied voxels of grids of 4^3, with features that change over time."""
+    rng, rows, extent = np.random.default_rng(0), 24, (4, 4, 4)
+    n = rng.integers(8, rows + 1, B).astype(np.int32)
+    feats, coords = np.zeros((T, B, rows, 3), np.float32), np.zeros((B, rows, 3), np.int32)
+    for b, count in enumerate(n):
+        keys = np.sort(rng.permutation(64)[:count])
+        coords[b, :count] = np.stack(np.unravel_index(keys, extent), -1)
+        feats[:, b, :count] = rng.normal(0.5, 1, (T, count, 3))
+    zeros = np.zeros(B, np.int32)
+    return SparseTensor(*map(jnp.asarray, (feats, coords, n, zeros)), extent)
+
+
+def steps_of(x: Any, steps: slice) -> Any:
+    return x.replace(feats=x.feats[steps]) if isinstance(x, SparseTensor) else x[steps]
+
+
+def concatenated(first: Any, second: Any) -> Any:
+    return jnp.concatenate([first, second])
+
+
+def added(first: Any, second: Any) -> Any:
+    return first + second
+
+
+def averaged(first: Any, second: Any) -> Any:
+    """The logits of halves of one length are means over time."""
+    return first._replace(logits=(first.logits + second.logits) / 2)
+
+
+def lively(tree: Any) -> Any:
+    """Parameters and statistics as after training: no layer is silent, and none at rest."""
+    rng = np.random.default_rng(1)
+
+    def redraw(path: Any, leaf: jax.Array) -> jax.Array:
+        name = str(getattr(path[-1], "key", path[-1]))
+        if name in ("kernel", "weight"):
+            return leaf / leaf.std() * 0.6
+        low, high = {"scale": (0.7, 1.3), "var": (0.7, 1.3), "shift": (0.5, 1.1)}.get(name, (0, 0))
+        return jnp.asarray(rng.uniform(low, high, leaf.shape), leaf.dtype) if high else leaf
+
+    return jax.tree.map_with_path(redraw, tree)
+
+
+def recurrent(rngs: nnx.Rngs) -> Module:
+    cells = ALIF(6, decay=0.7, decay_a=0.9, beta=0.5, learn=("decay", "beta"))
+    back = nnx.Linear(6, 6, use_bias=False, rngs=rngs)
+    return Sequential(
+        nnx.Linear(4, 6, use_bias=False, rngs=rngs),
+        BatchNorm(6),
+        Recurrent(cells, back),
+        nnx.Linear(6, 3, rngs=rngs),
+        LI(3, tau=3.0, trainable=()),
+    )
+
+
+def delays(**options: Any) -> Case:
+    config = SNNDelaysConfig(
+        hidden=8, in_channels=4, num_classes=3, tau=2.0, dropout=0.0, max_delay=4, **options
+    )
+    return Case(
+        lambda rngs: SNNDelays(config, rngs=rngs),
+        partial(frames, 4),
+        ("hidden.0.linear", "hidden.1.linear", "linear"),
+        added,
+        (lambda rngs: snn_delays_shd(rngs=rngs, delays=config.delays, per=config.per), {
+            ("learned", "synapse"): 214_016,
+            ("learned", "input"): 107_520 + 140 + 256 + 256,
+        }.get((config.delays, config.per), 107_520)),
+    )  # fmt: skip
+
+
+BRANCHES = ("first", "second", "third")
+PRODUCTS = ("qkv.dense", "product.scores", "product.values", "out.dense")
+
+CASES = {
+    "e3dsnn": Case(
+        lambda rngs: E3DSNN(E3DSNNConfig(4, (6,), in_channels=3, num_classes=3), rngs=rngs),
+        voxels,
+        (
+            "stem.conv",
+            "stem.second.conv",
+            "stem.third.conv",
+            "stages.0.down.conv",
+            *(f"stages.0.blocks.0.{branch}.conv" for branch in BRANCHES),
+            "head",
+        ),
+        averaged,
+        (lambda rngs: e3dsnn_t(rngs=rngs), 1_874_216),
+        remats=("layers",),
+    ),
+    "snn_delays": delays(),
+    "snn_delays fixed": delays(delays="fixed"),
+    "snn_delays none": delays(delays="none"),
+    "snn_delays axonal": delays(per="input"),
+    "recurrent ALIF": Case(
+        recurrent,
+        partial(frames, 4),
+        ("layers.0", "layers.2.connection", "layers.3"),
+        concatenated,
+        (recurrent, 4 * 6 + 2 * 6 + 6 * 6 + 2 * 6 + 6 * 3 + 3),
+        remats=(),
+    ),
+    "Spikformer blocks": Case(
+        lambda rngs: Repeat(
+            lambda rngs: SpikformerBlock(8, 2, scale=0.5, rngs=rngs),
+            2,
+            rngs=rngs,
+        ),
+        partial(frames, 3, 8),
+        tuple(
+            f"{block}.{layer}"
+            for block in (0, 1)
+            for layer in (
+                *(f"attention.{part}" for part in PRODUCTS),
+                "mlp.first.dense",
+                "mlp.second.dense",
+            )
+        ),
+        concatenated,
+        (
+            lambda rngs: Repeat(lambda rngs: SpikformerBlock(384, 12, rngs=rngs), 4, rngs=rngs),
+            4 * (12 * 384**2 + 24 * 384),
+        ),
+        still=("bias",),  # the norm of a batch undoes them
+    ),
+}
+
+
+def result(out: Any) -> jax.Array:
+    return out.logits if hasattr(out, "logits") else out
+
+
+class Built:
+    """A model of the battery and its results, each made once."""
+
+    def __init__(self, case: Case):
+        self.case, self.x = case, case.inputs()
+        self.graphdef, params, rest = nnx.split(case.make(nnx.Rngs(0)), nnx.Param, ...)
+        self.params, self.rest = lively(nnx.as_pure(params)), lively(nnx.as_pure(rest))
+
+    def model(self, params: Any = None, rest: Any = None) -> Module:
+        params = self.params if params is None else params
+        return nnx.merge(self.graphdef, params, self.rest if rest is None else rest)
+
+    def loss(self, params: Any, rest: Any, x: Any, weight: Any, **options: Any) -> Any:
+        """A sum over samples, and what training leaves behind."""
+        model = self.model(params, rest)
+        state, out = model(None, x, train=True, **options)
+        out = result(out)
+        batch = (1, -1, *(1,) * (out.ndim - 2)) if len(out) == T else (-1, *(1,) * (out.ndim - 1))
+        value = (out**2 * weight.reshape(batch)).sum() + jnp.sin(out).sum()
+        return value, (state, nnx.as_pure(nnx.split(model, nnx.Param, ...)[2]))
+
+    @cached_property
+    def spiking(self) -> list[str]:
+        return [row.name for row in self.report]
+
+    @cached_property
+    def report(self) -> Any:
+        return spike_report(self.model(), None, self.x)
+
+    @cached_property
+    def evaluated(self) -> Any:
+        """The whole with its record and a probe, the halves, and the whole in bfloat16."""
+        spiking = self.spiking
+
+        @jax.jit
+        def run(params: Any, rest: Any, x: Any) -> Any:
+            model = self.model(params, rest)
+            whole = model(None, x, record=True)
+            half, first = model(None, steps_of(x, slice(HALF)))
+            last, second = model(half, steps_of(x, slice(HALF, None)))
+            seen = probe(model, spiking)(None, x)
+            narrow = self.model(params, rest)
+            compute_in(narrow, jnp.bfloat16)
+            return whole, (last, first, second), seen, narrow(None, x)[1]
+
+        return run(self.params, self.rest, self.x)
+
+    @cached_property
+    def trained(self) -> Any:
+        """((loss, (state, statistics)), gradients) by what is computed again.
+
+        In float64: one spike that flips would move everything behind it.
+        """
+
+        @jax.jit
+        def run(*args: Any) -> Any:
+            gradient = jax.value_and_grad(self.loss, has_aux=True)
+            return {remat: gradient(*args, remat=remat) for remat in ("none", *self.case.remats)}
+
+        with jax.enable_x64(True):
+            return run(*self.wide)
+
+    @property
+    def wide(self) -> Any:
+        """The arguments of `loss` in float64."""
+        args = self.params, self.rest, self.x, jnp.arange(1.0, B + 1)
+        return jax.tree.map(_wide, args)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def built(request: pytest.FixtureRequest) -> Built:
+    return Built(CASES[request.param])
+
+
+def close(got: Any, want: Any, tolerance: float = 1e-5) -> None:
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), got, want
+    )
+
+
+def test_published_parameters(built: Built) -> None:
+    make, count = built.case.published
+    assert count_parameters(nnx.eval_shape(lambda: make(nnx.Rngs(0)))) == count
+
+
+def test_states_are_those_of_the_layers_with_the_batch_first(built: Built) -> None:
+    """One for each layer with a state, of one structure from the resting one on."""
+    (state, _), (last, *_), _, _ = built.evaluated
+    rest = built.model().init_state(built.x)
+    shapes = [jax.tree.map(lambda a: (a.shape, a.dtype), tree) for tree in (state, last, rest)]
+    assert shapes[0] == shapes[1] == shapes[2]
+    assert all(leaf.shape[0] == B for leaf in jax.tree.leaves(state))
+    stateful = {
+        ".".join(str(part) for part in path if part != "block")
+        for path, module in nnx.iter_modules(built.model())
+        if isinstance(module, Stateful) and not {"population", "synapses"} & set(path)
+    }
+    assert {path for path, leaf in state.items() if jax.tree.leaves(leaf)} == stateful
+
+
+def test_two_halves_are_the_whole(built: Built) -> None:
+    (state, (out, _)), (last, first, second), _, _ = built.evaluated
+    close(built.case.join(first, second), out)
+    close(last, state)
+    assert float(jnp.abs(result(first) - result(second)).max()) > 1e-3  # time matters
+
+
+def test_compiled_equals_eager(built: Built) -> None:
+    (state, (out, _)), *_ = built.evaluated
+    close(built.model()(None, built.x), (state, out))
+
+
+def test_every_weighted_layer_is_counted(built: Built) -> None:
+    (_, (_, activity)), *_ = built.evaluated
+    rows = layer_synops(ActivityTotals().add(activity))
+    assert tuple(row.name for row in rows) == built.case.weighted
+    assert all(row.macs + row.acs > 0 for row in rows)
+    assert all(row.dense_macs > 0 for row in rows)
+
+
+def test_probes_and_reports_see_every_population(built: Built) -> None:
+    (state, (out, _)), _, ((probed, again), seen), _ = built.evaluated
+    close((probed, again), (state, out))
+    assert set(seen) == set(built.spiking)
+    for row in built.report:
+        assert row.alarm != "silent", row.name  # a silent layer would check nothing
+        after, spikes = seen[row.name]
+        spikes = spikes.feats if isinstance(spikes, SparseTensor) else spikes
+        assert len(spikes) == T
+        if row.name in state:
+            close(after, state[row.name])
+
+
+def test_products_in_bfloat16_are_near(built: Built) -> None:
+    """Spikes flip where a membrane is near its threshold; on the whole the results agree."""
+    (_, (out, _)), _, _, narrow = built.evaluated
+    out, narrow = np.asarray(result(out)), np.asarray(result(narrow))
+    assert np.isfinite(narrow).all()
+    assert narrow.dtype == np.float32
+    assert (out != narrow).any()
+    assert np.abs(out - narrow).mean() < 0.1 * np.abs(out).mean() + 0.05 * out.std()
+
+
+def test_gradients_are_finite_and_a_step_moves_every_parameter(built: Built) -> None:
+    (_, (_, rest)), gradient = built.trained["none"]
+    rule, params = optax.sgd(0.1), built.wide[0]
+    with jax.enable_x64(True):
+        after = optax.apply_updates(params, rule.update(gradient, rule.init(params))[0])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(rest))
+    for (path, new), old in zip(
+        jax.tree.leaves_with_path(after), jax.tree.leaves(params), strict=True
+    ):
+        name = jax.tree_util.keystr(path)
+        assert np.isfinite(new).all(), name
+        assert (new != old).any() or any(part in name for part in built.case.still), name
+
+
+def test_remat_changes_nothing(built: Built) -> None:
+    """Values, states, statistics and gradients, up to rounding."""
+    if not built.case.remats:
+        with pytest.raises(ValueError, match="no module with rematerialised = True"):
+            built.model()(None, built.x, train=True, remat="layers")
+        return
+    for remat in built.case.remats:
+        close(built.trained[remat], built.trained["none"], 1e-8)
+    program = jax.make_jaxpr(partial(built.loss, remat="layers"))
+    assert "remat" in str(program(built.params, built.rest, built.x, jnp.ones(B)))
+
+
+def test_two_devices_equal_one(built: Built) -> None:
+    """Loss, gradients, states and the statistics of the norms."""
+
+    def device(*args: Any) -> Any:
+        gradient = jax.value_and_grad(partial(built.loss, axis_name="data"), has_aux=True)
+        (value, (state, rest)), grads = gradient(*args)
+        return *jax.lax.psum((value, grads), "data"), state, rest
+
+    with jax.enable_x64(True):
+        specs = jax.tree.map(_over_samples, built.wide[2])
+        sharded = jax.shard_map(
+            device,
+            mesh=parse_mesh("data=2"),
+            in_specs=(P(), P(), specs, P("data")),
+            out_specs=(P(), P(), P("data"), P()),
+            check_vma=False,
+        )
+        got = jax.jit(sharded)(*built.wide)
+    (value, (state, rest)), grads = built.trained["none"]
+    close(got, (value, grads, state, rest), 1e-9)
+
+
+def _wide(leaf: Any) -> np.ndarray:
+    leaf = np.asarray(leaf)
+    return leaf.astype(np.float64) if np.issubdtype(leaf.dtype, np.floating) else leaf
+
+
+def _over_samples(leaf: Any) -> P:
+    """Samples are the first axis, or the second behind time."""
+    return P("data") if leaf.shape[0] == B else P(None, "data")
