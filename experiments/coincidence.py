@@ -6,7 +6,7 @@
 
 Two inputs spike once each, `lag` steps apart; the class is the lag. There is one neuron a class,
 and every weight is frozen at 0.6 of a threshold of 1, so a neuron fires only if its two delays make
-both spikes arrive in one step. Prints, for each set of lags, the accuracy with whole delays, and
+both spikes arrive in one step. Prints, for each set of lags, the accuracy with rounded delays, and
 how many seeds solve it. Of 10 seeds with two, four and six lags (chance 0.5, 0.25, 0.17):
 
     taps that narrow        accuracy 1.00, 0.98, 1.00    solved 10, 9, 10
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
     Attributes:
       delay: [2, K]. start: the first delays.
-      accuracy: with whole delays, ties shared. before: the same of the first delays.
+      accuracy: with rounded delays, ties shared. before: the same of the first delays.
     """
 
     delay: Array
@@ -76,7 +76,7 @@ def count_spikes(current: Array) -> Array:
 
 
 def accuracy(delay: Array, x: Array, label: Array) -> Array:
-    """With whole delays; a tie of n classes counts 1 / n."""
+    """With rounded delays; a tie of n classes counts 1 / n."""
     z = jnp.pad(x, ((SIZE - 1, 0), (0, 0), (0, 0)))
     kernel = discrete_kernel(jnp.full_like(delay, WEIGHT), delay, SIZE)
     counts = count_spikes(direct_product(z, kernel))

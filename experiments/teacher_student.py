@@ -4,7 +4,7 @@
     python -m experiments.teacher_student --constant 0.23             narrow from the start
     python -m experiments.teacher_student --taps 2 --repulsion 0.1    two delays a synapse
 
-A frozen teacher, `DelayedLinear`, has random weights and random whole delays of up to 24 steps. A
+A frozen teacher, `DelayedLinear`, has random weights and random integer delays of up to 24 steps. A
 student of the same shape has its weights and learns nothing but delays, from the mean squared
 difference of their outputs on random spikes. Prints the mean of |d - d_teacher| in steps, the share
 of delays that are exact after rounding, the share of taps that rounding puts on another of their
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     Attributes:
       error: mean |d - d_teacher| in steps. before: the same of the first delays.
       exact: share of the delays that are the teacher's after rounding.
-      residual: mean square of what the whole delays answer wrongly, as a share of the variance.
+      residual: mean square of the errors of the rounded student, as a share of the variance.
       collisions: share of the taps that fall on another of their synapse.
     """
 
@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
 
 
 def pair(key: Array, shape: tuple[int, int], taps: int) -> tuple[DelayedLinear, DelayedLinear]:
-    """A teacher with whole delays, and a student with the same weights and delays of its own."""
+    """A teacher with integer delays, and a student with its weights and other delays."""
     teacher, student = (
         DelayedLinear(*shape, SIZE - 1, kernel_count=taps, rngs=nnx.Rngs(own))
         for own in jax.random.split(key)

@@ -7,10 +7,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
-from snnjax.nn import ILIF, LI, LIF, Recurrent
+from snnjax.nn import ALIF, ILIF, LI, LIF, Recurrent, Sequential
+from snnjax.surrogates import atan, fast_sigmoid
 
 T, B, N = 12, 2, 4
 W = np.random.default_rng(1).normal(0, 0.6, (N, N))
@@ -133,3 +135,55 @@ def test_a_class_in_place_of_a_layer_and_a_forgotten_state():
         Recurrent(LIF(N), nnx.Linear)
     with pytest.raises(TypeError, match=r"Recurrent takes .* `state, out = layer\(None, x\)`"):
         layer()(jnp.ones((T, B, N)))
+
+
+def test_the_recipe_keeps_gradients_of_recurrent_nets_small():
+    """Two recurrent ALIF layers over 60 steps, in training; a steep surrogate multiplies them."""
+    steps, samples, inputs, hidden, classes = 60, 16, 20, 32, 4
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, classes, samples)
+    patterns = rng.random((steps, classes, inputs)) < 0.08
+    x = (patterns[:, y] ^ (rng.random((steps, samples, inputs)) < 0.02)).astype(np.float32)
+
+    def net(spike):
+        rngs, small = nnx.Rngs(0), nnx.initializers.orthogonal(0.2)
+
+        def recurrent():
+            options = {"use_bias": False, "kernel_init": small, "rngs": rngs}
+            return Recurrent(
+                ALIF(hidden, beta=0.2, spike=spike), nnx.Linear(hidden, hidden, **options)
+            )
+
+        return Sequential(
+            nnx.Linear(inputs, hidden, rngs=rngs),
+            recurrent(),
+            nnx.Linear(hidden, hidden, rngs=rngs),
+            recurrent(),
+            nnx.Linear(hidden, classes, rngs=rngs),
+            LI(classes, tau=20.0),
+            lambda v: v.mean(0),
+        )
+
+    def norms(spike, updates):
+        graphdef, params, rest = nnx.split(net(spike), nnx.Param, ...)
+        rule = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(5e-3))
+
+        def loss(params):
+            logits = nnx.merge(graphdef, params, rest)(None, x)[1]
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+        def update(state, _):
+            params, moments = state
+            value, grads = jax.value_and_grad(loss)(params)
+            updates, moments = rule.update(grads, moments)
+            return (optax.apply_updates(params, updates), moments), (value, optax.tree.norm(grads))
+
+        params = nnx.as_pure(params)
+        return jax.jit(lambda state: jax.lax.scan(update, state, length=updates)[1])(
+            (params, rule.init(params))
+        )
+
+    losses, sizes = norms(atan, 40)
+    assert losses[-1] < 0.3 * losses[0]
+    assert (sizes < 10).all()
+    assert not (norms(fast_sigmoid, 40)[1] < 100).all()

@@ -22,12 +22,13 @@ def test_stored_without_outputs(path):
         assert cell.get("execution_count") is None
 
 
-def run(name: str) -> tuple[str, int]:
+def run(name: str, cache: Path) -> tuple[str, int]:
     """The outputs of an executed notebook: printed text, and the number of pictures."""
     client = pytest.importorskip("nbclient", reason="nbclient is in the dev group")
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     quiet = {**os.environ, "PYTHONPATH": search, "XLA_FLAGS": ""}
+    quiet["XDG_CACHE_HOME"] = str(cache)  # compiled programs, which `fit` keeps for the user
     quiet.pop("MPLBACKEND", None)  # the kernel's own, which shows figures inline
     runner = client.NotebookClient(notebook, timeout=240, kernel_name="python3")
     runner.execute(cwd=str(ROOT / "notebooks"), env=quiet)
@@ -38,8 +39,8 @@ def run(name: str) -> tuple[str, int]:
 
 
 @pytest.fixture(scope="module")
-def classifier():
-    return run("spiking_classifier")
+def classifier(tmp_path_factory):
+    return run("spiking_classifier", tmp_path_factory.mktemp("cache"))
 
 
 def _number(pattern: str, text: str) -> float:
@@ -68,8 +69,8 @@ def test_energy_and_the_silent_layer_are_shown(classifier):
     assert pictures == 8
 
 
-def test_delays_alone_solve_what_is_chance_without_learning():
-    text, pictures = run("learnable_delays")
+def test_delays_alone_solve_what_is_chance_without_learning(tmp_path):
+    text, pictures = run("learnable_delays", tmp_path)
     assert _number(r"before ([\d.]+), chance 0.25", text) <= 0.5
     assert _number(r"accuracy ([\d.]+) after", text) >= 0.99
     assert _number(r"as trained ([\d.]+)", text) < 0.9  # smeared spikes miss the threshold
