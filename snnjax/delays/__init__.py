@@ -1,6 +1,6 @@
-"""Learnable and whole delays, as functions over time and as steps with a buffer.
+"""Learnable and integer delays, as functions over time and as steps with a buffer.
 
-A delay is a number of steps in 0 .. size - 1; a larger one is a later arrival. DCLS and
+A delay is a number of steps in 0 .. size - 1; a larger one means a later arrival. DCLS and
 SNN-delays store the position P = (size - 1) / 2 - delay instead.
 """
 

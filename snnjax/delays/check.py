@@ -1,4 +1,4 @@
-"""Refusals that all of `delays` shares. Values are checked only where they are known."""
+"""Argument checks shared by `delays`. Only concrete values are checked, never traced ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snnjax.surrogates.core import check_floating
 
 
 def check_size(size: int) -> int:
-    """A buffer of at least one step."""
+    """`size`, checked to be a buffer of at least one step."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(
             f"`size` must be a Python int of at least 1, the largest delay + 1; got {size!r}."
@@ -23,23 +23,25 @@ def check_size(size: int) -> int:
 
 
 def check_tail(tail: int) -> int:
-    """A number of steps without input."""
+    """`tail`, checked to be a number of steps without input."""
     if isinstance(tail, bool) or not isinstance(tail, int) or tail < 0:
         raise ValueError(f"`tail` must be a Python int of at least 0; got {tail!r}.")
     return tail
 
 
 def check_taps(taps: Callable[..., Array]) -> Callable[..., Array]:
-    """A function, not the name of one."""
+    """`taps`, checked to be a function, not a name."""
     if not callable(taps):
-        raise TypeError(f"`taps` is a function, such as snnjax.delays.gaussian_taps; got {taps!r}.")
+        raise TypeError(
+            f"`taps` must be a function, such as snnjax.delays.gaussian_taps; got {taps!r}."
+        )
     return taps
 
 
 def check_dimensions(sizes: Sequence[int], strides: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Extents of a kernel in 1 to 3 dimensions, and as many strides if any."""
+    """Raise unless `sizes` are kernel extents in 1 to 3 dimensions, with as many strides if any."""
     if not isinstance(sizes, Sequence):
-        raise TypeError(f"`sizes` must hold one extent a dimension, ({sizes},); got {sizes}.")
+        raise TypeError(f"`sizes` must hold one extent per dimension, ({sizes},); got {sizes}.")
     if not 1 <= len(sizes) <= 3:
         raise ValueError(f"`sizes` must name 1 to 3 dimensions; got {tuple(sizes)}.")
     if strides is not None and (not isinstance(strides, Sequence) or len(strides) != len(sizes)):
@@ -53,7 +55,7 @@ def check_dimensions(sizes: Sequence[int], strides: Sequence[int] | None = None)
 
 
 def as_delay(delay: ArrayLike) -> Array:
-    """The delay as a floating array."""
+    """The delay as a floating array, or a TypeError."""
     delay = jnp.asarray(delay)
     if not jnp.issubdtype(delay.dtype, jnp.floating):
         raise TypeError(
@@ -64,7 +66,7 @@ def as_delay(delay: ArrayLike) -> Array:
 
 
 def check_delay(delay: ArrayLike, size: int) -> None:
-    """Refuse delays that the buffer cannot hold, and NaN.
+    """Raise for delays that the buffer cannot hold, and for NaN.
 
     Raises:
       ValueError: a delay is not finite, negative, or above size - 1.
@@ -85,7 +87,7 @@ def check_delay(delay: ArrayLike, size: int) -> None:
 
 
 def check_position(position: ArrayLike, sizes: Sequence[int]) -> None:
-    """Refuse positions [D, ...] outside a kernel of `sizes`, and NaN."""
+    """Raise for positions [D, ...] outside a kernel of `sizes`, and for NaN."""
     values = concrete(position)
     if values is None or not values.size:
         return
@@ -101,7 +103,7 @@ def check_position(position: ArrayLike, sizes: Sequence[int]) -> None:
 
 
 def check_synapses(weight: ArrayLike, delay: ArrayLike, size: int) -> tuple[Array, Array]:
-    """Weights and delays [I, O] or [I, O, Kc] that fit each other and the buffer."""
+    """Weights and delays [I, O] or [I, O, Kc], checked against each other and the buffer."""
     check_size(size)
     weight, delay = jnp.asarray(weight), as_delay(delay)
     if weight.ndim not in (2, 3) or weight.shape != delay.shape or not all(weight.shape[2:]):
@@ -122,12 +124,12 @@ def _check_numbers(name: str, values: np.ndarray) -> None:
     if wrong:
         raise ValueError(
             f"`{name}` holds {wrong} NaN or infinite of {values.size} values; did training "
-            "diverge? Go back to a checkpoint, and lower the learning rate."
+            "diverge? Restore a checkpoint, and lower the learning rate."
         )
 
 
 def check_sigma(sigma: ArrayLike) -> None:
-    """Refuse a width that is no scalar, or no number. Its sign does not matter."""
+    """Raise unless the width is a finite scalar. Its sign does not matter."""
     if jnp.shape(sigma) != ():
         raise ValueError(f"`sigma` must be a scalar; got shape {jnp.shape(sigma)}.")
     value = concrete(sigma)
@@ -139,7 +141,7 @@ def check_sequence(x: ArrayLike, features: int, name: str = "x") -> Array:
     """`x` as a floating array [T, B, ..., N] with T >= 1.
 
     Raises:
-      TypeError: it is not floating. ValueError: its shape is another.
+      TypeError: it is not floating. ValueError: its shape is wrong.
     """
     x = check_floating(x, name)
     if x.ndim < 2 or x.shape[-1] != features or not x.shape[0]:

@@ -1,4 +1,4 @@
-"""Dense layers whose synapses, inputs or outputs have delays of their own."""
+"""Dense layers with a delay for each synapse, input or output."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def delayed_dense(
 
     Args:
       x: input [T, B, I].
-      weight, delay: w and d, [I, O] or [I, O, Kc] with Kc delays a synapse; d in 0 .. size - 1.
+      weight, delay: w and d, [I, O] or [I, O, Kc] with Kc delays per synapse; d in 0 .. size - 1.
       sigma: width of the taps, a scalar. size: K, the largest delay + 1.
       taps: `gaussian_taps`, `triangle_taps` or `two_taps`.
-      tail: steps without input at the end, in which late arrivals still come out.
-      past: [K - 1, B, I], what came before x.
-      form: "direct" or "dft"; None takes what `table` says of the shapes.
-      product_dtype: what input and kernel are rounded to for their product, such as bfloat16; it
-        is then direct, for a spectrum of spikes is not exact.
+      tail: steps without input at the end, in which late arrivals are still output.
+      past: [K - 1, B, I], the inputs before x.
+      form: "direct" or "dft"; None lets `table` choose by the shapes.
+      product_dtype: dtype to which input and kernel are rounded for their product, such as
+        bfloat16; implies the direct form, since a rounded spectrum of spikes is not exact.
 
     Returns:
       [T + tail, B, O] in the dtype of the arguments.
@@ -86,8 +86,8 @@ def delayed_dense(
         form = table.choose(steps=steps, size=size, inputs=inputs, outputs=outputs, batch=batch)
     if product_dtype is not None and form == "dft":
         raise ValueError(
-            f"form='dft' takes no product_dtype={jnp.dtype(product_dtype)}: rounded spectra would "
-            "not be those of spikes. Take form='direct'."
+            f"form='dft' does not support product_dtype={jnp.dtype(product_dtype)}: rounded "
+            "spectra would not be exact for spikes. Use form='direct'."
         )
     if form not in FORMS:
         raise ValueError(f"`form` must be one of {', '.join(FORMS)}, or None; got {form!r}.")
@@ -111,8 +111,8 @@ def delayed(
 
         y[t, b, .., n] = sum_j tap_j(d[n], sigma) x[t - j, b, .., n]
 
-    Before a matmul these are delays of axons, one an input; after it of dendrites, one an output.
-    The cost is K multiplications a number, not those of K matmuls.
+    Before a matmul these are axonal delays, one per input; after it dendritic delays, one per
+    output. The cost is K multiplications per number, not K matmuls.
 
     Args:
       x: [T, B, ..., N], such as [T, B, H, W, C]. delay: d, [N], in 0 .. size - 1.
@@ -143,7 +143,7 @@ def delayed(
 def with_past(
     x: ArrayLike, past: ArrayLike | None, size: int, tail: int, *, features: int, dtype: jnp.dtype
 ) -> Array:
-    """The sequence [T, B, ..., I] with K - 1 steps before it and `tail` steps after it."""
+    """The sequence [T, B, ..., I], padded with K - 1 steps before and `tail` steps after it."""
     x = check_sequence(x, features)
     if x.dtype != dtype:
         raise TypeError(f"`x` is {x.dtype} but the delays are {dtype}; cast one of them.")

@@ -1,4 +1,4 @@
-"""Whole delays: rounding at evaluation, and what it does to the taps."""
+"""Integer delays: rounding at evaluation, and its effect on the taps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snnjax.delays.kernels import kernel_of, two_taps
 
 
 def clamp_delay(delay: ArrayLike, size: int) -> Array:
-    """The delay within the buffer, 0 .. size - 1, in its own dtype. To be applied after an update.
+    """The delay clamped to the buffer, 0 .. size - 1, in its own dtype. Apply it after an update.
 
     >>> clamp_delay(jnp.array([-1.0, 2.5, 9.0]), 5).tolist()
     [0.0, 2.5, 4.0]
@@ -20,11 +20,11 @@ def clamp_delay(delay: ArrayLike, size: int) -> Array:
 
 
 def to_discrete(delay: ArrayLike, size: int) -> Array:
-    """Whole delays in the buffer, as floating numbers: those of evaluation and of hardware.
+    """Delays rounded to integers within the buffer, as floats, for evaluation and hardware.
 
-    Rounds half to even. The published code so rounds the position (size - 1) / 2 - d, which can
-    differ only for a delay exactly between two steps. With `two_taps` a kernel of
-    them has a single tap.
+    Rounds half to even. The published code rounds the position (size - 1) / 2 - d this way, which
+    can differ only for a delay exactly between two steps. With `two_taps` their kernel has a single
+    tap.
 
     >>> to_discrete(jnp.array([0.5, 1.5, 3.7, 8.0]), 5).tolist()
     [0.0, 2.0, 4.0, 4.0]
@@ -33,7 +33,7 @@ def to_discrete(delay: ArrayLike, size: int) -> Array:
 
 
 def integer_delayed(x: ArrayLike, delay: ArrayLike, size: int) -> Array:
-    """Delay every channel by a whole number of steps: a gather, and nothing is multiplied.
+    """Delay every channel by an integer number of steps: a gather, without multiplications.
 
         y[t, b, n] = x[t - d[n], b, n], 0 before the start
 
@@ -64,15 +64,15 @@ def integer_delayed(x: ArrayLike, delay: ArrayLike, size: int) -> Array:
 
 
 def discrete_kernel(weight: ArrayLike, delay: ArrayLike, size: int) -> Array:
-    """The kernel of whole delays, [K, I, O]: each weight on one step; taps that meet add up."""
+    """The kernel of integer delays, [K, I, O]: each weight on one step; coinciding taps add up."""
     return kernel_of(weight, to_discrete(delay, size), 0.0, size, taps=two_taps)
 
 
 def clamp_occupancy(delay: ArrayLike, size: int, margin: float = 0.5) -> Array:
-    """The share of delays within `margin` of either end of the buffer.
+    """The fraction of delays within `margin` of either end of the buffer.
 
-    A uniform draw has about 2 margin / (size - 1). Much more says that delays run away to the ends:
-    lower their learning rate, or let sigma shrink sooner.
+    For a uniform draw it is about 2 margin / (size - 1). A much larger value means that delays
+    drift to the ends: lower their learning rate, or let sigma shrink sooner.
 
     >>> float(clamp_occupancy(jnp.array([0.0, 2.0, 3.9, 4.0]), 5))
     0.75
@@ -83,9 +83,9 @@ def clamp_occupancy(delay: ArrayLike, size: int, margin: float = 0.5) -> Array:
 
 
 def count_collisions(delay: ArrayLike, size: int) -> Array:
-    """How many taps fall on a step that another tap of their synapse holds, after rounding.
+    """The number of taps that round to a step already used by another tap of their synapse.
 
-    What remains, delays.size minus this, is the number of connections that hardware must store.
+    delays.size minus this is the number of connections that hardware must store.
 
     Args:
       delay: [I, O, Kc].

@@ -1,4 +1,4 @@
-"""Two ways of computing one product over time, and which of them is taken."""
+"""Two ways of computing a product over time, directly or by a DFT, and the choice between them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from snnjax.unroll import unroll
 
 FORMS = ("direct", "dft")
 BLOCK = 64
-"""Least steps of a transform, where there are so many; three kernels are taken if that is more."""
+"""Minimum length of a transform if the sequence is that long; three kernels if that is more."""
 WIDTH = 64
-"""Inputs whose kernels and spectra are made in one turn on a CPU: they stay in its cache."""
+"""Inputs whose kernels and spectra are computed in one iteration on a CPU, to fit its cache."""
 
 
 @dataclass(frozen=True)
 class FormRule:
-    """On one backend, the transform is taken where it saves this factor of multiplications."""
+    """Use the transform on this backend where it saves at least this factor of multiplications."""
 
     backend: str
     saving: float
@@ -33,9 +33,9 @@ class FormRule:
 
 @dataclass(frozen=True)
 class FormTable:
-    """Chooses "direct" or "dft" from static shapes alone, so that a resumed run chooses alike.
+    """Chooses "direct" or "dft" from static shapes alone, so that a resumed run chooses the same.
 
-    The default is a measurement of `experiments/bench/delays.py`; backends without a rule take the
+    The default was measured by `experiments/bench/delays.py`; backends without a rule use the
     direct form.
 
     >>> FormTable().choose(steps=100, size=25, inputs=700, outputs=256, batch=64, backend="cpu")
@@ -71,7 +71,7 @@ class FormTable:
 
 
 def transform_length(steps: int, size: int) -> tuple[int, int]:
-    """Length of a transform, and how many blocks of time of that length overlap to cover `steps`.
+    """The length of a transform, and the number of overlapping blocks that cover `steps`.
 
     >>> transform_length(100, 25), transform_length(1000, 25)
     ((74, 2), (74, 20))
@@ -82,7 +82,7 @@ def transform_length(steps: int, size: int) -> tuple[int, int]:
 
 
 def factors(length: int) -> int:
-    """Real products of a transform: three a frequency, but one of those without imaginary part.
+    """Real products of a transform: three per frequency, one for those without imaginary part.
 
     >>> factors(74) == len(_matrices(74, 25)[0]), factors(75) == len(_matrices(75, 25)[0])
     (True, True)
@@ -99,7 +99,7 @@ def direct_product(z: Array, kernel: Array, dtype: DTypeLike | None = None) -> A
     Args:
       z: [K - 1 + T, B, I]; the first K - 1 steps are the past.
       kernel: [K, I, O].
-      dtype: what both are rounded to, see `snnjax.sparse.narrow_product`.
+      dtype: dtype to which both are rounded, see `snnjax.sparse.narrow_product`.
 
     Returns:
       [T, B, O].
@@ -114,17 +114,18 @@ def direct_product(z: Array, kernel: Array, dtype: DTypeLike | None = None) -> A
 def dft_product(
     z: Array, synapses: Any, kernel: Callable[[Any], Array], size: int, outputs: int
 ) -> Array:
-    """The same in the frequency domain, with the transform as a matmul.
+    """Correlate in the frequency domain, with the transform as a matmul.
 
     Each block of time is transformed, multiplied factor by factor, and transformed back;
     the outputs that wrapped round are dropped (overlap-save), so the cost is linear in T. A
-    spectrum is larger than its kernel and memory is slow: so the inputs are cut into groups, whose
-    kernels and spectra are made, used and dropped in one turn, and made again on the way back.
+    spectrum is larger than its kernel and memory is slow, so the inputs are divided into groups.
+    The kernels and spectra of a group are computed, used and dropped in one iteration, and
+    recomputed in the backward pass.
 
     Args:
       z: [K - 1 + T, B, I], as for `direct_product`.
       synapses: a pytree of arrays [I, ...].
-      kernel: from a part of `synapses`, [G, ...], to its kernel [K, G, O].
+      kernel: function from a group of `synapses`, [G, ...], to its kernel [K, G, O].
       size: K. outputs: O.
 
     Returns:
@@ -136,7 +137,7 @@ def dft_product(
     width = WIDTH if jax.default_backend() == "cpu" else inputs
     groups = -(-inputs // width)
     frames = _frames(z, length, blocks, size)
-    split = partial(_cut, groups=groups, width=min(width, inputs))
+    split = partial(_groups_of, groups=groups, width=min(width, inputs))
     parts = split(frames, axis=2), jax.tree.map(split, synapses)
 
     def turn(total: Array, part: tuple[Array, Any]) -> tuple[Array, None]:
@@ -161,8 +162,8 @@ def _mix(matrix: Array, x: Array) -> Array:
     return y.reshape(-1, *x.shape[1:])
 
 
-def _cut(x: Array, *, groups: int, width: int, axis: int = 0) -> Array:
-    """`axis` cut into groups of one width, padded with zeros, and these along a new first axis."""
+def _groups_of(x: Array, *, groups: int, width: int, axis: int = 0) -> Array:
+    """`x` divided along `axis` into zero-padded groups of one width, on a new first axis."""
     missing = groups * width - x.shape[axis]
     if missing:
         x = jnp.pad(x, [(0, missing if a == axis else 0) for a in range(x.ndim)])
@@ -185,8 +186,8 @@ def _matrices(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
     A product of complex numbers is three real ones (Karatsuba), of p = a c, q = b d and
     r = (a + b)(c + d): real part p - q, imaginary part r - p - q. The rows of both transforms are
-    these factors for every frequency, and the way back takes the sums with it. The first frequency
-    and that of half the length have no imaginary part, so that R is about 3/2 length.
+    these factors for every frequency, and the inverse transform includes the sums. The first
+    frequency and that of half the length have no imaginary part, so R is about 3/2 length.
     """
     frequency = np.arange(length // 2 + 1)
     angle = 2 * np.pi * np.outer(frequency, np.arange(length)) / length

@@ -1,7 +1,7 @@
-"""How a learnable delay spreads over the steps of its buffer.
+"""Interpolation kernels that spread a learnable delay over the steps of its buffer.
 
-A kernel is a function `taps(delay, sigma, size) -> [size, *delay.shape]`: how much of an input
-arrives after 0 .. size - 1 steps. A larger delay is a later arrival. All sum to 1.
+A kernel is a function `taps(delay, sigma, size) -> [size, *delay.shape]`: the fraction of an input
+that arrives after 0 .. size - 1 steps. A larger delay means a later arrival. All sum to 1.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def gaussian_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
         X_j = exp(-((j - d) / (|sigma| + 0.27))^2 / 2),    tap_j = X_j / (sum_j X_j + 1e-7)
 
     Smooth in the delay for every sigma; sigma = 0 is allowed, and leaves 0.998 of an integer
-    delay on its step. Near an end the bump is renormalised, not cut off.
+    delay on its step. Near an end the bump is renormalised, not truncated.
 
     Args:
       delay: d, in steps, 0 .. size - 1, any shape.
@@ -62,7 +62,8 @@ def triangle_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
 
         X_j = max(|sigma| + 1 - |j - d|, 0),    tap_j = X_j / (sum_j X_j + 1e-7)
 
-    At sigma = 0 it interpolates between two steps. Its gradient jumps where a step enters.
+    At sigma = 0 it interpolates between two steps. Its gradient jumps where a step enters the
+    support.
 
     Args: as for `gaussian_taps`.
 
@@ -80,7 +81,7 @@ def two_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
         tap_j = 1 - frac(d) at floor(d),    frac(d) at floor(d) + 1
 
     The derivative is -1 and 1 at the two steps, from the right at an integer delay. `sigma` is not
-    used; the argument makes the kernels alike.
+    used; the argument gives all kernels the same signature.
 
     Args: as for `gaussian_taps`.
 
@@ -89,7 +90,7 @@ def two_taps(delay: ArrayLike, sigma: ArrayLike, size: int) -> Array:
     """
     delay, steps, narrow = _grid(delay, sigma, size)
     floor = lax.stop_gradient(jnp.floor(delay))
-    share = delay - floor  # of a NaN it is NaN, and so are all taps then
+    share = delay - floor  # NaN for a NaN delay, and then all taps are NaN
     tap = jnp.where(steps == floor, 1 - share, jnp.where(steps == floor + 1, share, 0 * share))
     return tap.astype(narrow)
 
@@ -102,7 +103,7 @@ def kernel_of(
         kernel[j, i, o] = sum_c w[i, o, c] tap_j(d[i, o, c])
 
     Args:
-      weight, delay: w and d, [I, O], or [I, O, Kc] with Kc delays a synapse.
+      weight, delay: w and d, [I, O], or [I, O, Kc] with Kc delays per synapse.
 
     Returns:
       [K, I, O].
@@ -120,7 +121,7 @@ def kernel_of(
 def _grid(delay: ArrayLike, sigma: ArrayLike, size: int) -> tuple[Array, Array, jnp.dtype]:
     """The delay and the steps 0 .. K - 1 along a new first axis, and the dtype of the delay.
 
-    Both are float32 or wider: bfloat16 tells no steps apart from 256 on.
+    Both are float32 or wider: bfloat16 cannot represent every step above 256.
     """
     check_size(size)
     delay = as_delay(delay)

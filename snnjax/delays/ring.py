@@ -1,4 +1,4 @@
-"""Delays step by step: buffers that are state, for streams and recurrent nets."""
+"""Delays one step at a time, with a ring buffer as state, for streams and recurrent networks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from snnjax.sparse import event_matmul, narrow_product
 
 
 class RingState(NamedTuple):
-    """The last frames that came in, or the next that will come out."""
+    """A ring buffer of the last input frames, or of the next output frames."""
 
     frames: Array  # [K, B, N]
-    turn: Array  # int32 [], where the next frame is written or read
+    turn: Array  # int32 [], position where the next frame is written or read
 
 
 def ring_init(size: int, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> RingState:
@@ -39,7 +39,7 @@ def ring_push(state: RingState, x: Array) -> tuple[RingState, Array]:
     size = state.frames.shape[0]
     if jnp.shape(x) != state.frames.shape[1:]:
         raise ValueError(
-            f"a ring of {state.frames.shape} takes frames of {state.frames.shape[1:]}; got "
+            f"a ring of shape {state.frames.shape} needs frames of {state.frames.shape[1:]}; got "
             f"{jnp.shape(x)}. Make the ring with ring_init({size}, {jnp.shape(x)})."
         )
     frames = state.frames.at[state.turn].set(x)
@@ -58,7 +58,7 @@ def ring_step(
 
     Args:
       kernel: [K, I, O]. state: from `ring_init(K, (B, I))`. x: [B, I].
-      product_dtype: what both are rounded to, see `snnjax.sparse.narrow_product`.
+      product_dtype: dtype to which both are rounded, see `snnjax.sparse.narrow_product`.
 
     Returns:
       The next state, and y [B, O].
@@ -82,10 +82,11 @@ def ring_step(
 
 
 def deliver_step(kernel: Array, state: RingState, spikes: Array) -> tuple[RingState, Array]:
-    """The same from the side of the events: each spike is added to the outputs it will reach.
+    """`ring_step` driven by events: each spike is added to the future outputs that it reaches.
 
-    Work grows with the spikes, K * O additions each; it pays at a few percent of density, and for
-    inference, since derivatives cost as much as dense. The state holds the outputs to come.
+    The cost grows with the number of spikes, K * O additions each. It pays off at a density of a
+    few percent, and for inference: derivatives cost as much as dense ones. The state holds future
+    outputs.
 
     Args:
       kernel: [K, I, O], for instance of rounded delays.

@@ -1,4 +1,4 @@
-"""The width of the taps over training."""
+"""A schedule for the width of the taps over training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 FLOOR = 0.23
-"""The stored width that the published schedule ends at: half a step with the offset."""
+"""The sigma at which the published schedule ends: a width of half a step with the offset."""
 
 
 def sigma_schedule(
@@ -20,7 +20,7 @@ def sigma_schedule(
     Args:
       when: e, the epoch or the step, traced or not. total: E, in the same unit.
       start: sigma_0; half the buffer as published. floor: sigma at the end.
-      fraction: of E, after which the floor is reached; a quarter as published.
+      fraction: fraction of E after which the floor is reached; a quarter as published.
 
     Returns:
       sigma, a scalar in float32 or wider.

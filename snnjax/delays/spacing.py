@@ -1,4 +1,4 @@
-"""Convolutions in space whose taps learn where they are: DCLS."""
+"""Spatial convolutions with learnable tap positions: DCLS."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ def spaced_kernel(
     *,
     taps: Taps = triangle_taps,
 ) -> Array:
-    """The dense kernel of taps with learnable places, of any number of dimensions.
+    """The dense kernel of taps with learnable positions, in any number of dimensions.
 
         kernel[k1, .., kD, i, o] = sum_c w[i, o, c] prod_n tap_{k_n}(p[n, i, o, c] + (K_n - 1) / 2)
 
-    Each dimension is normalised over its extent; their product then is, up to the 1e-7 of the sums.
+    Each dimension is normalised over its extent, so their product is too, up to the 1e-7 of the
+    sums.
 
     Args:
       weight: w, [I, O, Kc].
       position: p, [D, I, O, Kc], steps from the middle of the kernel.
       sigma: width of the taps, a scalar. sizes: K_1 .. K_D, extents of the kernel.
-      taps: as for delays.
+      taps: a kernel of `snnjax.delays`.
 
     Returns:
       [K_1, .., K_D, I, O].
@@ -78,8 +79,8 @@ def spaced_conv(
     Args:
       x: [..., X_1, .., X_D, C], D of 1 to 3, with any axes before, such as [T, B, H, W, C].
       weight, position, sigma, sizes, taps: see `spaced_kernel`, with I = C / groups.
-      strides: one a dimension, 1 by default. padding: "SAME", "VALID" or (before, after) each.
-      groups: of channels; C with I = 1 for a depthwise convolution.
+      strides: one per dimension, 1 by default. padding: "SAME", "VALID" or (before, after) each.
+      groups: number of channel groups; C with I = 1 for a depthwise convolution.
 
     Returns:
       [..., Y_1, .., Y_D, O].

@@ -1,4 +1,4 @@
-"""Checks that the encoders share."""
+"""Argument checks shared by the encoders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 
 def check_steps(steps: int) -> int:
-    """`steps`, T, refused unless it is an int of at least 1."""
+    """`steps`, T, checked to be an int of at least 1."""
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"`steps`, T, must be a Python int of at least 1; got {steps!r}.")
     return steps

@@ -14,7 +14,7 @@ from snnjax.unroll import unroll
 
 
 def delta(values: ArrayLike, threshold: float) -> Array:
-    """Events where the signal changed by the threshold since the step before.
+    """Events where the signal has changed by at least the threshold since the previous step.
 
         d[t] = x[t] - x[t-1],  d[0] = 0
         z[t] = sign(d[t]) where |d[t]| >= threshold, else 0
@@ -40,7 +40,7 @@ def delta(values: ArrayLike, threshold: float) -> Array:
 
 
 def delta_tracked(values: ArrayLike, threshold: float) -> Array:
-    """Events where the signal is a threshold away from what the events so far add up to.
+    """Events where the signal differs by a threshold from its reconstruction by earlier events.
 
         d[t] = x[t] - r[t-1],  r[-1] = x[0]
         z[t] = sign(d[t]) where |d[t]| >= threshold, else 0

@@ -10,10 +10,10 @@ from snnjax.encoders.check import check_steps
 
 
 def direct(values: ArrayLike, steps: int) -> Array:
-    """The same values in each of T steps; the first layer of the net makes spikes of them.
+    """The same values in each of T steps; the first layer of the network turns them into spikes.
 
-    Run the first stateless layers before it, on [B, ...]: afterwards they would cost T times as
-    much for equal results.
+    Run leading stateless layers before this, on [B, ...]: after it they would cost T times as much
+    for equal results.
 
     Args:
       values: any dtype, shape [B, ...].

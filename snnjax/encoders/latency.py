@@ -23,7 +23,7 @@ def log_time(values: ArrayLike, steps: int, threshold: float) -> Array:
 
         f(x) = ln(x / (x - threshold)),   t = (T - 1) * (f(x) - f(1)) / (f(2 threshold) - f(1))
 
-    A value of twice the threshold fires in the last step; lower ones would fire later, and do not.
+    A value of twice the threshold fires in the last step; lower values do not fire.
     """
     values = jnp.asarray(values)
     first = -jnp.log1p(-threshold)
@@ -39,7 +39,7 @@ def latency(
     time: Callable[[Array, int, float], Array] = linear_time,
     threshold: float = 0.01,
 ) -> Array:
-    """One spike per value at most, the earlier the larger the value.
+    """At most one spike per value; larger values spike earlier.
 
         t = floor(time(value, T, threshold) + 0.5)
         z[t] = 1 where value > threshold and t <= T - 1, else 0
@@ -48,7 +48,7 @@ def latency(
       values: in [0, 1], shape [B, ...].
       steps: T.
       time: `linear_time`, t = (T - 1)(1 - x); `log_time`, the charging time of an RC membrane,
-        which spreads small values; or a function like them.
+        which spreads out small values; or a function with the same signature.
       threshold: values at or below it never fire, in [0, 0.5); above 0 for `log_time`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Objectives over [T, B, ..., N], beside the task's own."""
+"""Loss functions and penalties over [T, B, ..., N], to use in addition to the task's own loss."""
 
 from snnjax.losses.cross_entropy import cross_entropy as cross_entropy
 from snnjax.losses.deltas import delta_penalty as delta_penalty

@@ -17,9 +17,9 @@ def cross_entropy(
 
     Args:
       logits: z, [B, K].
-      label: int [B] in 0 .. K - 1. Any other gives NaN, in the loss and in its gradient: a traced
-        value cannot be checked. Or float [B, K], shares of the classes that add up to 1.
-      weight: w, [B], 1 where not given. Weight 0 gives loss 0 and no gradient for any label.
+      label: int [B] in 0 .. K - 1; other values give NaN, in the loss and in its gradient, since a
+        traced value cannot be checked. Or float [B, K], class probabilities that sum to 1.
+      weight: w, [B], 1 by default. Weight 0 gives loss 0 and no gradient for any label.
       smoothing: share of the target spread over all K classes.
 
     Returns:

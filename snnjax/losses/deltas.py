@@ -1,4 +1,4 @@
-"""The price of change from frame to frame."""
+"""A penalty on changes from frame to frame."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def delta_penalty(
     fanouts: Sequence[float] | None = None,
     mask: ArrayLike | None = None,
 ) -> Array:
-    """The mean size of what travels between frames: an L1 penalty on changes.
+    """The mean magnitude of changes between frames: an L1 penalty.
 
         d_t = k_t - k_{t-1},   t >= 2
         penalty = sum_s m_s sum |d_s| / sum_s m_s numel(d_s)
 
-    In units of the steps, so that shrinking all activations together with their step gains nothing.
-    The first frame is left out: its price is that of ordinary sparsity. The gradient reaches both
-    frames of a change, by its sign.
+    In units of the quantisation steps, so that shrinking activations together with their step gains
+    nothing. The first frame is left out: penalise it by ordinary sparsity. The gradient reaches
+    both frames of a change, by its sign.
 
     Args:
-      levels: of each site, k [T, B, ..., N] with T >= 2, as `DeltaActivation` records them.
-      fanouts: m_s, multiply-adds that one non-zero of the site triggers; None counts 1 for all, the
-        published form.
+      levels: levels of each site, k [T, B, ..., N] with T >= 2, as `DeltaActivation` records them.
+      fanouts: m_s, multiply-adds that one non-zero of the site triggers; None counts 1 for all, as
+        published.
       mask: [T, B], 1 for frames that count and 0 for padding; a change counts where both do.
 
     Returns:

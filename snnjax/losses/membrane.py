@@ -1,4 +1,4 @@
-"""Scores of classes from the membranes of a readout that never fires."""
+"""Class scores from the membranes of a non-spiking readout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def softmax_sum(membrane: ArrayLike, lengths: ArrayLike | None = None) -> Array:
     sums of softmaxes.
 
     Args:
-      membrane: m, [T, B, K]. lengths: int [B], steps that count; T where not given.
+      membrane: m, [T, B, K]. lengths: int [B], steps that count; T by default.
 
     Returns:
       [B, K].
@@ -30,7 +30,7 @@ def softmax_sum(membrane: ArrayLike, lengths: ArrayLike | None = None) -> Array:
 
 
 def membrane_mean(membrane: ArrayLike, lengths: ArrayLike | None = None) -> Array:
-    """The mean over time of the membrane, [B, K]; its cross-entropy is a plain one.
+    """The mean over time of the membrane, [B, K]; for use with a plain cross-entropy.
 
     Args: as for `softmax_sum`. A sample without steps scores 0.
 
@@ -48,7 +48,7 @@ def until_end(values: ArrayLike, lengths: ArrayLike | None) -> Array:
     """Values [T, B, K] with zeros after the end of each sample, which also stop gradients.
 
     Args:
-      values: of every step. lengths: int [B], steps that count; T where not given.
+      values: one for every step. lengths: int [B], steps that count; T by default.
 
     >>> until_end(jnp.ones((3, 1, 1)), jnp.array([2])).ravel().tolist()
     [1.0, 1.0, 0.0]

@@ -10,24 +10,24 @@ from jax.typing import ArrayLike
 
 
 def rate_band(spikes: ArrayLike, low: float, high: float, *, axes: Sequence[int] = (0, 1)) -> Array:
-    """How far the rates of the neurons lie outside a band, squared.
+    """The squared distance of firing rates from a band, averaged over neurons.
 
         r_n = mean over time and batch of spikes_n
         penalty = mean_n max(low - r_n, 0)^2 + max(r_n - high, 0)^2
 
     Silent neurons get a gradient through their surrogate, saturated ones the opposite one; inside
-    the band there is none. A neuron is judged by its mean, so it may fire for few samples often.
+    the band there is none. The rate is a mean over samples, so a neuron may fire often for a few.
 
     Args:
       spikes: [T, B, ..., N], binary or graded.
-      low, high: spikes a step, low <= high; 0 and infinity leave a side open.
-      axes: what a rate is the mean over.
+      low, high: spikes per step, low <= high; 0 and infinity leave a side open.
+      axes: the axes over which a rate is averaged.
 
     Returns:
       A scalar in float32, or wider.
 
     Zenke and Vogels, "The remarkable robustness of surrogate gradient learning", Neural Computation
-    2021, with a band instead of a bound.
+    2021, with a band instead of an upper bound.
 
     >>> z = jnp.array([[[1.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]]])  # rates 1, 0, 1/2
     >>> float(rate_band(z, 0.25, 0.75))
@@ -42,7 +42,7 @@ def rate_band(spikes: ArrayLike, low: float, high: float, *, axes: Sequence[int]
 
 
 def spike_count(spikes: ArrayLike) -> Array:
-    """The mean number of spikes of a neuron in a sample: an L1 penalty, the price of energy.
+    """The mean number of spikes of a neuron in a sample: an L1 penalty on energy.
 
         penalty = mean_{b, ..., n} sum_t |spikes_{t, b, ..., n}|
 

@@ -1,4 +1,4 @@
-"""Keeping the taps of a synapse apart."""
+"""A penalty that keeps the taps of a synapse apart."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from snnjax.surrogates.core import compute_dtype
 
 
 def tap_repulsion(place: ArrayLike, *, distance: float = 1.0) -> Array:
-    """How far the taps of each synapse lie within a distance of one another.
+    """A penalty on taps of one synapse that are closer to each other than a distance.
 
         penalty = mean over synapses and pairs c < e of max(1 - |p_c - p_e| / distance, 0)
 
     Two taps on one step are a single connection with the sum of their weights: hardware stores one,
-    and the parameters of the other are lost (`snnjax.delays.count_collisions`). The gradient parts
-    them with the same force as long as they are nearer than `distance`, and is 0 otherwise; taps at
-    one place, where both are clamped for instance, part in their order. Taps further apart than 1
-    round to different steps.
+    and the parameters of the other are lost (`snnjax.delays.count_collisions`). The gradient
+    separates them with constant magnitude while they are closer than `distance`, and is 0
+    otherwise. Taps at the same place, for instance both clamped, separate in index order. Taps
+    more than 1 apart round to different steps.
 
         loss + 0.1 * sum(tap_repulsion(d.delay[...]) for d in learned_delays(model).values())
 
@@ -48,8 +48,8 @@ def tap_repulsion(place: ArrayLike, *, distance: float = 1.0) -> Array:
     if place.ndim not in (3, 4) or place.shape[-1] < 2 or not place.size:
         raise ValueError(
             "`tap_repulsion` takes delays [I, O, Kc] or positions [D, I, O, Kc] with Kc of at "
-            f"least 2; got {place.shape}. A synapse with one tap has nothing to repel: leave it "
-            "out, or give the layer kernel_count=2."
+            f"least 2; got {place.shape}. A synapse with one tap has nothing to repel: omit the "
+            "penalty, or give the layer kernel_count=2."
         )
     if not distance > 0:
         raise ValueError(f"`tap_repulsion` needs distance above 0; got {distance}.")
@@ -61,7 +61,7 @@ def tap_repulsion(place: ArrayLike, *, distance: float = 1.0) -> Array:
 
 
 def _length(step: Array) -> Array:
-    """The Euclidean length over the first axis; the derivative of no step is that of its first."""
+    """The Euclidean norm over the first axis; its derivative at 0 is that of the first entry."""
     square = jnp.square(step).sum(0)
     none = square == 0
     return jnp.where(none, step[0], jnp.sqrt(jnp.where(none, 1, square)))

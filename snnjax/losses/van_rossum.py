@@ -1,4 +1,4 @@
-"""The distance of van Rossum between spike trains."""
+"""The van Rossum distance between spike trains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 def van_rossum(
     spikes: ArrayLike, target: ArrayLike, *, tau: float, lengths: ArrayLike | None = None
 ) -> Array:
-    """Squared distance of two spike trains after an exponential filter.
+    """The squared distance of two spike trains after an exponential filter.
 
         e[t] = exp(-1 / tau) * e[t - 1] + (spikes[t] - target[t]),    D = sum_t e[t]^2 / tau
 

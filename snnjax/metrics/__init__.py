@@ -1,4 +1,4 @@
-"""Rates, accuracy, parameters, and synaptic operations with their energy."""
+"""Firing rates, accuracy, parameter counts, and synaptic operations with their energy."""
 
 from snnjax.metrics.accuracy import accuracy as accuracy
 from snnjax.metrics.accuracy import confusion_matrix as confusion_matrix

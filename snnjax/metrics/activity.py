@@ -1,4 +1,4 @@
-"""What the weighted layers of a network received: exact integers, one row a sample."""
+"""Exact counts of the input to the weighted layers of a network, one row per sample."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ class LayerActivity:
     `pairs * in_channels * out_channels` multiply-adds for real input, `fanout * out_channels`
     additions for spikes. T steps are summed.
 
-    A sample whose input holds whole numbers alone, such as 0 and 1, -1 or integer spikes, counts as
-    spikes; one with any other number as real. So no layer has to say what feeds it, and the count
-    of a sample does not depend on the others of its batch.
+    A sample whose input holds only integers, such as 0 and 1, -1 or integer spikes, counts as
+    spikes; one with any other number counts as real. So no layer needs to declare its kind of
+    input, and the count of a sample does not depend on the others in its batch.
 
     Attributes:
-      counts: what `COUNTS` names, int32 words [B, counts, W] that cannot wrap, see
+      counts: the counts named in `COUNTS`, int32 words [B, counts, W] that cannot wrap, see
         `snnjax.metrics.wide_sum`; `ActivityTotals` joins them on the host.
-      name: what the layer is called in tables (static).
-      in_channels, out_channels: of the input and the output, or of a group of channels (static).
-      terms: the most numbers that are added up in a count (static).
+      name: name of the layer in tables (static).
+      in_channels, out_channels: channels of the input and the output, or of a channel group
+        (static).
+      terms: the largest number of terms summed in a count (static).
     """
 
     counts: Array
@@ -53,15 +54,15 @@ class LayerActivity:
         values; and `real`, bool.
 
         Raises:
-          ValueError: whole numbers of a sample are too large to be counted.
+          ValueError: the integers of a sample are too large to be counted.
         """
         words = wide_value(self.counts, self.terms).astype(object)
         of: dict[str, Any] = dict(zip(COUNTS, words.T, strict=True))
         real = (of["fractional"] > 0).astype(bool)
         if (of["uncounted"][~real] > 0).any():
             raise ValueError(
-                f"layer '{self.name}': its spikes cannot be counted exactly, for its input holds "
-                "whole numbers above 2^31 / (T * C). Scale them down, or record fewer steps."
+                f"layer '{self.name}': its spikes cannot be counted exactly, since its input holds "
+                "integers above 2^31 / (T * C). Scale them down, or record fewer steps."
             )
         fanout = sum(of[f"fan{k}"] * 2 ** (_PART * k) for k in range(3))
         known = {name: of[name] for name in ("sites", "nonzero", "pairs")}
@@ -70,19 +71,19 @@ class LayerActivity:
 
 
 _PART = 11
-"""Bits of the parts in which spikes meet an out-degree: products with one below 2^20 fit int32."""
+"""Bits of each part of a spike count: its product with an out-degree below 2^20 fits int32."""
 
 COUNTS = ("sites", "nonzero", "pairs", "spikes", "fan0", "fan1", "fan2", "uncounted", "fractional")
-"""What is counted of each sample, over valid rows and steps:
+"""The counts taken for each sample, over valid rows and steps:
 
     sites       rows, times T
     nonzero     entries that are not 0
     pairs       (input row, output row) pairs of the map, times T
-    spikes      magnitudes of whole numbers
+    spikes      magnitudes of integers
     fan0..2     sum_i outdeg(i) * sum_c s[i, c], with outdeg(i) the pairs that read row i, of the
                 low, middle and high bits of the spikes
     uncounted   rows with entries too large to be counted
-    fractional  rows with entries that are no whole numbers
+    fractional  rows with entries that are not integers
 """
 
 
@@ -99,7 +100,7 @@ def sparse_activity(
     *,
     sum_rows: Callable[[Array], Array] = _sum_rows,
 ) -> LayerActivity:
-    """Count what a layer over rows received.
+    """Count the input of a layer over rows.
 
     Args:
       name: the layer's name.
@@ -107,7 +108,7 @@ def sparse_activity(
       valid: bool [B, N], False for padding rows.
       outdegree: int [B, N], pairs of the map that read each row (ignored on padding).
       out_channels: channels the layer writes.
-      sum_rows: from values of each row, [B, N, W], to sums of each sample; for packed samples
+      sum_rows: function from values per row, [B, N, W], to sums per sample; for packed samples
         `SparseTensor.sum_rows`.
 
     Returns:
@@ -142,27 +143,27 @@ def sparse_activity(
 
 
 def _row_spikes(feats: Array) -> tuple[Array, Array, Array]:
-    """Of rows [T, B, N, C]: spikes, whether they are too many to count, whether any is no integer.
+    """Spikes of rows [T, B, N, C], whether they are too large to count, whether any is fractional.
 
     Each is int32 [B, N].
     """
     steps, _, _, channels = feats.shape
-    size, few, whole = _sizes(feats, _LARGEST // (steps * channels))
+    size, few, integral = _sizes(feats, _LARGEST // (steps * channels))
     count = jnp.where(few, size, 0).astype(jnp.int32)
     over = (0, 3)
     return (
         count.sum(over, dtype=jnp.int32),
         jnp.any(~few, over).astype(jnp.int32),
-        jnp.any(~whole, over).astype(jnp.int32),
+        jnp.any(~integral, over).astype(jnp.int32),
     )
 
 
 def _sizes(feats: Array, limit: int) -> tuple[Array, Array, Array]:
-    """Of each number its size, whether `limit` allows it, and whether it is an integer."""
+    """The magnitude of each number, whether it is within `limit`, and whether it is an integer."""
     if jnp.issubdtype(feats.dtype, jnp.inexact):
-        whole, size = feats == jnp.round(feats), jnp.abs(feats)
-        # a limit that a float rounds up is not allowed itself
-        return jnp.where(whole, size, 0), ~whole | (size < limit), whole
+        integral, size = feats == jnp.round(feats), jnp.abs(feats)
+        # a limit that rounds up in this float dtype is itself excluded
+        return jnp.where(integral, size, 0), ~integral | (size < limit), integral
     if feats.dtype == jnp.bool_:
         feats = feats.astype(jnp.int32)
     bounds = jnp.iinfo(feats.dtype)
@@ -173,14 +174,14 @@ def _sizes(feats: Array, limit: int) -> tuple[Array, Array, Array]:
 def dense_activity(
     name: str, inputs: ArrayLike, out_channels: int, outdegree: ArrayLike | None = None
 ) -> LayerActivity:
-    """Count what a dense layer received.
+    """Count the input of a dense layer.
 
     Args:
       name: the layer's name.
-      inputs: [T, B, ..., C], or [B, C] of a single step.
+      inputs: [T, B, ..., C], or [B, C] for a single step.
       out_channels: channels that the layer writes for each pair of an input and an output place.
-      outdegree: int [...], how many outputs read each place between batch and channels; None takes
-        one, as a linear layer does at every place.
+      outdegree: int [...], the number of outputs that read each position between batch and
+        channels; None takes one, as for a linear layer.
 
     >>> a = dense_activity("fc", jnp.array([[[0, 1, 2]], [[1, 0, 0]]]), 5)
     >>> total = ActivityTotals().add([a]).layers[0]
@@ -220,7 +221,7 @@ class LayerTotals:
 
     @property
     def spiking(self) -> bool:
-        """Whether every sample held spikes."""
+        """Whether the input of every sample was spikes."""
         return self.real_samples == 0
 
     @property
@@ -248,11 +249,11 @@ class ActivityTotals:
     def add(
         self, activities: Sequence[LayerActivity], weight: np.ndarray | Array | None = None
     ) -> ActivityTotals:
-        """These totals and one more batch.
+        """The totals with one more batch added.
 
         Args:
-          activities: what the model recorded, concrete arrays (not inside `jax.jit`).
-          weight: [B], 1 for a sample and 0 for a row that only fills the batch; None counts all.
+          activities: records of the model, concrete arrays (not inside `jax.jit`).
+          weight: [B], 1 for a sample and 0 for a row that only pads the batch; None counts all.
         """
         if not activities:
             raise ValueError("activities is empty; run the model with record=True.")
@@ -261,7 +262,7 @@ class ActivityTotals:
         return self.merge(ActivityTotals(batch, int(keep.sum())))
 
     def merge(self, other: ActivityTotals) -> ActivityTotals:
-        """The totals of both, for the same network."""
+        """The sum of both totals, which must be of the same network."""
         if not self.layers or not other.layers:
             return ActivityTotals(self.layers or other.layers, self.samples + other.samples)
         mine, theirs = map(_signature, self.layers), map(_signature, other.layers)
@@ -287,7 +288,7 @@ def as_totals(activity: Activity) -> ActivityTotals:
 
 def _keep(weight: np.ndarray | Array | None, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) != 1:
-        raise ValueError(f"activity counts must be one a sample; got shape {shape}.")
+        raise ValueError(f"activity must hold one count per sample; got shape {shape}.")
     if weight is None:
         return np.ones(shape, bool)
     weight = np.asarray(weight)
@@ -302,7 +303,7 @@ def _keep(weight: np.ndarray | Array | None, shape: tuple[int, ...]) -> np.ndarr
 def _layer_totals(layer: LayerActivity, keep: np.ndarray) -> LayerTotals:
     if layer.counts.shape[0] != len(keep):
         raise ValueError(
-            f"layer '{layer.name}': counts must be of {len(keep)} samples; got "
+            f"layer '{layer.name}': counts must have {len(keep)} samples; got "
             f"{layer.counts.shape[0]}."
         )
     counts = {name: count[keep] for name, count in layer.samples().items()}

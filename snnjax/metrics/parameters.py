@@ -1,4 +1,4 @@
-"""How many numbers a model trains, and where they are."""
+"""The trainable parameters of a model, by path and in total."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def parameter_table(model: nnx.Module) -> tuple[ParameterRow, ...]:
 
 
 def count_parameters(model: nnx.Module) -> int:
-    """The number of trainable numbers in `model`.
+    """The number of trainable parameters of `model`.
 
     >>> count_parameters(nnx.Linear(3, 2, rngs=nnx.Rngs(0)))
     8

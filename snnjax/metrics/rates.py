@@ -1,4 +1,4 @@
-"""Firing rates of the layers, and the alarm for layers that are silent or saturated."""
+"""Firing rates of layers, and alarms for layers that are silent or saturated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATE_BAND = (0.02, 0.55)
 
 
 class LayerRate(NamedTuple):
-    """How a layer's input fires, over all rows, channels, steps and samples.
+    """Firing statistics of a layer's input, over all rows, channels, steps and samples.
 
     Attributes:
       name: the layer.
@@ -33,7 +33,7 @@ class LayerRate(NamedTuple):
 
 
 class PopulationRate(NamedTuple):
-    """How a population of neurons fires, over all steps and samples.
+    """Firing statistics of a population of neurons, over all steps and samples.
 
     Attributes:
       name: the layer.
@@ -57,15 +57,15 @@ class PopulationRate(NamedTuple):
 def population_rate(
     name: str, spikes: ArrayLike, *, band: tuple[float, float] = RATE_BAND, state: Any = ()
 ) -> PopulationRate:
-    """The firing rate of a population, and how it is spread over its neurons.
+    """The firing rate of a population, and its distribution over the neurons.
 
-    A NaN in a membrane stays there and never fires, which the outputs alone would show as silence.
+    A NaN in a membrane stays there and never fires; from the outputs alone it would look silent.
 
     Args:
-      name: of the layer.
+      name: name of the layer.
       spikes: its outputs [T, B, ..., N], concrete; binary, ternary or graded.
       band: healthy rates, as for `firing_rates`.
-      state: arrays in which to look for NaN and infinity beside the outputs, any pytree.
+      state: a pytree of arrays to check for NaN and infinity, in addition to the outputs.
 
     Raises:
       ValueError: `spikes` has less than three axes, or `band` is not an interval in [0, 1].
@@ -118,7 +118,7 @@ def mean_firing_rate(rates: Sequence[LayerRate]) -> float:
 
 
 def rate_alarms(rates: Sequence[LayerRate | PopulationRate]) -> tuple[str, ...]:
-    """One sentence for each layer in alarm: what it does, and what usually helps.
+    """One message for each layer with an alarm: the symptom, and the usual remedies.
 
     >>> rate_alarms([LayerRate("stem.2", 0.0, 0.0, 512, "silent")])[0][:44]
     "layer 'stem.2' is silent: 0.0 % of its input"
@@ -140,12 +140,12 @@ _FIX = {
         "snnjax.losses.rate_band, which judges every neuron by its own rate."
     ),
     "non-finite": (
-        "Look at the first layer of which this is said: for NaN or infinity in the weights and the "
-        "norm before it, then for a learning rate that is too high or a loss that overflows; "
-        "jax.config.update('jax_debug_nans', True) stops where the first NaN is made."
+        "Look at the first layer with this warning: check its weights and the norm before it for "
+        "NaN or infinity, then for a learning rate that is too high or a loss that overflows; "
+        "jax.config.update('jax_debug_nans', True) stops where the first NaN appears."
     ),
 }
-_GAIN = " Or multiply the weights before it by what snnjax.nn.gain_for_rate finds."
+_GAIN = " Or multiply the weights before it by the result of snnjax.nn.gain_for_rate."
 
 
 def _alarm(rate: float, band: tuple[float, float]) -> str:

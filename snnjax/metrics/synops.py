@@ -1,8 +1,8 @@
 """Synaptic operations and the energy they would take in 45 nm arithmetic.
 
-Multiply-adds (MAC, real-valued input) and additions (AC, spikes) are counted apart, from the kernel
-maps that ran. Norms, biases, neurons and memory traffic are not counted: this is the proxy that
-papers report, not a measurement.
+Multiply-adds (MAC, real-valued input) and additions (AC, spikes) are counted separately, from the
+kernel maps that ran. Norms, biases, neurons and memory traffic are not counted: this is the proxy
+that papers report, not a measurement.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class SynOps:
     Attributes:
       macs: multiply-adds, where layers receive real values.
       acs: additions, where layers receive spikes.
-      dense_macs: multiply-adds of the ANN twin: the same layers on the same maps, run as often
-        (at each of the T steps), on real values.
-      energy_mj: 4.6 pJ a MAC and 0.9 pJ an AC, in mJ.
-      ann_energy_mj: 4.6 pJ a `dense_macs`, in mJ.
+      dense_macs: multiply-adds of the equivalent ANN: the same layers on the same maps, run at each
+        of the T steps, on real values.
+      energy_mj: 4.6 pJ per MAC and 0.9 pJ per AC, in mJ.
+      ann_energy_mj: 4.6 pJ per multiply-add of `dense_macs`, in mJ.
     """
 
     macs: float
@@ -37,7 +37,7 @@ class SynOps:
 
     @property
     def total(self) -> float:
-        """Operations of either kind."""
+        """Operations of both kinds."""
         return self.macs + self.acs
 
 

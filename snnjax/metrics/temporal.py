@@ -1,4 +1,4 @@
-"""How much changes from frame to frame, and what the products with the changes cost."""
+"""The amount of change from frame to frame, and the cost of products with the changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 
 def temporal_sparsity(levels: ArrayLike) -> Array:
-    """The fraction of levels [T, ..., N], T >= 2, that are as in the frame before.
+    """The fraction of levels [T, ..., N], T >= 2, that equal those of the previous frame.
 
     >>> float(temporal_sparsity(jnp.array([[[3, 0]], [[3, 2]], [[1, 2]]])))
     0.5
@@ -27,7 +27,7 @@ def effective_macs(levels: Sequence[ArrayLike], fanouts: Sequence[float]) -> Arr
         sum_s m_s (nnz(k_1) + sum_{t >= 2} nnz(k_t - k_{t-1}))
 
     Args:
-      levels: of each site, [T, B, ..., N]. fanouts: m_s, multiply-adds of one non-zero.
+      levels: levels of each site, [T, B, ..., N]. fanouts: m_s, multiply-adds per non-zero.
 
     Returns:
       A scalar, over all frames and samples, in float32.

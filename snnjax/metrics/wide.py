@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 Axis = int | tuple[int, ...] | None
 
-_VALUE_BITS = 31  # of a nonnegative int32
+_VALUE_BITS = 31  # bits of a nonnegative int32
 _PRODUCT_BITS = 2 * _VALUE_BITS
 _LARGEST = 2**_VALUE_BITS - 1
 _NARROW = (np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32)
@@ -29,11 +29,11 @@ def wide_sum(x: ArrayLike, axis: Axis = None, *, n: int | None = None) -> Array:
     below 2^bits add up to less than 2^31.
 
     Args:
-      x: integers in 0..2^31 - 1, of at most 32 bits. Negative values are refused if they are
-        concrete and not detected inside `jax.jit`.
-      axis: what is summed; None sums all axes.
-      n: entries of the complete sum, where the words of several calls are added (devices, time
-        chunks); None takes the entries summed here. Must be below 2^30.
+      x: integers in 0..2^31 - 1, of at most 32 bits. Negative values raise if they are
+        concrete, and are not detected inside `jax.jit`.
+      axis: axes to sum; None sums all axes.
+      n: number of entries of the complete sum, if the words of several calls are added (devices,
+        time chunks); None takes the entries summed here. Must be below 2^30.
 
     Returns:
       int32 [..., W]: the remaining axes of `x`, then the words, lowest first; `wide_value` joins
@@ -60,7 +60,7 @@ def wide_dot(a: ArrayLike, b: ArrayLike, axis: Axis = None, *, n: int | None = N
 
     Args:
       a, b: integers in 0..2^31 - 1, of at most 32 bits, broadcast against each other.
-      axis: what is summed, an axis of the broadcast product; None sums all axes.
+      axis: axes of the broadcast product to sum; None sums all axes.
       n: as in `wide_sum`.
 
     Returns:
@@ -83,7 +83,7 @@ def wide_value(words: ArrayLike, n: int) -> np.ndarray:
 
     Args:
       words: int32 [..., W], concrete; words of several calls may have been added.
-      n: entries of the complete sum, as the words were made for.
+      n: entries of the complete sum, as passed when the words were made.
 
     Returns:
       int64 [...] where all values fit, otherwise Python integers in an object array [...].
@@ -172,7 +172,7 @@ def _bit_field(low: Array, high: Array, shift: int, bits: int) -> Array:
 
 
 def _counts(x: Any, name: str) -> Array:
-    """The argument as nonnegative int32, if it is that without loss."""
+    """The argument as nonnegative int32; raises if that would lose information."""
     given = x if isinstance(x, jax.Array) else np.asarray(x)
     traced = isinstance(given, Tracer)
     if given.dtype not in _NARROW and (traced or not np.issubdtype(given.dtype, np.integer)):

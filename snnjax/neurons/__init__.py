@@ -1,11 +1,11 @@
-"""Neuron models as pure functions: parameters, state, init and step, one file a model.
+"""Neuron models as pure functions: parameters, state, init and step, one file per model.
 
 `partial(lif_step, params)` is a body for `snnjax.unroll.unroll` or `jax.lax.scan`. All models fire
-and reset in the same step, except where a docstring says otherwise; each gives its order. Those of
+and reset in the same step, unless a docstring says otherwise; each documents its order. Those in
 `snnjax.neurons.parallel` (`psn`, `lif_reset_free`, ...) take a sequence, [T, B, ..., N].
 
-The input is not scaled, in steps and layers alike: `scale_input=False` everywhere. What other
-libraries and papers do, in terms of ours:
+The input is not scaled, in steps and layers alike: `scale_input=False` everywhere. The
+conventions of other libraries and papers in terms of ours:
 
 | theirs | ours |
 |---|---|
@@ -21,15 +21,15 @@ libraries and papers do, in terms of ours:
 The biophysical neurons (QIF, EIF, AdEx, Izhikevich, Hodgkin-Huxley) and the Euler resonators take
 a current in the unit of their equations, which a step multiplies by dt / tau, dt / c or dt.
 
-Which neuron of another library each equals, and when: spikes, states and the gradient of the input
-are those recorded from SpikingJelly 2.0.0, snnTorch 1.0.0, norse 1.0.0, spyx 1.0.0 and jaxpike
-0.1.4. Surrogates are by `snnjax.surrogates.like`, whose `LIBRARY_VERSIONS` are these but for norse:
-its names are those of 1.1.0, and "norse.super@1.0.0" is the surrogate of 1.0.0. "One step earlier"
-means that ours fires in the step before theirs, which looks at the current (norse) or the membrane
-(spyx) that the step before has left; the one current of norse is that of `li_step` with decay
-1 - dt * tau_syn_inv. jaxpike clips v 10 mV above its peak; for its gradient spike and reset see
-min(v, peak), the spike over 5 mV. The Euler step of norse's Izhikevich neuron, in which u moves by
-the old v, equals none.
+Equivalent neurons in other libraries: spikes, states and input gradients match recordings from
+SpikingJelly 2.0.0, snnTorch 1.0.0, norse 1.0.0, spyx 1.0.0 and jaxpike 0.1.4. Surrogates are from
+`snnjax.surrogates.like`, whose `LIBRARY_VERSIONS` are the same except for norse: its names are
+those of 1.1.0, and "norse.super@1.0.0" is the surrogate of 1.0.0. "One step earlier" means that
+ours fires in the step before theirs, since theirs uses the current (norse) or the membrane (spyx)
+of the previous step; norse's input current is `li_step` with decay 1 - dt * tau_syn_inv. jaxpike
+clips v 10 mV above its peak; for its gradient, apply spike and reset to min(v, peak), the spike
+over 5 mV. The Euler step of norse's Izhikevich neuron, in which u moves by the old v, has no
+equivalent here.
 
 | ours | theirs | when |
 |---|---|---|
@@ -39,7 +39,7 @@ the old v, equals none.
 | lif_step | snnTorch Leaky, subtract | decay=beta, timing=next_step, reset=detach(subtract) |
 | lif_step | snnTorch Leaky, zero | decay=beta, timing=before_leak, reset=detach(zero) |
 | lif_step | snnTorch Lapicque | decay=euler(R C), input dt / C, timing=next_step, detach(reset) |
-| plif_step | SpikingJelly ParametricLIFNode | w=plif_weight(init_tau), as LIFNode else |
+| plif_step | SpikingJelly ParametricLIFNode | w=plif_weight(init_tau), else as LIFNode |
 | ilif_step | SpikingJelly ILIFNode | beta=0.25 |
 | cuba_step | SpikingJelly CUBALIFNode | decay_c=0.5, decay=0.75 |
 | cuba_step | snnTorch Synaptic | decay_c=alpha, decay=beta, timing=next_step, detach(reset) |

@@ -19,13 +19,13 @@ class AdExParams(NamedTuple):
     """Parameters of adaptive exponential integrate-and-fire neurons, each [] or [N]."""
 
     tau: ArrayLike  # membrane time constant C / g_L, in the unit of dt
-    v_rest: ArrayLike  # where the leak alone would rest
+    v_rest: ArrayLike  # resting potential of the leak alone
     delta: ArrayLike  # sharpness of the upstroke, above 0, in the unit of v
     v_rh: ArrayLike  # rheobase threshold of the upstroke
-    threshold: ArrayLike  # where the upstroke is cut and a spike counted
+    threshold: ArrayLike  # where the upstroke ends and a spike is counted
     v_reset: ArrayLike  # where v goes after a spike
     tau_w: ArrayLike  # time constant of the adaptation, in the unit of dt
-    a: ArrayLike  # pull of v on the adaptation, the literature's a / g_L
+    a: ArrayLike  # coupling from v to the adaptation, the literature's a / g_L
     b: ArrayLike  # jump of the adaptation at a spike, the literature's b / g_L
 
 
@@ -55,7 +55,7 @@ def adex_init(
 ) -> AdExState:
     """A population of `shape` at `v0`, [] or [N], without adaptation.
 
-    `v0=params.v_rest` is the rest up to the upstroke's delta * exp((v_rest - v_rh)/delta).
+    `v0=params.v_rest` is the resting state up to the upstroke's delta * exp((v_rest - v_rh)/delta).
     """
     return AdExState(v=jnp.full(shape, v0, dtype), w=jnp.zeros(shape, dtype))
 
@@ -77,19 +77,19 @@ def adex_step(
         z  = H(v' - threshold)
         v, w = reset(v', z, v_reset), w' + b * z
 
-    Forward Euler of both, each from the v and w before the step. Current and adaptation are divided
-    by the leak conductance, so that they have the unit of v; `ADEX_2005` takes I / g_L in mV. The
-    exponent is clipped at 20, where the upstroke is 4.9e8 delta and a spike in this step certain at
-    any dt/tau in use; so no v gives infinity, and the slope of e is 0 beyond. A detached reset
-    concerns v; the jump of w keeps its gradient. With a < tau/tau_w the rheobase is
+    Both are forward Euler steps from the old v and w. Current and adaptation are divided by the
+    leak conductance, so that they have the unit of v; `ADEX_2005` takes I / g_L in mV. The exponent
+    is clipped at 20, where the upstroke is 4.9e8 delta and a spike in this step certain at any
+    practical dt/tau; so no v gives infinity, and the slope of e is 0 beyond. Detaching the reset
+    affects v only; the jump of w keeps its gradient. With a < tau/tau_w the rheobase is
     (1 + a) * (v_rh - v_rest - delta + delta * log(1 + a)).
 
     Args:
       params: shape [] or [N]; cast to the membrane's dtype.
-      state: potential and adaptation, float32 unless made otherwise, shape [..., N].
+      state: potential and adaptation, float32 by default, shape [..., N].
       current: input current in the unit of v, floating, shape [..., N]; scaled by dt/tau.
-      spike: surrogate spike function of v' - threshold. The default falls to half at 0.3 from the
-        threshold, which is narrow in mV; `partial(atan, slope=0.1)` at 6.
+      spike: surrogate spike function of v' - threshold. The derivative of the default halves 0.3
+        from the threshold, which is narrow in mV; for `partial(atan, slope=0.1)` it halves at 6.
       reset: `hard`, `none`, or `detach(hard)`; called with v_reset, not with the threshold.
       dt: length of a step, in the unit of tau and tau_w; for `ADEX_2005` at most 0.1 ms.
 

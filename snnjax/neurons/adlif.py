@@ -17,10 +17,10 @@ from snnjax.surrogates import atan
 class AdLIFParams(NamedTuple):
     """Parameters of leaky integrate-and-fire neurons with an adaptation current."""
 
-    decay: ArrayLike  # [] or [N]: of the membrane, exact(tau, dt) or euler(tau, dt)
-    decay_w: ArrayLike  # [] or [N]: of the adaptation current
+    decay: ArrayLike  # [] or [N]: membrane decay, exact(tau, dt) or euler(tau, dt)
+    decay_w: ArrayLike  # [] or [N]: decay of the adaptation current
     a: ArrayLike  # [] or [N]: subthreshold coupling, from potential to adaptation current
-    b: ArrayLike  # [] or [N]: what one spike adds to the adaptation current
+    b: ArrayLike  # [] or [N]: amount that one spike adds to the adaptation current
     threshold: ArrayLike  # [] or [N]
 
 
@@ -57,7 +57,7 @@ def adlif_step(
 
         Baronig et al., SE    reset=zero, and (1 - decay_w) * q times their a and b
         Bittar and Garner     a sees the potential before the reset: b + a * threshold for their b
-        Norse, ada LIF        a = 0, Euler decays, fed by a synaptic current of its own
+        Norse, ada LIF        a = 0, Euler decays, with an additional synaptic current
 
     The first two scale their input: scale_input=True.
 
@@ -65,12 +65,12 @@ def adlif_step(
 
         -(1 - decay) * (1 - decay_w) < a * g < (1 + decay) * (1 + decay_w)
 
-    The forward Euler form, in which w follows the potential of one step earlier, is another model,
-    bounded only up to a * g = 1 - decay * decay_w.
+    The forward Euler form, in which w follows the potential of the previous step, is a different
+    model, bounded only up to a * g = 1 - decay * decay_w.
 
     Args:
       params: decays, a, b and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: potential and adaptation current, float32 unless made otherwise, shape [..., N].
+      state: potential and adaptation current, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `none`, or one of them with `detach`.

@@ -1,4 +1,4 @@
-"""The adaptive leaky integrate-and-fire neuron: each spike raises its threshold for a while."""
+"""The adaptive leaky integrate-and-fire neuron: each spike temporarily raises its threshold."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from snnjax.surrogates import atan
 class ALIFParams(NamedTuple):
     """Parameters of adaptive leaky integrate-and-fire neurons."""
 
-    decay: ArrayLike  # [] or [N]: of the membrane, exact(tau, dt) or euler(tau, dt)
-    decay_a: ArrayLike  # [] or [N]: of the adaptation; its tau is some 10 times the membrane's
-    beta: ArrayLike  # [] or [N]: what one spike adds to the threshold, 1.8 in the literature
-    threshold: ArrayLike  # [] or [N]: without adaptation
+    decay: ArrayLike  # [] or [N]: membrane decay, exact(tau, dt) or euler(tau, dt)
+    decay_a: ArrayLike  # [] or [N]: decay of the adaptation, tau about 10 times the membrane's
+    beta: ArrayLike  # [] or [N]: amount that one spike adds to the threshold, 1.8 in the literature
+    threshold: ArrayLike  # [] or [N]: threshold without adaptation
 
 
 class ALIFState(NamedTuple):
@@ -53,15 +53,15 @@ def alif_step(
         a     = decay_a * a + z
 
     A spike raises the threshold by beta, from the next step on. Two published forms are this model
-    with another beta: where `a` counts (1 - decay_a) * z, their beta times 1 - decay_a; and LSNN in
-    Norse, where the threshold relaxes before it is compared and jumps after, their beta times
-    decay_a (with reset=zero, Euler decays, and a synaptic current in front).
+    with a different beta: where `a` counts (1 - decay_a) * z, their beta times 1 - decay_a; and
+    LSNN in Norse, where the threshold relaxes before it is compared and jumps after, their beta
+    times decay_a (with reset=zero, Euler decays, and a synaptic current in front).
 
-    Models that fire on the membrane of the step before are not this one.
+    Models that fire on the membrane of the previous step are different.
 
     Args:
       params: decays, beta and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: potential and adaptation, float32 unless made otherwise, shape [..., N].
+      state: potential and adaptation, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `none`, or one of them with `detach`; it sees the raised threshold.

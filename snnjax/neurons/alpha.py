@@ -18,8 +18,8 @@ from snnjax.surrogates import atan
 class AlphaParams(NamedTuple):
     """Parameters of neurons with an alpha-shaped response."""
 
-    decay_exc: ArrayLike  # [] or [N]: of the falling flank, exact(tau, dt)
-    decay_inh: ArrayLike  # [] or [N]: of the rising flank, below decay_exc
+    decay_exc: ArrayLike  # [] or [N]: decay of the falling flank, exact(tau, dt)
+    decay_inh: ArrayLike  # [] or [N]: decay of the rising flank, below decay_exc
     gain: ArrayLike  # [] or [N]: alpha_gain(decay_exc, decay_inh)
     threshold: ArrayLike  # [] or [N]
 
@@ -39,7 +39,7 @@ def alpha_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> AlphaS
 def alpha_gain(decay_exc: ArrayLike, decay_inh: ArrayLike) -> Array:
     """The gain from traces to membrane: ln(decay_inh) / (ln(decay_inh) - ln(decay_exc)).
 
-    It is computed once, outside the loop over time; where the decays are learned, inside the trace.
+    Compute it once, outside the loop over time; if the decays are learned, inside the traced loss.
 
     Args:
       decay_exc: decay of the falling flank, any shape. decay_inh: of the rising flank.
@@ -54,7 +54,7 @@ def alpha_gain(decay_exc: ArrayLike, decay_inh: ArrayLike) -> Array:
     if exc is not None and inh is not None and not np.all((inh > 0) & (inh < exc) & (exc < 1)):
         raise ValueError(
             "the decays of an alpha neuron must satisfy 0 < decay_inh < decay_exc < 1; got "
-            f"decay_inh={inh} with decay_exc={exc}. Swap them, or move them apart."
+            f"decay_inh={inh} with decay_exc={exc}. Swap them, or make them differ."
         )
     rise, fall = jnp.log(decay_inh), jnp.log(decay_exc)
     return rise / (rise - fall)
@@ -78,14 +78,14 @@ def alpha_step(
         inh = reset(n, z, 0)
 
     So gain * (exc + inh) = reset(v', z, threshold): `zero` clears both traces, with the input of
-    this step, and `subtract` takes the threshold out of the slow trace. An input of 1 at step 0
+    this step, and `subtract` subtracts the threshold from the slow trace. An input of 1 at step 0
     gives v'[t] = gain * (decay_exc**t - decay_inh**t): nothing in its own step, then a rise and a
     fall. The reset acts in the step of its spike; snnTorch clears the traces, and the new input
     with them, one step later.
 
     Args:
       params: decays, gains and thresholds, shape [] or [N]; cast to the traces' dtype.
-      state: the two traces, float32 unless made otherwise, shape [..., N].
+      state: the two traces, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the traces' dtype.
       spike: surrogate spike function.
       reset: `zero`, `subtract`, `none`, or one of them with `detach`.

@@ -1,4 +1,4 @@
-"""The balanced resonate-and-fire neuron: an Euler resonator, damped beyond where it diverges."""
+"""The balanced resonate-and-fire neuron: an Euler resonator with enough damping not to diverge."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_frequency(w: ArrayLike, dt: ArrayLike) -> None:
     known, step = concrete(w), concrete(dt)
     if known is not None and step is not None and not np.all(step * np.abs(known) < 1):
         raise ValueError(
-            f"`w` must have dt * abs(w) < 1, beyond which no damping keeps the Euler rotation "
+            f"`w` must have dt * abs(w) < 1, since otherwise no damping keeps the Euler rotation "
             f"stable; got w={known} with dt={step}. Use a smaller dt or lower frequencies."
         )
 
@@ -78,7 +78,7 @@ def brf_step(
     refractory: ArrayLike = 0.9,
     spike: Callable[[Array], Array] = atan,
 ) -> tuple[BRFState, Array]:
-    """One step of the balanced resonate-and-fire neuron: `rf_step`, kept from diverging.
+    """One step of the balanced resonate-and-fire neuron: `rf_step` without divergence.
 
         b  = p(w) - abs(b0) - q                     (p: brf_boundary)
         u' = u + dt * (b * u - w * v + current)
@@ -86,14 +86,14 @@ def brf_step(
         z  = H(u' - threshold - q)
         q' = refractory * q + z
 
-    A spike does not touch u and v: through q it damps them more and raises the threshold, for a
-    while. So much damping that a step overshoots diverges too: without, dt * (abs(b0) + q) is below
-    2 sqrt(1 - (dt * w)^2), where q reaches 1 / (1 - refractory) at most. The published models use a
-    surrogate of two Gaussians; here it is `spike`, as elsewhere.
+    A spike does not change u and v directly: through q it temporarily increases their damping and
+    the threshold. Damping so strong that a step overshoots also diverges; stability needs
+    dt * (abs(b0) + q) < 2 sqrt(1 - (dt * w)^2), where q is at most 1 / (1 - refractory). The
+    published models use a surrogate of two Gaussians; here it is `spike`, as elsewhere.
 
     Args:
       params: b0, w and thresholds, shape [] or [N]; cast to the state's dtype.
-      state: u, v and q, float32 unless made otherwise, shape [..., N].
+      state: u, v and q, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the state's dtype, scaled by dt.
       dt: length of a step, in the unit of time of b0 and w.
       refractory: factor by which q decays in a step.

@@ -49,13 +49,13 @@ def clif_step(
         m  = m * sigmoid((1 - decay) * v') + z
         v  = reset(v', z, threshold + sigmoid(m))
 
-    1 - decay is the paper's 1/tau. The input is not scaled. A neuron that fired lately resets
-    deeper, and gradients pass through time along m as well as along v. There is no parameter beside
+    1 - decay is the paper's 1/tau. The input is not scaled. A neuron that fired recently resets
+    deeper, and gradients pass through time along m as well as along v. It has no parameters besides
     those of LIF. With reset=zero the depth of the reset, and so m, has no effect.
 
     Args:
       params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: the two potentials, float32 unless made otherwise, shape [..., N].
+      state: the two potentials, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function; the paper has the rectangle of width 1.
       reset: `subtract`, or `detach(subtract)`, which leaves the gradient through m alone.

@@ -18,8 +18,8 @@ from snnjax.surrogates import atan
 class CUBAParams(NamedTuple):
     """Parameters of current-based leaky integrate-and-fire neurons."""
 
-    decay_c: ArrayLike  # [] or [N]: of the synaptic current, exact(tau_s, dt) or euler(tau_s, dt)
-    decay: ArrayLike  # [] or [N]: of the membrane, exact(tau_m, dt) or euler(tau_m, dt)
+    decay_c: ArrayLike  # [] or [N]: synaptic decay, exact(tau_s, dt) or euler(tau_s, dt)
+    decay: ArrayLike  # [] or [N]: membrane decay, exact(tau_m, dt) or euler(tau_m, dt)
     threshold: ArrayLike  # [] or [N]
 
 
@@ -33,7 +33,7 @@ class CUBAState(NamedTuple):
 def cuba_init(
     shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, *, v_rest: ArrayLike = 0.0
 ) -> CUBAState:
-    """The resting state of a population of `shape`; `v_rest` is that of the step, [] or [N]."""
+    """The resting state of a population of `shape`; pass the `v_rest` of the step, [] or [N]."""
     return CUBAState(v=jnp.full(shape, v_rest, dtype), c=jnp.zeros(shape, dtype))
 
 
@@ -55,8 +55,8 @@ def cuba_step(
         z  = H(v' - threshold)
         v  = reset(v', z, threshold)
 
-    The input reaches the membrane in its own step. A spike leaves the synaptic current alone, and
-    the membrane leaks to 0, or to `v_rest`. snnTorch's Synaptic is this model with
+    The input reaches the membrane in its own step. A spike does not change the synaptic current,
+    and the membrane leaks to 0, or to `v_rest`. snnTorch's Synaptic is this model with
     timing=next_step. Norse's LIF and NIR's CubaLIF are this model with reset=zero and the
     decays euler(tau_s, dt) and euler(tau_m, dt); all that differs is a factor on the input:
 
@@ -65,12 +65,12 @@ def cuba_step(
 
     Args:
       params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: potential and synaptic current, float32 unless made otherwise, shape [..., N].
+      state: potential and synaptic current, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `reset_to(value)`, `none`, or one of them with `detach`.
       scale_input: whether each of the two stages has unit gain for a constant input.
-      timing: when it fires and resets, as for `lif_step`.
+      timing: order of firing and reset, as for `lif_step`.
       v_rest: potential that the membrane leaks to, a number or [N]; start there, with
         `cuba_init(shape, v_rest=...)`. A threshold may then be negative, but lies above it.
 

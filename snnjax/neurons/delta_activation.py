@@ -1,4 +1,4 @@
-"""Delta activation: quantised activations whose changes travel, and the product that sums them."""
+"""Delta activation: quantised activations sent as changes, and the product that sums them."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class DeltaSendParams(NamedTuple):
 
 
 class DeltaActivationState(NamedTuple):
-    """What the receiver knows."""
+    """State of quantised activations: the levels last sent to the receiver."""
 
-    k: Array  # [..., N], whole numbers: the last activation in units of Δ
+    k: Array  # [..., N], integers: the last activation in units of Δ
 
 
 class DeltaProductState(NamedTuple):
-    """A product that follows the changes of what it multiplies."""
+    """State of a linear map that is updated by the changes of its input."""
 
-    k: Array  # [..., N], whole numbers: the last activation in units of Δ
+    k: Array  # [..., N], integers: the last activation in units of Δ
     z: Array  # the linear map of Δ k
 
 
 def delta_activation_init(
     shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> DeltaActivationState:
-    """The state of a site of `shape` that has sent nothing."""
+    """The initial state of a site of `shape`, with nothing sent."""
     return DeltaActivationState(k=jnp.zeros(shape, dtype))
 
 
@@ -62,7 +62,7 @@ def quantiser_bounds(bits: int, signed: bool) -> tuple[int, int]:
 
 
 def delta_step_size(x: ArrayLike, *, bits: int = 8, signed: bool = False) -> Array:
-    """A step to start with, from activations of a typical batch: 2 mean|x| / sqrt(p).
+    """An initial step size, from activations of a typical batch: 2 mean|x| / sqrt(p).
 
     p is the highest level. Esser et al., "Learned step size quantization", ICLR 2020.
 
@@ -74,19 +74,19 @@ def delta_step_size(x: ArrayLike, *, bits: int = 8, signed: bool = False) -> Arr
 
 
 def delta_levels(x: ArrayLike, delta: ArrayLike, *, bits: int = 8, signed: bool = False) -> Array:
-    """Activations in whole units of their step.
+    """Activations quantised to integer multiples of their step.
 
         k = clip(round(x / Δ), low, high)
 
-    The gradient passes straight through to x, over Δ, where low < x/Δ < high. The step gets none:
-    a penalty on k or on its changes cannot be escaped by a coarser step, which is the task's alone.
+    The gradient passes straight through to x, over Δ, where low < x/Δ < high. The step gets none,
+    so a penalty on k or its changes cannot be avoided by a coarser step; only the task trains it.
 
     Args:
       x: floating, any shape. delta: Δ, the step, above 0, [] or [N].
       bits, signed: see `quantiser_bounds`.
 
     Returns:
-      Whole numbers, at least float32, of the shape of `x`. Narrower dtypes hold not all of them.
+      Integers, at least float32, with the shape of `x`. Narrower dtypes do not hold all of them.
 
     Raises:
       ValueError: a concrete `delta` is not above 0.
@@ -140,11 +140,11 @@ def delta_activation_step(
 ) -> tuple[DeltaActivationState, Array]:
     """One frame of a quantised site: `delta_quantise`, with the levels as state.
 
-    What travels to a receiver that knows the state is k - state.k. The output does not depend on
-    the state, so that frames need no scan in training: see `snnjax.nn.DeltaActivation`.
+    Only the change k - state.k has to be sent to the receiver. The output does not depend on the
+    state, so frames need no scan in training: see `snnjax.nn.DeltaActivation`.
 
     Args:
-      params: steps, cast to the state's dtype. state: levels, float32 unless made otherwise.
+      params: steps, cast to the state's dtype. state: levels, float32 by default.
       current: activations of the frame, floating, shape [..., N].
       bits, signed, count: see `delta_quantise`.
 
@@ -165,7 +165,7 @@ def delta_activation_step(
     _check_holds(state.k, bits, signed)
     as_params(
         params, state.k, delta=ABOVE_0, threshold=ABOVE_0
-    )  # refuses a shape that does not fit
+    )  # raises for a shape that does not fit
     x = jnp.broadcast_to(as_current(current, state.k), state.k.shape)
     k = delta_levels(x, params.delta, bits=bits, signed=signed).astype(state.k.dtype)
     q = delta_quantise(x, params.delta, bits=bits, signed=signed, count=count)
@@ -179,20 +179,20 @@ def delta_send_step(
     *,
     spike: Callable[[Array], Array] = atan,
 ) -> tuple[DeltaActivationState, Array]:
-    """One frame of a site that sends when its signal has left what was sent by the threshold.
+    """One frame of a site that sends once its signal differs from the last sent by a threshold.
 
         e = current - Δ k
         d = H(abs(e) - θ) * round(e / Δ)
         k = k + d,   q = Δ k
 
-    After the frame abs(current - q) < max(θ, Δ/2), and equal at most: errors do not add up. With θ
-    above Δ/2 noise at a rounding boundary sends nothing, where the plain quantiser would flip. The
-    gradient passes through e where it is sent, and through the decision by the surrogate. It is
-    `delta_step` with whole numbers of Δ.
+    After the frame abs(current - q) <= max(θ, Δ/2): errors do not accumulate. With θ above Δ/2
+    noise at a rounding boundary sends nothing, where the plain quantiser would flip. The gradient
+    passes through e where it is sent, and through the decision by the surrogate. It is `delta_step`
+    with integer multiples of Δ.
 
     Args:
       params: steps and thresholds, cast to the state's dtype.
-      state: levels, float32 unless made otherwise; unbounded.
+      state: levels, float32 by default; unbounded.
       current: activations of the frame, floating, shape [..., N].
       spike: surrogate spike function.
 
@@ -219,7 +219,7 @@ def delta_send_step(
 
 
 def delta_encode(state: DeltaActivationState, k: ArrayLike) -> tuple[DeltaActivationState, Array]:
-    """What travels: the change of the levels since the last frame; the first is sent in full.
+    """The changes of the levels between frames, which are sent; the first frame is sent in full.
 
     >>> state, d = delta_encode(DeltaActivationState(jnp.array([3.0])), jnp.array([5.0]))
     >>> float(d[0])
@@ -232,11 +232,11 @@ def delta_encode(state: DeltaActivationState, k: ArrayLike) -> tuple[DeltaActiva
 def delta_product_init(
     shape: tuple[int, ...], linear: Callable[[Array], Array], dtype: DTypeLike = jnp.float32
 ) -> DeltaProductState:
-    """The state of `linear` behind a site of `shape` that has sent nothing.
+    """The initial state of `linear` behind a site of `shape`, with nothing sent.
 
     Raises:
       ValueError: `linear` is not linear, at 0 and at two random arguments: it adds a bias, or has
-        an activation or a max-pool inside. Not found while its weights are traced.
+        an activation or a max-pool inside. Not checked while its weights are traced.
     """
     with jax.ensure_compile_time_eval():
         a, b = (jax.random.normal(key, shape, dtype) for key in jax.random.split(jax.random.key(0)))
@@ -248,12 +248,12 @@ def delta_product_init(
         return state
     if np.any(np.abs(bias) > 0):
         raise ValueError(
-            f"changes pass through a linear map only, and `linear` is not: linear(0) reaches "
+            f"changes pass through linear maps only, and `linear` is not one: linear(0) reaches "
             f"{np.abs(bias).max()}. Add a bias to the product, once, on the sum."
         )
     if np.abs(known).max() > 1e-2 * np.abs(wanted).max():
         raise ValueError(
-            "changes pass through a linear map only, and `linear` is not: linear(a + b) differs "
+            "changes pass through linear maps only, and `linear` is not one: linear(a + b) differs "
             "from linear(a) + linear(b). Add a bias to the product, once, and put activations and "
             "max-pools after it, on the sum."
         )
@@ -268,12 +268,12 @@ def _wide(x: Array, delta: ArrayLike) -> tuple[Array, Array]:
 
 
 def _check_holds(k: Array, bits: int, signed: bool) -> None:
-    """Refuse a state whose dtype would round levels."""
+    """Raise if the state's dtype would round levels."""
     top, exact = max(map(abs, quantiser_bounds(bits, signed))), 2 ** (jnp.finfo(k.dtype).nmant + 1)
     if top > exact:
         raise ValueError(
             f"levels of {bits} bits reach {top}, but {k.dtype} is exact up to {exact} only. Make "
-            "the state with dtype=jnp.float32, or take fewer bits."
+            "the state with dtype=jnp.float32, or use fewer bits."
         )
 
 
@@ -290,8 +290,8 @@ def delta_product_step(
 
         k = clip(round(current / Δ), low, high),   z = z + linear(Δ (k - k_before))
 
-    which is linear(q) of the frame: to the last bit where Δ is a power of two and the weights are
-    whole, up to rounding else.
+    which is linear(q) of the frame: bit for bit where Δ is a power of two and the weights are
+    integers, otherwise up to rounding.
 
     Args:
       params: steps. state: levels, and the product so far. current: activations, [..., N].

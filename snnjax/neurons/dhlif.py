@@ -1,4 +1,4 @@
-"""The LIF neuron with dendritic branches, each with a time constant of its own."""
+"""The LIF neuron with dendritic branches, each with its own time constant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DHLIFParams(NamedTuple):
     """Parameters of LIF neurons with D branches; the authors learn the logits of both decays."""
 
     branch_decay: ArrayLike  # [], [D] or [N, D], in [0, 1]
-    decay: ArrayLike  # [] or [N], in [0, 1]: of the soma
+    decay: ArrayLike  # [] or [N], in [0, 1]: decay of the soma
     threshold: ArrayLike  # [] or [N]; 0.5 in the paper
 
 
@@ -34,8 +34,8 @@ class DHLIFState(NamedTuple):
 def dhlif_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> DHLIFState:
     """The resting state of a population of `shape` [..., N, D]: all zeros.
 
-    The authors start potential and spikes at random in [0, 1], which makes an evaluation depend on
-    chance; for that, replace `u` and `z`.
+    The authors start potential and spikes at random in [0, 1], which makes an evaluation
+    non-deterministic; to reproduce that, replace `u` and `z`.
 
     >>> [field.shape for field in dhlif_init((2, 3, 4))]
     [(2, 3, 4), (2, 3), (2, 3)]
@@ -49,10 +49,11 @@ def dhlif_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> DHLIFS
 
 
 def branch_masks(inputs: int, neurons: int, branches: int, *, key: Array) -> Array:
-    """Which input reaches which branch: each neuron deals its inputs out to its branches at random.
+    """Masks from inputs to branches: each neuron assigns its inputs to its branches at random.
 
-    Every input reaches one branch of every neuron, and the branches of a neuron get equally many,
-    up to one. The branch currents of x are `einsum("...i,ind->...nd", x, where(mask, weight, 0))`.
+    Every input reaches one branch of every neuron, and the numbers of inputs of a neuron's branches
+    differ by at most one. The branch currents of x are
+    `einsum("...i,ind->...nd", x, where(mask, weight, 0))`.
 
     Args:
       inputs, neurons, branches: I, N and D, with D at most I.
@@ -90,14 +91,13 @@ def dhlif_step(
         u = reset(decay * u, z, threshold) + sum_d i           (scale_input: + (1 - decay) * sum)
         z = H(u - threshold)
 
-    The reset for a spike acts in the next step, on the potential that has leaked; so `subtract`
-    takes all of the threshold away, not `decay` of it. The paper has scale_input=True, and `zero`
+    The reset for a spike acts in the next step, on the leaked potential, so `subtract`
+    subtracts the full threshold, not `decay` of it. The paper has scale_input=True, and `zero`
     for its hard reset.
 
     Args:
       params: decays and thresholds; cast to the state's dtype.
-      state: branch currents [..., N, D], potential and last spikes [..., N], float32 unless made
-        otherwise.
+      state: branch currents [..., N, D], potential and last spikes [..., N], float32 by default.
       current: input current of each branch, floating, shape [..., N, D]; see `branch_masks`.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `none`, or one of them with `detach`.

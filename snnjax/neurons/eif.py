@@ -19,10 +19,10 @@ class EIFParams(NamedTuple):
     """Parameters of exponential integrate-and-fire neurons, each [] or [N]."""
 
     tau: ArrayLike  # membrane time constant, in the unit of dt
-    v_rest: ArrayLike  # where the leak alone would rest
+    v_rest: ArrayLike  # resting potential of the leak alone
     delta: ArrayLike  # sharpness of the upstroke, above 0, in the unit of v
     v_rh: ArrayLike  # rheobase threshold: at it the upstroke's slope equals the leak's
-    threshold: ArrayLike  # where the upstroke is cut and a spike counted
+    threshold: ArrayLike  # where the upstroke ends and a spike is counted
     v_reset: ArrayLike  # where v goes after a spike
 
 
@@ -60,14 +60,14 @@ def eif_step(
         v  = reset(v', z, v_reset)
 
     One forward-Euler step. The exponent is clipped at 20, where the upstroke is 4.9e8 delta and a
-    spike in this step certain at any dt/tau in use; so no v gives infinity, and the slope of e is 0
-    beyond. Nothing else is cut. A constant current fires above its rheobase v_rh - v_rest - delta;
-    where that is negative the neuron fires without input, as SpikingJelly's default does (tau 2,
-    v_rest 0, delta 1, v_rh 0.8, threshold 1, v_reset -0.1).
+    spike in this step certain at any practical dt/tau; so no v gives infinity, and the slope of e
+    is 0 beyond. Nothing else is clipped. A constant current fires above its rheobase
+    v_rh - v_rest - delta; where that is negative the neuron fires without input, as with
+    SpikingJelly's defaults (tau 2, v_rest 0, delta 1, v_rh 0.8, threshold 1, v_reset -0.1).
 
     Args:
       params: shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current in the unit of v, floating, shape [..., N]; scaled by dt/tau.
       spike: surrogate spike function.
       reset: `hard`, `none`, or `detach(hard)`; called with v_reset, not with the threshold.

@@ -1,4 +1,4 @@
-"""The Euler resonate-and-fire neuron, which is never reset."""
+"""The Euler resonate-and-fire neuron, without a reset."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def rf_step(
 
     Args:
       params: b, w and thresholds, shape [] or [N]; cast to the state's dtype.
-      state: u and v, float32 unless made otherwise, shape [..., N].
+      state: u and v, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the state's dtype, scaled by dt.
       dt: length of a step, in the unit of time of b and w.
       spike: surrogate spike function.

@@ -1,4 +1,4 @@
-"""The few-spike neuron: an activation in a handful of spikes, weighted by tables over the steps."""
+"""The few-spike neuron: an activation encoded in a few spikes with a weight for each time step."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from snnjax.surrogates import atan
 
 
 class FewSpikeParams(NamedTuple):
-    """Parameters of few-spike neurons: one table for all, an entry for each step of a window."""
+    """Parameters of few-spike neurons: shared tables with an entry for each step of a window."""
 
     threshold: Array  # [K]: theta_t
-    h: Array  # [K]: what a spike in step t takes from the membrane
-    d: Array  # [K]: what a spike in step t is worth
+    h: Array  # [K]: amount that a spike in step t subtracts from the membrane
+    d: Array  # [K]: output value of a spike in step t
 
 
 class FewSpikeState(NamedTuple):
@@ -69,12 +69,12 @@ def few_spike_step(
         out = d_t * z,   t = (t + 1) mod K
 
     The activation of x is the sum of the K outputs after x in the first step of a window and 0 in
-    the others; a layer adds up the K outputs of the layer before it first. A new window drops what
-    the last one has left in the membrane. There is no leak.
+    the others; a layer first sums the K outputs of the previous layer. A new window clears the
+    membrane. There is no leak.
 
     Args:
-      params: tables of one length K.
-      state: membrane potential, shape [..., N], float32 unless made otherwise, and the step.
+      params: tables of the same length K.
+      state: membrane potential, shape [..., N], float32 by default, and the step.
       current: input of the step, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
 
@@ -83,7 +83,7 @@ def few_spike_step(
 
     Raises:
       TypeError: current not floating, or wider than the membrane. ValueError: shapes do not fit,
-        or the tables are not of one length.
+        or the tables differ in length.
 
     Stöckl and Maass, "Optimized spiking neurons can classify images with high accuracy through
     temporal coding with two spikes", Nature Machine Intelligence 2021.
@@ -98,7 +98,7 @@ def few_spike_step(
     params = as_arrays(params)
     shapes = [table.shape for table in params]
     if len(shapes[0]) != 1 or len(set(shapes)) > 1:
-        raise ValueError(f"`params` must hold three tables of one shape [K]; got {shapes}.")
+        raise ValueError(f"`params` must hold three tables of the same shape [K]; got {shapes}.")
     at = state.t.reshape(state.t.shape + (1,) * (state.v.ndim - state.t.ndim))
     threshold, h, d = (as_param(table, state.v)[at] for table in params)
     v = jnp.where(at > 0, state.v, jnp.zeros_like(state.v)) + as_current(current, state.v)

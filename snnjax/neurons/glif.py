@@ -16,25 +16,25 @@ from snnjax.surrogates import atan
 class GLIFParams(NamedTuple):
     """Parameters of gated leaky integrate-and-fire neurons: values, not logits.
 
-    In the paper all eight are learned as the sigmoid of a free parameter; whoever learns them
-    applies the sigmoid before the step, once for all of time.
+    In the paper all eight are learned as the sigmoid of a free parameter; to learn them, apply the
+    sigmoid once, before the loop over time.
     """
 
     alpha: ArrayLike  # [] or [N], gate in [0, 1]: exponential leak (1) or linear leak (0)
-    beta: ArrayLike  # [] or [N], gate in [0, 1]: input times `conduct` (1) or as it is (0)
+    beta: ArrayLike  # [] or [N], gate in [0, 1]: input times `conduct` (1) or unscaled (0)
     gamma: ArrayLike  # [] or [N], gate in [0, 1]: reset to 0 (1) or by subtraction (0)
     decay: ArrayLike  # [] or [N]: the paper's tau, the factor of the exponential leak
     leak: ArrayLike  # [] or [N]: the amount of the linear leak
     conduct: ArrayLike  # [] or [N]: gain of the input; the paper has one for each time step
     threshold: ArrayLike  # [] or [N]
-    drop: ArrayLike  # [] or [N]: what the reset by subtraction subtracts
+    drop: ArrayLike  # [] or [N]: amount of the reset by subtraction
 
 
 class GLIFState(NamedTuple):
     """State of gated leaky integrate-and-fire neurons."""
 
     v: Array  # [..., N], charged membrane potential, before the reset
-    z: Array  # [..., N], spikes of the last step, whose reset is still to come
+    z: Array  # [..., N], spikes of the last step, whose reset is pending
 
 
 def glif_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> GLIFState:
@@ -56,17 +56,17 @@ def glif_step(
                - (1 - alpha) * leak + (1 - beta * (1 - conduct)) * current
         z'   = H(v' - threshold)
 
-    The gates are the reset: there is no `reset` argument. What gamma leaves to subtraction comes
-    undecayed, one step late, so that it equals `subtract` of the other neurons only where keep
+    The gates define the reset: there is no `reset` argument. The part reset by subtraction is
+    undecayed and one step late, so it equals `subtract` of the other neurons only where keep
     is 1; gamma = 1 equals their `zero`. The linear leak is not clipped at 0: where alpha is 0 a
-    membrane without input falls for ever. With alpha, beta, gamma = 1, 0, 1 this is
+    membrane without input decreases without bound. With alpha, beta, gamma = 1, 0, 1 this is
     `lif_step(..., reset=zero)`. For gains over time, scan over (conduct, current):
 
         lambda s, x: glif_step(params._replace(conduct=x[0]), s, x[1])
 
     Args:
       params: gates and amounts, shape [] or [N] with N the channels; cast to the membrane's dtype.
-      state: charged potential and last spikes, float32 unless made otherwise, shape [..., N].
+      state: charged potential and last spikes, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
 

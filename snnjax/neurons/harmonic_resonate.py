@@ -52,14 +52,14 @@ def hrf_step(
         z  = H(u' - threshold - q)
         q' = refractory * q + z
 
-    The published boundary 0.005 * w^2 is dt / 2 * w^2 at the default step. The velocity sees the
-    new position, so the area of (v, u) shrinks by 1 - 2 * b * dt in a step. A spike does not touch
-    u and v: through q it damps them more and raises the threshold, for a while. It is stable where
-    dt * (abs(b0) + q) < 1 - 3/4 (dt * w)^2.
+    The published boundary 0.005 * w^2 is dt / 2 * w^2 at the default step. The velocity uses the
+    new position, so the area of (v, u) shrinks by 1 - 2 * b * dt in a step. A spike does not change
+    u and v directly: through q it temporarily increases their damping and the threshold. It is
+    stable where dt * (abs(b0) + q) < 1 - 3/4 (dt * w)^2.
 
     Args:
       params: b0, w and thresholds, shape [] or [N]; cast to the state's dtype.
-      state: u, v and q, float32 unless made otherwise, shape [..., N].
+      state: u, v and q, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the state's dtype, scaled by dt.
       dt: length of a step, in the unit of time of b0 and w.
       refractory: factor by which q decays in a step.
@@ -72,7 +72,7 @@ def hrf_step(
       TypeError: current not floating, or wider than the state. ValueError: shapes do not fit, or
         concrete parameters have dt * abs(w) >= 1.
 
-    From the code to Higuchi et al., "Balanced resonate-and-fire neurons", ICML 2024.
+    From the code published with Higuchi et al., "Balanced resonate-and-fire neurons", ICML 2024.
 
     >>> state, z = hrf_step(HRFParams(1.0, 10.0, 1.0), hrf_init((1,)), jnp.array([150.0]))
     >>> float(z[0]), float(state.u[0]), float(state.q[0])

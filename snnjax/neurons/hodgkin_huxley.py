@@ -36,15 +36,16 @@ class HodgkinHuxleyState(NamedTuple):
     """State of Hodgkin-Huxley neurons, each [..., N]."""
 
     v: Array  # membrane potential, mV; nothing resets it
-    m: Array  # open share of a sodium activation gate
-    h: Array  # open share of the sodium inactivation gate
-    n: Array  # open share of a potassium gate
+    m: Array  # open fraction of a sodium activation gate
+    h: Array  # open fraction of the sodium inactivation gate
+    n: Array  # open fraction of a potassium gate
 
 
 def _ramp(y: Any, xp: ModuleType) -> Any:
     """Y / (1 - exp(-y)), which is 1 with slope 1/2 at y = 0, where the quotient is 0/0.
 
-    As y/2 + (y/2) / tanh(y/2) nothing overflows; near 0 the even part is its Taylor series.
+    Computed as y/2 + (y/2) / tanh(y/2), which cannot overflow; near 0 the even part is a Taylor
+    series.
     """
     s = 0.5 * y
     near = xp.abs(s) < 0.1
@@ -81,14 +82,14 @@ def hodgkin_huxley_init(
     *,
     params: HodgkinHuxleyParams = SQUID_AXON,
 ) -> HodgkinHuxleyState:
-    """The rest of `params` without input, for a population of `shape`; by default -65.0 mV.
+    """The resting state under `params` without input, for a population of `shape`.
 
-    The potential where the ionic currents cancel with all gates at their steady state, bisected on
-    the host in float64 until it no longer changes.
+    The potential where the ionic currents cancel with all gates at their steady state, found by
+    bisection in float64 on the host; -65.0 mV with the default parameters.
 
     Args:
       shape: [..., N].
-      dtype: of the state.
+      dtype: dtype of the state.
       params: concrete, shape [] or [N].
 
     Raises:
@@ -123,17 +124,17 @@ def hodgkin_huxley_step(
         a_h = 0.07 exp(-(v + 65)/20)                        b_h = 1 / (1 + exp(-(v + 35)/10))
         a_n = (v + 55)/100 / (1 - exp(-(v + 55)/10))        b_n = 0.125 exp(-(v + 65)/80)
 
-    Gates by exponential Euler, which keeps them in (0, 1); the potential by forward Euler, with dt
-    at or below 0.02 ms. a_m at -40 mV and a_n at -55 mV have their limits, as have their
+    Gates use exponential Euler, which keeps them in (0, 1); the potential uses forward Euler, with
+    dt at or below 0.02 ms. a_m at -40 mV and a_n at -55 mV take their limits, as do their
     derivatives. There is no refractory time and no temperature. Both factors of `out` have the
     surrogate's derivative, with respect to v' and to v.
 
     Args:
       params: shape [] or [N]; cast to the potential's dtype.
-      state: potential and gates, float32 unless made otherwise, shape [..., N].
+      state: potential and gates, float32 by default, shape [..., N].
       current: input current in uA/cm2, floating, shape [..., N].
-      spike: surrogate spike function of v - threshold in mV. The default falls to half at 0.3 mV
-        from the threshold; `partial(atan, slope=0.1)` at 6 mV.
+      spike: surrogate spike function of v - threshold in mV. The derivative of the default
+        halves 0.3 mV from the threshold; that of `partial(atan, slope=0.1)` at 6 mV.
       dt: length of a step in ms.
 
     Returns:

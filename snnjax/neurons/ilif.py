@@ -51,12 +51,12 @@ def ilif_step(
         v[t] = h[t] - s[t]                          (state; reset=zero: 0 where s > 0)
 
     The threshold is 1 and the input is not scaled. From rest the first step is
-    `multi_level(current, D)`, which is all of the T = 1 model. In training s is used as it is; at
+    `multi_level(current, D)`, which is the complete T = 1 model. In training s is used directly; at
     inference `ilif_unroll_spikes` turns it into D binary steps.
 
     Args:
       params: decay beta, shape [] or [N]; cast to the membrane's dtype.
-      state: h - s, float32 unless made otherwise, shape [..., N].
+      state: h - s, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       levels: D, the largest integer emitted; static.
       spike: integer spike function, called as `spike(h, levels)`.
@@ -87,7 +87,8 @@ def ilif_unroll_spikes(s: ArrayLike, levels: int = 4) -> Array:
         s = sum_d 1[s >= d],   hence W s = sum_d W 1[s >= d] for every linear W
 
     Biases and norms act on the sum, never on one virtual step. The gradient passes straight
-    through to the integers, ds = sum_d g_d / D: that of W s where each slice is multiplied by W.
+    through to the integers, ds = sum_d g_d / D, which is the gradient of W s if each slice is
+    multiplied by W.
 
     Args:
       s: integers 0..D, any shape.
@@ -97,7 +98,7 @@ def ilif_unroll_spikes(s: ArrayLike, levels: int = 4) -> Array:
       Spikes in {0, 1}, shape [D, ...], dtype of `s`.
 
     Raises:
-      ValueError: when concrete `s` holds anything but integers in 0..D.
+      ValueError: concrete `s` holds values other than integers in 0..D.
 
     >>> ilif_unroll_spikes(jnp.array([0.0, 1.0, 3.0]), 3).tolist()
     [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]
@@ -128,11 +129,11 @@ def _slices_jvp(levels: int, primals: Any, tangents: Any) -> tuple[Array, Array]
 
 
 def ilif_fire(h: ArrayLike, levels: int = 4) -> Array:
-    """The binary spikes that stand for one integer, emitted by a leak-free IF neuron in D steps.
+    """The binary spikes that represent an integer, emitted by a leak-free IF neuron in D steps.
 
     The IF neuron has threshold 1, soft reset and no input, and starts at clip(h, 0, D) + 0.5; it
     fires floor(clip(h, 0, D) + 0.5) times, in the first steps: its spikes are
-    `ilif_unroll_spikes(multi_level(h, D), D)`, which is the same in one comparison.
+    `ilif_unroll_spikes(multi_level(h, D), D)`, which needs only one comparison.
 
     Args:
       h: charged membrane, floating, any shape.

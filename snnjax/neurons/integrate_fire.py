@@ -49,11 +49,11 @@ def if_step(
 
     Args:
       params: thresholds, shape [] or [N].
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `reset_to(value)`, `none`, or one of them with `detach`.
-      timing: when it fires and resets, as for `lif_step`.
+      timing: order of firing and reset, as for `lif_step`.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.

@@ -1,4 +1,4 @@
-"""Izhikevich's neuron in mV with its published presets, and the same with free constants."""
+"""Izhikevich's neuron in mV with its published presets, and a version with free constants."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class IzhikevichParams(NamedTuple):
     """Parameters of Izhikevich neurons, each [] or [N]; named as in the paper."""
 
     a: ArrayLike  # rate of the recovery, 1/ms
-    b: ArrayLike  # pull of v on the recovery, 1/ms
+    b: ArrayLike  # coupling from v to the recovery, 1/ms
     c: ArrayLike  # where v goes after a spike, mV
     d: ArrayLike  # jump of the recovery at a spike, mV/ms
-    peak: ArrayLike = 30.0  # where the upstroke is cut and a spike counted, mV
+    peak: ArrayLike = 30.0  # where the upstroke ends and a spike is counted, mV
 
 
 IZHIKEVICH_PRESETS = {
@@ -49,11 +49,11 @@ def izhikevich_init(
     *,
     params: IzhikevichParams = IZHIKEVICH_PRESETS["RS"],
 ) -> IzhikevichState:
-    """The rest of `params` without input, [] or [N], for a population of `shape`: RS (-70, -14).
+    """The resting state under `params` without input, for a population of `shape`: RS (-70, -14).
 
-    It is the lower root of 0.04 v^2 + (5 - b) v + 140 = 0, with u = b v; where there is none
-    (b above 0.267, a neuron that fires without input), the parabola's lowest point. `params` must
-    be concrete; a ValueError says so.
+    It is the lower root of 0.04 v^2 + (5 - b) v + 140 = 0, with u = b v; without a root (b above
+    0.267, a neuron that fires without input), the parabola's lowest point. `params`, [] or [N],
+    must be concrete; otherwise a ValueError is raised.
     """
     b = on_host(params).b
     v = (b - 5.0 - np.sqrt(np.maximum((5.0 - b) ** 2 - 22.4, 0.0))) / 0.08
@@ -78,18 +78,18 @@ def izhikevich_step(
         z  = H(v2 - peak)
         v, u = reset(v2, z, c), u' + d * z
 
-    The half-steps and the use of the new v for u are the published program's. Two things are not:
-    it tests for a spike before it integrates, which is the same sequence with every spike one step
-    later; and it lets v run beyond the peak, by hundreds of mV in the last step, so that u is moved
-    by the overshoot. Here v counts for the peak at most. A detached reset concerns v; the jump of u
-    keeps its gradient.
+    The half-steps and the use of the new v for u follow the published program. Two things differ:
+    it tests for a spike before it integrates, which gives the same sequence with every spike one
+    step later; and it lets v exceed the peak, by hundreds of mV in the last step, so that the
+    overshoot moves u. Here u uses v clipped to the peak. Detaching the reset affects v only; the
+    jump of u keeps its gradient.
 
     Args:
       params: shape [] or [N], such as `IZHIKEVICH_PRESETS["RS"]`; cast to the membrane's dtype.
-      state: potential and recovery, float32 unless made otherwise, shape [..., N].
+      state: potential and recovery, float32 by default, shape [..., N].
       current: input in mV/ms, floating, shape [..., N]; 10 is usual.
-      spike: surrogate spike function of v2 - peak in mV. The default falls to half at 0.3 mV from
-        the peak; `partial(atan, slope=0.1)` at 6 mV.
+      spike: surrogate spike function of v2 - peak in mV. The derivative of the default halves
+        0.3 mV from the peak; that of `partial(atan, slope=0.1)` at 6 mV.
       reset: `hard`, `none`, or `detach(hard)`; called with c, not with the threshold.
       dt: length of a step in ms, at most 1.
 
@@ -130,7 +130,7 @@ class AdaptiveQIFParams(NamedTuple):
     threshold: ArrayLike
     v_reset: ArrayLike  # where v goes after a spike
     tau_w: ArrayLike  # time constant of the adaptation, in the unit of dt
-    a: ArrayLike  # pull of v on the adaptation
+    a: ArrayLike  # coupling from v to the adaptation
     b: ArrayLike  # jump of the adaptation at a spike
 
 
@@ -165,13 +165,13 @@ def adaptive_qif_step(
         v, w = reset(v', z, v_reset), w' + b * z
 
     This is the Izhikevich node of SpikingJelly, there with tau 2, v_rest -0.1, v_c 0.8, a0 1,
-    threshold 1, v_reset 0, tau_w 2, a = b = 0, started at 0. The adaptation sees the charged v',
-    before the reset, uncut. A detached reset concerns v; the jump of w keeps its gradient. With
-    a = b = 0 it is `qif_step`.
+    threshold 1, v_reset 0, tau_w 2, a = b = 0, started at 0. The adaptation uses the charged v',
+    before the reset and unclipped. Detaching the reset affects v only; the jump of w keeps its
+    gradient. With a = b = 0 it is `qif_step`.
 
     Args:
       params: shape [] or [N]; cast to the membrane's dtype.
-      state: potential and adaptation, float32 unless made otherwise, shape [..., N].
+      state: potential and adaptation, float32 by default, shape [..., N].
       current: input current in the unit of v, floating, shape [..., N]; scaled by dt/tau.
       spike: surrogate spike function.
       reset: `hard`, `none`, or `detach(hard)`; called with v_reset, not with the threshold.

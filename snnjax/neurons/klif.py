@@ -51,19 +51,19 @@ def klif_step(
         z  = H(f - threshold)
         v  = reset(f, z, threshold)                 (scale_reset: reset(f / k, z, threshold / k))
 
-    Without `scale_reset` the gain is applied anew in each step: where k * decay > 1 a membrane
-    grows without input. With it k sets only the threshold, threshold / k, and the slope of the
-    surrogate. The rectifier stays in both: a membrane is never negative, unlike that of LIF, and
-    has no gradient where it was cut.
+    Without `scale_reset` the gain is applied again in each step: where k * decay > 1 a membrane
+    grows without input. With it k only sets the threshold, threshold / k, and the slope of the
+    surrogate. Both variants are rectified: a membrane is never negative, unlike in LIF, and has no
+    gradient where it was clipped to 0.
 
     Args:
       params: decays, gains and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `none`, or one of them with `detach`.
       scale_input: whether the input is scaled by 1 - decay.
-      scale_reset: whether the gain is taken out of the membrane again before the reset.
+      scale_reset: whether the membrane is divided by the gain before the reset.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.

@@ -1,4 +1,4 @@
-"""The leaky integrator: a membrane without a threshold, read out as it is."""
+"""The leaky integrator: a membrane without a threshold, used as a readout."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LIState(NamedTuple):
 def li_init(
     shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, *, v_rest: ArrayLike = 0.0
 ) -> LIState:
-    """The resting state of a population of `shape`; `v_rest` is that of the step, [] or [N]."""
+    """The resting state of a population of `shape`; pass the `v_rest` of the step, [] or [N]."""
     return LIState(v=jnp.full(shape, v_rest, dtype))
 
 
@@ -44,13 +44,13 @@ def li_step(
 
     Args:
       params: decays, shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       scale_input: whether the input is scaled by 1 - decay.
       v_rest: potential that the membrane leaks to, a number or [N]; start there.
 
     Returns:
-      The next state, and its membrane in the membrane's dtype: a readout is not narrowed.
+      The next state, and the membrane in its own dtype: a readout is not narrowed.
 
     Raises:
       TypeError: current not floating, or wider than the membrane. ValueError: shapes do not fit.

@@ -1,4 +1,4 @@
-"""The leaky integrate-and-analog-fire neuron: spikes reset it, its output is a real number."""
+"""The leaky integrate-and-analog-fire neuron: spikes reset it, and its output is real-valued."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def liaf_step(
     act: Callable[[Array], Array] = leaky_relu,
     threshold_related: bool = False,
 ) -> tuple[LIAFState, Array]:
-    """One step of LIAF: leak, integrate, put out, fire, reset, in that order.
+    """One step of LIAF: leak, integrate, output, fire, reset, in that order.
 
         v' = decay * v + current                    (scale_input: + (1 - decay) * current)
         y  = act(v')                                (threshold_related: act(v' - threshold))
         z  = H(v' - threshold)
         v  = reset(v', z, threshold)
 
-    The state is that of `lif_step`; only y leaves the neuron, z does not. So downstream layers
+    The state is the same as for `lif_step`; the output is y, not z. So downstream layers
     multiply instead of adding, and rates or synaptic operations counted on y are not those of a
     spiking network.
 
     Args:
       params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function of the reset.
       reset: `subtract`, `zero`, `none`, or one of them with `detach`.

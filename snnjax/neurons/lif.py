@@ -31,7 +31,7 @@ class LIFState(NamedTuple):
 def lif_init(
     shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, *, v_rest: ArrayLike = 0.0
 ) -> LIFState:
-    """The resting state of a population of `shape`; `v_rest` is that of the step, [] or [N]."""
+    """The resting state of a population of `shape`; pass the `v_rest` of the step, [] or [N]."""
     return LIFState(v=jnp.full(shape, v_rest, dtype))
 
 
@@ -52,19 +52,19 @@ def lif_step(
         z  = H(v' - threshold)
         v  = reset(v', z, threshold)
 
-    The membrane leaks to 0, or with `v_rest` to it: v' = v_rest + decay * (v - v_rest) + current.
-    `reset_to` resets to another potential than 0. Libraries that reset in the next step, or that
-    fire on the old membrane, compute another model: `timing` gives theirs.
+    The membrane leaks to 0, or to `v_rest` if given: v' = v_rest + decay * (v - v_rest) + current.
+    `reset_to` resets to a potential other than 0. Libraries that reset in the next step, or that
+    fire on the old membrane, compute a different model, available through `timing`.
 
     Args:
       params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `reset_to(value)`, `none`, or one of them with `detach`.
       scale_input: whether the input is scaled by 1 - decay, as in `decay_input` elsewhere; without
         it a constant current c settles at c / (1 - decay), with it at c.
-      timing: when it fires and resets: `same_step`, `before_leak`, `next_step`, `previous_step`.
+      timing: order of firing and reset: `same_step`, `before_leak`, `next_step`, `previous_step`.
       v_rest: potential that the membrane leaks to, a number or [N]; start there, with
         `lif_init(shape, v_rest=...)`. A threshold may then be negative, but lies above it.
 

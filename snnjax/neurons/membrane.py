@@ -1,4 +1,4 @@
-"""What all neurons share: how a current meets a membrane, and decays from time constants."""
+"""Shared by all neurons: checks of currents and parameters, and decays from time constants."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from snnjax.surrogates.core import compute_dtype
 
 
 def as_current(current: ArrayLike, v: Array) -> Array:
-    """The input current in the membrane's dtype and of a shape that the membrane can take.
+    """The input current in the membrane's dtype, checked to broadcast to its shape.
 
     Args:
-      current: input of one step, floating point, of a shape that broadcasts to that of `v`.
+      current: input of one step, floating point, broadcastable to the shape of `v`.
       v: membrane potential.
 
     Raises:
@@ -46,17 +46,17 @@ def as_current(current: ArrayLike, v: Array) -> Array:
 
 
 class Range(NamedTuple):
-    """Where a parameter lies: between `low` and `high`, on them too if `closed`."""
+    """The valid range of a parameter: between `low` and `high`, inclusive if `closed`."""
 
     low: ArrayLike = -math.inf
     high: float = math.inf
     closed: bool = False
 
     def check(self, name: str, value: ArrayLike) -> None:
-        """Refuse a concrete value outside; a traced one passes.
+        """Raise for a concrete value outside the range; traced values pass.
 
         Raises:
-          ValueError: some of `value` lie outside, or are NaN.
+          ValueError: some entries of `value` lie outside, or are NaN.
         """
         known = concrete(value)
         if known is None:
@@ -77,17 +77,17 @@ FACTOR = Range(-1.0, 1.0, closed=True)
 
 
 def above(v_rest: ArrayLike) -> Range:
-    """The range of a threshold of neurons that rest at `v_rest`."""
+    """The valid range of a threshold of neurons that rest at `v_rest`."""
     known = concrete(v_rest)
     return Range(low=-math.inf if known is None else known)
 
 
 def as_param(value: ArrayLike, v: Array, name: str = "", within: Range | None = None) -> Array:
-    """A parameter in the membrane's dtype; one that is named must broadcast to its shape.
+    """A parameter in the membrane's dtype; if `name` is given, it must broadcast to its shape.
 
     Raises:
-      ValueError: a named parameter would not fit the shape of `v`, or make it grow; or a concrete
-        one lies outside `within`.
+      ValueError: a named parameter does not fit the shape of `v`, or would enlarge it; or a
+        concrete one lies outside `within`.
     """
     if within is not None:
         within.check(name, value)
@@ -95,7 +95,7 @@ def as_param(value: ArrayLike, v: Array, name: str = "", within: Range | None = 
     if name and not _fits(value, v):
         raise ValueError(
             f"`{name}` has shape {value.shape}, which does not broadcast to the state's {v.shape}. "
-            "Give a number or one for each neuron, [N] as the state's last axis, or make the state "
+            "Give a number, or one per neuron, [N] as the state's last axis, or make the state "
             "larger."
         )
     return value
@@ -105,11 +105,11 @@ def as_params(params: Any, v: Array, **within: Range) -> Any:
     """The parameters of a neuron, a NamedTuple, in the membrane's dtype.
 
     Args:
-      params: by field. v: membrane potential. within: the range of some of them, by name.
+      params: parameters by field. v: membrane potential. within: valid ranges, by field name.
 
     Raises:
-      ValueError: one of them does not broadcast to the shape of `v`, or is concrete and lies
-        outside its range; it is named.
+      ValueError: a parameter does not broadcast to the shape of `v`, or is concrete and lies
+        outside its range; the message names it.
     """
     named = params._asdict().items()
     return type(params)(*(as_param(value, v, name, within.get(name)) for name, value in named))
@@ -121,7 +121,7 @@ def as_arrays(params: Any) -> Any:
 
 
 def _fits(value: Array, v: Array) -> bool:
-    """Whether `value` broadcasts to the shape of `v`, which stays as it is."""
+    """Whether `value` broadcasts to the shape of `v` without enlarging it."""
     try:
         return jnp.broadcast_shapes(value.shape, v.shape) == v.shape
     except ValueError:
@@ -137,10 +137,10 @@ def concrete(x: ArrayLike) -> np.ndarray | None:
 
 
 def positive(name: str, value: ArrayLike) -> Array:
-    """A parameter of at least float32; whole numbers in the default float dtype.
+    """A parameter of at least float32; integers become the default float dtype.
 
     Raises:
-      ValueError: it is not finite and above 0, as far as it is concrete.
+      ValueError: it is concrete, and not finite and above 0.
     """
     known = concrete(value)
     if known is not None and not np.all(np.isfinite(known) & (known > 0)):
@@ -163,7 +163,7 @@ def exact(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
 
     Warns:
       UserWarning: dt exceeds tau, so that little of the membrane is left after a step; often they
-        are in two units.
+        are in different units.
 
     >>> round(float(exact(20.0)), 4)
     0.9512
@@ -185,7 +185,7 @@ def exact(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
 def time_constant(decay: ArrayLike, dt: ArrayLike = 1.0) -> Array:
     """The time constant of a decay of one step, -dt / ln(decay): the inverse of `exact`.
 
-    Libraries that give a decay (beta, alpha) instead of a time constant are converted by it:
+    It converts the decays (beta, alpha) that other libraries use instead of time constants:
     snnTorch's Leaky(beta=0.9) has tau=time_constant(0.9).
 
     Args:
@@ -216,7 +216,7 @@ def leak(decay: Array, v: Array, v_rest: ArrayLike) -> Array:
 def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
     """The factor by which a membrane decays in a forward-Euler step: 1 - dt / tau.
 
-    Between dt = tau and 2 tau it is negative: the membrane alternates, though it decays.
+    For dt between tau and 2 tau it is negative: the membrane decays with alternating sign.
 
     Args:
       tau: time constant above dt / 2, at best at least dt, any shape, in the unit of `dt`.
@@ -226,7 +226,7 @@ def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
       Decays in (-1, 1), at least float32. Only concrete values are checked, never traced ones.
 
     Raises:
-      ValueError: dt is 2 tau or more, with which the membrane does not decay.
+      ValueError: dt is 2 tau or more, for which the membrane does not decay.
 
     Warns:
       UserWarning: dt exceeds tau.
@@ -240,7 +240,7 @@ def euler(tau: ArrayLike, dt: ArrayLike = 1.0) -> Array:
         given = f"got dt={known_dt} with tau={known_tau}. Use a smaller dt, or exact(tau, dt)."
         if np.any(known_dt >= 2 * known_tau):
             raise ValueError(
-                f"`dt` must be below 2 `tau`: else the Euler decay 1 - dt/tau is -1 or less and "
+                f"`dt` must be below 2 `tau`: otherwise the decay 1 - dt/tau is -1 or less and "
                 f"the membrane grows; {given}"
             )
         warnings.warn(

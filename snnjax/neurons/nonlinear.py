@@ -1,4 +1,4 @@
-"""What the non-linear neurons share: a reset to a value, and an exponential that stays finite."""
+"""Shared by the non-linear neurons: a reset to a value, and an exponential that stays finite."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from jax.typing import DTypeLike
 
 from snnjax.neurons.membrane import as_param
 
-# exp(20) = 4.9e8: a rate or a slope beyond it ends in one step at any step length in use.
+# exp(20) = 4.9e8: a larger rate or slope completes within one step at any practical step length.
 LARGEST_EXPONENT = 20.0
 
 
 def hard(v: Array, z: Array, value: Array) -> Array:
     """The reset to a value: (1 - z) * v + z * value.
 
-    It is called as the resets of `snnjax.neurons` are, but its third argument is where the membrane
-    goes, not the threshold. `detach(hard)` has no gradient through z; `none` leaves v alone.
+    It has the signature of the resets of `snnjax.neurons`, but its third argument is the value to
+    reset to, not the threshold. `detach(hard)` has no gradient through z; `none` leaves v
+    unchanged.
 
     >>> float(hard(jnp.array(1.5), jnp.array(1.0), jnp.array(-0.5)))
     -0.5
@@ -34,7 +35,7 @@ def clipped_exp(x: Array) -> Array:
 
 
 def on_host(params: Any) -> Any:
-    """The parameters of a neuron, a NamedTuple, as float64 on the host, to compute its rest from.
+    """The parameters of a neuron, a NamedTuple, as float64 on the host, to compute its rest state.
 
     Raises:
       ValueError: traced parameters.
@@ -43,11 +44,11 @@ def on_host(params: Any) -> Any:
         return jax.tree.map(lambda value: np.asarray(value, np.float64), params)
     except jax.errors.TracerArrayConversionError as error:
         raise ValueError(
-            "`params` must be concrete, since the rest is computed from them on the host. "
+            "`params` must be concrete, since the resting state is computed from them on the host. "
             "Make the state outside of jit and grad, and pass it in."
         ) from error
 
 
 def filled(shape: tuple[int, ...], value: Any, dtype: DTypeLike) -> Array:
-    """An array of `shape` that holds `value`, [] or [N]."""
+    """An array of `shape` filled with `value`, [] or [N]."""
     return jnp.broadcast_to(jnp.asarray(value, dtype), shape)

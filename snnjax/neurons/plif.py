@@ -34,7 +34,7 @@ class PLIFState(NamedTuple):
 def plif_init(
     shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, *, v_rest: ArrayLike = 0.0
 ) -> PLIFState:
-    """The resting state of a population of `shape`; `v_rest` is that of the step, [] or [N]."""
+    """The resting state of a population of `shape`; pass the `v_rest` of the step, [] or [N]."""
     return PLIFState(v=jnp.full(shape, v_rest, dtype))
 
 
@@ -75,7 +75,7 @@ def plif_step(
 
     Args:
       params: w and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
       reset: `subtract`, `zero`, `reset_to(value)`, `none`, or one of them with `detach`.

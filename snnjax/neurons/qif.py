@@ -20,7 +20,7 @@ class QIFParams(NamedTuple):
 
     tau: ArrayLike  # membrane time constant, in the unit of dt
     v_rest: ArrayLike  # stable point without input
-    v_c: ArrayLike  # critical point, above v_rest: from beyond it v runs away by itself
+    v_c: ArrayLike  # critical point, above v_rest: beyond it v diverges by itself
     a0: ArrayLike  # curvature, above 0
     threshold: ArrayLike  # at or above v_c
     v_reset: ArrayLike  # where v goes after a spike
@@ -54,14 +54,14 @@ def qif_step(
         z  = H(v' - threshold)
         v  = reset(v', z, v_reset)
 
-    One forward-Euler step; the time from v_c to the threshold is not refined, and v' is not cut at
-    the threshold. A constant current fires above its rheobase a0 * (v_c - v_rest)^2 / 4.
+    One forward-Euler step; the time from v_c to the threshold is not refined, and v' is not clipped
+    at the threshold. A constant current fires above its rheobase a0 * (v_c - v_rest)^2 / 4.
     SpikingJelly has tau 2, v_rest 0, v_c 0.8, a0 1, threshold 1, v_reset -0.1, and starts at
     v_reset.
 
     Args:
       params: shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current in the unit of v, floating, shape [..., N]; scaled by dt/tau.
       spike: surrogate spike function.
       reset: `hard`, `none`, or `detach(hard)`; called with v_reset, not with the threshold.

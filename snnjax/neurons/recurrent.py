@@ -1,4 +1,4 @@
-"""Recurrent populations: any neuron whose own last output comes back as input."""
+"""Recurrent populations: any neuron with its last output fed back as input."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class RecurrentState(NamedTuple):
     """State of a recurrent population."""
 
     cell: Any  # state of the neurons
-    out: Array  # [..., N], their output of the step before
+    out: Array  # [..., N], their output in the previous step
 
 
 def recurrent_init(
     cell: Any, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> RecurrentState:
-    """Neurons in the state `cell` that have been silent so far.
+    """The initial state of a recurrent population: neurons in the state `cell`, no spikes so far.
 
     Args:
-      cell: a state of theirs, for instance `lif_init(shape)`.
-      shape: of one step's output. dtype: of that output, which is the dtype of the input.
+      cell: a state of the neurons, for instance `lif_init(shape)`.
+      shape: shape of one step's output. dtype: dtype of that output, equal to that of the input.
     """
     return RecurrentState(cell, jnp.zeros(shape, dtype))
 
@@ -40,11 +40,11 @@ def recurrent_step(
         cell, out = step(cell, current + connect(out))
 
     Args:
-      step: of the neurons, for instance `partial(lif_step, params)`.
-      connect: from the outputs of the last step to currents of this one, both [..., N]: a dense
-        matrix, one number a neuron, a sparse connectivity.
-      state: of the neurons, and their last output.
-      current: from outside, [..., N].
+      step: step function of the neurons, for instance `partial(lif_step, params)`.
+      connect: function from the outputs of the last step to currents of this one, both [..., N]: a
+        dense matrix, one number per neuron, a sparse connectivity.
+      state: state of the neurons, and their last output.
+      current: external input, [..., N].
 
     Returns:
       The next state, and the output of the neurons.

@@ -1,4 +1,4 @@
-"""An absolute refractory period round any neuron."""
+"""An absolute refractory period for any neuron."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def refractory_step(
         wait   = period where z != 0,   else max(wait - 1, 0)
 
     After a spike come `period` silent steps, so that the rate is at most 1 / (period + 1). Input
-    that arrives at rest is lost. For a neuron at rest time stands still: by default nothing of its
-    state moves. With `hold=("v",)` the rest of the state goes on, such as the synaptic current of
-    CUBA; do so only with fields that the neuron's own spikes leave alone, since a step whose spike
-    is suppressed still reaches the fields that are not held.
+    that arrives at rest is lost. By default the full state of a neuron at rest is frozen. With
+    `hold=("v",)` the remaining state keeps evolving, such as the synaptic current of CUBA. Leave
+    only fields unheld that the neuron's own spikes do not change, since a step with a suppressed
+    spike still updates them.
 
     The counter is an integer: a narrow float would stop counting at 2,048 (float16) or 256
-    (bfloat16). No gradient passes through it, nor through what is suppressed at rest.
+    (bfloat16). No gradient passes through it, nor through values suppressed at rest.
 
     Args:
       step: `step(state, current) -> (state, z)`, for instance `partial(lif_step, params)`, with
@@ -62,14 +62,14 @@ def refractory_step(
       state: from `refractory_init`.
       current: input of `step`, shape [..., N].
       period: integers, 0 or more, shape [] or [N]; a constant, never trained.
-      hold: names of the fields that keep still at rest; None for all.
+      hold: names of the fields that are frozen at rest; None for all.
 
     Returns:
       The next state, and spikes as `step` gives them.
 
     Raises:
-      ValueError: a concrete period that is negative or no whole number; a name in `hold` that the
-      neuron's state lacks; a field to be held that has not the shape of the population.
+      ValueError: a concrete period that is negative or not an integer; a name in `hold` that the
+      neuron's state lacks; a held field that does not have the shape of the population.
 
     >>> from functools import partial
     >>> from snnjax.neurons import LIFParams, lif_init, lif_step
@@ -80,7 +80,7 @@ def refractory_step(
     """
     known = concrete(period)
     if known is not None and not np.all((known >= 0) & (known == np.floor(known))):
-        raise ValueError(f"`period` must be a whole number of steps, 0 or more; got {known}.")
+        raise ValueError(f"`period` must be an integer number of steps, 0 or more; got {known}.")
     resting = state.wait > 0
     after, z = step(state.neuron, current)
     z = jnp.where(resting & ~jnp.isnan(z), jnp.zeros_like(z), z)
@@ -89,7 +89,7 @@ def refractory_step(
 
 
 def _held(resting: Array, before: Any, after: Any, hold: tuple[str, ...] | None) -> Any:
-    """The state `after`, but for its fields in `hold` that of `before` where resting."""
+    """The state `after`, with its fields in `hold` taken from `before` where resting."""
     names = before._fields if hold is None else hold
     for name in names:
         if name not in before._fields:
@@ -101,7 +101,7 @@ def _held(resting: Array, before: Any, after: Any, hold: tuple[str, ...] | None)
         if shape != resting.shape:
             raise ValueError(
                 f"the field {name!r} of shape {shape} cannot be held for a population of shape "
-                f"{resting.shape}; both come from one `refractory_init`. Leave it out of `hold`."
+                f"{resting.shape}; both must have the same shape. Remove it from `hold`."
             )
     held = {n: jnp.where(resting, getattr(before, n), getattr(after, n)) for n in names}
     return after._replace(**held)

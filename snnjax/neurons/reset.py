@@ -1,4 +1,4 @@
-"""What a membrane does after a spike. A reset is a function of (v, z, threshold)."""
+"""Resets of a membrane after a spike. A reset is a function of (v, z, threshold)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def zero(v: Array, z: Array, threshold: Array) -> Array:
 def reset_to(value: ArrayLike) -> Reset:
     """The hard reset to `value`, a number or [N], instead of 0: (1 - z) * v + z * value.
 
-    For integer spikes z counts as min(z, 1), as in `zero`. It is one object for equal numbers.
+    For integer spikes z counts as min(z, 1), as in `zero`. Equal numbers give the same object.
 
     >>> float(reset_to(-0.25)(jnp.array(1.5), jnp.array(1.0), jnp.array(1.0)))
     -0.25
@@ -60,7 +60,7 @@ def _reset_to(value: ArrayLike, v: Array, z: Array, threshold: Array) -> Array:
 
 
 def none(v: Array, z: Array, threshold: Array) -> Array:
-    """No reset: v. The potential goes on as if there had been no spike."""
+    """No reset: v. The potential continues as if there had been no spike."""
     del z, threshold
     return v
 
@@ -70,7 +70,7 @@ def detach(reset: Reset) -> Reset:
     """The same reset, with no gradient through the spike in it.
 
     Args:
-      reset: `subtract`, `zero` or a function like them.
+      reset: `subtract`, `zero` or a function with the same signature.
 
     Returns:
       `reset(v, stop_gradient(z), threshold)`; the same object for the same reset.
@@ -97,7 +97,7 @@ RESETS: dict[str, Reset] = {
 
 
 def get_reset(name: str) -> Reset:
-    """The reset of that name, for what reads settings; a ValueError gives the nearest valid name.
+    """The reset with a given name, for configuration files; a ValueError suggests the nearest name.
 
     >>> get_reset("zero") is zero
     True

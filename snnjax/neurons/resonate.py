@@ -57,7 +57,7 @@ def raf_step(
 
     Args:
       params: b, w and thresholds, shape [] or [N]; cast to the state's dtype.
-      state: u and v, float32 unless made otherwise, shape [..., N].
+      state: u and v, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the state's dtype, not scaled by dt.
       dt: length of a step, in the unit of time of b and w.
       spike: surrogate spike function.

@@ -1,4 +1,4 @@
-"""Sigma-delta coding: a sender of changes, and the sum that its receiver keeps."""
+"""Sigma-delta coding: a sender of changes, and a receiver that sums them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from snnjax.surrogates import atan
 
 
 class DeltaParams(NamedTuple):
-    """Parameters of senders."""
+    """Parameters of sigma-delta senders."""
 
     threshold: ArrayLike  # [] or [N], above 0
 
 
 class DeltaState(NamedTuple):
-    """State of senders."""
+    """State of sigma-delta senders."""
 
     ref: Array  # [..., N], the sum of all that was sent
 
 
 class SigmaState(NamedTuple):
-    """State of receivers."""
+    """State of sigma-delta receivers."""
 
     total: Array  # [..., N], the sum of all that was received
 
 
 def delta_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> DeltaState:
-    """The state of senders of `shape` that have sent nothing."""
+    """The initial state of senders of `shape`, with nothing sent."""
     return DeltaState(ref=jnp.zeros(shape, dtype))
 
 
 def sigma_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> SigmaState:
-    """The state of receivers of `shape` that have received nothing."""
+    """The initial state of receivers of `shape`, with nothing received."""
     return SigmaState(total=jnp.zeros(shape, dtype))
 
 
@@ -55,17 +55,17 @@ def delta_step(
         ref = ref + out
 
     The events are graded and signed, and not rounded. After the step abs(current - ref) is below
-    the threshold, and `ref` is the receiver's sum to the last bit: errors do not pile up. The
+    the threshold, and `ref` equals the receiver's sum bit for bit: errors do not accumulate. The
     gradient passes through e where it is sent, and through the decision by the surrogate.
 
     Args:
       params: thresholds, shape [] or [N]; cast to the state's dtype.
-      state: reference, float32 unless made otherwise, shape [..., N].
+      state: reference, float32 by default, shape [..., N].
       current: the signal itself, not its change; floating, shape [..., N].
       spike: surrogate spike function.
 
     Returns:
-      The next state, and events in the state's dtype and shape: narrowed, their sum would drift.
+      The next state, and events in the state's dtype and shape: if narrowed, their sum would drift.
 
     Raises:
       TypeError: current not floating, or wider than the state. ValueError: shapes do not fit.
@@ -89,13 +89,13 @@ def delta_step(
 
 
 def sigma_step(state: SigmaState, current: ArrayLike) -> tuple[SigmaState, Array]:
-    """One step of a receiver: add what arrives, and give the sum.
+    """One step of a receiver: add the incoming events and return the sum.
 
-    Weights stand between sender and receiver, an activation such as `jax.nn.relu` acts on the sum,
-    and the result is sent on by another `delta_step`. There are no parameters.
+    Weights go between sender and receiver, an activation such as `jax.nn.relu` acts on the sum, and
+    another `delta_step` sends the result. There are no parameters.
 
     Args:
-      state: sum, float32 unless made otherwise, shape [..., N].
+      state: sum, float32 by default, shape [..., N].
       current: weighted events of the step, floating, shape [..., N].
 
     Returns:

@@ -47,18 +47,18 @@ def stbif_step(
         count, q = count + s, q' - s
         out = scale * s
 
-    There is no leak. A negative spike takes back a positive one. Once the input has stopped and
+    There is no leak. A negative spike cancels a positive one. Once the input has stopped and
     enough steps have passed, the sum of the outputs is the quantised sum of the inputs,
 
         scale * count = scale * clip(floor(sum / scale + 1/2), low, high)
 
-    At most one spike leaves in a step, so n levels can need n steps. The comparisons with the
+    At most one spike is emitted in a step, so n levels can need n steps. The comparisons with the
     bounds carry no gradient; those of the charge carry the surrogate's, though the model is meant
     for converted networks.
 
     Args:
       params: scales, shape [] or [N]; cast to the state's dtype.
-      state: charge, float32 unless made otherwise, and count, shape [..., N].
+      state: charge, float32 by default, and count, shape [..., N].
       current: input of the step, floating, shape [..., N]: a change of the pre-activation.
       low, high: bounds of the count, the quantiser's lowest and highest level; static.
       spike: surrogate spike function.

@@ -20,7 +20,7 @@ class TCLIFParams(NamedTuple):
 
     c1: ArrayLike  # [] or [N], unconstrained: the soma pulls on the dendrite by sigmoid(c1)
     c2: ArrayLike  # [] or [N], unconstrained: the dendrite drives the soma by sigmoid(c2)
-    gamma: ArrayLike  # [] or [N]: what a spike takes from the dendrite; 0.5 in the paper
+    gamma: ArrayLike  # [] or [N]: amount that a spike subtracts from the dendrite; 0.5 in the paper
     threshold: ArrayLike  # [] or [N]
 
 
@@ -52,17 +52,17 @@ def tclif_step(
         z  = H(s' - threshold)
         d, s = reset_dendrite(d', z, gamma), reset(s', z, threshold)
 
-    The soma sees the new dendrite, as in the authors' code. Neither compartment leaks by itself,
-    and without spikes the pair turns and never shrinks: the map of (d, s) has determinant 1. The
-    authors' hard reset is `reset=zero, reset_dendrite=none`.
+    The soma uses the new dendrite potential, as in the authors' code. Neither compartment leaks by
+    itself, and without spikes the pair rotates without decay: the map of (d, s) has determinant 1.
+    The authors' hard reset is `reset=zero, reset_dendrite=none`.
 
     Args:
       params: c1, c2, gamma and thresholds, shape [] or [N]; cast to the state's dtype.
-      state: both potentials, float32 unless made otherwise, shape [..., N].
+      state: both potentials, float32 by default, shape [..., N].
       current: input current of the dendrite, floating, shape [..., N]; cast to the state's dtype.
       spike: surrogate spike function.
-      reset: `subtract`, `zero`, `none`, or one of them with `detach`; of the soma.
-      reset_dendrite: the same, of the dendrite, with gamma for threshold. Detach both or neither.
+      reset: `subtract`, `zero`, `none`, or one of them with `detach`; for the soma.
+      reset_dendrite: the same for the dendrite, with gamma as threshold. Detach both or neither.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.

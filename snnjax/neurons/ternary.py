@@ -49,12 +49,12 @@ def ternary_step(
         v = reset(reset(h, p, threshold), n, -threshold)
 
     So `subtract` gives h - s * threshold, and `zero` gives 0 after a spike of either sign. Both
-    thresholds count as reached when met, and step(-state, -current) = -step(state, current). The
+    thresholds are inclusive, and step(-state, -current) = -step(state, current). The
     gradient is the sum of the surrogates at both thresholds.
 
     Args:
       params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       current: input current, floating, shape [..., N]; cast to the membrane's dtype.
       spike: surrogate spike function, for each threshold.
       reset: `subtract`, `zero`, `none`, or one of them with `detach`.

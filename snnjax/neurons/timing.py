@@ -1,7 +1,7 @@
-"""When a membrane fires and when it is reset: the conventions that libraries differ in.
+"""The order of charging, firing and reset within a step, in which libraries differ.
 
 A timing is a function of (v, charge, spike, reset, threshold) that returns (v, z): the membrane
-that is carried on and the spikes of this step. `charge` leaks and integrates.
+passed to the next step and the spikes of this step. `charge` leaks and integrates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Timing = Callable[[Array, Charge, Callable[[Array], Array], Reset, Array], tuple
 
 
 def same_step(v, charge: Charge, spike, reset: Reset, threshold: Array) -> tuple[Array, Array]:
-    """Charge, fire, reset, in one step: most papers, SpikingJelly, norse.
+    """Charge, fire, reset, in one step, as in most papers, SpikingJelly and norse.
 
     h = charge(v);  z = H(h - threshold);  v = reset(h, z, threshold)
     """
@@ -39,24 +39,24 @@ def before_leak(v, charge: Charge, spike, reset: Reset, threshold: Array) -> tup
 
 
 def next_step(v, charge: Charge, spike, reset: Reset, threshold: Array) -> tuple[Array, Array]:
-    """Charge, then reset for the spike of the step before, then fire.
+    """Charge, then reset for the spike of the previous step, then fire.
 
         r = H(v - threshold);  v = reset(charge(v), r, threshold);  z = H(v - threshold)
 
-    The reset takes an undecayed threshold off one step late, which is another model than
-    `same_step` unless nothing leaks. With `detach(subtract)` it is snnTorch's default, and with
-    `detach(zero)` what its Lapicque does: the input of this step is zeroed too.
+    The reset subtracts an undecayed threshold one step late, which differs from `same_step` unless
+    there is no leak. With `detach(subtract)` it is snnTorch's default, and with `detach(zero)` its
+    Lapicque: the input of this step is zeroed too.
     """
     h = reset(charge(v), spike(v - threshold), threshold)
     return h, spike(h - threshold)
 
 
 def previous_step(v, charge: Charge, spike, reset: Reset, threshold: Array) -> tuple[Array, Array]:
-    """Fire on the old membrane, then charge and reset: spyx. `next_step`, one step later.
+    """Fire on the old membrane, then charge and reset, as in spyx: `next_step`, one step later.
 
         z = H(v - threshold);  v = reset(charge(v), z, threshold)
 
-    From rest the first step is always silent, and the last input never shows.
+    From rest the first step is always silent, and the last input never affects the output.
     """
     z = spike(v - threshold)
     return reset(charge(v), z, threshold), z

@@ -14,7 +14,7 @@ from snnjax.neurons.membrane import FACTOR, SHARE, as_current, as_params, euler
 class TsodyksMarkramParams(NamedTuple):
     """Parameters of synapses with short-term plasticity, one for each presynaptic neuron."""
 
-    use: ArrayLike  # [] or [N]: U, the share of the resources that a first spike releases
+    use: ArrayLike  # [] or [N]: U, the fraction of the resources that a first spike releases
     facilitation: ArrayLike  # [] or [N]: factor by which u - U decays in a step
     recovery: ArrayLike  # [] or [N]: factor by which 1 - x decays in a step
     decay: ArrayLike  # [] or [N]: factor by which the current decays in a step
@@ -23,8 +23,8 @@ class TsodyksMarkramParams(NamedTuple):
 class TsodyksMarkramState(NamedTuple):
     """State of synapses with short-term plasticity."""
 
-    u: Array  # [..., N], share of the resources that the next spike releases
-    x: Array  # [..., N], resources that are left, 1 at rest
+    u: Array  # [..., N], fraction of the resources that the next spike releases
+    x: Array  # [..., N], remaining resources, 1 at rest
     i: Array  # [..., N], synaptic current
 
 
@@ -34,8 +34,8 @@ def tsodyks_markram_init(
     """The resting state of synapses of `shape`: u = U, x = 1 and no current.
 
     Args:
-      shape: of one step of spikes, [..., N].
-      dtype: of the state.
+      shape: shape of one step of spikes, [..., N].
+      dtype: dtype of the state.
       use: U, as in the parameters, shape [] or [N].
     """
     SHARE.check("use", use)
@@ -82,12 +82,12 @@ def tsodyks_markram_step(
         i' = decay * i + r
 
     All lines use the old u and x, so a first spike releases U. Elsewhere u rests at 0 and a spike
-    raises it by U * (1 - u) before it releases; that u is ours after the map U + (1 - U) * u, and
-    in continuous time the models are equal. The current is not weighted.
+    raises it by U * (1 - u) before it releases; that u maps to ours by U + (1 - U) * u, and
+    in continuous time the models are equal. The current is unweighted.
 
     Args:
       params: U and the factors, shape [] or [N]; cast to the state's dtype.
-      state: u, x and the current, float32 unless made otherwise, shape [..., N].
+      state: u, x and the current, float32 by default, shape [..., N].
       current: spikes of the step, floating, shape [..., N]; cast to the state's dtype. Values
         between 0 and 1 act as expected numbers of spikes.
 

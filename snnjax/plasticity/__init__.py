@@ -1,4 +1,4 @@
-"""Learning rules with traces for memory: online gradients, e-prop, STDP and its relatives.
+"""Learning rules based on traces: online gradients, e-prop, STDP and its variants.
 
 A gradient rule is a step whose derivative is the rule, for `snnjax.unroll.online_gradient`. A local
 rule returns a change of weights, `(state, dW)`, for `apply` or, as `as_gradient(dW)`, an optimiser.

@@ -1,7 +1,7 @@
-"""Bounds of plastic weights, and how a change of weights is applied.
+"""Bounds of plastic weights, and functions that apply a change of weights.
 
 A bound is a function of the weights that returns two factors of their shape (or plain ones), for
-what would raise and for what would lower them.
+increases and for decreases.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def additive(weight: Array) -> tuple[Array, Array]:
 
 @functools.cache
 def soft(low: float = 0.0, high: float = 1.0, mu: float = 1.0) -> Bound:
-    """Soft bounds: the nearer the limit, the smaller the step towards it.
+    """Soft bounds: the step towards a limit shrinks as the weight approaches it.
 
         up = max(high - W, 0)^mu,   down = max(W - low, 0)^mu
 
-    With mu = 1 steps A x <= 1 cannot cross a limit; for mu < 1 clip as well, with `apply`.
+    With mu = 1, steps with A x <= 1 cannot cross a limit; for mu < 1 clip as well, with `apply`.
     mu = 1 is multiplicative STDP, mu -> 0 additive.
 
     Args:
@@ -52,7 +52,9 @@ def soft(low: float = 0.0, high: float = 1.0, mu: float = 1.0) -> Bound:
     """
     _check(low, high)
     if not mu > 0:
-        raise ValueError(f"`mu` must be above 0; got {mu}. Use `additive` for no dependence.")
+        raise ValueError(
+            f"`mu` must be above 0; got {mu}. Use `additive` for no dependence on the weight."
+        )
 
     def bound(weight: Array) -> tuple[Array, Array]:
         return jnp.maximum(high - weight, 0.0) ** mu, jnp.maximum(weight - low, 0.0) ** mu
@@ -85,7 +87,7 @@ def apply(
     """The changed weights, clipped: clip(W + dW, low, high), in the weights' dtype.
 
     Args:
-      weight, change: of one shape.
+      weight, change: arrays of the same shape.
       low, high: limits, low <= high; numbers, or arrays of the weights' shape.
 
     Raises:
@@ -105,7 +107,7 @@ def apply(
 def as_gradient(change: Any) -> Any:
     """A change of weights as a gradient, -dW, for an optimiser that descends.
 
-    Plain gradient descent with rate 1 then adds dW; momentum or weight decay make another rule.
+    Plain gradient descent with rate 1 then adds dW; momentum or weight decay change the rule.
 
     >>> float(as_gradient(jnp.array(0.5)))
     -0.5

@@ -1,8 +1,8 @@
-"""What a pre and a post spike in one and the same step count for.
+"""Policies for pre and post spikes that fall into the same step.
 
-A policy is a function of the traces of both sides, before and after they took up the spikes of this
-step, both already decayed to it. It returns the pre trace that post spikes read, and the post trace
-that pre spikes read. Libraries differ in exactly this.
+A policy is a function of the traces of both sides, before and after adding the spikes of this
+step, both already decayed. It returns the pre trace that post spikes read, and the post trace that
+pre spikes read. Libraries differ in exactly this.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Coincidence = Callable[[tuple[Array, Array], tuple[Array, Array]], tuple[Array, 
 
 
 def both(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple[Array, Array]:
-    """A coincidence potentiates and depresses: SpikingJelly, norse.
+    """A coincidence both potentiates and depresses, as in SpikingJelly and norse.
 
     >>> both((0.0, 0.0), (1.0, 1.0))
     (1.0, 1.0)
@@ -25,7 +25,7 @@ def both(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple[Array
 
 
 def neither(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple[Array, Array]:
-    """A coincidence counts for nothing; jaxpike, whose traces are also one step less decayed.
+    """A coincidence has no effect, as in jaxpike, where traces also decay one step less.
 
     >>> neither((0.0, 0.0), (1.0, 1.0))
     (0.0, 0.0)
@@ -35,7 +35,7 @@ def neither(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple[Ar
 
 
 def potentiate(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple[Array, Array]:
-    """A coincidence counts as pre before post: the post spike sees it, the pre spike does not.
+    """A coincidence counts as pre before post: only the post spike reads the other's trace.
 
     >>> potentiate((0.0, 0.0), (1.0, 1.0))
     (1.0, 0.0)
@@ -44,7 +44,7 @@ def potentiate(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple
 
 
 def depress(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple[Array, Array]:
-    """A coincidence counts as post before pre: the pre spike sees it, the post spike does not.
+    """A coincidence counts as post before pre: only the pre spike reads the other's trace.
 
     >>> depress((0.0, 0.0), (1.0, 1.0))
     (0.0, 1.0)

@@ -25,14 +25,14 @@ class DopamineParams(NamedTuple):
     tag_decay: ArrayLike  # []: factor by which the tags c decay in a step
     decay: ArrayLike  # []: factor by which dopamine decays in a step
     release: ArrayLike  # []: k, dopamine released for a reward of 1
-    dt: ArrayLike  # []: length of a step, in the unit that the change is given for
+    dt: ArrayLike  # []: length of a step, in the time unit of the change
 
 
 class DopamineState(NamedTuple):
     """State of dopamine-modulated STDP."""
 
     synapse: MSTDPETState  # traces, and the tags c of the synapses as eligibility
-    dopamine: Array  # [] or [*B]: d, of each sample
+    dopamine: Array  # [] or [*B]: d, for each sample
 
 
 def dopamine_init(
@@ -42,7 +42,7 @@ def dopamine_init(
     batch_shape: tuple[int, ...] = (),
     dtype: DTypeLike = jnp.float32,
 ) -> DopamineState:
-    """Silence, no tags, no dopamine. Arguments are those of `mstdpet_init`."""
+    """The initial state: no spikes, tags or dopamine. Arguments are those of `mstdpet_init`."""
     synapse = mstdpet_init(pre_shape, post_shape, weight_shape, batch_shape, dtype)
     return DopamineState(synapse, jnp.zeros(batch_shape, dtype))
 
@@ -57,7 +57,7 @@ def dopamine_params(
     minus: ArrayLike = 0.0105,
     **stdp: ArrayLike,
 ) -> DopamineParams:
-    """Parameters from time constants, defaults in ms; `stdp` goes to `stdp_params`.
+    """Parameters from time constants, defaults in ms; `stdp` is passed to `stdp_params`.
 
     >>> round(float(dopamine_params().tag_decay), 4)
     0.999
@@ -85,12 +85,12 @@ def dopamine_step(
         d  = decay * d + k * reward                 for each sample
         dW = sum_b c_b * d_b * dt
 
-    Spikes tag a synapse and change nothing; dopamine changes tagged synapses as long as both last.
-    No tonic level of dopamine is added: give it as a constant part of the reward.
+    Spikes only tag a synapse; dopamine changes tagged synapses while both traces last. No tonic
+    level of dopamine is added: include it as a constant part of the reward.
 
     Args:
-      params: of STDP, and of tags and dopamine.
-      state: of `dopamine_init`.
+      params: parameters of STDP, tags and dopamine.
+      state: from `dopamine_init`.
       pre, post, weight, bound, coincidence, trace, product: as for `stdp_step`.
       reward: [] or one number for each sample, [B].
 

@@ -18,7 +18,7 @@ Neuron = Callable[[Any, Array], tuple[Any, Array]]
 
 
 class EPropParams(NamedTuple):
-    """Weights of a layer, and the decay of the readout behind it."""
+    """Weights of a layer, and the decay of the readout after it."""
 
     weight: Array  # [M, N]
     recurrent: Array | None = None  # [N, N], from the spikes of the last step
@@ -42,16 +42,16 @@ def eprop_init(
     *,
     recurrent: bool = False,
 ) -> EPropState:
-    """A layer whose neurons are in the state `neuron` and have been silent so far.
+    """The initial state of a layer: neurons in the state `neuron`, no spikes so far.
 
     Args:
       neuron: state of the neurons, for instance `lif_init(shape)`.
-      shape: of one step of spikes, [..., N]. inputs: M.
-      dtype: of the input spikes.
+      shape: shape of one step of spikes, [..., N]. inputs: M.
+      dtype: dtype of the input spikes.
       recurrent: whether the layer has recurrent weights.
 
     Raises:
-      ValueError: a state with arrays not of `shape`: then the neurons do not act each for itself.
+      ValueError: a state with arrays not of `shape`: then the neurons are not independent.
       TypeError: a state without floating arrays. Counters are integers and have no derivative.
 
     >>> from snnjax.neurons import lif_init
@@ -61,7 +61,7 @@ def eprop_init(
     for leaf in jax.tree.leaves(neuron):
         if leaf.shape != tuple(shape):
             raise ValueError(
-                f"e-prop needs neurons that act each for itself: a state of shape {tuple(shape)} "
+                f"e-prop needs independent, elementwise neurons: a state of shape {tuple(shape)} "
                 f"throughout; got an array of shape {leaf.shape}."
             )
     membranes = [leaf.dtype for leaf in jax.tree.leaves(neuron) if _floating(leaf)]
@@ -88,9 +88,9 @@ def eprop_step(
         dW_ij   = L_j E_ij,    L_j = dloss/dz_j of this step, through the layers above
 
     `filtered` is kappa * filtered + z, and its derivative kappa * Ebar + E: a leaky readout is
-    `state.filtered @ readout`, with exact credit for earlier spikes. The product L E is what
-    reverse or forward mode gives for a loss of this step; earlier states pass no gradient. Sums
-    over time are `snnjax.unroll.online_gradient`'s, memory is that of one step: [M, ..., N].
+    `state.filtered @ readout`, with exact credit for earlier spikes. The product L E is the
+    result of reverse or forward mode for a loss of this step; earlier states pass no gradient.
+    `snnjax.unroll.online_gradient` sums over time, with the memory of one step: [M, ..., N].
 
     The derivatives are those of the neuron as given. For the published equations detach its reset:
     LIF with `detach(subtract)` has eps' = decay * eps + s, and adaptive thresholds
@@ -98,18 +98,18 @@ def eprop_step(
 
         E = psi (eps_v' - beta eps_a),    eps_a' = psi eps_v' + (rho - psi beta) eps_a.
 
-    Without `detach` the reset's derivative is in the traces. Then one layer has the gradient of
-    backpropagation through time exactly, whatever the neuron; paths through the spikes of other
-    neurons, in a recurrent layer or in layers before, are left out. For LIF alone `ottt_step`
-    needs a trace for each input instead of one for each weight. Parameters of the neuron get the
-    derivative of this step alone.
+    Without `detach` the reset's derivative is included in the traces. Then the gradient of a single
+    layer equals backpropagation through time exactly, for any neuron; paths through the spikes of
+    other neurons, in a recurrent layer or in earlier layers, are left out. For LIF, `ottt_step`
+    needs one trace per input instead of one per weight. Parameters of the neuron get only the
+    derivative of this step.
 
     Args:
-      neuron: step of the neurons, for instance `partial(lif_step, lif_params, reset=...)`, where
-        each acts for itself.
+      neuron: step of the neurons, for instance `partial(lif_step, lif_params, reset=...)`, which
+        must be elementwise.
       params: weights [M, N], recurrent [N, N] or None, and kappa.
       state: as made by `eprop_init`.
-      spikes: of the layer before, floating, [..., M].
+      spikes: spikes of the previous layer, floating, [..., M].
 
     Returns:
       The next state, and spikes [..., N].
@@ -168,7 +168,7 @@ def _attach_jvp(primals, tangents):
 
 
 def _advance(local: Neuron, cell: Any, current: Array, inputs: Array, eps: Any) -> Any:
-    """The eligibility vectors after this step; constants for every derivative."""
+    """The eligibility vectors after this step; constant under differentiation."""
     current, inputs = lax.stop_gradient((current, inputs))
     spikes = jnp.moveaxis(inputs, -1, 0)[..., None].astype(current.dtype)
     spikes = jnp.broadcast_to(spikes, (spikes.shape[0], *current.shape))
@@ -184,14 +184,14 @@ def _advance(local: Neuron, cell: Any, current: Array, inputs: Array, eps: Any) 
 
 
 def _stacked(params: EPropParams, state: EPropState, spikes: ArrayLike) -> tuple[Array, Array]:
-    """Weights [M (+ N), N] and inputs [..., M (+ N)], the last spikes behind the new ones."""
+    """Weights [M (+ N), N] and inputs [..., M (+ N)], the last spikes after the new ones."""
     rows = jax.tree.leaves(state.eligibility)[0].shape[0]
     blocks = [params.weight] if params.recurrent is None else [params.weight, params.recurrent]
     given = sum(block.shape[0] for block in blocks)
     if rows != given:
         raise ValueError(
-            f"the state has eligibilities of {rows} inputs, but the weights {given}, recurrent "
-            "ones included. Make it with eprop_init(..., inputs, recurrent=True or False)."
+            f"the state has eligibilities for {rows} inputs, but the weights have {given} (with "
+            "recurrent ones). Make it with eprop_init(..., inputs, recurrent=True or False)."
         )
     spikes = as_spikes("spikes", spikes, (*state.spikes.shape[:-1], params.weight.shape[0]))
     if params.recurrent is None:

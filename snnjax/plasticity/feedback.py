@@ -21,7 +21,7 @@ def feedback_dense(x: ArrayLike, weight: ArrayLike, feedback: ArrayLike) -> Arra
 
     With feedback = weight it is the plain product (symmetric e-prop). Drawn once at random it gives
     broadcast alignment: the error reaches the layer through weights that never learn. As a readout
-    behind `eprop_step`, with the squared error (y - y*)^2 / 2, L is (y - y*) @ feedback^T.
+    after `eprop_step`, with the squared error (y - y*)^2 / 2, L is (y - y*) @ feedback^T.
 
     Args:
       x: [..., N]. weight: [N, K]. feedback: [N, K].
@@ -55,19 +55,19 @@ def _feedback_jvp(primals, tangents):
 class RateParams(NamedTuple):
     """Parameters of a rate regulariser."""
 
-    target: ArrayLike  # [] or [N]: f*, wanted spikes a step
+    target: ArrayLike  # [] or [N]: f*, target spikes per step
     strength: ArrayLike  # [] or [N]: c
-    decay: ArrayLike  # [] or [N]: factor by which the running rate forgets in a step
+    decay: ArrayLike  # [] or [N]: factor by which the running rate decays in a step
 
 
 class RateState(NamedTuple):
     """Running rates of neurons."""
 
-    rate: Array  # [..., N], mean spikes a step
+    rate: Array  # [..., N], mean spikes per step
 
 
 def rate_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> RateState:
-    """Neurons of `shape` that have been silent so far."""
+    """The initial running rates of neurons of `shape`: zero."""
     return RateState(jnp.zeros(shape, dtype))
 
 
@@ -77,18 +77,18 @@ def rate_step(params: RateParams, state: RateState, spikes: ArrayLike) -> tuple[
         f'   = decay * f + (1 - decay) * spikes
         loss = sum_j c_j (f_j' - f*_j) spikes_j,    differentiated in the last factor only
 
-    Add it to the loss of the step: its gradient adds c (f' - f*) to L. The value itself is not an
-    energy to watch. It is summed over neurons and batch.
+    Add it to the loss of the step: its gradient adds c (f' - f*) to L. The value itself is not
+    meaningful to monitor. It is summed over neurons and batch.
 
     Args:
       params: target, strength and decay.
       state: running rates, [..., N].
-      spikes: of this step, [..., N].
+      spikes: spikes of this step, [..., N].
 
     Returns:
       The next state, and the loss, a scalar in the state's dtype.
 
-    Bellec et al., Nature Communications 2020, with a running mean for the rate of a trial.
+    Bellec et al., Nature Communications 2020, with a running mean instead of the rate over a trial.
 
     >>> params, state = RateParams(0.1, 2.0, 0.5), rate_init((1,))
     >>> (state, loss), pull = jax.vjp(lambda z: rate_step(params, state, z), jnp.array([1.0]))

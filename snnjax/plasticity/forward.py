@@ -1,4 +1,4 @@
-"""Gradients from forward passes alone: directional derivatives and finite perturbations."""
+"""Gradients from forward passes only: directional derivatives and finite perturbations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def forward_gradient(
     Args:
       loss: `loss(params)`, a scalar; it must allow forward mode.
       params: pytree of floating arrays.
-      key: random key. samples: directions, at least 1; they run at the same time.
+      key: random key. samples: number of directions, at least 1; they run in parallel.
 
     Returns:
       The loss, and an estimate shaped like `params`.
@@ -54,12 +54,12 @@ def perturbation_gradient(
 
         v ~ N(0, 1);   dW = (loss(params + size v) - loss(params)) / size * v     averaged
 
-    Its mean is the gradient of the loss smoothed by noise of this size: of the true loss with its
-    steps, no surrogate needed. It takes samples + 1 passes.
+    Its mean is the gradient of the loss smoothed by noise of this size: the true loss with its
+    discontinuities, without a surrogate. It takes samples + 1 passes.
 
     Args:
       loss, params, key, samples: as for `forward_gradient`; the loss need not be differentiable.
-      size: of the perturbation.
+      size: size of the perturbation.
 
     Returns:
       The loss, and an estimate shaped like `params`.
@@ -85,7 +85,7 @@ def perturbation_gradient(
 def _average(
     along: Callable[[Any], tuple[Array, Array]], params: Any, key: Array, samples: int
 ) -> tuple[Array, Any]:
-    """The value, and the mean of slope * direction over random directions."""
+    """The loss, and the mean of slope * direction over random directions."""
     if samples < 1:
         raise ValueError(f"`samples` must be at least 1; got {samples}.")
     leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, params))

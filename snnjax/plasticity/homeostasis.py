@@ -1,4 +1,4 @@
-"""Homeostasis: thresholds that follow the firing rate, and weights of constant sum."""
+"""Homeostasis: thresholds that follow the firing rate, and weights with a constant sum."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from snnjax.neurons.membrane import FACTOR, as_param, as_params
 class HomeostasisParams(NamedTuple):
     """Parameters of homeostatic thresholds."""
 
-    rate: ArrayLike  # [] or [N]: eta, change of the threshold for each spike too many
-    target: ArrayLike = 0.0  # [] or [N]: f*, wanted spikes a step
+    rate: ArrayLike  # [] or [N]: eta, change of the threshold for each excess spike
+    target: ArrayLike = 0.0  # [] or [N]: f*, target spikes per step
     decay: ArrayLike = 1.0  # [] or [N]: factor by which the offset returns to 0 in a step
 
 
 class HomeostasisState(NamedTuple):
     """State of homeostatic thresholds."""
 
-    theta: Array  # [N], what is added to the threshold
+    theta: Array  # [N], offset added to the threshold
 
 
 def homeostasis_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> HomeostasisState:
-    """Thresholds at rest. `shape` is that of the neurons, without the batch."""
+    """Initial threshold offsets of zero. `shape` is that of the neurons, without the batch."""
     return HomeostasisState(jnp.zeros(shape, dtype))
 
 
 def homeostasis_params(
     dt: ArrayLike = 1.0, *, rate: ArrayLike = 0.05, tau: ArrayLike = 1e7
 ) -> HomeostasisParams:
-    """Thresholds that rise with each spike and return slowly; defaults in mV and ms.
+    """Parameters of thresholds that rise with each spike and decay slowly; defaults in mV and ms.
 
     Diehl and Cook, "Unsupervised learning of digit recognition using spike-timing-dependent
     plasticity", Frontiers in Computational Neuroscience 2015.
@@ -53,12 +53,12 @@ def homeostasis_step(
         theta = decay * theta + eta * (mean_b spikes_b - f*)
 
     The next step's threshold is the fixed one plus theta, which is not bounded below. A decay below
-    1 pulls the rate away from f*: with f* = 0 the threshold settles where rises and return balance.
+    1 pulls the rate away from f*: with f* = 0 the threshold settles where rise and decay balance.
 
     Args:
       params: rate, target and decay.
-      state: offsets, [N] or of more axes.
-      spikes: of this step, floating, [..., N]; axes in front of the state's are averaged.
+      state: offsets, [N] or with more axes.
+      spikes: spikes of this step, floating, [..., N]; leading axes beyond the state's are averaged.
 
     Returns:
       The next state, and theta.
@@ -94,11 +94,11 @@ def normalise_weights(
 
         W[m, n] <- W[m, n] * total / sum_m |W[m, n]|
 
-    A neuron whose weights are all 0 keeps them.
+    All-zero weights of a neuron stay zero.
 
     Args:
-      weight: [M, N]. total: [] or [N]; the default is that for 784 inputs of the paper.
-      axis: of the inputs; for a convolution all but the last.
+      weight: [M, N]. total: [] or [N]; the default is the paper's, for 784 inputs.
+      axis: axes of the inputs; for a convolution all except the last.
 
     Diehl and Cook, Frontiers in Computational Neuroscience 2015.
 

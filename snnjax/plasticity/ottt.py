@@ -1,4 +1,4 @@
-"""Online training through time: a product whose weights are differentiated through a trace."""
+"""Online training through time: products differentiated at a trace of the spikes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from snnjax.plasticity.trace import as_spikes
 
 
 class OTTTParams(NamedTuple):
-    """Weights of a layer, and the decay of the membrane that they lead to."""
+    """Weights of a layer, and the decay of the membrane that they drive."""
 
-    weight: Array  # [M, N], or as the product takes them
-    decay: ArrayLike  # [] or [M]: decay of the membranes behind the weights
+    weight: Array  # [M, N], or the shape that the product expects
+    decay: ArrayLike  # [] or [M]: decay of the membranes after the weights
 
 
 class OTTTState(NamedTuple):
@@ -33,20 +33,20 @@ class OTTTState(NamedTuple):
 def traced_product(
     product: Product, spikes: ArrayLike, weight: ArrayLike, trace: ArrayLike
 ) -> Array:
-    """A product of spikes whose derivative in the weights is taken at a trace of the spikes.
+    """A product of spikes and weights, with its weight derivative taken at a trace of the spikes.
 
         value      product(spikes, weight)
         tangent    product(dspikes, weight) + product(trace, dweight)
 
-    In reverse mode: the weights get trace (outer) g, the spikes g times the weights, the trace
-    nothing. It is a custom JVP, so forward and reverse mode agree.
+    In reverse mode the weights get trace (outer) g, the spikes get g times the weights, and the
+    trace gets no gradient. It is a custom JVP, so forward and reverse mode agree.
 
     Args:
-      product: `dense`, a `convolution` or one's own; a fixed function, which closes over no traced
-        array.
+      product: `dense`, a `convolution` or a custom one; a fixed function that does not close over
+        traced arrays.
       spikes: presynaptic spikes, [..., M].
-      weight: [M, N], or as the product takes them.
-      trace: of the shape of `spikes`.
+      weight: [M, N], or the shape that the product expects.
+      trace: trace with the shape of `spikes`.
 
     Returns:
       Currents, [..., N].
@@ -80,41 +80,41 @@ _traced_product.defjvp(_traced_product_jvp, symbolic_zeros=True)
 
 
 def ottt_init(shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> OTTTState:
-    """The trace of inputs of `shape` that have been silent so far."""
+    """The initial trace of inputs of `shape`, without spikes so far."""
     return OTTTState(jnp.zeros(shape, dtype))
 
 
 def ottt_step(
     params: OTTTParams, state: OTTTState, spikes: ArrayLike, *, product: Product = dense
 ) -> tuple[OTTTState, Array]:
-    """One step of a weighted layer that is trained online through time.
+    """One step of a weighted layer for online training through time (OTTT).
 
         trace' = decay * trace + spikes
-        current = product(spikes, weight),    differentiated in the weights at trace'
+        current = product(spikes, weight),    weight derivative taken at trace'
 
-    With v' = decay * v + current behind it, trace' is the derivative of v' in the weights without
-    the reset. So the gradient of a loss of this step, with the membrane of the last step taken as
-    constant, holds what earlier inputs did:
+    With v' = decay * v + current after it, trace' is the derivative of v' with respect to the
+    weights, without the reset. So the gradient of a loss of this step, with the membrane of the
+    last step held constant, includes the effect of earlier inputs:
 
         dW = trace' (outer) g,    g = dloss/dv' of this step, through the layers above
 
     It is exact for one layer without reset, and also what e-prop computes for LIF neurons, in a
     recurrent layer too (give it the spikes of the last step). Nothing here stops the gradient
     through membranes: `snnjax.unroll.online_gradient` does, or `spatial` round a step. The input
-    is not scaled; the step of the neuron may (`scale_input`). A bias added after the product is
-    not traced: append an input that is always 1.
+    is not scaled; the step of the neuron may scale it (`scale_input`). A bias added after the
+    product is not traced: append an input that is always 1.
 
     Args:
       params: weights and decay.
-      state: trace, float32 unless made otherwise, [..., M]. It passes no gradient.
+      state: trace, float32 by default, [..., M]. It passes no gradient.
       spikes: presynaptic spikes, floating, [..., M].
-      product: `dense`, a `convolution` or one's own.
+      product: `dense`, a `convolution` or a custom one.
 
     Returns:
       The next state, and currents [..., N].
 
     Raises:
-      TypeError: spikes not floating. ValueError: their shape is not that of the trace.
+      TypeError: spikes not floating. ValueError: their shape differs from the trace's.
 
     Xiao et al., "Online Training Through Time for Spiking Neural Networks", NeurIPS 2022; for LIF
     e-prop, Bellec et al., Nature Communications 2020.
@@ -133,13 +133,13 @@ def ottt_step(
 
 
 def spatial(step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """The same step, with no gradient through the state that it is given (SLTT).
+    """A step function with the gradient through its input state stopped (SLTT).
 
         spatial(step)(state, x) = step(stop_gradient(state), x)
 
-    The gradient of a sum of losses over time is then the sum of the gradients of single steps. To
-    have it with memory that does not grow with time use `snnjax.unroll.online_gradient`, which
-    stops the state itself.
+    The gradient of a sum of losses over time is then the sum of the gradients of single steps. For
+    memory that does not grow with time use `snnjax.unroll.online_gradient`, which stops the state
+    gradient itself.
 
     Meng et al., "Towards Memory- and Time-Efficient Backpropagation for Training Spiking Neural
     Networks", ICCV 2023.

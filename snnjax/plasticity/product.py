@@ -1,4 +1,4 @@
-"""Products of spikes with weights, and the sums over pre and post pairs that belong to them.
+"""Products of spikes with weights, and the matching sums over pre and post pairs.
 
 A product is a function `(spikes, weight) -> current`, linear in both. Rules that take one as an
 argument work for dense layers and convolutions alike.
@@ -26,10 +26,10 @@ def dense(spikes: ArrayLike, weight: ArrayLike) -> Array:
 def convolution(
     strides: Sequence[int] = (1, 1), padding: str | tuple[tuple[int, int], ...] = "SAME"
 ) -> Product:
-    """A convolution as a product: channels last, weights [*K, M, N] as those of Flax.
+    """A convolution as a product: channels last, weights [*K, M, N] as in Flax.
 
     Args:
-      strides: one number a spatial axis; their count is the number of spatial axes.
+      strides: one number per spatial axis; their count is the number of spatial axes.
       padding: "SAME", "VALID" or (low, high) for each spatial axis.
 
     Returns:
@@ -54,15 +54,15 @@ def convolution(
 
 
 def pairs(product: Product, pre: ArrayLike, post: ArrayLike, weight: ArrayLike) -> Array:
-    """For each weight the sum of pre * post over what it connects, in batch and in space.
+    """The sum of pre * post over the pairs that each weight connects, over batch and space.
 
     It is the transpose of the product in its weight; for `dense`: sum_b pre[b, m] post[b, n].
 
     Args:
-      product: `dense`, a `convolution` or one's own.
-      pre: values of the inputs, as the product takes them.
+      product: `dense`, a `convolution` or a custom one.
+      pre: values of the inputs, as the product expects them.
       post: values of the outputs, as the product returns them.
-      weight: gives shape and dtype only.
+      weight: used only for its shape and dtype.
 
     Returns:
       Sums, shape and dtype of `weight`.

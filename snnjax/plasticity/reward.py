@@ -1,4 +1,4 @@
-"""STDP that a reward gates: at once (MSTDP), or through an eligibility trace (MSTDPET)."""
+"""Reward-modulated STDP: immediate (MSTDP), or through an eligibility trace (MSTDPET)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class MSTDPETParams(NamedTuple):
 
     stdp: STDPParams
     decay: ArrayLike  # []: factor by which the eligibility decays in a step
-    scale: ArrayLike  # []: share of a change that enters it; 1 / tau_e in the paper
+    scale: ArrayLike  # []: fraction of a change that is added to it; 1 / tau_e in the paper
 
 
 class MSTDPETState(NamedTuple):
@@ -87,11 +87,11 @@ def mstdpet_init(
     batch_shape: tuple[int, ...] = (),
     dtype: DTypeLike = jnp.float32,
 ) -> MSTDPETState:
-    """Silent inputs and outputs, and no eligibility.
+    """The initial state: no spikes and no eligibility.
 
     Args:
-      pre_shape, post_shape: of one step of spikes, batch axes included.
-      weight_shape: of the weights. batch_shape: the leading axes of both spikes that are samples.
+      pre_shape, post_shape: shapes of one step of spikes, including batch axes.
+      weight_shape: shape of the weights. batch_shape: the leading batch axes of both spikes.
 
     >>> mstdpet_init((8, 3), (8, 2), (3, 2), (8,)).eligibility.shape
     (8, 3, 2)
@@ -110,7 +110,7 @@ def mstdpet_init(
 def mstdpet_params(
     dt: ArrayLike = 1.0, *, tau_e: ArrayLike = 25.0, **stdp: ArrayLike
 ) -> MSTDPETParams:
-    """Parameters from time constants in the unit of `dt`; `stdp` goes to `stdp_params`.
+    """Parameters from time constants in the unit of `dt`; `stdp` is passed to `stdp_params`.
 
     >>> round(float(mstdpet_params(tau_e=10.0).decay), 4)
     0.9048
@@ -138,11 +138,12 @@ def mstdpet_step(
         dW = sum_b reward_b * e_b
 
     With decay = exp(-dt/tau_e) a reward that comes a time tau_e after the spikes changes the
-    weights by 1/e of what an immediate one would. The eligibility takes [B, M, N] numbers.
+    weights by 1/e of what an immediate one would. The eligibility needs memory for [B, M, N]
+    numbers.
 
     Args:
-      params: of STDP, decay and scale.
-      state: traces and eligibility, of `mstdpet_init`.
+      params: parameters of STDP, decay and scale.
+      state: traces and eligibility, from `mstdpet_init`.
       pre, post, weight, bound, coincidence, trace, product: as for `stdp_step`.
       reward: [] or one number for each sample, [B].
 
@@ -197,7 +198,7 @@ def stdp_each(
 
 
 def _each(reward: ArrayLike, values: Array) -> Array:
-    """The reward, [] or [*B], shaped to multiply values [*B, ...]."""
+    """The reward, [] or [*B], reshaped to multiply values [*B, ...]."""
     reward = jnp.asarray(reward, values.dtype)
     if reward.shape != values.shape[: reward.ndim]:
         raise ValueError(

@@ -35,7 +35,7 @@ class STDPState(NamedTuple):
 def stdp_init(
     pre_shape: tuple[int, ...], post_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> STDPState:
-    """Traces of inputs and outputs of these shapes that have been silent so far."""
+    """The initial traces of inputs and outputs of these shapes, without spikes so far."""
     return STDPState(jnp.zeros(pre_shape, dtype), jnp.zeros(post_shape, dtype))
 
 
@@ -49,8 +49,8 @@ def stdp_params(
 ) -> STDPParams:
     """Parameters from time constants in the unit of `dt`, with exponential decays.
 
-    For linear decays, as SpikingJelly's STDP has them, give `STDPParams` `euler(tau, dt)`. Rates of
-    libraries whose traces grow by less than 1 a spike (norse: dt / tau) must be scaled.
+    For linear decays, as in SpikingJelly's STDP, give `STDPParams` `euler(tau, dt)`. Rates of
+    libraries whose traces grow by less than 1 per spike (norse: dt / tau) must be scaled.
 
     >>> round(float(stdp_params().pre_decay), 4)
     0.9512
@@ -70,23 +70,23 @@ def stdp_step(
     trace: Trace = accumulate,
     product: Product = dense,
 ) -> tuple[STDPState, Array]:
-    """One step of pair STDP: decay the traces, take up the spikes, then pair spikes with traces.
+    """One step of pair STDP: decay the traces, add the spikes, then pair spikes with traces.
 
         x  = pre_decay * x + pre;    y = post_decay * y + post
         dW = A+ up(W) x (outer) post  -  A- down(W) pre (outer) y
 
     dW is summed over the batch, and over positions in a convolution. The weights are not changed:
-    `apply` does, with limits if wanted. A pre spike followed by a post spike k steps later gives
-    A+ pre_decay^k, the reverse order -A- post_decay^k.
+    `apply` does that, optionally with limits. A pre spike followed by a post spike k steps later
+    gives A+ pre_decay^k, the reverse order -A- post_decay^k.
 
     Args:
       params: rates and decays.
-      state: traces, float32 unless made otherwise.
+      state: traces, float32 by default.
       pre: spikes of the inputs, floating, [..., M].
       post: spikes of the outputs, floating, [..., N].
-      weight: [M, N], or as the product takes them.
+      weight: [M, N], or the shape that the product expects.
       bound: `additive`, `soft(low, high, mu)` or `hard(low, high)`.
-      coincidence: what spikes of the same step count for: `both`, `neither`, `potentiate`,
+      coincidence: the effect of spikes in the same step: `both`, `neither`, `potentiate`,
         `depress`.
       trace: `accumulate` pairs all spikes, `replace` the nearest ones.
       product: `dense` or a `convolution`.
@@ -123,7 +123,7 @@ def read_traces(
     coincidence: Coincidence,
     trace: Trace,
 ) -> tuple[STDPState, tuple[Array, Array], tuple[Array, Array]]:
-    """The traces after a step, those that spikes read, and the spikes in the traces' dtype."""
+    """The traces after a step, the traces that spikes read, and the spikes in the traces' dtype."""
     pre = as_spikes("pre", pre, state.pre.shape).astype(state.pre.dtype)
     post = as_spikes("post", post, state.post.shape).astype(state.post.dtype)
     x = as_param(params.pre_decay, state.pre, "pre_decay", FACTOR) * state.pre

@@ -1,4 +1,4 @@
-"""Traces of spikes: how they take up a spike, and which spikes fit them."""
+"""Traces of spikes: update rules, and a check of the spikes."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def replace(decayed: Array, spikes: Array) -> Array:
 
 
 def as_spikes(name: str, spikes: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Spikes of one step that a trace of `shape` can take: floating and of that shape.
+    """Spikes of one step, checked to be floating and of the trace's `shape`.
 
     Raises:
-      TypeError: when they are not floating. ValueError: when their shape is another one.
+      TypeError: they are not floating. ValueError: their shape differs.
     """
     spikes = jnp.asarray(spikes)
     if not jnp.issubdtype(spikes.dtype, jnp.floating):
@@ -45,7 +45,7 @@ def as_spikes(name: str, spikes: ArrayLike, shape: tuple[int, ...]) -> Array:
         )
     if spikes.shape != shape:
         raise ValueError(
-            f"`{name}` has shape {spikes.shape}, but its trace {shape}. "
+            f"`{name}` has shape {spikes.shape}, but its trace has {shape}. "
             "Make the state with the shape of one step of these spikes, [B, ..., N]."
         )
     return spikes

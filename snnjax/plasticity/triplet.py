@@ -23,8 +23,8 @@ class TripletParams(NamedTuple):
     pair: STDPParams  # A2+, A2- and the decays of the fast traces
     plus: ArrayLike  # [] or [N]: A3+, for each unit of the slow post trace
     minus: ArrayLike  # [] or [M]: A3-, for each unit of the slow pre trace
-    pre_decay: ArrayLike  # [] or [M]: of the slow pre trace
-    post_decay: ArrayLike  # [] or [N]: of the slow post trace
+    pre_decay: ArrayLike  # [] or [M]: decay of the slow pre trace
+    post_decay: ArrayLike  # [] or [N]: decay of the slow post trace
 
 
 class TripletState(NamedTuple):
@@ -37,7 +37,7 @@ class TripletState(NamedTuple):
 def triplet_init(
     pre_shape: tuple[int, ...], post_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> TripletState:
-    """Traces of inputs and outputs of these shapes that have been silent so far."""
+    """The initial traces of inputs and outputs of these shapes, without spikes so far."""
     return TripletState(*(stdp_init(pre_shape, post_shape, dtype) for _ in range(2)))
 
 
@@ -53,9 +53,9 @@ def triplet_params(
     tau_x: ArrayLike = 101.0,
     tau_y: ArrayLike = 125.0,
 ) -> TripletParams:
-    """Parameters from time constants in the unit of `dt`; the defaults, in ms, are for all pairs.
+    """Parameters from time constants in the unit of `dt`; defaults in ms, for all-to-all pairing.
 
-    They were fitted to slices of visual cortex; rates are in units of the weight.
+    They were fitted to data from slices of visual cortex; rates are in units of the weight.
 
     >>> round(float(triplet_params().post_decay), 4)
     0.992
@@ -76,17 +76,17 @@ def triplet_step(
     trace: Trace = accumulate,
     product: Product = dense,
 ) -> tuple[TripletState, Array]:
-    """One step of triplet STDP: pair STDP whose rates follow slow traces of each side.
+    """One step of triplet STDP: pair STDP with rates that depend on slow traces of both sides.
 
-        x1, y1, x2, y2: decayed, then the spikes of this step taken up, as in `stdp_step`
+        x1, y1, x2, y2: decayed, then the spikes of this step added, as in `stdp_step`
         dW = up(W) x1 (outer) post (A2+ + A3+ y2-)  -  down(W) pre (A2- + A3- x2-) (outer) y1
 
-    y2- and x2- are the slow traces before the spikes of this step: a spike does not see itself. So
-    potentiation grows with the post rate, as in experiments and unlike in pair STDP.
+    y2- and x2- are the slow traces before the spikes of this step: a spike does not affect itself.
+    So potentiation grows with the post rate, as in experiments and unlike in pair STDP.
 
     Args:
       params: rates and decays; `pair` holds those of the fast traces.
-      state: traces, float32 unless made otherwise.
+      state: traces, float32 by default.
       pre, post, weight, bound, trace, product: as for `stdp_step`.
       coincidence: for the fast traces, as for `stdp_step`.
 

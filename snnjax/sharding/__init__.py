@@ -1,7 +1,7 @@
-"""Where arrays lie: a mesh from a line of text, specs from rules, and what programs send.
+"""Device meshes from text, sharding specs from rules, and communication of compiled programs.
 
 The engine is JAX's own, `jax.shard_map` and the automatic partitioner. This package names meshes
-and shardings, gathers cut parameters, and counts the collectives of compiled programs.
+and shardings, gathers sharded parameters, and counts the collectives of compiled programs.
 """
 
 from snnjax.sharding.collectives import Collective as Collective

@@ -1,4 +1,4 @@
-"""What a compiled program sends between devices, read off its text."""
+"""The communication between devices of a compiled program, read from its text."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Collective:
 
     Attributes:
       kind: one of `KINDS`.
-      bytes: of its operands on one device, each time it runs.
-      group: devices that take part together.
+      bytes: size of its operands on one device, each time it runs.
+      group: number of devices that take part together.
       times: how often it runs: the lengths of the loops around it, multiplied.
-      at_least: it is in a loop whose length the text does not tell, and which counts once.
+      at_least: whether `times` is a lower bound: a loop of unknown length counts once.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Collective:
 
     @property
     def sent(self) -> float:
-        """Bytes that a device sends in a ring of the group, all times together."""
+        """Bytes that a device sends in a ring of the group, over all executions."""
         share = {
             "all-reduce": 2 * (self.group - 1) / self.group,
             "all-gather": self.group - 1,
@@ -54,12 +54,12 @@ class Collective:
 def collectives(text: str) -> list[Collective]:
     """The collectives of a program, from `compiled.as_text()`.
 
-    Operands are counted by their dtype, all those of a tuple, a start and its done once, and every
-    branch of a conditional.
+    Operands are counted by their dtype: all operands of a tuple, a start and its done together
+    once, and every branch of a conditional.
     Groups of one device, which send nothing, are left out.
 
     Raises:
-      ValueError: an operand or a group is written in a way that is not known here.
+      ValueError: the format of an operand or a group is not recognised.
     """
     program = Program(text)
     found = []
@@ -70,7 +70,7 @@ def collectives(text: str) -> list[Collective]:
 
 
 def bytes_by_kind(found: Iterable[Collective]) -> dict[str, int]:
-    """Operand bytes of each kind, by the times that they are sent.
+    """Operand bytes of each kind of collective, counting every execution.
 
     >>> bytes_by_kind([Collective("all-reduce", 4, 8), Collective("all-reduce", 8, 8, times=3)])
     {'all-reduce': 28}
@@ -84,7 +84,7 @@ def bytes_by_kind(found: Iterable[Collective]) -> dict[str, int]:
 def _collective(
     program: Program, body: str, line: Line, times: int, at_least: bool
 ) -> Iterator[Collective]:
-    """The collective of a line of a computation, if it is one that sends."""
+    """The collective that a line of a computation performs, or None."""
     kind = line.operation.removesuffix("-start")
     if kind not in KINDS:
         return
@@ -95,7 +95,7 @@ def _collective(
 
 
 def _group(rest: str, devices: int) -> int:
-    """How many devices a collective joins, in the ways in which groups are written."""
+    """The number of devices in a group of a collective, in any of XLA's notations."""
     if "source_target_pairs=" in rest:
         return 2 if re.search(r"source_target_pairs=\{\{", rest) else 1
     if match := re.search(r"replica_groups=\{\{([\d,]*)\}", rest):
@@ -108,4 +108,4 @@ def _group(rest: str, devices: int) -> int:
         sizes = dict(re.findall(r"'([^']*)'=(\d+)", match[1]))
         axes = re.findall(r"'([^']*)'(?::\(\d+\)(\d+))?", match[2])  # 'x':(2)4 is 4 of x
         return math.prod(int(part or sizes[axis]) for axis, part in axes)
-    raise ValueError(f"the devices of a collective are written in an unknown way: {rest[:200]}")
+    raise ValueError(f"the devices of a collective are in an unknown format: {rest[:200]}")

@@ -1,4 +1,4 @@
-"""Whole parameters from their shards, inside `shard_map` over the data axis."""
+"""Full parameters from their shards, inside `shard_map` over the data axis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AXIS = "data"
 
 
 def manual_spec(sharding: NamedSharding) -> P:
-    """What `shard_map` over "data" must know of a sharding: where the axis "data" is.
+    """The part of a sharding that concerns "data", as the spec of a `shard_map` over that axis.
 
     >>> from snnjax.sharding import parse_mesh
     >>> mesh = parse_mesh("data=1,model=1")
@@ -25,15 +25,14 @@ def manual_spec(sharding: NamedSharding) -> P:
 
 
 def gather(params: Any, shardings: Any) -> Any:
-    """All-gather the parameters that are cut over "data"; the others are as they were.
+    """All-gather the parameters that are sharded over "data"; the others are unchanged.
 
-    The transpose is the reduce-scatter: a gradient through this is the share of the sum over the
-    devices. Gradients of the parameters that were whole are still each device's own, see
-    `reduce_whole`.
+    The transpose is a reduce-scatter: a gradient through this is the shard of the sum over devices.
+    Gradients of replicated parameters are still local to each device, see `reduce_whole`.
 
     Args:
       params: the shards of this device.
-      shardings: a tree of `NamedSharding` as `params`.
+      shardings: a tree of `NamedSharding` with the structure of `params`.
     """
     return jax.tree.map(_gather_leaf, params, shardings)
 
@@ -47,18 +46,19 @@ def _gather_leaf(leaf: Array, sharding: NamedSharding) -> Array:
     others = {axis for axis in rest if axis is not None}
     if not others:
         return collect(leaf)
-    # The automatic axes do not see through a manual collective and would be gathered before it.
+    # The partitioner does not shard automatic axes through a manual collective; it would gather
+    # them first.
     return jax.shard_map(
         collect, in_specs=rest, out_specs=rest, axis_names=others, check_vma=False
     )(leaf)
 
 
 def reduce_whole(gradient: Any, shardings: Any) -> Any:
-    """Sum over "data" the gradients that `gather` did not scatter already."""
+    """Sum over "data" the gradients that `gather` did not already reduce."""
     leaves, structure = jax.tree.flatten(gradient)
-    cut = [AXIS in sharding.spec for sharding in jax.tree.leaves(shardings)]
-    whole = jax.lax.psum([g for g, c in zip(leaves, cut, strict=True) if not c], AXIS)
-    rest = iter(whole)
+    sharded = [AXIS in sharding.spec for sharding in jax.tree.leaves(shardings)]
+    replicated = [g for g, s in zip(leaves, sharded, strict=True) if not s]
+    rest = iter(jax.lax.psum(replicated, AXIS))
     return jax.tree.unflatten(
-        structure, [g if c else next(rest) for g, c in zip(leaves, cut, strict=True)]
+        structure, [g if s else next(rest) for g, s in zip(leaves, sharded, strict=True)]
     )

@@ -12,16 +12,16 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 AXES = ("data", "model")
-"""What axes may be called: "data" cuts the batch, "model" cuts channels."""
+"""Allowed axis names: "data" shards the batch, "model" shards channels."""
 
 
 def mesh_axes(text: str) -> dict[str, int]:
-    """The sizes in `text` by axis; at most one is -1, for the rest of the devices.
+    """The axis sizes given in `text`; at most one is -1, for the remaining devices.
 
-    An axis "data" of size 1 is added where there is none: the batch is always cut over it.
+    An axis "data" of size 1 is added if missing: the batch is always sharded over it.
 
     Raises:
-      ValueError: `text` is not a list of axis=size, or repeats or invents an axis.
+      ValueError: `text` is not a list of axis=size, or an axis is repeated or unknown.
 
     >>> mesh_axes("data=-1,model=2"), mesh_axes("model=2")
     ({'data': -1, 'model': 2}, {'data': 1, 'model': 2})
@@ -31,7 +31,7 @@ def mesh_axes(text: str) -> dict[str, int]:
         match = re.fullmatch(r"\s*([^=\s]+)\s*=\s*(-?\d+)\s*", part)
         if match is None:
             raise ValueError(
-                f"a mesh is a list of axis=size with commas between, such as 'data=4,model=2' or "
+                f"a mesh is a comma-separated list of axis=size, such as 'data=4,model=2' or "
                 f"'data=-1'; got {text!r}."
             )
         name, size = match[1], int(match[2])
@@ -43,7 +43,7 @@ def mesh_axes(text: str) -> dict[str, int]:
             raise ValueError(f"the mesh {text!r} names {name!r} twice; give it one size.")
         if size != -1 and size < 1:
             raise ValueError(
-                f"the size of {name!r} must be at least 1, or -1 for the rest of the devices; got "
+                f"the size of {name!r} must be at least 1, or -1 for the remaining devices; got "
                 f"{size} in {text!r}."
             )
         axes[name] = size
@@ -53,14 +53,14 @@ def mesh_axes(text: str) -> dict[str, int]:
 
 
 def parse_mesh(text: str, devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh that `text` describes, of the first of `devices`, with automatic axes.
+    """The mesh that `text` describes, over the first of `devices`, with automatic axes.
 
     Args:
-      text: axis=size with commas between; one size may be -1, for the rest of the devices.
-      devices: which there are; None takes all.
+      text: comma-separated axis=size; one size may be -1, for the remaining devices.
+      devices: the devices to use; None takes all.
 
     Raises:
-      ValueError: `text` is no mesh, or one that the devices cannot make.
+      ValueError: `text` is not a valid mesh, or does not fit the number of devices.
 
     >>> dict(parse_mesh("data=1").shape)
     {'data': 1}
@@ -70,14 +70,14 @@ def parse_mesh(text: str, devices: Sequence[Any] | None = None) -> Mesh:
     fixed = math.prod(size for size in axes.values() if size != -1)
     if fixed > len(present):
         raise ValueError(
-            f"the mesh {text!r} needs {fixed} devices, and there are {len(present)}. Take a "
-            "smaller one; on a CPU JAX_NUM_CPU_DEVICES makes more."
+            f"the mesh {text!r} needs {fixed} devices, but there are {len(present)}. Use a smaller "
+            "mesh; on a CPU, raise JAX_NUM_CPU_DEVICES."
         )
     rest = len(present) // fixed
     if -1 in axes.values() and len(present) % fixed:
         raise ValueError(
-            f"the sizes of the mesh {text!r} make {fixed}, which does not divide the "
-            f"{len(present)} devices that there are. Give sizes that do, or in place of -1 a size "
+            f"the sizes of the mesh {text!r} multiply to {fixed}, which does not divide the "
+            f"{len(present)} available devices. Give sizes that do, or replace -1 by a size "
             f"of at most {rest}."
         )
     sizes = tuple(rest if size == -1 else size for size in axes.values())

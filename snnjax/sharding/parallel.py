@@ -14,12 +14,12 @@ MODEL = "model"
 """Name of the mesh axis of tensor parallelism."""
 
 Parallel = Literal["column", "row", "channel"]
-"""How a layer is sharded over "model": its outputs ("column"), its inputs ("row"), or the channels
-of what has one number a channel."""
+"""How a layer is sharded over "model": by its outputs ("column"), by its inputs ("row"), or by
+channel, for parameters with one number per channel."""
 
 
 def model_devices() -> int:
-    """Devices of an automatic axis "model" of the mesh around this trace; 1 where there is none."""
+    """The size of the automatic axis "model" of the surrounding mesh; 1 without such an axis."""
     mesh = jax.sharding.get_abstract_mesh()
     automatic = [
         name
@@ -37,24 +37,24 @@ def sharded_product(
     parallel: Parallel | None,
     kernel: int = 0,
 ) -> Array:
-    """`function(x, kernels, *rest)`, where each device of "model" takes its part of the kernels.
+    """`function(x, kernels, *rest)`, with the kernels sharded over the devices of "model".
 
-    The partitioner sees plain products by itself. It does not see through loops: it joins what each
-    turn of a loop gives, or gathers what the loop slices. Here the loop runs on the part of a
-    device alone, and one sum joins the results ("row") or the gradients by `x` ("column"). Values
-    are those of `function`, up to the order of a sum, wherever the arrays lie; without an automatic
-    axis "model", or one that does not divide the channels, it is just called.
+    The partitioner handles plain products by itself, but not loops: it reduces the result of every
+    iteration, or gathers the arrays that the loop slices. Here the loop runs on the shard of each
+    device, and one sum joins the results ("row") or the gradients with respect to `x` ("column").
+    Values are those of `function`, up to the order of summation, for any placement of the arrays.
+    Without an automatic axis "model" that divides the channels, `function` is called as it is.
 
     Args:
       function: bilinear in `x` and `kernels`.
       x: arrays with channels last.
       kernels: arrays with `kernel` axes before their inputs and outputs: 0 for linear and delayed
         layers ([I, O] and [I, O, Kc]), 1 for sparse convolutions [K, I, O].
-      rest: what every device needs in full.
+      rest: arguments that every device needs in full.
       parallel: "row", "column", or None for products that are never sharded.
 
     Returns:
-      The array that `function` returns, with as many axes as those of `x` and channels last.
+      The array that `function` returns, with as many axes as `x` and channels last.
     """
     devices = model_devices()
     axis = kernel + (parallel == "column")

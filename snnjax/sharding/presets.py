@@ -1,4 +1,4 @@
-"""The shardings that have a name: whole, over the data axis, over the model axis, over both."""
+"""Named shardings: replicated, over the data axis, over the model axis, or over both."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from jax.sharding import PartitionSpec as P
 from snnjax.sharding.rules import Rules, check_spec, parameter_path, specs_by_rules
 
 SMALLEST = 1024
-"""Entries below which a parameter stays whole under "fsdp": to gather it costs more than it saves.
+"""Entries below which "fsdp" replicates a parameter: gathering it would cost more than it saves.
 """
 
 
 def replicated(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -> Any:
-    """Every parameter whole on every device."""
+    """Replicate every parameter on every device."""
     del mesh, rules, stats
     return jax.tree.map(lambda _: P(), params)
 
 
 def fsdp(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -> Any:
-    """Every parameter of `SMALLEST` entries or more is cut over "data".
+    """Shard every parameter of `SMALLEST` entries or more over "data".
 
-    It is cut along the largest dimension that the devices divide; of equals the first.
+    It is sharded along its largest dimension that the devices divide, the first in case of a tie.
 
     Raises:
-      ValueError: the devices divide no dimension of a parameter.
+      ValueError: the number of devices divides no dimension of a parameter.
     """
     del rules, stats
     return jax.tree_util.tree_map_with_path(
@@ -39,23 +39,23 @@ def fsdp(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -
 
 
 def tensor(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -> Any:
-    """The kernels are cut over "model", as the rules of the model say.
+    """Shard the kernels over "model", by the rules of the model.
 
     Raises:
-      ValueError: the model has no rules, or they do not fit its parameters or the mesh.
+      ValueError: the model has no rules, or they do not match its parameters or the mesh.
     """
     if not rules:
         raise ValueError(
-            "this model does not say how its kernels are sharded over the axis 'model'. Call "
+            "this model has no rules to shard its kernels over the axis 'model'. Call "
             "snnjax.nn.pair in its __init__, or choose the sharding 'replicated' or 'fsdp'. "
-            "Give it tensor_rules of its own, such as (('first/kernel$', P(None, 'model')), "
-            "('.*', P())), where its layers are not of this library."
+            "If its layers are not from this library, give it its own tensor_rules, such as "
+            "(('first/kernel$', P(None, 'model')), ('.*', P()))."
         )
     return specs_by_rules(rules, params, mesh, stats=stats)
 
 
 def mixed(params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()) -> Any:
-    """As "tensor", and along another dimension as "fsdp", where the devices divide one."""
+    """Shard like "tensor", and along another dimension like "fsdp", where one is divisible."""
     return jax.tree_util.tree_map_with_path(
         partial(_over_data, mesh), params, tensor(params, mesh, rules, stats)
     )
@@ -73,18 +73,18 @@ PRESETS: dict[str, Callable[..., Any]] = {
 def preset_specs(
     name: str, params: Any, mesh: Mesh, rules: Rules | None = None, stats: Any = ()
 ) -> Any:
-    """The specs of a preset.
+    """The partition specs of the parameters under a named preset.
 
     Args:
       name: one of `PRESETS`.
       params: a tree of arrays, or of `jax.ShapeDtypeStruct`.
-      mesh: devices.
-      rules: how the model's kernels are cut over "model"; only "tensor" and "mixed" ask for it.
-      stats: the other arrays of the model, over which rules may decide instead.
+      mesh: the device mesh.
+      rules: how the model's kernels are sharded over "model"; used by "tensor" and "mixed" only.
+      stats: the other arrays of the model, which rules may match too.
 
     Raises:
-      ValueError: there is no such preset, it does not fit the parameters, or it leaves the axis
-        "model" of the mesh without work.
+      ValueError: the preset is unknown, does not fit the parameters, or does not use the axis
+        "model" of the mesh.
     """
     if name not in PRESETS:
         raise ValueError(f"sharding must be one of {', '.join(PRESETS)}; got {name!r}.")
@@ -92,17 +92,17 @@ def preset_specs(
     size = mesh.shape.get("model", 1)
     if size > 1 and not any("model" in spec for spec in jax.tree.leaves(specs)):
         raise ValueError(
-            f"the sharding {name!r} leaves the {size} devices of the axis 'model' without work. "
+            f"the sharding {name!r} does not use the {size} devices of the axis 'model'. "
             "Choose 'tensor' or 'mixed', or give all devices to 'data'."
         )
     return specs
 
 
 def stats_specs(name: str, stats: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
-    """The specs of norm statistics: as the rules cut their channels over "model", or whole.
+    """The specs of norm statistics: sharded over "model" where a rule matches, else replicated.
 
-    The rules are of parameters, so statistics that no rule names are whole. So are all that have
-    fewer axes than their rule, such as counters.
+    Rules are written for parameters, so statistics that no rule matches are replicated. So are
+    those with fewer axes than their rule, such as counters.
     """
 
     def spec_of(keys: tuple[Any, ...], leaf: Any) -> P:
@@ -117,18 +117,18 @@ def stats_specs(name: str, stats: Any, mesh: Mesh, rules: Rules | None = None) -
 
 
 def _over_data(mesh: Mesh, keys: tuple[Any, ...], leaf: Any, spec: P) -> P:
-    """`spec` with "data" at the largest dimension that is free and divisible."""
+    """`spec` with "data" added at the largest dimension that is unsharded and divisible."""
     size = mesh.shape["data"]
     if leaf.size < SMALLEST or size == 1:
         return spec
     entries = [*spec, *[None] * (leaf.ndim - len(spec))]
     fitting = [d for d in range(leaf.ndim) if entries[d] is None and leaf.shape[d] % size == 0]
     if not fitting and any(entries):
-        return spec  # it is cut over "model" at least
+        return spec  # at least it is sharded over "model"
     if not fitting:
         raise ValueError(
             f"{parameter_path(keys)!r} with shape {tuple(leaf.shape)} has no dimension that the "
-            f"{size} devices of 'data' divide. Take another size of 'data', or a sharding without "
+            f"{size} devices of 'data' divide. Use another size of 'data', or a sharding without "
             "fsdp."
         )
     entries[max(fitting, key=lambda d: leaf.shape[d])] = "data"

@@ -24,7 +24,7 @@ class Line:
 
     Attributes:
       name, shape, operation, operands, rest: as written, without comments.
-      root: it is the result of its computation.
+      root: whether it is the result of its computation.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Line:
 
     @property
     def called(self) -> list[str]:
-        """The computations that it names."""
+        """The names of the computations that it calls."""
         names = _CALLED.findall(self.rest)
         for branches in _BRANCHES.findall(self.rest):
             names += [name.strip().lstrip("%") for name in branches.split(",")]
@@ -44,7 +44,7 @@ class Line:
 
     @property
     def inputs(self) -> list[str]:
-        """The operands, one by one; commas inside of brackets do not separate."""
+        """The operands as a list; commas inside brackets do not separate."""
         parts, depth, start = [], 0, 0
         for i, letter in enumerate(self.operands):
             depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(letter, 0)
@@ -56,18 +56,18 @@ class Line:
 
     @property
     def second_half(self) -> bool:
-        """It waits for what another line started."""
+        """Whether it waits for an operation that another line started."""
         return self.operation.endswith(("-done", "-update"))
 
 
 @dataclass(frozen=True)
 class ArrayType:
-    """An array of a type.
+    """An array type.
 
     Attributes:
       dtype, sizes: as written.
-      memory: where it lies, 0 for the main one.
-      entries: with those that fill up the tiles of its layout.
+      memory: its memory space, 0 for the main memory.
+      entries: number of entries, including the padding of its layout's tiles.
     """
 
     dtype: str
@@ -77,26 +77,26 @@ class ArrayType:
 
     @property
     def bits(self) -> int:
-        """Of an entry.
+        """Bytes of one entry.
 
         Raises:
-          ValueError: the dtype is not known here.
+          ValueError: the dtype is unknown.
         """
         return _bits(self.dtype)
 
     @property
     def bytes(self) -> int:
-        """Of its own entries, as they are sent."""
+        """Bytes without padding, as they are sent."""
         return math.ceil(self.bits * math.prod(self.sizes) / 8)
 
     @property
     def held(self) -> int:
-        """Bytes in memory, tiles filled up."""
+        """Bytes in memory, with tiles padded."""
         return math.ceil(self.bits * self.entries / 8)
 
 
 def arrays_of(shape: str) -> list[ArrayType]:
-    """The arrays of a type.
+    """The arrays that a type, possibly a tuple, consists of.
 
     >>> [one.held for one in arrays_of("(f32[2,3]{1,0:T(8,128)S(1)}, bf16[5]{0}, s32[])")]
     [4096, 10, 4]
@@ -111,7 +111,7 @@ def arrays_of(shape: str) -> list[ArrayType]:
 
 
 def _filled(dims: tuple[int, ...], layout: str) -> list[int]:
-    """Sizes from the slowest axis to the fastest, the last ones filled up to whole tiles."""
+    """Sizes from the slowest axis to the fastest, the last ones padded to full tiles."""
     order, _, rest = layout.partition(":")
     axes = [int(axis) for axis in order.split(",") if axis]
     sizes = [dims[axis] for axis in reversed(axes)] if axes else list(dims)
@@ -128,12 +128,12 @@ def bytes_of(shape: str) -> int:
 
 
 class Program:
-    """A program from `compiled.as_text()`.
+    """A compiled program, parsed from `compiled.as_text()`.
 
     Attributes:
       bodies: the lines of each computation, in order.
       entry: the computation that runs first.
-      devices: of the whole program.
+      devices: number of devices that the program runs on.
 
     Raises:
       ValueError: the text has no entry.
@@ -157,10 +157,11 @@ class Program:
         self.entry = entry
 
     def runs(self, *, inside: bool = True) -> dict[tuple[str, bool], int]:
-        """How often each computation runs, apart where in a loop of unknown length.
+        """How often each computation runs, and which are in a loop of unknown length.
 
         Args:
-          inside: also what fusions and reductions call, which is no step of its own.
+          inside: whether to count the computations called by fusions and reductions too, which are
+            not separate steps.
         """
         times: dict[tuple[str, bool], int] = defaultdict(int)
 
@@ -179,9 +180,10 @@ class Program:
         return times
 
     def trips(self, body: str, loop: Line) -> int | None:
-        """How often a while loop turns, None where the text does not tell.
+        """The number of iterations of a while loop, or None if the text does not determine it.
 
-        Backends that do not note it count from a constant by one up to a constant in the condition.
+        Where the backend does not record it, the loop must count from a constant by one up to a
+        constant in the condition.
         """
         if noted := _TRIPS.search(loop.rest):
             return int(noted[1])
@@ -197,7 +199,7 @@ class Program:
         return max(last - first, 0)
 
     def _counts(self, loop: Line, index: int | None) -> bool:
-        """Whether a turn adds 1 to an entry of what the loop carries."""
+        """Whether an iteration adds 1 to an entry of the loop's carry."""
         body = re.search(r"body=%?([\w.\-]+)", loop.rest)
         result = self.root(body[1]) if body and body[1] in self.bodies else None
         if body is None or result is None or result.operation != "tuple" or index is None:
@@ -211,17 +213,17 @@ class Program:
         )
 
     def _entry_of(self, body: str, name: str, index: int | None) -> Line | None:
-        whole = self.source(body, name)
-        if whole is None or whole.operation != "tuple" or index is None:
+        definition = self.source(body, name)
+        if definition is None or definition.operation != "tuple" or index is None:
             return None
-        return self.source(body, whole.inputs[index])
+        return self.source(body, definition.inputs[index])
 
     def root(self, body: str) -> Line | None:
         """The result of a computation."""
         return next((line for line in self.bodies[body] if line.root), None)
 
     def source(self, body: str, operand: str) -> Line | None:
-        """The line that made an operand, before copies and conversions."""
+        """The line that computes an operand, looking through copies and conversions."""
         line = self._lines.get((body, _name(operand)))
         while line is not None and line.operation in _PASSED_ON:
             line = self._lines.get((body, _name(line.inputs[0])))
@@ -235,12 +237,12 @@ class Program:
         """The type of an operand, written before it or where it is defined.
 
         Raises:
-          ValueError: it is written nowhere.
+          ValueError: it is not found.
         """
         shape, _, _ = operand.strip().rpartition(" ")
         line = None if shape else self.line(body, operand)
         if line is None and not shape:
-            raise ValueError(f"the operand {operand!r} of an operation is defined nowhere.")
+            raise ValueError(f"the operand {operand!r} of an operation is not defined.")
         return shape or line.shape  # type: ignore[union-attr]
 
 
@@ -249,7 +251,7 @@ def _name(operand: str) -> str:
 
 
 def _steps(line: Line) -> bool:
-    """Whether what a line calls is a part of the sequence of steps."""
+    """Whether the computations that a line calls belong to the sequence of steps."""
     return line.operation in ("while", "call", "conditional", "async-start")
 
 
@@ -260,7 +262,7 @@ def _constant(line: Line | None) -> int | None:
 
 
 def _index(line: Line | None) -> int | None:
-    """Which entry of a tuple a line takes."""
+    """The index of the tuple entry that a line reads."""
     found = re.search(r"index=(\d+)", line.rest) if line else None
     return int(found[1]) if found and line and line.operation == "get-tuple-element" else None
 
@@ -285,12 +287,12 @@ def _bits(dtype: str) -> int:
         return 8
     match = re.match(r"[a-z]+(\d+)", dtype)  # also f8e4m3fn
     if match is None:
-        raise ValueError(f"the dtype {dtype!r} of an operation is not known here.")
+        raise ValueError(f"the dtype {dtype!r} of an operation is unknown.")
     return int(match[1])
 
 
 def _header_devices(text: str) -> int:
-    """Devices of the whole program."""
+    """The number of devices of the program."""
     header = text.split("\n", 1)[0]
     sizes = [re.search(rf"{name}=(\d+)", header) for name in ("num_partitions", "replica_count")]
     return math.prod(int(size[1]) for size in sizes if size)

@@ -1,4 +1,4 @@
-"""From the path of a parameter to how it lies on a mesh: a table in which the first match wins."""
+"""Sharding rules: a table from parameter paths to partition specs; the first match wins."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 Rules = Sequence[tuple[str, P]]
-"""Pairs of a regular expression, searched in the path of a parameter, and how it is cut."""
+"""Pairs of a regular expression, searched in the path of a parameter, and its partition spec."""
 
 REST = (".*", P())
-"""The rule that leaves whole what no other names."""
+"""The rule that replicates whatever no other rule matches."""
 
 
 def parameter_path(keys: tuple[Any, ...]) -> str:
-    """The path of a leaf as rules see it, such as ``stages/0/down/weight``."""
+    """The path of a leaf as matched by rules, such as ``stages/0/down/weight``."""
     return jax.tree_util.keystr(keys, simple=True, separator="/")
 
 
 def specs_by_rules(rules: Rules, params: Any, mesh: Mesh, *, stats: Any = ()) -> Any:
-    """For each parameter the spec of the first rule whose pattern is found in its path.
+    """The partition spec of each parameter, from the first rule whose pattern matches its path.
 
     Args:
-      rules: the table. A last rule `(".*", P())` leaves the rest whole, and there need be none.
+      rules: the table. A last rule `(".*", P())` replicates the rest; it may match nothing.
       params: a tree of arrays, or of `jax.ShapeDtypeStruct`.
-      mesh: what the specs must fit.
-      stats: the other arrays of the model, over which a rule may decide instead.
+      mesh: the mesh that the specs must fit.
+      stats: the other arrays of the model, which a rule may match too.
 
     Returns:
-      A tree as `params`, of `PartitionSpec`.
+      A tree of `PartitionSpec` with the structure of `params`.
 
     Raises:
-      ValueError: a parameter has no rule or one that does not fit it, or a rule has no parameter.
+      ValueError: no rule matches a parameter, a rule does not fit it, or a rule matches nothing.
 
     >>> import jax.numpy as jnp
     >>> from snnjax.sharding import parse_mesh
@@ -55,7 +55,7 @@ def specs_by_rules(rules: Rules, params: Any, mesh: Mesh, *, stats: Any = ()) ->
             raise ValueError(
                 f"no sharding rule matches {path!r} with shape {tuple(leaf.shape)}; the patterns "
                 f"are {', '.join(repr(pattern) for pattern, _ in rules)}. Add a rule for it, or "
-                "at the end ('.*', P()), which leaves the rest whole."
+                "at the end ('.*', P()), which replicates the rest."
             )
         pattern, spec = rules[first]
         check_spec(spec, leaf.shape, mesh, f"{path!r}, rule {pattern!r}")
@@ -65,31 +65,31 @@ def specs_by_rules(rules: Rules, params: Any, mesh: Mesh, *, stats: Any = ()) ->
     idle = [rule[0] for i, rule in enumerate(rules) if i not in used and rule != REST]
     if idle:
         raise ValueError(
-            f"the sharding rules {', '.join(map(repr, idle))} decide over no parameter: none has "
-            f"them in its path, or an earlier rule takes it. Leave them out, or correct them; "
-            f"there are {', '.join(paths)}."
+            f"the sharding rules {', '.join(map(repr, idle))} match no parameter: none has them in "
+            f"its path, or an earlier rule matches first. Remove or correct them; "
+            f"the parameters are {', '.join(paths)}."
         )
     return jax.tree.unflatten(structure, specs)
 
 
 def _first_matches(patterns: Sequence[re.Pattern[str]], tree: Any) -> set[int | None]:
-    """Which rules decide over the arrays of a tree."""
+    """The rules that match the arrays of a tree."""
     paths = [parameter_path(keys) for keys, _ in jax.tree.leaves_with_path(tree)]
     return {next((i for i, p in enumerate(patterns) if p.search(path)), None) for path in paths}
 
 
 def check_spec(spec: P, shape: Sequence[int], mesh: Mesh, where: str) -> None:
-    """Raise unless an array of this shape can be cut so over the mesh.
+    """Raise unless an array of this shape can be sharded over the mesh by this spec.
 
     Args:
-      spec: how it is cut, with at most one axis of the mesh for each of its dimensions.
-      shape: of the array. mesh: the devices.
-      where: which array and which rule, for the message.
+      spec: the partition spec, with at most one mesh axis for each dimension.
+      shape: shape of the array. mesh: the device mesh.
+      where: the array and the rule to name in the message.
     """
     what = f"{where}: {spec} does not fit shape {tuple(shape)}"
     if len(spec) > len(shape):
         raise ValueError(
-            f"{what}, which has {len(shape)} dimensions for its {len(spec)} entries. Leave out "
+            f"{what}, which has {len(shape)} dimensions for its {len(spec)} entries. Remove "
             "entries."
         )
     seen = set()
@@ -98,8 +98,8 @@ def check_spec(spec: P, shape: Sequence[int], mesh: Mesh, where: str) -> None:
             continue
         if not isinstance(axis, str):
             raise ValueError(
-                f"{what}: dimension {dim} is cut over {axis!r}. Name one axis of the mesh, and "
-                "another for another dimension."
+                f"{what}: dimension {dim} is sharded over {axis!r}. Name one axis of the mesh, and "
+                "a different one for each dimension."
             )
         if axis not in mesh.shape:
             raise ValueError(
@@ -107,12 +107,12 @@ def check_spec(spec: P, shape: Sequence[int], mesh: Mesh, where: str) -> None:
                 f"the mesh, such as '{axis}=2', or choose another sharding."
             )
         if axis in seen:
-            raise ValueError(f"{what}: it names {axis!r} twice. Cut one dimension over it.")
+            raise ValueError(f"{what}: it names {axis!r} twice. Shard one dimension over it.")
         seen.add(axis)
         if shape[dim] % mesh.shape[axis]:
             raise ValueError(
                 f"{what}: dimension {dim} is {shape[dim]}, which the {mesh.shape[axis]} devices of "
-                f"{axis!r} do not divide. Take a size of {axis!r} that does, or leave it whole."
+                f"{axis!r} do not divide. Use a size of {axis!r} that does, or replicate it."
             )
 
 
@@ -121,15 +121,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
     except re.error as error:
         raise ValueError(
-            f"the sharding rule {pattern!r} is no regular expression ({error})."
+            f"the sharding rule {pattern!r} is not a valid regular expression ({error})."
         ) from error
 
 
 def specs_like(params: Any, specs: Any, state: Any) -> Any:
-    """Specs of a state that holds copies of parameters, such as the moments of an optimiser.
+    """The specs of a state that holds copies of parameters, such as the moments of an optimiser.
 
-    A leaf whose path ends in that of a parameter of the same shape is cut as it; all others, such
-    as counters, are whole.
+    A leaf whose path ends in the path of a parameter of the same shape is sharded like it; all
+    others, such as counters, are replicated.
 
     >>> import jax.numpy as jnp
     >>> w = {"kernel": jnp.ones((2, 4))}
@@ -160,5 +160,5 @@ def _key(key: Any) -> str:
 
 
 def placed(specs: Any, mesh: Mesh) -> Any:
-    """The same tree with the mesh: `NamedSharding` for `PartitionSpec`."""
+    """The tree with each `PartitionSpec` bound to the mesh as a `NamedSharding`."""
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)

@@ -1,4 +1,4 @@
-"""The recorded choices: how a sparse convolution is computed, and a product with spikes."""
+"""Measured choices of the algorithm for sparse convolutions and for products with spikes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TYPICAL_OCCUPANCY = 0.25  # surfaces have about 5 to 8 of 27 neighbours
 
 @dataclass(frozen=True)
 class ArithmeticRule:
-    """Where compacted pairs win: below an occupancy, for at least so many rows, on one backend."""
+    """Use compacted pairs below an occupancy, from a number of rows on, on one backend."""
 
     backend: str
     min_rows: int
@@ -23,22 +23,22 @@ class ArithmeticRule:
 
 @dataclass(frozen=True)
 class ProductRule:
-    """Where events win over a dense product: below a density, from so many weights and rows on."""
+    """Use events instead of a dense product below a density, from a number of weights on."""
 
     backend: str
     min_weights: int  # N * M
     min_rows: int
-    events_below: float  # of the fullest row
+    events_below: float  # density of the fullest row
 
 
 @dataclass(frozen=True)
 class ArithmeticTable:
-    """Chooses "pairs" or "table" from static shapes alone, so that a resumed run chooses alike.
+    """Chooses "pairs" or "table" from static shapes alone, so that a resumed run chooses the same.
 
-    The rule with the largest `min_rows` not above the rows of the batch decides. The defaults are
-    measurements of `experiments/bench/dense.py`, where pairs win up to a full grid, and of
-    `experiments/bench/events.py`; those of one machine come from `snnjax profile --write-table`.
-    Accelerators take the gather-only table, which is deterministic there, and dense products.
+    The rule with the largest `min_rows` not above the rows of the batch applies. The defaults were
+    measured by `experiments/bench/dense.py`, where pairs win up to a full grid, and by
+    `experiments/bench/events.py`; measure your machine with `snnjax profile --write-table`.
+    Accelerators use the gather-only table, which is deterministic there, and dense products.
 
     >>> ArithmeticTable().choose(rows=30_000, volume=27, occupancy=0.2, backend="cpu")
     'pairs'
@@ -67,7 +67,7 @@ class ArithmeticTable:
         Args:
           rows: rows of the batch on one device, B * N.
           volume: kernel offsets, K.
-          occupancy: expected share of the K neighbours that are present.
+          occupancy: expected fraction of the K neighbours that are present.
           backend: "cpu", "gpu", "tpu"; None takes jax's default backend.
         """
         rules = [rule for rule in self.rules if _fits(rule, rows, backend)]
@@ -75,12 +75,12 @@ class ArithmeticTable:
         return "pairs" if volume > 1 and rule and occupancy < rule.pairs_below else "table"
 
     def events_below(self, rows: int, weights: int, backend: str | None = None) -> float:
-        """The density of the fullest row up to which a product with spikes goes by events.
+        """The density of the fullest row up to which a product with spikes is computed by events.
 
-        Of the rules that fit, the one with the most weights decides, then the one with most rows.
+        Of the matching rules the one with the most weights applies, then the one with most rows.
 
         Args:
-          rows: of the product on one device. weights: N * M. backend: as in `choose`.
+          rows: rows of the product on one device. weights: N * M. backend: as in `choose`.
         """
         fit = (rule for rule in self.products if _fits(rule, rows, backend))
         rules = [rule for rule in fit if rule.min_weights <= weights]
@@ -104,7 +104,7 @@ class ArithmeticTable:
 
     @staticmethod
     def read(path: str | Path) -> ArithmeticTable:
-        """The table of a file written from `to_json`."""
+        """The table from a file written with `to_json`."""
         return ArithmeticTable.from_json(Path(path).read_text())
 
 
@@ -113,7 +113,7 @@ def _fits(rule: ArithmeticRule | ProductRule, rows: int, backend: str | None) ->
 
 
 def check_arithmetic(arithmetic: str | None) -> str | None:
-    """The argument itself, if it names an arithmetic."""
+    """`arithmetic`, checked to be a valid name."""
     if arithmetic is not None and arithmetic not in ARITHMETICS:
         raise ValueError(f"arithmetic must be one of {', '.join(ARITHMETICS)}; got {arithmetic!r}.")
     return arithmetic

@@ -1,4 +1,4 @@
-"""Static capacities, chosen on the host: how many rows each level of a network gets."""
+"""Static capacities, chosen on the host: the number of rows of each level of a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from snnjax.sparse.arithmetic import TYPICAL_OCCUPANCY, ArithmeticTable
 from snnjax.sparse.tensor import one_number
 
-MARKS = 1 << 24  # up to so many cells of a batch are marked in bytes to count its sites
+MARKS = 1 << 24  # sites are counted by a byte per cell up to this number of cells in a batch
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Capacities:
 
     Attributes:
       rows: capacity of the input and of each strided level below it, for each grid.
-      arithmetic: "pairs" or "table" for each level; empty lets every map choose by its shapes.
-      samples: how many consecutive samples share a grid and its rows (see `pack`).
+      arithmetic: "pairs" or "table" for each level; if empty, every map chooses by its shapes.
+      samples: number of consecutive samples that share a grid and its rows (see `pack`).
     """
 
     rows: tuple[int, ...]
@@ -32,11 +32,11 @@ class Capacities:
     samples: int = 1
 
     def need(self, counts: np.ndarray) -> np.ndarray:
-        """Rows that samples of these site counts [B, levels] take, at each level: [levels]."""
+        """Rows needed at each level, [levels], by samples with site counts [B, levels]."""
         return _grouped(np.asarray(counts), self.samples).max(axis=0)
 
     def padding(self, counts: np.ndarray) -> float:
-        """Share of the rows of all levels that such a batch leaves empty."""
+        """The fraction of the rows of all levels that such a batch leaves empty."""
         grids = _grouped(np.asarray(counts), self.samples)
         held = np.minimum(grids, self.rows).sum()
         return 1.0 - float(held) / (len(grids) * sum(self.rows))
@@ -44,7 +44,7 @@ class Capacities:
 
 @dataclass(frozen=True)
 class Buckets:
-    """A few capacities, from small to large; a training run compiles once for each it meets."""
+    """A few capacities, from small to large; a training run compiles once for each one used."""
 
     choices: tuple[Capacities, ...]
     cells: tuple[int, ...]  # sites a level can have at most
@@ -57,8 +57,8 @@ class Buckets:
     def choose(self, counts: np.ndarray) -> Capacities:
         """The smallest capacities that hold a batch.
 
-        A batch that is larger than all choices gets the last one grown by factors of 1.5, which
-        depends on the batch alone: nothing is lost, at the price of one more compilation.
+        For a batch larger than all choices the last one is enlarged by factors of 1.5, depending
+        only on the batch: nothing is lost, at the cost of one more compilation.
 
         Args:
           counts: occupied sites of each sample and level, [B, levels], from `level_counts`.
@@ -109,7 +109,7 @@ def fit_buckets(
     table: ArithmeticTable | None = None,
     backend: str | None = None,
 ) -> Buckets:
-    """Buckets for batches like those of a scan.
+    """Buckets of capacities, fitted to the site counts of scanned batches.
 
     The last bucket holds the largest sample of the scan with a margin (the largest batch, if
     samples are packed). A smaller one is added if half of the batches would fit into four fifths
@@ -117,14 +117,15 @@ def fit_buckets(
 
     Args:
       counts: occupied sites of each scanned sample and level, [S, levels], batch after batch.
-      extent: grid of the input; level l has extent // 2^l.
+      extent: grid size of the input; level l has extent // 2^l.
       batch_size: samples on one device.
       packed: whether those samples share the rows of one grid (see `pack`).
-      limit: most sites a sample can have, usually its number of points.
-      margin: room above what the scan has seen.
+      limit: maximum number of sites of a sample, usually its number of points.
+      margin: relative margin above the scanned maximum.
       choices: 1 for a single bucket.
-      occupancy: expected share of the 27 neighbours present at each level; None assumes surfaces.
-      table: recorded choice of the arithmetic. backend: as in `ArithmeticTable.choose`.
+      occupancy: expected fraction of the 27 neighbours present at each level; None assumes
+        surfaces.
+      table: measured choice of the arithmetic. backend: as in `ArithmeticTable.choose`.
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or not len(counts):
@@ -206,7 +207,7 @@ def level_occupancy(
     origin: tuple[float, float, float] | None = None,
     depth: int,
 ) -> tuple[float, ...]:
-    """Mean share of the 27 neighbours (a site is its own) that are present, at each level.
+    """The mean fraction of the 27 neighbours (including the site itself) present at each level.
 
     Args: as in `level_counts`.
 
@@ -263,7 +264,7 @@ def _levels(points, count, extent, voxel_size, origin, depth: int) -> Iterator[_
 
 
 def _distinct(keys: np.ndarray, bound: int) -> np.ndarray:
-    """The different ones of keys in [0, bound), ascending; marks in a small range, else sorts."""
+    """The distinct keys in [0, bound), ascending; by marking in a small range, else by sorting."""
     if bound > MARKS:
         return np.unique(keys)
     seen = np.zeros(bound, bool)

@@ -1,4 +1,4 @@
-"""Sparse connections between populations: who reaches whom, with what weight."""
+"""Sparse connections between populations, with fixed fan-out or in compressed rows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from snnjax.sparse.events import for_events
 from snnjax.surrogates.core import compute_dtype
 from snnjax.unroll.unroll import vary_like
 
-CHUNK = 32  # connections of a neuron of a CSR that are added together
+CHUNK = 32  # connections of a CSR neuron that are added in one iteration
 
 
 class FanOut(NamedTuple):
-    """Every neuron reaches F others; F is the same for all, rows with fewer are padded.
+    """Sparse connections with a fixed fan-out F; rows with fewer connections are padded.
 
-    A neuron that reaches one target twice reaches it with both weights.
+    If a neuron has two connections to the same target, both weights apply.
     """
 
     target: Array  # int32 [N, F], targets in 0..M-1, or M where padded
@@ -30,12 +30,12 @@ class FanOut(NamedTuple):
 
 
 class CSR(NamedTuple):
-    """Connections in compressed rows: neuron n has those from start[n] to start[n + 1].
+    """Sparse connections in compressed rows: neuron n has those from start[n] to start[n + 1].
 
-    A neuron that reaches one target twice reaches it with both weights.
+    If a neuron has two connections to the same target, both weights apply.
     """
 
-    start: Array  # int32 [N + 1], from 0 to E, never falling
+    start: Array  # int32 [N + 1], from 0 to E, non-decreasing
     target: Array  # int32 [E], in 0..M-1
     weight: Array  # [E]
 
@@ -43,7 +43,7 @@ class CSR(NamedTuple):
 def random_fan_out(
     key: Array, sources: int, targets: int, fan_out: int, *, weight: ArrayLike = 1.0
 ) -> FanOut:
-    """Connections to `fan_out` targets drawn for each neuron, uniformly and with replacement.
+    """Random connections: `fan_out` targets per neuron, drawn uniformly and with replacement.
 
     Args:
       key: jax.random.key. sources: N. targets: M. fan_out: F.
@@ -70,7 +70,7 @@ def fan_out_of(
 ) -> FanOut:
     """A FanOut from a list of E connections (the coordinate form of a sparse matrix); on the host.
 
-    Every row gets the width of the longest. Where fan-outs differ much, take `csr_of`.
+    Every row gets the width of the longest. Where fan-outs differ much, use `csr_of`.
 
     Args:
       source, target: int [E], concrete. weight: [E].
@@ -109,7 +109,7 @@ def csr_of(
     >>> csr_of([2, 0, 0], [1, 1, 0], [1.0, 0.5, 2.0], sources=3, targets=2).start.tolist()
     [0, 2, 2, 3]
     """
-    source, target = _whole("source", source), _whole("target", target)
+    source, target = _integers("source", source), _integers("target", target)
     weight = np.asarray(_floating(weight))
     if not source.shape == target.shape == weight.shape or source.ndim != 1:
         raise ValueError(
@@ -143,8 +143,8 @@ def csr_from(start: ArrayLike, target: ArrayLike, weight: ArrayLike, *, targets:
 def _check_compressed(
     start: ArrayLike, target: ArrayLike, weights: tuple[int, ...], targets: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`start` and `target` on the host; `weights` is the shape of the weights."""
-    start, target = _whole("start", start), _whole("target", target)
+    """`start` and `target` on the host, checked; `weights` is the shape of the weights."""
+    start, target = _integers("start", start), _integers("target", target)
     if start.ndim != 1 or not start.size or target.ndim != 1 or target.shape != weights:
         raise ValueError(
             f"`start` must be [N + 1], `target` and `weight` [E]; got {start.shape}, "
@@ -153,15 +153,15 @@ def _check_compressed(
     if start[0] != 0 or start[-1] != target.size or (np.diff(start) < 0).any():
         raise ValueError(
             f"`start` must rise from 0 to {target.size}, the number of connections; got "
-            f"{start[:8].tolist()}{'...' if start.size > 8 else ''}. A list of connections in any "
-            "order is for csr_of."
+            f"{start[:8].tolist()}{'...' if start.size > 8 else ''}. Use csr_of for a list of "
+            "connections in any order."
         )
     _check_inside("target", target, targets)
     return start, target
 
 
 def check_connections(connections: FanOut | CSR, targets: int) -> None:
-    """Refuse concrete connections that `propagate` would misread.
+    """Raise for concrete connections that `propagate` would misinterpret.
 
     Raises:
       ValueError: shapes differ, `start` is not sorted, or a target is outside 0..M (in rows, M
@@ -171,7 +171,7 @@ def check_connections(connections: FanOut | CSR, targets: int) -> None:
         start, target, weight = connections
         _check_compressed(start, target, weight.shape, targets)
         return
-    target = _whole("target", connections.target)
+    target = _integers("target", connections.target)
     if target.ndim != 2 or target.shape != connections.weight.shape:
         raise ValueError(
             f"`target` and `weight` must be [N, F]; got {target.shape} and "
@@ -180,7 +180,7 @@ def check_connections(connections: FanOut | CSR, targets: int) -> None:
     _check_inside("target", target, targets + 1)
 
 
-def _whole(name: str, index: ArrayLike) -> np.ndarray:
+def _integers(name: str, index: ArrayLike) -> np.ndarray:
     index = np.asarray(index)
     if index.size and not np.issubdtype(index.dtype, np.integer):
         raise TypeError(f"`{name}` must hold integers; got {index.dtype}.")
@@ -205,22 +205,22 @@ def propagate(
     targets: int,
     onto: ArrayLike | None = None,
 ) -> Array:
-    """Currents that spikes cause in their targets, at the cost of the spikes.
+    """The input currents of the targets, at a cost proportional to the number of spikes.
 
         y[m] = onto[m] + sum over n with s[n] != 0, e from n to m of s[n] weight[e]
 
-    Events add their rows of weights by scatter, eight of a row of the batch at a time; the loop
-    runs as often as the fullest row needs, so there is no capacity and no overflow. The derivative
-    by the spikes is a gather over all connections, since a surrogate needs it at silent neurons
-    too; that by the weights is not zero at the connections of neurons that fired.
+    Events add their rows of weights by scatter, eight per row of the batch at a time; the number of
+    iterations is set by the fullest row, so there is no capacity and no overflow. The derivative
+    with respect to the spikes is a gather over all connections, since a surrogate needs it at
+    silent neurons too; that with respect to the weights is nonzero only where neurons fired.
 
     Sums run in float32 at least. Targets are not checked here: see `check_connections`.
 
     Args:
-      spikes: [..., N], floating, binary or graded; of the dtype of the weights.
+      spikes: [..., N], floating, binary or graded; with the dtype of the weights.
       connections: targets and weights, in rows of F or compressed.
       targets: M, static.
-      onto: currents that are there already, [..., M]; None starts from zero.
+      onto: currents to add to, [..., M]; None starts from zero.
 
     Returns:
       [..., M].
@@ -282,13 +282,13 @@ def _fan_out_rows(connections: FanOut, total: Array, n: Array, size: Array) -> A
 
 
 def _csr_rows(connections: CSR, total: Array, n: Array, size: Array) -> Array:
-    """Rows of any length in chunks, as many as the longest of these rows needs."""
+    """Add rows of any length in chunks, as many as the longest row needs."""
     start, target, weight = connections
     weight = weight.astype(total.dtype)
     batch = jnp.arange(len(n))[:, None, None]
     begin = start.at[n].get(mode="fill", fill_value=0)
     end = start.at[n + 1].get(mode="fill", fill_value=0)
-    end = jnp.maximum(begin, end)  # nothing at places past the last neuron
+    end = jnp.maximum(begin, end)  # empty for indices past the last neuron
 
     def chunk(i: Array, total: Array) -> Array:
         e = (begin + i * CHUNK)[..., None] + jnp.arange(CHUNK, dtype=jnp.int32)
@@ -312,7 +312,7 @@ def _edges(connections: FanOut | CSR) -> tuple[Array, Array]:
 
 @_propagate.defjvp
 def _propagate_jvp(primals, tangents):
-    """Row by row, so that memory holds the connections once and not once for each row."""
+    """The tangent, row by row, so that memory holds the connections once and not per row."""
     (spikes, connections, onto), (dspikes, dconnections, donto) = primals, tangents
     source, target = _edges(connections)
     weight, dweight = (c.weight.reshape(-1) for c in (connections, dconnections))

@@ -1,4 +1,4 @@
-"""Sparse convolution: gather, multiply, sum by segment."""
+"""Sparse convolution over kernel maps, by gathers and matrix products."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def sparse_conv(
         y_u = b + sum_k W_k^T x[source(u, k)]        over the offsets k whose source site exists
 
     Features and weight are rounded to the dtype of the products, which accumulate in float32 at
-    least, and the result has the dtype of the features. The gradient is made of gathers and
-    products (and, for compacted pairs, of scatters in which no index repeats), so that two runs
+    least, and the result has the dtype of the features. The gradient consists of gathers
+    and products (and, for compacted pairs, scatters without repeated indices), so that two runs
     agree bit for bit.
 
     Args:
@@ -46,21 +46,21 @@ def sparse_conv(
       bias: added at output sites, [O].
       differentiate: "fast" has a custom reverse rule and no forward mode; "both" is plain
         autodiff, for `jax.jvp`, `jax.hessian` and the like. Under `jax.jit` forward mode through
-        "fast" fails in JAX's own words, "can't apply forward-mode autodiff (jvp) to a custom_vjp
+        "fast" raises JAX's error "can't apply forward-mode autodiff (jvp) to a custom_vjp
         function", which means that "both" is needed.
       product_dtype: dtype of the operands of products, in the gradient too, such as bfloat16, in
-        which spikes and counts up to 256 are exact; None takes that of the features.
-      parallel: how the weight is sharded over a mesh axis "model" wherever there is one, "row" or
-        "column", see `snnjax.sharding.sharded_product`: what joins the devices is then sent once,
-        not for each tile of pairs. Changes no values.
+        which spikes and counts up to 256 are exact; None uses that of the features.
+      parallel: how the weight is sharded over a mesh axis "model" if there is one, "row" or
+        "column", see `snnjax.sharding.sharded_product`: the reduction over devices then runs once,
+        not for each tile of pairs. Values do not change.
 
     Returns:
       Features at the output sites, [T?, B, M, O], with the overflow of `x` plus that of the map.
 
     Raises:
       TypeError: features not floating, or float64 weights or bias with narrower features.
-      ValueError: shapes that do not fit: those of the features, or of the tensor that the map was
-        built from. Which sites these were cannot be seen under `jax.jit` and is not checked.
+      ValueError: shapes that do not fit the features, or the tensor that the map was built from.
+        Whether the sites are the same is unknown under `jax.jit` and not checked.
 
     Source: Graham et al., "3D Semantic Segmentation with Submanifold Sparse Convolutional
     Networks", CVPR 2018.
@@ -106,8 +106,8 @@ def _convolve(
 ) -> Array:
     """Flat input rows [B*N, T*C] to flat output rows [B*M, T*O], in float32 at least.
 
-    `bounded` visits every tile of compacted pairs, so that the loop has a static length and can be
-    differentiated by JAX itself.
+    `bounded` visits every tile of compacted pairs, so that the loop has a static length and JAX can
+    differentiate it.
     """
     rows, weight = rows.astype(dtype), weight.astype(dtype)
     if kmap.pairs is not None:
@@ -182,7 +182,7 @@ def _weight_gradient(rows: Array, grad: Array, table: Array, weight: Array) -> A
 
 
 def _spread(rows: Array, weight: Array, slots: Array) -> Array:
-    """z[i] = sum_j (x W)[slots[i, j]]: every product once, then gathered where it belongs."""
+    """z[i] = sum_j (x W)[slots[i, j]]: every product is computed once, then gathered."""
     volume, channels, out = weight.shape
     wide = weight.swapaxes(0, 1).reshape(channels, -1)
     products = _multiply(rows, wide).reshape(len(rows), -1, volume, out)
@@ -251,7 +251,7 @@ def _pairs_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tu
 
 
 def _read(rows: Array, index: Array) -> Array:
-    """Rows by index; any row where the index is padding, whose product is dropped later."""
+    """Rows by index; an arbitrary row for padding, since its product is dropped later."""
     return rows.at[index].get(mode="clip")
 
 
@@ -279,7 +279,7 @@ def _contract(pattern: str, a: Array, b: Array) -> Array:
 
 
 def _to_rows(feats: Array) -> Array:
-    """[B, N, C] or [T, B, N, C] to [B * N, T * C]: a row stays one stretch of memory."""
+    """[B, N, C] or [T, B, N, C] to [B * N, T * C]: rows stay contiguous in memory."""
     if feats.ndim == 3:
         return feats.reshape(-1, feats.shape[-1])
     steps, _, _, channels = feats.shape
@@ -295,7 +295,7 @@ def _from_rows(rows: Array, like: tuple[int, ...], capacity: int) -> Array:
 
 def _flat_table(kmap: KernelMap) -> Array:
     """Table entries as flat rows; missing ones out of bounds."""
-    table = cast(Array, kmap.table)  # the caller knows the kind
+    table = cast(Array, kmap.table)  # the caller has checked the kind
     return _flatten(table, kmap.out_rows if kmap.kind == "inverse" else kmap.in_rows)
 
 
@@ -337,18 +337,18 @@ def _check_conv(
 
 
 def _check_width(name: str, dtype: np.dtype, feats: np.dtype) -> None:
-    """float32 may meet narrower features, in whose dtype products are taken; float64 may not."""
+    """Raise if a parameter is wider than the features; float32 parameters are always allowed."""
     if jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits > max(
         jnp.finfo(feats).bits, 32
     ):
         raise TypeError(
-            f"`{name}` is {dtype} but the features {feats}: the convolution would narrow it. "
+            f"`{name}` is {dtype} but the features are {feats}: the convolution would narrow it. "
             f"Make the features {dtype} with feats.astype(...), or cast `{name}`."
         )
 
 
 def check_floating(x: SparseTensor) -> None:
-    """Refuse features that are no floating-point numbers."""
+    """Raise unless the features are floating point."""
     if not jnp.issubdtype(x.feats.dtype, jnp.floating):
         raise TypeError(
             f"features must be floating point; got {x.feats.dtype}. Cast spikes with "
@@ -357,9 +357,9 @@ def check_floating(x: SparseTensor) -> None:
 
 
 def check_batch(x: SparseTensor, kmap: KernelMap) -> None:
-    """Refuse a map of another number of samples."""
+    """Raise unless the map has the batch size of the features."""
     if x.feats.shape[-3] != len(kmap.coords):
         raise ValueError(
-            f"the {kmap.kind} map was built for a batch of {len(kmap.coords)}; got features of a "
-            f"batch of {x.feats.shape[-3]}. Build a map from this tensor."
+            f"the {kmap.kind} map was built for a batch of {len(kmap.coords)}; got features with "
+            f"batch size {x.feats.shape[-3]}. Build a map from this tensor."
         )

@@ -1,4 +1,4 @@
-"""Which neurons fired: spikes as bits, and the k-th event of a row without a list of all."""
+"""Events of spike arrays: packed as bits, as lists, or looked up one by one."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from snnjax.unroll.unroll import vary_like
 
 BITS = 32  # entries in a word
 GROUP = 64  # words in a group
-TOGETHER = 8  # events of a row that one turn of a loop takes
-LISTED = 4096  # events of a row that are looked up together for a list
+TOGETHER = 8  # events of a row handled in one loop iteration
+LISTED = 4096  # events of a row that are looked up together to make a list
 
 Total = TypeVar("Total")
 
 
 class EventList(NamedTuple):
-    """Which entries of each row are not zero."""
+    """The indices of the nonzero entries of each row."""
 
     index: Array  # int32 [..., E], ascending in the first `count`, then N
-    count: Array  # int32 [...], of all events: above E where the capacity was too small
+    count: Array  # int32 [...], number of all events: above E where the capacity was too small
 
 
 class Events(NamedTuple):
-    """Which entries of each row are not zero, counted at two levels. G groups of V words."""
+    """The nonzero entries of each row as bits, with counts at two levels: G groups of V words."""
 
-    words: Array  # uint32 [B, W], bits as of `pack_spikes`
+    words: Array  # uint32 [B, W], bits as in `pack_spikes`
     inner: Array  # int32 [B, G, V], events from the start of a group to the end of each word
     outer: Array  # int32 [B, G], events from the start of a row to the end of each group
 
 
 def pack_spikes(spikes: ArrayLike) -> Array:
-    """One bit for each entry that is not zero: a raster of N neurons in N / 8 bytes.
+    """Pack nonzero entries as bits: a raster of N neurons in N / 8 bytes.
 
     Args:
       spikes: [..., N], of any dtype.
@@ -61,7 +61,7 @@ def spike_times(words: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The events of a packed raster, on the host.
 
     Args:
-      words: uint32 [T, W] of `pack_spikes`.
+      words: uint32 [T, W] from `pack_spikes`.
 
     Returns:
       Steps and neurons, each int64 [E], ascending in time, then by neuron.
@@ -79,7 +79,7 @@ def spike_times(words: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def find_events(spikes: Array) -> Events:
-    """The events of each row of [B, N], N above 0, ready for `nth_events`."""
+    """Index the events of each row of [B, N], N above 0, for `nth_events`."""
     words = pack_spikes(spikes)
     batch, count = words.shape
     group = min(GROUP, count)
@@ -89,10 +89,10 @@ def find_events(spikes: Array) -> Events:
 
 
 def nth_events(events: Events, k: Array) -> Array:
-    """The places of the k-th events of each row, from 0; at least N where there are fewer.
+    """The positions of the k-th events of each row, from 0; at least N where there are fewer.
 
     Args:
-      events: of B rows. k: int32 [K].
+      events: indexed events of B rows. k: int32 [K].
 
     Returns:
       int32 [B, K].
@@ -110,7 +110,7 @@ def nth_events(events: Events, k: Array) -> Array:
 
 
 def _passed(ends: Array, ranks: Array) -> tuple[Array, Array]:
-    """How many intervals end before each rank, and what is left of it: [B, 1 or K, L], [B, K]."""
+    """The number of intervals that end before each rank, and the rank within the next, [B, K]."""
     place = (ends <= ranks[..., None]).sum(-1, dtype=jnp.int32)
     last = jnp.maximum(place - 1, 0)[..., None]
     ends = jnp.broadcast_to(ends, (*ranks.shape, ends.shape[-1]))
@@ -119,15 +119,16 @@ def _passed(ends: Array, ranks: Array) -> tuple[Array, Array]:
 
 
 def for_events(spikes: Array, add: Callable[[Total, Array, Array], Total], total: Total) -> Total:
-    """Fold the events of each row of [B, N], eight of a row at a time, in ascending order.
+    """Fold over the events of each row of [B, N], eight per row at a time, in ascending order.
 
-    The loop runs as often as the fullest row needs: there is no capacity and no overflow.
+    The number of iterations is set by the fullest row: there is no capacity and no overflow.
 
     Args:
       spikes: [B, N].
-      add: from the total, places int32 [B, 8] and sizes [B, 8] to the next total. Where a row has
-        no more events the place is N or more and the size 0.
-      total: at the start; inside `shard_map` it varies as all that `add` reads.
+      add: function from the total, positions int32 [B, 8] and sizes [B, 8] to the next total. Where
+        a row has no more events the position is N or more and the size 0.
+      total: initial total; inside `shard_map` it must vary over the same axes as all that `add`
+        reads.
     """
     if not spikes.size:
         return total
@@ -142,14 +143,14 @@ def for_events(spikes: Array, add: Callable[[Total, Array, Array], Total], total
 
 
 def event_list(spikes: ArrayLike, capacity: int | None = None) -> EventList:
-    """The places of the nonzero entries of each row, in ascending order.
+    """The positions of the nonzero entries of each row, in ascending order.
 
     Args:
       spikes: [..., N], binary or graded.
       capacity: room for events in a row, E; None takes N.
 
     Returns:
-      An EventList. `count` counts what did not fit too.
+      An EventList. `count` includes events that did not fit.
 
     Raises:
       ValueError: `capacity` is below 1; or, where `spikes` is not traced, too small for a row.

@@ -1,4 +1,4 @@
-"""Kernel maps: which input site meets which output site under which kernel offset."""
+"""Kernel maps: the pairs of input and output sites for each kernel offset."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class KernelMap:
 
     Attributes:
       table: input row of each output row and offset, N where missing; int32 [B, M, K]. None in a
-        submanifold map that holds pairs.
-      slots: for each input row the places `u * K + k` that it feeds, M * K where missing; int32
-        [B, N, J]. None in submanifold maps: there it is the table with its columns reversed.
+        submanifold map with pairs.
+      slots: for each input row the entries `u * K + k` that it feeds, M * K where missing; int32
+        [B, N, J]. None in submanifold maps, where it is the table with its columns reversed.
       pairs: the compacted form of the same map, or None.
       coords: output sites, int32 [B, M, 3].
       n: number of output sites of each sample, int32 [B].
-      overflow: output sites of each sample that found no row, int32 [B].
+      overflow: output sites of each sample that exceed the capacity, int32 [B].
       kind: "submanifold", "strided" or "inverse", static.
       kernel_size, stride, padding: static geometry of the convolution.
-      in_extent, out_extent, in_stride, out_stride: grids on both sides, static.
+      in_extent, out_extent, in_stride, out_stride: input and output grids, static.
       in_rows: N, static.
     """
 
@@ -77,14 +77,14 @@ class KernelMap:
         return self.coords.shape[1]
 
     def gap_after(self, x: SparseTensor) -> int:
-        """Planes between the packed samples of `x` at the output."""
+        """Planes between the packed samples of `x` on the output grid."""
         return x.gap * self.in_stride // self.out_stride
 
 
 def submanifold_map(
     x: SparseTensor, kernel_size: int = 3, *, stride: int = 1, arithmetic: str | None = None
 ) -> KernelMap:
-    """The map of a convolution whose output sites are its input sites.
+    """The kernel map of a submanifold convolution: output sites equal input sites.
 
         y_u = sum_k W_k^T x[u + k - r],   r = kernel_size // 2,   u in the input sites
 
@@ -93,16 +93,15 @@ def submanifold_map(
     `table[table[o, k], K - 1 - k] = o`.
 
     Args:
-      x: tensor whose sites are mapped; shared by every layer on the same sites.
+      x: tensor with the sites to map; the map is shared by every layer on the same sites.
       kernel_size: odd edge of the kernel.
-      stride: only 1 is defined.
-      arithmetic: "pairs" or "table"; None takes the recorded choice for these shapes.
+      stride: only 1 is supported.
+      arithmetic: "pairs" or "table"; None takes the measured choice for these shapes.
     """
     kernel_size = one_integer("kernel_size", kernel_size)
     if stride != 1:
         raise ValueError(
-            f"a submanifold convolution has stride 1; got {stride}. "
-            "Use strided_map to go down a level."
+            f"a submanifold convolution has stride 1; got {stride}. Use strided_map to downsample."
         )
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(
@@ -112,8 +111,8 @@ def submanifold_map(
     check_extent(x.extent, radius)
     if x.samples > 1 and radius > x.gap:
         raise ValueError(
-            f"a kernel of {kernel_size} reaches {radius} planes, from one packed sample into the "
-            f"next: {x.gap} lie between them. Pack with a larger depth, or not at all."
+            f"a kernel of {kernel_size} reaches {radius} planes, but only {x.gap} separate the "
+            "packed samples. Pack with a larger depth, or not at all."
         )
     batch, rows, _ = x.coords.shape
     volume = kernel_size**3
@@ -151,7 +150,7 @@ def strided_map(
     *,
     capacity: int | None = None,
 ) -> KernelMap:
-    """The map of a regular convolution: every output site that some input site reaches.
+    """The kernel map of a strided convolution, with every output site that an input site reaches.
 
         y_u = sum_k W_k^T x[u * s + k - p],   u in bounds with u * s = p_i + p - k for some site p_i
 
@@ -173,8 +172,8 @@ def strided_map(
     out_extent = check_extent(strided_extent(x.extent, kernel_size, stride, padding))
     if x.samples > 1 and (kernel_size != stride or padding or x.gap % stride):
         raise ValueError(
-            f"packed samples go down a level with kernel = stride, no padding, and a gap that is a "
-            f"multiple of it; got kernel {kernel_size}, stride {stride}, padding {padding} and "
+            f"packed samples need kernel = stride, no padding, and a gap that is a multiple of the "
+            f"stride; got kernel {kernel_size}, stride {stride}, padding {padding} and "
             f"{x.gap} planes between the samples. Pack with a larger depth, or not at all."
         )
     reach = (-(-kernel_size // stride)) ** 3
@@ -183,7 +182,7 @@ def strided_map(
     capacity = most if capacity is None else one_integer("capacity", capacity)
     if capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}.")
-    sites = x.replace(feats=x.feats[..., :0])  # the map does not depend on what lies there
+    sites = x.replace(feats=x.feats[..., :0])  # the map does not depend on the features
     return _strided_map(sites, out_extent, kernel_size, stride, padding, capacity)
 
 
@@ -196,7 +195,7 @@ def _strided_map(
     padding: int,
     capacity: int,
 ) -> KernelMap:
-    """`strided_map` after its checks."""
+    """`strided_map` without argument checks."""
     candidates, offsets = _candidates(x, out_extent, kernel_size, stride, padding)
     batch, rows, reach = candidates.shape
     sites, found = unique_keys(candidates.reshape(batch, -1), capacity)
@@ -230,7 +229,7 @@ def _strided_map(
 
 
 def inverse_map(kmap: KernelMap, x: SparseTensor) -> KernelMap:
-    """The transposed index pattern of a strided map: back to the sites it came from.
+    """The kernel map of the inverse of a strided convolution, back to its input sites.
 
         z_i = sum_k W_k^T y[o(i, k)],   o(i, k) the output row that input row i fed under offset k
 
@@ -262,7 +261,7 @@ def inverse_map(kmap: KernelMap, x: SparseTensor) -> KernelMap:
 
 
 def outdegree(kmap: KernelMap, n: Int[Array, " B"]) -> Array:
-    """How many pairs of the map read each input row, int32 [B, N].
+    """The number of pairs of the map that read each input row, int32 [B, N].
 
     Args:
       kmap: any map.
@@ -284,7 +283,7 @@ def outdegree(kmap: KernelMap, n: Int[Array, " B"]) -> Array:
 def strided_extent(
     extent: tuple[int, int, int], kernel_size: int, stride: int, padding: int
 ) -> tuple[int, int, int]:
-    """The output grid of a dense convolution of the same geometry."""
+    """The output extent of a dense convolution with the same geometry."""
     if kernel_size < 1 or stride < 1 or padding < 0 or padding >= kernel_size:
         raise ValueError(
             f"need kernel_size >= 1, stride >= 1 and 0 <= padding < kernel_size; got "
@@ -342,7 +341,7 @@ def _walk(keys: Array, row: Array, query: Array, steps: int, missing: int) -> Ar
 
 @jax.jit
 def _mirror(half: Array, valid: Array) -> Array:
-    """The whole neighbour table [B, N, K] from the offsets after its centre, [K // 2, B, N]."""
+    """The full neighbour table [B, N, K] from the offsets after its centre, [K // 2, B, N]."""
     columns, _, rows = half.shape
     own = jnp.arange(rows, dtype=jnp.int32)
     empty = jnp.full((columns, rows), rows, jnp.int32)
@@ -359,7 +358,7 @@ def _mirror(half: Array, valid: Array) -> Array:
 def _candidates(
     x: SparseTensor, extent: tuple[int, int, int], kernel: int, stride: int, padding: int
 ) -> tuple[Array, Array]:
-    """Keys of the output sites that each input row reaches, and the offsets under which it does.
+    """Keys of the output sites that each input row reaches, and the corresponding offsets.
 
     On one axis a site p reaches u = (p + padding - k) / s for the offsets k congruent to
     p + padding modulo s: at most ceil(K / s) of them. Keys are INT32_MAX where there is none.

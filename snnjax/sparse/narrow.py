@@ -1,4 +1,4 @@
-"""Products whose operands are rounded to a narrower dtype, with sums as wide as before."""
+"""Products with operands rounded to a narrower dtype and wide accumulation."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Product = Callable[..., Array]
 
 
 def narrow_product(product: Product, a: Array, b: Array, dtype: DTypeLike | None) -> Array:
-    """`product(a, b)` of operands that are rounded to `dtype`; the result is as wide as they were.
+    """`product(a, b)` with operands rounded to `dtype`, accumulated in their original dtype.
 
         y = product(round(a), round(b)),    dy = product(round(da), round(b)) + ...
 
-    So do the gradients: that of `a` is a product of the rounded `b` and the rounded gradient of y,
-    rounded once itself and given back in the dtype of `a`. What is kept for it are the rounded
-    operands. Works in forward and reverse mode.
+    Gradients are computed in the same way: that of `a` is a product of the rounded `b` and the
+    rounded gradient of y, itself rounded once and returned in the dtype of `a`. The rounded
+    operands are stored for it. Works in forward and reverse mode.
 
     Spikes and counts up to 256 are exact in bfloat16; weights keep 8 bits.
 
     Args:
-      product: see `Product`. a, b: operands of one floating dtype.
-      dtype: such as `jnp.bfloat16`; None takes the operands as they are.
+      product: see `Product`. a, b: operands of the same floating dtype.
+      dtype: dtype such as `jnp.bfloat16`; None leaves the operands unchanged.
 
     Returns:
       The product, in the dtype of the operands.
@@ -54,7 +54,7 @@ def _rounded_jvp(
     product: Product, dtype: Any, wide: Any, primals: tuple[Array, Array], tangents: Any
 ) -> tuple[Array, Array]:
     a, b = (x.astype(dtype) for x in primals)
-    # A result in `dtype`, so that what comes back into it does too, and all products are narrow.
+    # The result is in `dtype`, so that its cotangent is too, and all products are narrow.
     narrow = partial(product, preferred_element_type=dtype)
     parts = [
         narrow(*(x.astype(dtype) for x in pair)).astype(wide)

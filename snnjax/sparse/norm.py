@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from snnjax.sparse.tensor import valid_rows
 
 MOMENTS = "moments"
-"""Name of the sums of a norm, by which `jax.checkpoint` can keep them: summed over devices once."""
+"""Name under which `jax.checkpoint` can save the sums of a norm, to reduce over devices once."""
 
 
 def masked_moments(
@@ -22,7 +22,7 @@ def masked_moments(
 
         mean = sum(x) / count,   var = sum(x^2) / count - mean^2,   count = max(T * sum(n), 1)
 
-    Sums are taken in float32 at least. Rows beyond `n` are left out, and get no gradient.
+    Sums are taken in float32 at least. Rows beyond `n` are ignored and get no gradient.
 
     Args:
       feats: features [T?, B, N, C].
@@ -65,14 +65,14 @@ def masked_normalise(
 
 
 def occupied_rows(feats: Array, n: Array | None) -> Array:
-    """How many rows of all steps count, int32 []."""
+    """The number of valid rows over all steps, int32 []."""
     if n is None:
         return jnp.asarray(feats.size // feats.shape[-1], jnp.int32)
     return (feats.shape[0] if feats.ndim == 4 else 1) * n.sum()
 
 
 def _occupied(feats: Array, n: Array | None) -> Array:
-    """`feats` with zeros in the rows that do not count."""
+    """`feats` with zeros in the invalid rows."""
     if n is None:
         return feats
     return jnp.where(valid_rows(n, feats.shape[-2])[..., None], feats, 0)

@@ -16,19 +16,19 @@ def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int =
 
         z' = z + i * pitch        for the i-th sample of its group,   pitch = Z + 2^depth
 
-    The sites of one sample never meet those of the next: empty planes stand between them, at least
-    one after `depth` halvings. So maps, convolutions and norms give what they give without
-    packing, and a group needs rows for the sum of its sites, not `samples` times the largest:
-    clouds differ in size, and what is padding costs as much as what is not. Global pooling and
-    `SparseTensor.sum_rows` still tell the samples apart.
+    Empty planes separate the sites of one sample from those of the next, at least one after `depth`
+    halvings. So maps, convolutions and norms give the same results as without packing, and a group
+    needs rows for the sum of its sites, not `samples` times the largest: clouds differ in size, and
+    padding costs as much as data. Global pooling and `SparseTensor.sum_rows` still distinguish the
+    samples.
 
     Args:
-      x: samples of their own, features [B, N, C] or [T, B, N, C].
-      samples: how many share a grid; divides B.
+      x: unpacked samples, features [B, N, C] or [T, B, N, C].
+      samples: number of samples that share a grid; divides B.
       rows: capacity of a group; None means samples * N, which cannot overflow.
       depth: strided convolutions (kernel 2, stride 2) that will follow; Z is a multiple of
         2^depth. Submanifold kernels up to 3 fit at every level; a map that would reach from one
-        sample into the next is refused.
+        sample into the next raises.
 
     Returns:
       A SparseTensor of B / samples groups with features [T?, B / samples, rows, C]; sites beyond
@@ -49,7 +49,7 @@ def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int =
 
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def _pack(x: SparseTensor, samples: int, rows: int, pitch: int) -> SparseTensor:
-    """`pack` after its checks."""
+    """`pack` without argument checks."""
     batch, capacity = x.coords.shape[:2]
     groups = batch // samples
     n = x.n.reshape(groups, samples)
@@ -83,7 +83,8 @@ def packed_pitch(extent: tuple[int, int, int], samples: int, depth: int) -> int:
     """Planes from one sample of a packed grid to the next.
 
     Raises:
-      ValueError: the extent is no multiple of 2^depth, or the grid has too many cells for its keys.
+      ValueError: the extent is not a multiple of 2^depth, or the grid has too many cells for its
+        keys.
     """
     step = 2**depth
     if samples < 1 or extent[0] % step:
@@ -97,7 +98,7 @@ def packed_pitch(extent: tuple[int, int, int], samples: int, depth: int) -> int:
 
 
 def packable(extent: tuple[int, int, int], samples: int, depth: int) -> bool:
-    """Whether `pack` takes these sizes.
+    """Whether `pack` supports these sizes.
 
     >>> packable((32, 32, 32), 64, 4), packable((1408, 1408, 120), 24, 3), packable((20,) * 3, 2, 4)
     (True, False, False)

@@ -13,15 +13,15 @@ from jaxtyping import Int
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Pairs:
-    """The present pairs of a submanifold map, offset by offset, cut into tiles.
+    """The existing pairs of a submanifold map, by offset, divided into tiles.
 
     Only the offsets after the centre are listed: the pairs of offset K - 1 - k are those of k with
     their sides exchanged, and the centre maps every row to itself.
 
     Each tile belongs to one kernel offset, so a convolution is one small matrix product for each
     tile. Within an offset every row occurs at most once on either side, in ascending order: the
-    scatter of a tile never meets itself. The lists hold every possible pair, so they cannot
-    overflow; only the first `used` tiles are visited.
+    scatter of a tile has no repeated index. The lists have room for every possible pair, so they
+    cannot overflow; only the first `used` tiles are visited.
 
     Rows are flat, `b * N + i`; padding is out of bounds on the side that is written.
 
@@ -88,7 +88,7 @@ CHUNK = 128
 
 
 def running_count(hit: Array) -> Array:
-    """How many of `hit` [H, N] are true up to and with each place: int32 [H, N].
+    """Inclusive prefix counts of the true entries of `hit` [H, N]: int32 [H, N].
 
     Prefix sums of chunks, and of the sums of chunks, are products with a triangle of ones. An
     associative scan has log2 N steps instead, which take ten times as long to compile.
@@ -107,7 +107,7 @@ def running_count(hit: Array) -> Array:
 
 
 def _in_chunks(x: Array) -> Array:
-    """Prefix sums of [H, N] within chunks, [H, chunks, CHUNK]; exact for whole numbers to CHUNK."""
+    """Prefix sums of [H, N] within chunks, [H, chunks, CHUNK]; exact for integers to CHUNK."""
     columns, size = x.shape
     width = min(size, CHUNK)
     chunks = -(-size // width)

@@ -1,4 +1,4 @@
-"""Pooling over kernel maps, over whole samples, and over the bins of a pyramid."""
+"""Pooling over kernel maps, over full samples, and over the bins of a pyramid."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def spatial_pyramid_pool(
         check_floating(x)  # int8 would wrap
     if x.samples != 1:
         raise ValueError(
-            f"a pyramid divides the grid of one sample; got a tensor of {x.samples} packed ones."
+            f"pyramid pooling needs one sample per grid; got {x.samples} packed samples."
         )
     if max(x.extent) * max(levels) > INT32_MAX:
         raise ValueError(
@@ -120,8 +120,8 @@ def paper_bins(size: int, parts: int) -> list[tuple[int, int]]:
     """The bins of the published recipe: window ceil(size / parts), stride floor(size / parts).
 
     Raises:
-      ValueError: for the many sizes where the recipe gives another number of bins, or leaves the
-        last cells out; `adaptive_bins` works for every size.
+      ValueError: for many sizes: where the recipe gives a different number of bins, or omits the
+        last cells; `adaptive_bins` works for every size.
     """
     window, stride = -(-size // parts), max(size // parts, 1)
     count = (size - window) // stride + 1

@@ -1,4 +1,4 @@
-"""Products with spikes: dense, or at the cost of the spikes, whichever is the quicker."""
+"""Products with spikes, computed densely or by events, whichever is faster."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from snnjax.unroll.unroll import vary_like
 
 
 def event_matmul(spikes: ArrayLike, weight: ArrayLike) -> Array:
-    """`spikes @ weight` by adding the rows of `weight` whose neurons fired.
+    """`spikes @ weight` by adding the rows of `weight` that belong to neurons that fired.
 
         y[m] = sum over n with s[n] != 0 of s[n] W[n, m]
 
     Reads (events of the fullest row) * B * M numbers of `weight` instead of N * M. There is no
     capacity and no overflow. Derivatives are those of the dense product, since a surrogate needs
-    them at silent neurons too, and cost as much. `spike_matmul` takes it where it pays.
+    them at silent neurons too, and cost as much. `spike_matmul` uses it where it is faster.
 
     Args:
       spikes: [..., N], floating, binary or graded.
@@ -46,16 +46,16 @@ def event_matmul(spikes: ArrayLike, weight: ArrayLike) -> Array:
 def spike_matmul(
     spikes: ArrayLike, weight: ArrayLike, *, table: ArithmeticTable | None = None
 ) -> Array:
-    """`spikes @ weight`, by events while no row is fuller than the table's limit, else dense.
+    """`spikes @ weight`, by events if every row is within the table's limit, else dense.
 
-    The limit is a function of static shapes and of the table; which side of it a batch lies on is
-    a function of the spikes alone. So the same spikes always take the same way, on every host and
-    after a resume; `takes_events` says which. Under `jax.vmap` both ways are computed.
+    The limit depends only on static shapes and the table, and the comparison with it only on the
+    spikes. So the same spikes always take the same path, on every host and after a resume;
+    `takes_events` returns which. Under `jax.vmap` both paths are computed.
 
     Args:
       spikes: [..., N], floating, binary or graded.
       weight: [N, M], of the same dtype.
-      table: of `snnjax profile --write-table`; None takes the default measurements.
+      table: a table from `snnjax profile --write-table`; None uses the default measurements.
 
     Returns:
       [..., M] in the dtype of the arguments.
@@ -68,7 +68,7 @@ def spike_matmul(
 
 
 def takes_events(spikes: ArrayLike, targets: int, *, table: ArithmeticTable | None = None) -> Array:
-    """Whether `spike_matmul` of these spikes [..., N] with weights [N, targets] goes by events."""
+    """Whether `spike_matmul` of these spikes [..., N] with weights [N, targets] uses events."""
     spikes = jnp.asarray(spikes)
     limit = _limit(spikes.shape, targets, table)
     return (_fullest(spikes) <= limit) & (limit > 0)
@@ -117,7 +117,7 @@ def _by_events(spikes: Array, weight: Array) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _product(spikes: Array, weight: Array, limit: int) -> Array:
-    """By events up to `limit` of them in the fullest row; N are no limit, 0 is never."""
+    """The product by events up to `limit` in the fullest row; N means always, 0 means never."""
     if limit == 0:
         return spikes @ weight
     if limit >= spikes.shape[1]:

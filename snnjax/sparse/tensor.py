@@ -30,12 +30,12 @@ class SparseTensor:
       feats: features, shape [B, N, C], or [T, B, N, C] for a sequence on one set of sites.
       coords: integer site positions in the order z, y, x; int32, shape [B, N, 3].
       n: number of occupied sites of each sample, int32, shape [B].
-      overflow: sites or points of each sample that found no row, int32, shape [B]. Operations add
-        to it, so that the last tensor of a network holds the total.
+      overflow: sites or points of each sample that exceed the capacity, int32, shape [B].
+        Operations add to it, so that the last tensor of a network holds the total.
       extent: grid size (Z, Y, X), static.
       stride: edge of one site in voxels of the input grid, static.
       samples: samples stacked along z in each of the B grids (see `pack`), static; usually 1.
-      gap: empty planes between them, static; maps that would reach across it are refused.
+      gap: empty planes between them, static; maps that would reach across it raise.
     """
 
     feats: Float[Array, "*T B N C"]
@@ -54,12 +54,12 @@ class SparseTensor:
 
     @property
     def valid(self) -> Array:
-        """Which rows hold a site, bool [B, N]."""
+        """Mask of the rows that hold a site, bool [B, N]."""
         return valid_rows(self.n, self.capacity)
 
     @property
     def owner(self) -> Array:
-        """Which of the samples of its grid each row belongs to, int32 [B, N]; `samples` if none."""
+        """Index of the sample in its grid for each row, int32 [B, N]; `samples` if none."""
         pitch = self.extent[0] // self.samples
         return jnp.where(self.valid, self.coords[..., 0] // pitch, self.samples)
 
@@ -78,11 +78,11 @@ class SparseTensor:
         return jax.vmap(add)(values, self.owner).reshape(-1, *values.shape[2:])
 
     def replace(self, **changes) -> SparseTensor:
-        """The same sites with other fields, usually `feats`."""
+        """A copy with some fields replaced, usually `feats`."""
         return dataclasses.replace(self, **changes)
 
     def dense(self) -> Array:
-        """The features on the full grid, zero where no site is: shape [T?, B, Z, Y, X, C]."""
+        """The features on the full grid, zero at empty sites: shape [T?, B, Z, Y, X, C]."""
         z, y, x = self.extent
         flat = linear_key(self.coords, self.extent)
         flat = jnp.where(self.valid, flat, z * y * x)  # out of bounds: dropped
@@ -110,7 +110,7 @@ def sparse_tensor(
     stride: int = 1,
     duplicates: str = "error",
 ) -> SparseTensor:
-    """A SparseTensor from unsorted rows: sorts them, and zeroes what is not valid.
+    """A SparseTensor from unsorted rows: sorts them, and zeroes invalid rows.
 
     Args:
       feats: features, shape [B, N, C] or [T, B, N, C].
@@ -118,9 +118,10 @@ def sparse_tensor(
       n: the first n[b] rows of sample b are occupied, int32 [B].
       extent: grid size (Z, Y, X).
       stride: edge of one site in voxels of the input grid.
-      duplicates: what happens to rows at one site. "sum", "mean" and "max" merge them, channel by
-        channel, sums in float32 at least. "error" raises if the values are concrete; under
-        `jax.jit`, where they are not seen, the first row stays and the others count as overflow.
+      duplicates: how to handle several rows at one site. "sum", "mean" and "max" merge them,
+        channel by channel, sums in float32 at least. "error" raises if the values are concrete;
+        under `jax.jit`, where values are unknown, the first row stays and the others count as
+        overflow.
 
     Returns:
       The tensor with its rows in key order; rows outside the extent are dropped and counted in
@@ -163,7 +164,7 @@ def sparse_tensor(
 
 
 def _int32(coords: ArrayLike) -> Array:
-    """Coordinates as int32; those beyond its range stay outside of every grid."""
+    """Coordinates as int32; values beyond its range are clipped, and so lie outside every grid."""
     given = coords if isinstance(coords, Array) else np.asarray(coords)
     if not jnp.issubdtype(given.dtype, jnp.integer):
         raise TypeError(f"coords must be integers; got {given.dtype}. Use voxelize for points.")
@@ -200,7 +201,7 @@ def _refuse_repeated(keys: np.ndarray, order: np.ndarray, extent: tuple[int, int
     site = tuple(int(c) for c in np.unravel_index(int(keys[b, i]), extent))
     raise ValueError(
         f"rows {order[b, i]} and {order[b, i + 1]} of sample {b} are both at site {site}, and "
-        f"{int(again.sum())} rows in all repeat a site. Merge them with duplicates='sum', 'mean' "
+        f"{int(again.sum())} rows in total repeat a site. Merge them with duplicates='sum', 'mean' "
         "or 'max', or use voxelize for points."
     )
 
@@ -209,7 +210,7 @@ def _merge(feats: Array, keys: Array, rule: str) -> tuple[Array, Array, Array]:
     """One row for each distinct key of sorted rows, by a rule; "error" keeps the first.
 
     Returns:
-      Features [T?, B, N, C] and keys [B, N], which mean nothing after the last; their number [B].
+      Features [T?, B, N, C] and keys [B, N], undefined after the last; their number [B].
     """
     rows = keys.shape[1]
     before = jnp.pad(keys[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
@@ -245,7 +246,7 @@ def _max(values: Array, row: Array, leader: Array) -> Array:
     fixed = jax.lax.stop_gradient(values)
     largest = _first(fixed, row, leader).at[row].max(fixed, mode="drop")
     index = jnp.arange(len(row), dtype=jnp.int32)[:, None]
-    # A NaN equals nothing, so its site finds no row and is filled with NaN.
+    # NaN compares unequal to everything, so its site has no such row and is filled with NaN.
     hit = fixed == largest.at[row].get(mode="clip")
     chosen = jnp.full(values.shape, len(row), jnp.int32)
     chosen = chosen.at[row].min(jnp.where(hit, index, len(row)), mode="drop")
@@ -264,7 +265,7 @@ def _wide_sum(values: Array, row: Array) -> Array:
 
 
 def valid_rows(n: Int[Array, " B"], capacity: int) -> Array:
-    """Which of `capacity` rows are occupied, bool [B, capacity]."""
+    """Mask of the occupied rows among `capacity`, bool [B, capacity]."""
     return jnp.arange(capacity, dtype=jnp.int32) < n[:, None]
 
 
@@ -287,27 +288,27 @@ def key_coords(keys: Int[Array, "..."], extent: tuple[int, int, int]) -> Array:
 
 
 def one_integer(name: str, size: int) -> int:
-    """The size as a Python int, if it is one integer: sparse geometry is the same on all axes."""
+    """The size as a Python int; raises for a size per axis, since all axes share the geometry."""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         raise TypeError(
-            f"{name} must be one integer, which holds for all axes; got {size!r}. Sizes that "
+            f"{name} must be one integer, used for all axes; got {size!r}. Sizes that "
             "differ from axis to axis are not supported; give an int, 3 for (3, 3, 3)."
         )
     return int(size)
 
 
 def one_number(name: str, size: float) -> float:
-    """The size as a Python float, if it is one number."""
+    """The size as a Python float; raises unless it is one number."""
     if not isinstance(size, (int, float, np.number)):
         raise TypeError(
-            f"{name} must be one number, which holds for all axes; got {size!r}. For voxels of "
-            "unequal edges, scale the points of each axis before."
+            f"{name} must be one number, used for all axes; got {size!r}. For anisotropic "
+            "voxels, scale the points of each axis first."
         )
     return float(size)
 
 
 def check_extent(extent: tuple[int, int, int], radius: int = 0) -> tuple[int, int, int]:
-    """The extent as three positive Python ints, if its padded grid has int32 keys."""
+    """The extent as three positive Python ints, checked to give int32 keys on its padded grid."""
     if np.ndim(extent) != 1 or len(extent) != 3 or any(int(e) != e or e < 1 for e in extent):
         raise ValueError(f"extent must be three positive integers (Z, Y, X); got {extent}.")
     z, y, x = (int(e) for e in extent)

@@ -39,7 +39,7 @@ def voxelize(
         p = floor((xyz - origin) / voxel_size)
 
     Of the points in one voxel the one nearest to its centre is kept, the lowest index on a tie;
-    its whole row becomes the feature vector. But for such ties the result does not depend on the
+    its full row becomes the feature vector. Except for such ties the result does not depend on the
     order of the points. Points beyond `count`, outside the grid, or not finite are dropped; the
     last two, and voxels beyond the capacity (those of largest key), are counted in `overflow`.
 
@@ -79,7 +79,7 @@ def _voxelize(
     extent: tuple[int, int, int],
     capacity: int,
 ) -> SparseTensor:
-    """`voxelize` after its checks: one program, also when it is not called from another."""
+    """`voxelize` without argument checks, jitted so that eager calls run one program too."""
     size = points.shape[1]
     key, grid = _point_keys(points, count, voxel_size, origin, extent)
     sites, n = unique_keys(key, capacity)
@@ -107,15 +107,15 @@ def point_rows(
     voxel_size: float,
     origin: ArrayLike | Sequence[float] | None = None,
 ) -> Int[Array, "B P"]:
-    """The row of `x` in which each point lies, for labels or outputs by point.
+    """The row of `x` that each point falls into, for per-point labels or outputs.
 
     Args:
-      points, count, voxel_size, origin: as given to `voxelize`.
-      x: what `voxelize` made of them, or any tensor on sites of the same grid.
+      points, count, voxel_size, origin: as passed to `voxelize`.
+      x: the result of `voxelize`, or any tensor on sites of the same grid.
 
     Returns:
       int32 [B, P]; the capacity of `x` where a point has no row. `x.feats[b].at[rows[b]].get(
-      mode="fill", fill_value=0)` brings the features back to the points.
+      mode="fill", fill_value=0)` maps the features back to the points.
 
     >>> cloud = jnp.array([[[0.6, 0.5, 0.5], [3.5, 0.5, 0.5], [0.1, 0.1, 0.1]]])
     >>> grid = {"voxel_size": 1.0, "origin": (0, 0, 0)}
@@ -128,7 +128,7 @@ def point_rows(
     if x.samples != 1 or x.coords.shape[0] != points.shape[0]:
         raise ValueError(
             f"x must hold one sample for each of the {points.shape[0]} clouds; got "
-            f"{x.coords.shape[0]} grids of {x.samples}. Take the tensor before it is packed."
+            f"{x.coords.shape[0]} grids of {x.samples}. Use the tensor from before packing."
         )
     corner = None if origin is None else _corner(origin, points.dtype)
     return _point_rows(points, count, voxel_size, corner, x.coords, x.n, x.extent)
@@ -142,7 +142,7 @@ def _point_rows(points, count, voxel_size, origin, coords, n, extent):
 
 
 def unique_keys(keys: Int[Array, "B P"], capacity: int) -> tuple[Array, Array]:
-    """The distinct keys of each row in ascending order, and how many there were.
+    """The distinct keys of each row in ascending order, and their number.
 
     Returns:
       Keys int32 [B, capacity], INT32_MAX after the last; and the number of distinct keys before
@@ -158,7 +158,7 @@ def unique_keys(keys: Int[Array, "B P"], capacity: int) -> tuple[Array, Array]:
 
 
 def search_rows(sites: Int[Array, "B N"], keys: Int[Array, "B P"]) -> Array:
-    """The row of each key among the sorted sites; N where it is not there or is INT32_MAX."""
+    """The row of each key among the sorted sites; N where it is missing or INT32_MAX."""
     capacity = sites.shape[1]
     row = jax.vmap(lambda s, k: jnp.searchsorted(s, k, method="scan"))(sites, keys).astype(
         jnp.int32
@@ -174,7 +174,7 @@ def _point_keys(
     origin: Array | None,
     extent: tuple[int, int, int],
 ) -> tuple[Array, Array]:
-    """The key of the cell of each point, INT32_MAX where it has none; and points in voxels."""
+    """The cell key of each point, INT32_MAX where it has none; and points in units of voxels."""
     xyz = points[..., :3]
     real = valid_rows(count, points.shape[1]) & jnp.all(jnp.isfinite(xyz), axis=-1)
     grid = _to_grid(xyz, real, origin, voxel_size)
@@ -186,7 +186,7 @@ def _point_keys(
 
 
 def _nearest(row: Array, distance: Array, capacity: int) -> Array:
-    """For every row the index of its point with the smallest distance, the lowest on a tie."""
+    """The index of the closest point of every row, the lowest on a tie."""
     least = jnp.full((capacity,), jnp.inf, distance.dtype).at[row].min(distance, mode="drop")
     best = distance == least.at[row].get(mode="fill", fill_value=-1.0)
     index = jnp.arange(row.shape[0], dtype=jnp.int32)
@@ -195,7 +195,7 @@ def _nearest(row: Array, distance: Array, capacity: int) -> Array:
 
 
 def _corner(origin: ArrayLike | Sequence[float], dtype: Any) -> Array:
-    """The origin as an array of three finite numbers; the values of a traced one are not seen."""
+    """The origin as an array of three numbers, checked to be finite if concrete."""
     corner = jnp.asarray(origin, dtype)
     if corner.shape != (3,):
         raise ValueError(f"origin must be three numbers x, y, z; got shape {corner.shape}.")
@@ -214,7 +214,7 @@ def _to_grid(xyz: Array, usable: Array, origin: Array | None, voxel_size: float)
         corner = jnp.where(jnp.isfinite(corner), corner, 0)
     else:
         corner = origin
-    # Times the reciprocal: XLA may divide by a constant so or so, and the host must count alike.
+    # Multiply by the reciprocal: XLA may do so for a constant divisor, and the host must agree.
     inverse = jnp.ones((), xyz.dtype) / jnp.asarray(voxel_size, xyz.dtype)
     return jnp.where(usable[..., None], (xyz - corner) * inverse, -1)
 

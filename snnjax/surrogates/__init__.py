@@ -1,8 +1,8 @@
-"""Spike functions: a step forward, a chosen derivative backward.
+"""Surrogate spike functions: a step in the forward pass, a smooth derivative in the backward pass.
 
-Every function `spike(x, ...)` takes the membrane minus the threshold, gives spikes, and is
+Every function `spike(x, ...)` takes the membrane minus the threshold, returns spikes, and is
 differentiable in forward and reverse mode. Derivatives have area 1 where it is finite, times
-`gain`; `like` sets slope and gain to what another library has. To set a slope or width use
+`gain`; `like` sets slope and gain to match another library. To set a slope or width use
 `functools.partial(atan, slope=3.0)`, or `jax.tree_util.Partial` to make it a traced leaf.
 """
 

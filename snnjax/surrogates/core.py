@@ -1,4 +1,4 @@
-"""What all surrogates share: the step with a chosen derivative, and its soft form."""
+"""Shared by all surrogates: the step with a custom derivative, and its soft form."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SOFT: dict[Spike, Spike] = {}
 
 
 def compute_dtype(dtype: Any) -> jnp.dtype:
-    """The dtype that derivatives and sums are computed in: `dtype`, never narrower than float32."""
+    """The dtype in which derivatives and sums are computed: `dtype`, but at least float32."""
     return jnp.dtype(dtype) if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def check_floating(x: ArrayLike, name: str) -> Array:
-    """`x` as an array; a TypeError names the argument when its dtype is not a floating one."""
+    """`x` as an array; raises a TypeError that names the argument unless it is floating."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
@@ -68,11 +68,11 @@ def heaviside(
     depend on them, so their own derivatives are zero; learn a width in the `soft` form.
 
     Args:
-      x: distance of the membrane to the threshold, any shape. NaN stays NaN: a diverged
-        membrane shows in its spikes, instead of falling silent.
-      derivative: `g(x, **params)`, called in float32 or wider, with one keyword a parameter. Give
-        one and the same function each time (not a new lambda), or each call is traced anew.
-      gain: factor on the derivative alone.
+      x: distance of the membrane to the threshold, any shape. NaN stays NaN, so that a diverged
+        membrane is visible in its spikes instead of looking silent.
+      derivative: `g(x, **params)`, called in float32 or wider, with one keyword per parameter. Pass
+        the same function object each time (not a new lambda), or each call is traced again.
+      gain: factor on the derivative only.
       strict: whether x = 0 stays silent.
       **params: parameters of `derivative`, such as its slope.
 
@@ -91,8 +91,8 @@ def with_primitive(
     """Declare `primitive`, with primitive' = g, as the soft form of the surrogate below it.
 
     The primitive takes the same parameters as the surrogate, without `gain` and `strict`. They
-    reach it as arrays of the dtype it computes in, but for the keywords `uncast`, which need not be
-    numbers.
+    are passed as arrays of the compute dtype, except for the keywords in `uncast`, which need not
+    be numbers.
     """
 
     def declare(spike: _S) -> _S:
@@ -116,12 +116,12 @@ def with_primitive(
 
 
 def soft(spike: Spike) -> Spike:
-    """The smooth function whose derivative a surrogate uses, called like the surrogate itself.
+    """The smooth function that a surrogate is the derivative of, with the surrogate's arguments.
 
         soft(spike)(x, ..., gain=c) = c * P(x, ...),   dP/dx = g
 
-    With it in place of the spike function a network is smooth, so that finite differences check its
-    gradients and a width or slope can be learned. `strict` has no meaning there and is dropped.
+    With it in place of the spike function a network is smooth, so that finite differences can check
+    its gradients and a width or slope can be learned. `strict` has no effect there and is ignored.
 
     Args:
       spike: a surrogate of this package or from `custom`, or a `functools.partial` or
@@ -154,11 +154,11 @@ def soft(spike: Spike) -> Spike:
 def custom(
     derivative: Callable[..., Array], primitive: Callable[..., Array] | None = None
 ) -> Spike:
-    """A surrogate of one's own from its derivative, and from its primitive if there is one.
+    """A custom surrogate from its derivative, and optionally its primitive.
 
     Args:
-      derivative: `g(x, **params)`; parameters are given by keyword when the surrogate is called.
-      primitive: `P(x, **params)` with dP/dx = g, for `soft`; None if there is none.
+      derivative: `g(x, **params)`; parameters are passed by keyword when the surrogate is called.
+      primitive: `P(x, **params)` with dP/dx = g, for `soft`; may be None.
 
     Returns:
       `spike(x, *, gain=1.0, strict=False, **params)`.

@@ -1,4 +1,4 @@
-"""Surrogates that fall exponentially: piecewise exponential, and spike-rate escape off centre."""
+"""Surrogates with exponential tails: piecewise exponential, and off-centre spike-rate escape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _exponential_slope(x: Array, slope: Array) -> Array:
 
 def _exponential_primitive(x: Array, slope: Array | float = 1.0) -> Array:
     """P(x) = exp(a x) / 2 below 0, 1 - exp(-a x) / 2 from 0 on."""
-    # each exponential sees its own side alone, and at 0 the derivative is that of the right one
+    # each exponential is evaluated on its own side only; at 0 the derivative is the right-hand one
     below, above = jnp.where(x < 0, x, 0.0), jnp.where(x < 0, 0.0, x)
     return jnp.where(x < 0, 0.5 * jnp.exp(slope * below), 1.0 - 0.5 * jnp.exp(-slope * above))
 
@@ -64,12 +64,12 @@ def spike_rate_escape(
     gain: ArrayLike = 1.0,
     strict: bool = False,
 ) -> Array:
-    """Spike with the spike-rate-escape surrogate, area 1, whose peak b/2 is not at the threshold.
+    """Spike with the spike-rate-escape surrogate, area 1, with its peak b/2 off the threshold.
 
-        g(x) = (b/2) exp(-b |x - c|),   P(x) = P_exp(x - c) with that of `piecewise_exponential`
+        g(x) = (b/2) exp(-b |x - c|),   P(x) = P_exp(x - c), P_exp of `piecewise_exponential`
 
-    The peak lies at x = c, so at the default a whole unit above the threshold, where the spike is
-    already fired; there g(0) is 0.37 of the peak. `center=0` is `piecewise_exponential`.
+    The peak lies at x = c, by default a full unit above the threshold, where the neuron already
+    fires; g(0) is then 0.37 of the peak. `center=0` is `piecewise_exponential`.
 
     Args:
       x: membrane minus threshold, any shape.

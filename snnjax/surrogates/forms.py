@@ -1,4 +1,4 @@
-"""The table of what other libraries and papers use: our surrogate, with its slope and gain."""
+"""A table from surrogates of other libraries and papers to ours, with slope and gain."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ LIBRARY_VERSIONS = {
     "jaxpike": "0.1.4",
     "snnax": "0.0.1",
 }
-"""The version of each library that the forms are those of, unless their name ends in another."""
+"""The version of each library that the forms follow, unless their name ends in a version."""
 
-# Parameters and defaults are those of the library; the value is one of ours that does the same.
+# Parameters and defaults are those of the library; the value is our equivalent surrogate.
 # spyx, snnTorch, norse and jaxpike stay silent at x = 0; SpikingJelly and snnax fire there.
 LIBRARY_FORMS: dict[str, Callable[..., Spike]] = {
     # SpikingJelly
@@ -88,8 +88,8 @@ LIBRARY_FORMS: dict[str, Callable[..., Spike]] = {
         spike_rate_escape, slope=beta, gain=2.0 * slope / beta
     ),
     "snntorch.straight_through_estimator": lambda: _strict(straight_through),
-    # norse, by the name of the method. The super of 1.1.0 ignores the alpha that it is given; that
-    # of 1.0.0, and of the code after 1.1.0, does not.
+    # norse, by the name of the method. The super of 1.1.0 ignores its alpha; that of 1.0.0, and of
+    # the code after 1.1.0, does not.
     "norse.circ": lambda alpha: _strict(circular, width=alpha, gain=2.0 * alpha),
     "norse.circ_dist": lambda alpha: partial(
         bernoulli, base=circular, width=alpha, gain=2.0 * alpha
@@ -109,7 +109,7 @@ LIBRARY_FORMS: dict[str, Callable[..., Spike]] = {
     "spyx.superspike": lambda k=25.0: _strict(super_spike, slope=k, gain=2.0 / k),
     "spyx.tanh": lambda k=1.0: _strict(sigmoid, slope=2.0 * k, gain=2.0 / k),
     "spyx.triangular": lambda k=2.0: _strict(triangle, width=1.0 / k, gain=1.0 / k),
-    # jaxpike. Its boxcar has half of the height at the two edges exactly.
+    # jaxpike. Its boxcar has half the height exactly at the two edges.
     "jaxpike.ATan": lambda alpha=2.0: _strict(atan, slope=alpha),
     "jaxpike.Boxcar": lambda width=1.0: _strict(rectangle, width=width),
     "jaxpike.FastSigmoid": lambda slope=25.0: _strict(fast_sigmoid, slope=slope, gain=2.0 / slope),

@@ -1,4 +1,4 @@
-"""The surrogate of a square wave's first harmonics, which is negative half of the time."""
+"""The surrogate from the first harmonics of a square wave, negative over half of its period."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snnjax.surrogates.core import heaviside, with_primitive
 
 @functools.cache
 def _series_slope(harmonics: int) -> Callable[..., Array]:
-    """The derivative of that many harmonics; one function object a number."""
+    """The derivative of a number of harmonics; the same function object for the same number."""
 
     def derivative(x: Array, period: Array) -> Array:
         base = 2.0 * math.pi / period * x
@@ -41,17 +41,17 @@ def squarewave_fourier(
     gain: ArrayLike = 1.0,
     strict: bool = False,
 ) -> Array:
-    """Spike with the first harmonics of a square wave as primitive. g is NEGATIVE half of the time.
+    """Spike with harmonics of a square wave as primitive; g is NEGATIVE over half a period.
 
         g(x) = (4 / T) sum_m cos(2 pi m x / T),   P(x) = 1/2 + (2 / pi) sum_m sin(2 pi m x / T) / m
 
-    over the odd m = 1, 3, ..., 2 harmonics - 1. The area over a period is 0; g repeats for ever, so
-    membranes a quarter of a period away from the threshold are pushed the wrong way.
+    over the odd m = 1, 3, ..., 2 harmonics - 1. The area over a period is 0; g is periodic, so
+    membranes beyond a quarter of a period from the threshold get gradients of the wrong sign.
 
     Args:
       x: membrane minus threshold, any shape.
       period: T, above 0; traced.
-      harmonics: how many odd m; static, at least 1. The peak g(0) is 4 harmonics / T.
+      harmonics: number of odd m; static, at least 1. The peak g(0) is 4 harmonics / T.
       gain: factor on g, traced.
       strict: whether x = 0 stays silent.
 

@@ -1,4 +1,4 @@
-"""Surrogates made of bell curves: one, anywhere; and one between two wide negative ones."""
+"""Gaussian surrogates: a single one at any position, and a multi-Gaussian with negative tails."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def gaussian(
         g(x) = N(x; mu, sigma),   P(x) = (1 + erf((x - mu) / (sigma sqrt 2))) / 2
 
     `erf` of slope a is the one with mu = 0 and sigma = 1 / (a sqrt 2). PDSG is the one with
-    mu = sigma / 2 and sigma the running deviation of the membrane: pass both as arrays, cut from
-    the graph by `jax.lax.stop_gradient` if anything is to be differentiated through `soft`.
+    mu = sigma / 2 and sigma the running deviation of the membrane: pass both as arrays, under
+    `jax.lax.stop_gradient` if anything is to be differentiated through `soft`.
 
     Args:
       x: membrane minus threshold, any shape.
-      mu: where g peaks, of a shape that broadcasts to that of `x`; traced.
-      sigma: standard deviation, above 0, of such a shape too; traced.
+      mu: where g peaks, broadcastable to the shape of `x`; traced.
+      sigma: standard deviation, above 0, broadcastable as `mu` is; traced.
       gain: factor on g, traced.
       strict: whether x = 0 stays silent.
 
@@ -73,7 +73,7 @@ def _multi_gaussian_primitive(
     scale: Array | float = 6.0,
     shift: Array | float = 1.0,
 ) -> Array:
-    """The same sum as g, of distribution functions in place of densities."""
+    """The primitive of g: the same sum with distribution functions instead of densities."""
     side, wide = shift * sigma, scale * sigma
     sides = _gaussian_primitive(x, side, wide) + _gaussian_primitive(x, -side, wide)
     return ((1.0 + height) * _gaussian_primitive(x, 0.0, sigma) - height * sides) / (1.0 - height)
@@ -94,9 +94,9 @@ def multi_gaussian(
 
         g(x) = ((1 + h) N(x; 0, s) - h N(x; c s, k s) - h N(x; -c s, k s)) / (1 - h)
 
-    P is the same sum of distribution functions; it leaves [0, 1]. Authors' codes leave out the
-    division and take half of the sum: `gain=0.5 * (1 - h)`, which is 0.425. With `shift=0` the two
-    wide bells lie on each other, as in the double Gaussian of resonate-and-fire neurons.
+    P is the same sum of distribution functions; it leaves [0, 1]. The authors' code omits the
+    division and halves the sum: `gain=0.5 * (1 - h)`, which is 0.425. With `shift=0` the two
+    wide bells coincide, as in the double Gaussian of resonate-and-fire neurons.
 
     Args:
       x: membrane minus threshold, any shape.

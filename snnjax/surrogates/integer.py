@@ -39,7 +39,7 @@ def multi_level(v: ArrayLike, levels: int = 4) -> Array:
         s(v) = floor(clip(v, 0, D) + 0.5),   g(v) = 1 for 0 < v < D, else 0,   P(v) = clip(v, 0, D)
 
     Both inequalities of g are strict. Library rounding (half to even) would differ at 0.5 and 2.5.
-    No threshold is subtracted and none is applied: v is in units of the threshold. NaN stays NaN.
+    No threshold is subtracted or applied: v is in units of the threshold. NaN stays NaN.
 
     Args:
       v: membrane potential, any shape.

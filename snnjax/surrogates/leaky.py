@@ -31,14 +31,14 @@ def leaky_k_relu(
     gain: ArrayLike = 1.0,
     strict: bool = False,
 ) -> Array:
-    """Spike differentiated as a leaky ReLU of slope k: area infinite.
+    """Spike with the derivative of a leaky ReLU of slope k: area infinite.
 
         g(x) = k where the neuron fires, leak where it is silent
         P(x) = k x for x >= 0, leak x for x < 0
 
     Args:
       x: membrane minus threshold, any shape.
-      leak: g of a silent neuron; traced. At the default of 0 it learns nothing.
+      leak: g of a silent neuron; traced. At the default of 0 a silent neuron does not learn.
       slope: k, g of a firing one; traced.
       gain: factor on g, traced.
       strict: whether x = 0 stays silent, and has g = leak.
@@ -59,7 +59,7 @@ def _piecewise_slope(x: Array, width: Array, leak: Array) -> Array:
 
 
 def _piecewise_primitive(x: Array, width: Array | float = 1.0, leak: Array | float = 0.01) -> Array:
-    """P(x) = x / (2 w) + 1/2 for |x| <= w, beyond it a line of slope c from 0 or from 1."""
+    """P(x) = x / (2 w) + 1/2 for |x| <= w, outside it a line of slope c from 0 or from 1."""
     inside = 0.5 * x / width + 0.5
     above, below = 1.0 + leak * (x - width), leak * (x + width)
     return jnp.where(x < -width, below, jnp.where(x > width, above, inside))
@@ -81,7 +81,7 @@ def piecewise_leaky_relu(
 
     Args:
       x: membrane minus threshold, any shape.
-      width: w, half of the window, above 0; traced. `rectangle` counts the whole.
+      width: w, half of the window, above 0; traced. `rectangle` takes the full width.
       leak: c, at least 0; traced.
       gain: factor on g, traced.
       strict: whether x = 0 stays silent.

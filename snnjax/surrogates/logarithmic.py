@@ -1,4 +1,4 @@
-"""Surrogates whose primitive grows as a logarithm: tails of 1/|x|, and so an infinite area."""
+"""Surrogates with a logarithmic primitive: tails of 1/|x|, and so an infinite area."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def s2nn(
     gain: ArrayLike = 1.0,
     strict: bool = False,
 ) -> Array:
-    """Spike with the S2NN surrogate: a sigmoid's below the threshold, a logarithm's above.
+    """Spike with the S2NN surrogate: from a sigmoid below the threshold, from a logarithm above.
 
         g(x) = a sigma(a x) sigma(-a x) for x < 0, else b / (x + 1);   area infinite
         P(x) = sigma(a x) for x < 0, else b log(x + 1) + 1/2
@@ -102,7 +102,7 @@ def _numerical_primitive(x: Array, height: Array | float = 0.3) -> Array:
 def fake_numerical(
     x: ArrayLike, height: ArrayLike = 0.3, *, gain: ArrayLike = 1.0, strict: bool = False
 ) -> Array:
-    """Spike with the difference quotient of the sign, cut at a height, as surrogate; area infinite.
+    """Spike with the clipped difference quotient of the sign as surrogate; area infinite.
 
         g(x) = min(1 / |x|, a),   P(x) = 1/2 + a x for a |x| <= 1, else 1/2 + sign(x) (1 + log a|x|)
 
@@ -140,7 +140,8 @@ def log_tailed_relu(
         g(x) = a for x <= 0, 1 for 0 < x <= 1, 1 / x for x > 1
         P(x) = a x,          x,                1 + log x
 
-    At x = 0 exactly the neuron fires and g is a, by default 0: nets that start there do not learn.
+    Exactly at x = 0 the neuron fires and g is a, by default 0: networks that start there do not
+    learn.
 
     Args:
       x: membrane minus threshold, any shape.

@@ -1,4 +1,4 @@
-"""Surrogates of bounded support: triangle, rectangle, piecewise quadratic; and straight-through."""
+"""Surrogates with bounded support: triangle, rectangle, piecewise quadratic; straight-through."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def triangle(
     Args:
       x: membrane minus threshold, any shape.
       width: w, half of the base, above 0; traced.
-      gain: factor on g, traced; 0.3 gives that of DIET-SNN.
+      gain: factor on g, traced; 0.3 gives the surrogate of DIET-SNN.
       strict: whether x = 0 stays silent.
 
     Returns:
@@ -67,7 +67,7 @@ def rectangle(
 
     Args:
       x: membrane minus threshold, any shape.
-      width: w, the whole base, above 0; traced.
+      width: w, the full base, above 0; traced.
       gain: factor on g, traced.
       strict: whether x = 0 stays silent.
 
@@ -102,7 +102,7 @@ def piecewise_quadratic(
 
         g(x) = max(0, a - a^2 |x|),   P(x) = -a^2 |x| x / 2 + a x + 1/2 for |x| <= 1/a
 
-    The name is that of the primitive; g is `triangle` of width 1/a, by its height a instead.
+    Named after its primitive; g is `triangle` of width 1/a, parametrised by its height a.
 
     Args:
       x: membrane minus threshold, any shape.
@@ -131,7 +131,7 @@ def _identity_primitive(x: Array) -> Array:
 
 @with_primitive(_identity_primitive)
 def straight_through(x: ArrayLike, *, gain: ArrayLike = 1.0, strict: bool = False) -> Array:
-    """Spike whose derivative is that of the identity: g(x) = 1, P(x) = x, area infinite.
+    """Spike with the derivative of the identity: g(x) = 1, P(x) = x, area infinite.
 
     Args:
       x: membrane minus threshold, any shape.

@@ -1,4 +1,4 @@
-"""Surrogates that fall as a power: soft sign, SuperSpike and its sparse form, circular, q-exp."""
+"""Surrogates with power-law tails: soft sign, SuperSpike and its sparse form, circular, q-exp."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _soft_sign_primitive(x: Array, slope: Array | float = 2.0) -> Array:
 def soft_sign(
     x: ArrayLike, slope: ArrayLike = 2.0, *, gain: ArrayLike = 1.0, strict: bool = False
 ) -> Array:
-    """Spike with the soft-sign surrogate, area 1 and peak a/2: `fast_sigmoid`, but wide.
+    """Spike with the soft-sign surrogate, area 1 and peak a/2: a wide `fast_sigmoid`.
 
         g(x) = 1 / (2 a (1/a + |x|)^2) = a / (2 (1 + a |x|)^2),   P(x) = (a x / (1 + a |x|) + 1) / 2
 
@@ -53,8 +53,8 @@ def super_spike(
         g(x) = b / (2 (1 + b |x|)^2),   P(x) = (b x / (1 + b |x|) + 1) / 2
 
     The same g as `fast_sigmoid`. Published forms differ from it, and from each other, by a gain:
-    the paper's 1 / (1 + b |x|)^2 is `gain=2/b`; the form a / (1 + |x|)^2, whose one parameter is a
-    height and no slope, is `slope=1, gain=2*a`.
+    the paper's 1 / (1 + b |x|)^2 is `gain=2/b`; the form a / (1 + |x|)^2, whose only parameter is
+    a height instead of a slope, is `slope=1, gain=2*a`.
 
     Args:
       x: membrane minus threshold, any shape.
@@ -99,8 +99,8 @@ def sparse_fast_sigmoid(
 
         g(x) = k (1 + k B) / (1 + k x)^2 for x > B, else 0;   P(x) = 1 - (1 + k B) / (1 + k x)
 
-    Nothing is learned from a silent neuron, nor from one less than B above its threshold: g(0) = 0,
-    and many nets die with the default. (The paper keeps |x| < B instead, for speed.)
+    Silent neurons get no gradient, nor do those less than B above their threshold: g(0) = 0, and
+    many networks stop learning with the default. (The paper keeps |x| < B instead, for speed.)
 
     Args:
       x: membrane minus threshold, any shape.
@@ -161,7 +161,7 @@ def _q_slope(x: Array, power: Array) -> Array:
 
 def _q_primitive(x: Array, power: Array | float = 2.0) -> Array:
     """P(x) = 1 - h for x >= 0 and h below, with h = (1 + 2 |x| / (a - 1))^(1 - a) / 2."""
-    # not jnp.abs: which derivative that has at 0 is a matter of convention
+    # not jnp.abs: its derivative at 0 is a matter of convention
     distance = jnp.where(x < 0, -x, x)
     half = 0.5 * (1.0 + 2.0 / (power - 1.0) * distance) ** (1.0 - power)
     return jnp.where(x < 0, half, 1.0 - half)
@@ -171,7 +171,7 @@ def _q_primitive(x: Array, power: Array | float = 2.0) -> Array:
 def q_pseudo_spike(
     x: ArrayLike, power: ArrayLike = 2.0, *, gain: ArrayLike = 1.0, strict: bool = False
 ) -> Array:
-    """Spike with the q-pseudo-spike surrogate, area 1 and peak 1: `power` sets its tails alone.
+    """Spike with the q-pseudo-spike surrogate, area 1 and peak 1: `power` only sets its tails.
 
         g(x) = (1 + 2 |x| / (a - 1))^(-a)
         P(x) = 1 - h for x >= 0, h for x < 0,   h = (1 + 2 |x| / (a - 1))^(1 - a) / 2

@@ -1,4 +1,4 @@
-"""Names to functions, for what reads settings: the rest of the package passes functions."""
+"""Surrogates by name, for configuration files; the rest of the package passes functions."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def lookup(table: Mapping[str, _V], name: str, kind: str) -> _V:
 
     Args:
       table: the registry.
-      name: what was asked for.
-      kind: what the entries are, for the message.
+      name: the requested name.
+      kind: kind of the entries, for the message.
 
     Raises:
-      ValueError: naming the nearest valid name and all of them.
+      ValueError: the name is unknown; the message gives the nearest valid name and all of them.
 
     >>> lookup({"subtract": 1, "zero": 2}, "substract", "reset")
     Traceback (most recent call last):
@@ -90,7 +90,7 @@ def lookup(table: Mapping[str, _V], name: str, kind: str) -> _V:
 
 
 def get_surrogate(name: str) -> Spike:
-    """The surrogate of that name; a ValueError gives the nearest valid name.
+    """The surrogate with a given name; a ValueError suggests the nearest valid name.
 
     >>> get_surrogate("atan") is atan
     True

@@ -1,4 +1,4 @@
-"""The signed spike: two thresholds, one on each side."""
+"""The signed spike function, with a positive and a negative threshold."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ternary(v: ArrayLike, threshold: ArrayLike = 1.0, *, base: Spike = atan) -> 
 
     Args:
       v: membrane potential, any shape.
-      threshold: theta, above 0, of a shape that broadcasts to that of `v`; traced.
+      threshold: theta, above 0, broadcastable to the shape of `v`; traced.
       base: the binary spike function of both sides; slope, gain and strict are set in it, as in
         `partial(atan, slope=3.0, strict=True)`.
 

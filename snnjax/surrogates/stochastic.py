@@ -1,4 +1,4 @@
-"""What is drawn with an explicit key: Bernoulli spikes, and a step with a noisy gradient."""
+"""Stochastic spike functions with an explicit key: Bernoulli spikes, and a noisy gradient."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def bernoulli(
 
         P(s = 1) = P_base(x),   ds/dx = gain * g_base(x)
 
-    This gradient is, at gain 1, that of the expected spike: no surrogate in the usual sense. So the
-    parameters of the base get theirs as well. A probability below 0 never fires, one above 1
+    At gain 1 this is the gradient of the expected spike, not a surrogate in the usual sense. So the
+    parameters of the base get gradients as well. A probability below 0 never fires, one above 1
     always: with `straight_through` as base, P is x itself and x is the probability.
 
     Args:
       x: membrane minus threshold, any shape.
-      key: a key of `jax.random.key`; a new one each step, fed to a scan with its inputs, and split
-        where the function is vmapped.
+      key: a key of `jax.random.key`; a new one for each step, passed to a scan with its inputs, and
+        split where the function is vmapped.
       base: a surrogate that has a primitive.
-      gain: factor on the gradient alone, traced.
+      gain: factor on the gradient only, traced.
       **params: parameters of the base, such as its slope; traced.
 
     Returns:
@@ -94,16 +94,16 @@ def stochastic_spike_operator(
     gain: ArrayLike = 1.0,
     strict: bool = False,
 ) -> Array:
-    """Spike whose gradient is 1 where it fires and noise where it does not: often NEGATIVE.
+    """Spike with gradient 1 where it fires and a noisy, often NEGATIVE, gradient elsewhere.
 
         forward   H(x), nothing random
         g(x)      1 where the neuron fires, else (U + mean) * variance with U uniform on [-1/2, 1/2)
 
-    `variance` is the name in use; the deviation of the noise is variance / sqrt 12.
+    `variance` is the established name; the standard deviation of the noise is variance / sqrt 12.
 
     Args:
       x: membrane minus threshold, any shape.
-      key: a key of `jax.random.key`; the noise is drawn anew for each key only.
+      key: a key of `jax.random.key`; the noise changes only with the key.
       mean: offset of the noise before it is scaled, traced.
       variance: scale of the noise, traced.
       gain: factor on g, traced.

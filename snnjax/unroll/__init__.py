@@ -1,10 +1,10 @@
-"""Time: one function that steps neurons, cells and models through it, and linear recurrences.
+"""Running neurons, cells and models over time step by step, and linear recurrences in parallel.
 
-`unroll` is the one to use on a CPU. Where long sequences meet an accelerator,
-`linear_recurrence` computes all steps at once, over the devices of a mesh too (`time_axis`, inside
+`unroll` is the one to use on a CPU. For long sequences on an accelerator,
+`linear_recurrence` computes all steps at once, also sharded over a mesh (`time_axis`, inside
 `jax.shard_map`); neurons in that form are in `snnjax.neurons`. Where memory must not grow with
 time, `online_gradient` and `unroll_truncated` end the backward pass early; where it must fit a
-budget, `checkpoint_for` says what to recompute.
+budget, `checkpoint_for` chooses what to recompute.
 """
 
 from snnjax.unroll.budget import checkpoint_for as checkpoint_for

@@ -1,4 +1,4 @@
-"""What to recompute so that the way back through time fits into memory."""
+"""Choosing what to recompute so that the backward pass through time fits into memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax
 
 
 def scratch_bytes(function: Callable[..., Any], *args: Any) -> int:
-    """The memory that a compiled function needs beside its arguments and results, in bytes.
+    """The memory that a compiled function needs in addition to its arguments and results, in bytes.
 
     Nothing is run. Arguments may be `jax.ShapeDtypeStruct`s; only shapes and dtypes count.
 
@@ -23,14 +23,14 @@ def scratch_bytes(function: Callable[..., Any], *args: Any) -> int:
     memory = compiled.memory_analysis()
     if memory is None:
         raise ValueError(
-            f"this backend, {jax.default_backend()!r}, does not say how much memory a compiled "
-            "program needs; choose `checkpoint` by hand: sqrt(T) is near the least."
+            f"this backend, {jax.default_backend()!r}, does not report how much memory a compiled "
+            "program needs; choose `checkpoint` manually: sqrt(T) is near the minimum."
         )
     return int(memory.temp_size_in_bytes)
 
 
 def segment_lengths(steps: int) -> tuple[int, ...]:
-    """Powers of two below T, from 4 sqrt(T) down to sqrt(T) / 8: where memory is least.
+    """Powers of two below T, from 4 sqrt(T) down to sqrt(T) / 8, where memory is lowest.
 
     Raises:
       ValueError: `steps` is below 1.
@@ -55,26 +55,26 @@ def checkpoint_for(
     """The first setting of `checkpoint` with which a function's scratch memory fits a budget.
 
     Each candidate is compiled ahead of time, in order, and its scratch is read from the compiled
-    program; nothing is run or timed. So the choice depends on shapes, dtypes, backend and XLA's
-    version alone: take it once, keep it in the experiment's configuration.
+    program; nothing is run or timed. So the choice depends only on shapes, dtypes, backend and
+    XLA's version: make it once and keep it in the experiment's configuration.
 
     Args:
-      function: `function(*args, checkpoint=...)`, the whole of what will be compiled: gradient of
-        the loss with the model inside, or a train step. It hands `checkpoint` on to
-        `snnjax.unroll.unroll` over the whole model; that is where segments save most.
+      function: `function(*args, checkpoint=...)`, everything that will be compiled: the gradient of
+        the loss with the model inside, or a train step. It passes `checkpoint` to
+        `snnjax.unroll.unroll` over the full model, where segments save most.
       args: arrays or `jax.ShapeDtypeStruct`s.
       steps: T.
-      budget: scratch bytes, beside arguments and results.
+      budget: scratch bytes, in addition to arguments and results.
       candidates: settings to try, the cheapest first. By default `True`, which for neurons is also
         faster than storing everything, then `segment_lengths(steps)`, all of which run the model
-        forward twice, the longer ones in fewer pieces. To avoid running anything twice while
-        memory lasts, begin with `False`.
+        forward twice, the longer ones in fewer segments. To avoid recomputation while memory
+        suffices, begin with `False`.
 
     Returns:
       True, False or a segment length.
 
     Raises:
-      ValueError: none fits; the error gives the least that was reached, and by which setting.
+      ValueError: none fits; the error gives the lowest memory reached, and the setting for it.
 
     >>> import jax.numpy as jnp
     >>> from functools import partial
@@ -102,7 +102,7 @@ def checkpoint_for(
         needs[repr(checkpoint)] = needed
     least = min(needs, key=lambda name: needs[name])
     raise ValueError(
-        f"no setting of `checkpoint` fits {budget:,} bytes; the least is {needs[least]:,} with "
+        f"no setting of `checkpoint` fits {budget:,} bytes; the lowest is {needs[least]:,} with "
         f"checkpoint={least}, of {', '.join(f'{name}: {n:,}' for name, n in needs.items())}. Raise "
         "the budget, make the batch smaller, or use snnjax.unroll.unroll_truncated."
     )

@@ -1,4 +1,4 @@
-"""Linear recurrences over time, one after the other or in parallel."""
+"""Linear recurrences over time, step by step or in parallel."""
 
 from __future__ import annotations
 
@@ -31,38 +31,39 @@ def linear_recurrence(
     """All states of h[t] = decay[t] * h[t-1] + x[t], with h[-1] = initial.
 
     With `reverse`, h[t] = decay[t] * h[t+1] + x[t] and h[T] = initial. All methods give the same
-    values up to rounding, for real and complex decays, 0 and those above 1 among them:
+    values up to rounding, for real and complex decays, including 0 and those above 1:
 
-    * "scan": one step after the other. On a CPU always the fastest.
+    * "scan": step by step. Always the fastest on a CPU.
     * "associative": `lax.associative_scan` of (a, b), (a', b') -> (a a', a' b + b').
-    * "chunked": inside chunks, all at once, a triangular matrix product (or, for a decay that
+    * "chunked": inside chunks, all in parallel, a triangular matrix product (or, for a decay that
       varies in time, an associative scan); then a scan over the last states of the chunks.
     * "toeplitz": one triangular matrix product [T, T]. Constant decays only.
     * "fft": a convolution with the powers of the decay. Constant decays only; its rounding error
       is relative to the largest state, not to each, and is not causal.
     * None: "scan" on a CPU; elsewhere "chunked", or "associative" for a decay that varies in time.
 
-    Decays are only multiplied, never divided and never taken to logarithms: nothing underflows
-    that is not negligible, and a decay of 0 (a hard reset) is exact.
+    Decays are only multiplied; no division and no logarithm is taken. So only negligible terms
+    underflow, and a decay of 0 (a hard reset) is exact.
 
     Args:
-      decay: constant if it has fewer axes than `x`, of a shape that broadcasts to [...]; with as
-        many axes as `x` it varies in time, of a shape [T, ...] that broadcasts to that of `x`.
+      decay: constant if it has fewer axes than `x`, broadcastable to [...]; with as many axes as
+        `x` it varies in time, of a shape [T, ...] broadcastable to the shape of `x`.
       x: input, floating or complex, [T, ...].
-      initial: state before the first step, of a shape that broadcasts to [...]; None for zeros.
+      initial: state before the first step, broadcastable to [...]; None for zeros.
       method: see above; static.
-      chunk: length of a chunk of "chunked".
+      chunk: chunk length for "chunked".
       reverse: whether time runs backwards.
-      differentiate: "fast" has a reverse rule of its own, one recurrence the other way that stores
-        the states alone; it has no forward mode. "both" is plain autodiff, for `jax.jvp`,
-        `jax.hessian` and the like. Under `jax.jit` forward mode through "fast" fails in JAX's own
-        words, "can't apply forward-mode autodiff (jvp) to a custom_vjp function", which means that
+      differentiate: "fast" has a custom reverse rule, a recurrence in the opposite direction that
+        stores only the states; it has no forward mode. "both" is plain autodiff, for `jax.jvp`,
+        `jax.hessian` and the like. Under `jax.jit` forward mode through "fast" raises JAX's error
+        "can't apply forward-mode autodiff (jvp) to a custom_vjp function", which means that
         "both" is needed.
-      time_axis: mesh axis over which time is cut, inside `jax.shard_map`: `x`, and a decay that
-        varies in time, are this device's chunk of the sequence, and `initial` is the state before
-        all of it. Each device computes its chunk from zero, gathers the last states of the chunks
-        (of a decay that varies, the products of the chunks too), and adds what the state before its
-        chunk becomes. The gradient sends as much, and one state to the neighbour.
+      time_axis: mesh axis over which time is sharded, inside `jax.shard_map`: `x`, and a decay
+        that varies in time, are this device's chunk of the sequence, and `initial` is the state
+        before the full sequence. Each device computes its chunk from zero, gathers the last states
+        of all chunks (and their decay products, if the decay varies), and adds the contribution of
+        the state before its chunk. The gradient sends the same amount, and one state to the
+        neighbour.
 
     Returns:
       States [T, ...], in the widest dtype of `x` and `initial` and at least float32, complex if
@@ -109,7 +110,7 @@ def pick_method(method: str | None, varies: bool) -> str:
 
 @contextmanager
 def naming_the_switch(function: str) -> Iterator[None]:
-    """Say which argument to change when forward mode meets a rule for reverse mode only."""
+    """Raise an error that names the argument to change when forward mode is not supported."""
     try:
         yield
     except TypeError as error:
@@ -121,7 +122,7 @@ def naming_the_switch(function: str) -> Iterator[None]:
         ) from error
 
 
-# --- the reverse rule: one recurrence the other way ---
+# --- the reverse rule: one recurrence in the opposite direction ---
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -152,7 +153,7 @@ _run_fast.defvjp(_forward, _backward)
 
 
 def shift(h: Array, first: Array, reverse: bool = False, time_axis: str | None = None) -> Array:
-    """What was there a step before: [first, h[0], ..., h[T-2]], or with `reverse` a step after."""
+    """The states one step earlier, [first, h[0], ..., h[T-2]]; with `reverse` one step later."""
     if time_axis is not None:
         first = from_before(h[0] if reverse else h[-1], first, time_axis, reverse)
     parts = (h[1:], first[None]) if reverse else (first[None], h[:-1])
@@ -165,7 +166,7 @@ def shift(h: Array, first: Array, reverse: bool = False, time_axis: str | None =
 def _as_arrays(
     decay: ArrayLike, x: ArrayLike, initial: ArrayLike | None
 ) -> tuple[Array, Array, Array]:
-    """All of one dtype; the decay with as many axes as `x`, or one less; the initial state full."""
+    """Arguments in one dtype: the decay with the axes of `x` or one less, `initial` broadcast."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         raise TypeError(
@@ -179,11 +180,11 @@ def _as_arrays(
     if jnp.iscomplexobj(decay) or jnp.iscomplexobj(initial):
         dtype = np.promote_types(dtype, np.complex64)
     decay, x = jnp.asarray(decay, dtype), x.astype(dtype)
-    whole = x.shape if decay.ndim == x.ndim else x.shape[1:]
-    _check_shape("decay", decay, whole, x.shape)
+    wanted = x.shape if decay.ndim == x.ndim else x.shape[1:]
+    _check_shape("decay", decay, wanted, x.shape)
     if decay.ndim == x.ndim and len(decay) != len(x):
         raise ValueError(
-            f"`decay` has {x.ndim} axes as `x` has, so its first is time: it needs T = {len(x)} "
+            f"`decay` has {x.ndim} axes, like `x`, so its first is time: it needs T = {len(x)} "
             f"steps; got shape {decay.shape}. Drop that axis for a constant decay."
         )
     if decay.ndim < x.ndim:
@@ -222,6 +223,6 @@ def _check_plan(plan: Plan, differentiate: str) -> None:
 
 
 def check_differentiate(differentiate: str) -> None:
-    """Refuse anything but the two ways."""
+    """Raise unless `differentiate` is "fast" or "both"."""
     if differentiate not in ("fast", "both"):
         raise ValueError(f'differentiate must be "fast" or "both"; got {differentiate!r}.')

@@ -1,4 +1,4 @@
-"""Gradients along time with memory for a window of steps: online rules and truncated BPTT."""
+"""Gradients over time with memory for a window of steps only: online rules and truncated BPTT."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def unroll_truncated(
         state, out[t] = step(stop_gradient(state), xs[t])     t = K, 2K, 3K, ...
         state, out[t] = step(state, xs[t])                    all other t
 
-    Values are those of `unroll`; gradients are those of truncated backpropagation through time, and
-    with window >= T those of the whole. The memory is that of `unroll`; for memory that does not
-    grow with T take `online_gradient`.
+    Values equal those of `unroll`; gradients are those of truncated backpropagation through time,
+    and with window >= T the full ones. Memory is the same as for `unroll`; for memory that does
+    not grow with T use `online_gradient`.
 
     Args:
       step, state, xs: as for `unroll`.
-      window: K, at least 1. With 1 no gradient goes through time.
+      window: K, at least 1. With 1 no gradient passes through time.
       **options: `checkpoint` and `record` of `unroll`; not `reverse`.
 
     Williams and Peng, "An efficient gradient-based algorithm for on-line training of recurrent
@@ -44,51 +44,51 @@ def unroll_truncated(
     if options.get("reverse"):
         raise ValueError("windows are counted from the first step; `reverse` is not supported.")
     time = jnp.arange(_length(xs))
-    cut = (time % window == 0) & (time > 0)
+    boundary = (time % window == 0) & (time > 0)
 
     def body(state: State, x: Any) -> tuple[State, Any]:
-        here, x = x
-        kept = jax.tree.map(lambda s: jnp.where(here, lax.stop_gradient(s), s), state)
+        stop, x = x
+        kept = jax.tree.map(lambda s: jnp.where(stop, lax.stop_gradient(s), s), state)
         return step(kept, x)
 
-    return unroll(body, state, (cut, xs), **options)
+    return unroll(body, state, (boundary, xs), **options)
 
 
 def online_gradient(
     step: LossStep, params: Any, state: State, xs: Any, *, window: int = 1, has_aux: bool = False
 ) -> tuple[State, Any, Any]:
-    """The gradient of a sum of losses over time, added up while time goes on.
+    """The gradient of a sum of losses over time, accumulated during the forward pass.
 
         for each window of K steps:
             state <- stop_gradient(state)
             grads <- grads + d/dparams sum_{t in window} loss_t
 
-    Nothing is kept from window to window but `state` and `grads`, so memory does not grow with T.
-    The gradient is that of
+    Only `state` and `grads` are kept from window to window, so memory does not grow with T.
+    The gradient is
 
-        window=1    one step at a time (SLTT); OTTT and e-prop with a step built of `ottt_step` or
-                    `eprop_step`, whose traces stand for the past
+        window=1    one step at a time (SLTT); OTTT and e-prop with a step built from `ottt_step` or
+                    `eprop_step`, whose traces represent the past
         window=K    truncated backpropagation through time
         window>=T   backpropagation through time, with its memory
 
-    The loss must be a sum over steps: one of the maximum or of the mean membrane over time cannot
-    be had in this way, nor a step that mixes time, such as batch norm over T*B in training.
+    The loss must be a sum over steps. A loss of the maximum or mean membrane over time is not
+    supported, nor a step that mixes time steps, such as batch norm over T*B in training.
 
     Args:
       step: `step(params, state, x) -> (state, loss)`, the loss of this step a scalar; with
         `has_aux` `-> (state, (loss, aux))`. Targets are part of x.
-      params: pytree of floating arrays to differentiate in.
+      params: pytree of floating arrays to differentiate with respect to.
       state: initial state, a pytree of arrays.
       xs: inputs, and targets if they change with time, a pytree of arrays [T, ...].
       window: K, at least 1; the last window may be shorter.
-      has_aux: whether the step returns something beside its loss.
+      has_aux: whether the step returns auxiliary output in addition to its loss.
 
     Returns:
       The last state; gradients shaped like `params`, summed in at least float32; losses [T], with
       `has_aux` the pair of losses and aux stacked in time.
 
-    Inside `jax.shard_map` gradients are as `jax.grad` gives them there, with one sum over devices
-    at the end: for parameters equal on all devices, of the losses of all.
+    Inside `jax.shard_map` gradients are those of `jax.grad` there, with one sum over devices at the
+    end: for parameters replicated on all devices, the gradient of the sum of their losses.
 
     >>> def step(w, v, x):
     ...     v = 0.5 * v + w * x
@@ -125,7 +125,7 @@ def online_update(
     window: int = 1,
     has_aux: bool = False,
 ) -> tuple[Any, Any, State, Any]:
-    """Training while time goes on: after each window its gradient changes the parameters.
+    """Online training: the gradient of each window updates the parameters after that window.
 
         for each window of K steps:
             grads <- d/dparams sum_{t in window} loss_t,    from stop_gradient(state)
@@ -135,13 +135,13 @@ def online_update(
       step, params, state, xs, window, has_aux: as for `online_gradient`.
       update: for instance, of an optax optimiser, `updates, memory = opt.update(grads, memory,
         params)` and then `(optax.apply_updates(params, updates), memory)`.
-      memory: of the optimiser.
+      memory: state of the optimiser.
 
     Returns:
       The parameters, the memory and the state at the end, and losses as from `online_gradient`.
 
-    Inside `jax.shard_map` `update` gets the gradient that `jax.grad` gives there, for parameters
-    equal on all devices summed over them in every window.
+    Inside `jax.shard_map` `update` receives the gradient that `jax.grad` gives there: for
+    replicated parameters it is summed over devices in every window.
 
     >>> def step(w, v, x):
     ...     return v, (w - x) ** 2
@@ -166,7 +166,7 @@ def online_update(
 def _window_gradient(
     step: LossStep, params: Any, state: State, chunk: Any, has_aux: bool
 ) -> tuple[Any, tuple[State, Any]]:
-    """Gradients of the losses of one window, the state after it, and what the steps returned."""
+    """Gradients of the losses of one window, the state after it, and the outputs of the steps."""
 
     def total(params: Any) -> tuple[Array, tuple[State, Any]]:
         after, out = unroll(partial(step, params), lax.stop_gradient(state), chunk)
@@ -182,25 +182,25 @@ def _window_gradient(
 
 
 def _windows(body: Step, carry: Any, xs: Any, window: int) -> tuple[Any, Any]:
-    """Scan `body` over whole windows of steps, then give it the shorter one that is left."""
+    """Scan `body` over full windows of steps, then apply it to the shorter remaining one."""
     _check_window(window)
     steps = _length(xs)
     if window == 1:  # a reshape to [T, 1, ...] would make XLA copy all of `xs`
         return _single_steps(body, carry, xs)
     window = min(window, steps)
     count = steps // window
-    whole = count * window
-    cut = jax.tree.map(lambda x: x[:whole].reshape(count, window, *x.shape[1:]), xs)
-    carry, out = lax.scan(body, carry, cut)
-    out = jax.tree.map(lambda y: y.reshape(whole, *y.shape[2:]), out)
-    if whole == steps:
+    covered = count * window
+    windows = jax.tree.map(lambda x: x[:covered].reshape(count, window, *x.shape[1:]), xs)
+    carry, out = lax.scan(body, carry, windows)
+    out = jax.tree.map(lambda y: y.reshape(covered, *y.shape[2:]), out)
+    if covered == steps:
         return carry, out
-    carry, rest = body(carry, jax.tree.map(lambda x: x[whole:], xs))
+    carry, rest = body(carry, jax.tree.map(lambda x: x[covered:], xs))
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), out, rest)
 
 
 def _single_steps(body: Step, carry: Any, xs: Any) -> tuple[Any, Any]:
-    """Scan `body`, which takes windows, over single steps."""
+    """Scan `body`, which expects windows, over windows of one step."""
 
     def one(carry: Any, x: Any) -> tuple[Any, Any]:
         carry, out = body(carry, jax.tree.map(lambda x: x[None], x))

@@ -13,17 +13,17 @@ from jax import Array, lax
 from snnjax.unroll.time_axis import state_before
 
 METHODS = ("scan", "associative", "chunked", "toeplitz", "fft")
-CONSTANT = ("toeplitz", "fft")  # these know only decays that do not change in time
+CONSTANT = ("toeplitz", "fft")  # methods for constant decays only
 
 
 class Plan(NamedTuple):
-    """How to compute: all static."""
+    """How a recurrence is computed; all fields are static."""
 
     method: str
     chunk: int
     reverse: bool
     varies: bool  # whether the decay has a time axis
-    time_axis: str | None = None  # mesh axis over which time is cut
+    time_axis: str | None = None  # mesh axis over which time is sharded
 
 
 def run(plan: Plan, decay: Array, x: Array, initial: Array) -> Array:
@@ -47,7 +47,7 @@ def run(plan: Plan, decay: Array, x: Array, initial: Array) -> Array:
 
 
 def _over_devices(decay: Array, x: Array, initial: Array, plan: Plan, time_axis: str) -> Array:
-    """The chunk of this device from zero, and what the state before it adds to each step."""
+    """The chunk of this device from zero, plus the contribution of the state before it."""
     local = run(plan._replace(time_axis=None), decay, x, jnp.zeros_like(initial))
     if plan.varies:
         reach = lax.cumprod(decay, reverse=plan.reverse)
@@ -77,7 +77,7 @@ def _scan(decay: Array, x: Array, initial: Array, plan: Plan) -> Array:
 
 
 def _associative(decay: Array, x: Array, axis: int = 0) -> tuple[Array, Array]:
-    """Products of the decays so far, and states from zero."""
+    """Cumulative products of the decays, and states from a zero initial state."""
 
     def join(first, second):
         (a, b), (c, d) = first, second
@@ -90,13 +90,13 @@ def _chunked(decay: Array, x: Array, initial: Array, plan: Plan) -> Array:
     steps, size = len(x), min(plan.chunk, len(x))
     count = -(-steps // size)
 
-    def cut(values):
+    def split(values):
         padded = jnp.pad(values, ((0, count * size - steps), *((0, 0),) * (values.ndim - 1)))
         return padded.reshape(count, size, *values.shape[1:])
 
-    pieces = cut(x)
+    pieces = split(x)
     if plan.varies:
-        reach, local = _associative(cut(decay), pieces, axis=1)
+        reach, local = _associative(split(decay), pieces, axis=1)
     else:
         local = jax.vmap(partial(_toeplitz, decay))(pieces)
         powers = _powers(decay, size + 1)[1:]
@@ -112,12 +112,12 @@ def _chunked(decay: Array, x: Array, initial: Array, plan: Plan) -> Array:
 
 
 def _toeplitz(decay: Array, x: Array) -> Array:
-    """States from zero, as a product with the lower triangle of decay^(t - s)."""
+    """States from a zero initial state, as a product with the lower triangle of decay^(t - s)."""
     steps = len(x)
     lag = np.arange(steps)[:, None] - np.arange(steps)
     below = (lag >= 0).reshape(steps, steps, *(1,) * decay.ndim)
     kernel = jnp.where(below, _powers(decay, steps)[np.maximum(lag, 0)], jnp.zeros((), x.dtype))
-    # axes of x before the first one that the decay knows share a kernel
+    # leading axes of x that the decay does not have share a kernel
     own = next((i for i, n in enumerate(decay.shape) if n > 1), decay.ndim)
     shape = np.broadcast_shapes(decay.shape[own:], x.shape[1 + own :])
     kernel = jnp.broadcast_to(
@@ -133,7 +133,7 @@ def _toeplitz(decay: Array, x: Array) -> Array:
 
 
 def _fft(decay: Array, x: Array) -> Array:
-    """States from zero, as a convolution with decay^t over 2T points."""
+    """States from a zero initial state, as a convolution with decay^t over 2T points."""
     steps, real = len(x), jnp.issubdtype(x.dtype, jnp.floating)
     there, back = (jnp.fft.rfft, jnp.fft.irfft) if real else (jnp.fft.fft, jnp.fft.ifft)
     kernel = there(_powers(decay, steps), 2 * steps, axis=0)

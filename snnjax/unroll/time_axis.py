@@ -1,7 +1,7 @@
-"""Time cut into chunks over a mesh axis: what the devices of one sequence tell each other.
+"""Time sharded over a mesh axis: the communication between the devices of one sequence.
 
-Each device holds [T / devices, ...] of a sequence, in order. What crosses is of the size of a
-state, never of the sequence.
+Each device holds [T / devices, ...] of a sequence, in order. Messages have the size of a state,
+never of the sequence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from jax import Array, lax
 
 
 def check_time_axis(axis: str | None) -> None:
-    """Refuse an axis that is not manual where the function is called."""
+    """Raise if the axis is not manual where the function is called."""
     if axis is None:
         return
     try:
@@ -19,19 +19,19 @@ def check_time_axis(axis: str | None) -> None:
     except NameError as error:
         raise ValueError(
             f"`time_axis` must be an axis of the mesh over which jax.shard_map is manual; got "
-            f"{axis!r} outside of one. Call this inside jax.shard_map(..., in_specs=P({axis!r})), "
-            "or leave `time_axis` out."
+            f"{axis!r} outside of it. Call this inside jax.shard_map(..., in_specs=P({axis!r})), "
+            "or omit `time_axis`."
         ) from error
 
 
 def place(axis: str, reverse: bool) -> Array:
-    """How many chunks come before that of this device."""
+    """The number of chunks before the one of this device."""
     index = lax.axis_index(axis)
     return lax.axis_size(axis) - 1 - index if reverse else index
 
 
 def from_before(edge: Array, first: Array, axis: str, reverse: bool = False) -> Array:
-    """`edge` of the chunk before, and `first` on the device whose chunk is the first."""
+    """`edge` of the previous chunk; on the device of the first chunk, `first`."""
     count = lax.axis_size(axis)
     steps = [(i, i + 1) for i in range(count - 1)]
     received = lax.ppermute(edge, axis, [(b, a) for a, b in steps] if reverse else steps)
@@ -39,7 +39,7 @@ def from_before(edge: Array, first: Array, axis: str, reverse: bool = False) -> 
 
 
 def from_last(value: Array, axis: str) -> Array:
-    """`value` of the device whose chunk is the last, on all of them."""
+    """`value` of the device with the last chunk, broadcast to all devices."""
     return lax.psum(jnp.where(place(axis, True) == 0, value, jnp.zeros_like(value)), axis)
 
 
@@ -48,15 +48,15 @@ def state_before(
 ) -> Array:
     """The state of a linear recurrence before the chunk of this device.
 
-    A chunk turns the state h before it into reach * h + last. Every device gathers what all chunks
-    do, and takes the states between them in turn.
+    A chunk turns the state h before it into reach * h + last. Every device gathers `reach` and
+    `last` of all chunks, and computes the states between them in order.
 
     Args:
-      reach: product of the decays of the chunk, [...] or of a shape that broadcasts to it.
+      reach: product of the decays of the chunk, broadcastable to [...].
       last: last state of the chunk from zero, [...].
-      initial: state before the whole sequence, [...], the same on all devices.
-      axis: mesh axis over which time is cut. reverse: whether time runs backwards.
-      varies: whether `reach` is another one on other devices, and has to be told.
+      initial: state before the full sequence, [...], the same on all devices.
+      axis: mesh axis over which time is sharded. reverse: whether time runs backwards.
+      varies: whether `reach` differs between devices, and has to be gathered.
     """
 
     def join(h: Array, chunk: tuple[Array | None, Array]) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""A step through time: one scan for neurons, recurrent cells and whole models."""
+"""Running a step function over time: one scan for neurons, recurrent cells and full models."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def unroll(
 
         state, out[t] = step(state, xs[t])          t = 0 .. T-1, or T-1 .. 0 with `reverse`
 
-    Values are the same for every setting of `checkpoint`; it decides what reverse mode stores:
+    Values are the same for every setting of `checkpoint`; it determines what reverse mode stores:
 
-    * `True`: the step body is checkpointed. Stored are states and inputs; each step runs again in
-      the backward pass. For neurons this is faster than storing what is inside them.
-    * `False`: all intermediate values of every step are stored, nothing is computed twice.
-    * an int n: time is cut into segments of n steps (the last may be shorter). Stored are the
-      states between segments; the inside of one is recomputed when its gradient is due. Memory
-      beside inputs and outputs is least near n = sqrt(T). Do it for the whole model, not layer by
-      layer.
+    * `True`: the step body is checkpointed. States and inputs are stored; each step runs again in
+      the backward pass. For neurons this is faster than storing their intermediate values.
+    * `False`: all intermediate values of every step are stored; nothing is recomputed.
+    * an int n: time is divided into segments of n steps (the last may be shorter). The states
+      between segments are stored; each segment is recomputed in the backward pass. Memory, apart
+      from inputs and outputs, is lowest near n = sqrt(T). Apply it to the full model, not layer
+      by layer.
 
     A step that mixes time steps, such as batch norm over T*B in training, cannot be unrolled.
 
@@ -54,11 +54,11 @@ def unroll(
 
     Raises:
       ValueError: T = 0, inputs without or with unequal T, an unknown name in `record`, or a step
-        that returns a state of other structure, shapes or dtypes than it was given.
+        that changes the structure, shapes or dtypes of its state.
       TypeError: a step that does not return a pair; a `checkpoint` that is not a bool or an int.
 
-    Each call traces anew; call it inside `jax.jit` when it runs often. Inside `jax.shard_map` the
-    state becomes varying over the mesh axes that `xs` varies over, whatever it was.
+    Each call traces again; call it inside `jax.jit` when it runs often. Inside `jax.shard_map` the
+    state becomes varying over the mesh axes that `xs` varies over.
 
     >>> last, out = unroll(lambda s, x: (s + x, s), jnp.array(0), jnp.arange(4), checkpoint=2)
     >>> int(last), out.tolist()
@@ -90,37 +90,37 @@ def unroll(
 def _segments(
     body: Step, state: State, xs: Any, steps: int, segment: int, reverse: bool
 ) -> tuple[State, Any]:
-    """Scan over whole segments, recomputing the inside of each, and over the shorter last one."""
+    """Scan over full segments and the shorter last one, each recomputed in the backward pass."""
 
     def part(carry: State, chunk: Any) -> tuple[State, Any]:
         return lax.scan(body, carry, chunk, reverse=reverse)
 
     part = jax.checkpoint(part, prevent_cse=False)
     count = steps // segment
-    whole = count * segment
+    covered = count * segment
 
-    def run_whole(carry: State) -> tuple[State, Any]:
-        cut = jax.tree.map(lambda x: x[:whole].reshape(count, segment, *x.shape[1:]), xs)
-        carry, out = lax.scan(part, carry, cut, reverse=reverse)
-        return carry, jax.tree.map(lambda y: y.reshape(whole, *y.shape[2:]), out)
+    def run_full(carry: State) -> tuple[State, Any]:
+        segments = jax.tree.map(lambda x: x[:covered].reshape(count, segment, *x.shape[1:]), xs)
+        carry, out = lax.scan(part, carry, segments, reverse=reverse)
+        return carry, jax.tree.map(lambda y: y.reshape(covered, *y.shape[2:]), out)
 
-    if whole == steps:
-        return run_whole(state)
-    tail = jax.tree.map(lambda x: x[whole:], xs)
+    if covered == steps:
+        return run_full(state)
+    tail = jax.tree.map(lambda x: x[covered:], xs)
     if reverse:
         state, last = part(state, tail)
-        state, first = run_whole(state)
+        state, first = run_full(state)
     else:
-        state, first = run_whole(state)
+        state, first = run_full(state)
         state, last = part(state, tail)
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
 
 
 def vary_like(state: State, xs: Any) -> State:
-    """Inside `shard_map`: a fresh state, equal on all devices, marked as varying where `xs` does.
+    """The state with the varying mesh axes of `xs`, as a scan inside `shard_map` needs it.
 
-    The state after the first step differs between devices as its input does, and a scan keeps the
-    type of what it carries.
+    A fresh state is equal on all devices, but after the first step it differs where its input does,
+    and a scan requires a carry of constant type.
     """
 
     def axes(x: jax.Array) -> frozenset:
@@ -168,11 +168,11 @@ def _segment(checkpoint: bool | int, steps: int) -> int | None:
 
 
 def _check_carry(before: State, after: State) -> None:
-    """Refuse a step whose state changes structure, shape or dtype."""
+    """Raise if the step changes the structure, shapes or dtypes of its state."""
     given, got = jax.tree.structure(before), jax.tree.structure(after)
     if given != got:
         raise ValueError(
-            f"`step` must return the state it was given, updated; given {given}, returned {got}."
+            f"`step` must keep the structure of the state; given {given}, returned {got}."
         )
     pairs = zip(
         jax.tree_util.tree_flatten_with_path(before)[0], jax.tree.leaves(after), strict=True
@@ -203,7 +203,7 @@ def _record_names(record: Sequence[str], state: State) -> tuple[str, ...]:
 
 
 def _field(state: State, path: str) -> Any:
-    """The field of `state` that a dotted path names."""
+    """The field of `state` at a dotted path."""
     node = state
     for key in path.split("."):
         fields = _children(node)
@@ -215,7 +215,7 @@ def _field(state: State, path: str) -> Any:
 
 
 def _children(node: State) -> dict[str, Any]:
-    """The named parts of a state: of a mapping, a named tuple, a dataclass or a sequence."""
+    """The fields of a state by name: a mapping, a named tuple, a dataclass or a sequence."""
     if isinstance(node, dict):
         return {str(key): value for key, value in node.items()}
     if isinstance(node, (tuple, list)):

@@ -280,10 +280,10 @@ BAD = {
     "must be integers": lambda: integer_delayed(X, np.ones(N), SIZE),
     "Kc of at least 1; got .4, 3, 0.": lambda: dense(None)(X, WEIGHT[..., :0], DELAY[..., :0]),
     "got .4, 3, 1. and .4, 3, 2.": lambda: kernel_of(WEIGHT[..., :1], DELAY, 0.5, SIZE),
-    "`taps` is a function.*'gauss'": lambda: delayed_dense(
+    "`taps` must be a function.*'gauss'": lambda: delayed_dense(
         X, WEIGHT, DELAY, 0.5, SIZE, taps="gauss"
     ),
-    "takes frames of .2, 4.; got .1, 4.*ring_init.6,": lambda: ring_push(
+    "needs frames of .2, 4.; got .1, 4.*ring_init.6,": lambda: ring_push(
         ring_init(SIZE, (B, N)), jnp.ones((1, N))
     ),
     "`size` must be.*got -1": lambda: ring_init(-1, (B, N)),

@@ -195,7 +195,7 @@ def test_errors_name_the_fix():
         ActivityTotals().add(())
     with pytest.raises(ValueError, match="different networks"):
         ActivityTotals().add((_layer(),)).add((_layer(), _layer()))
-    with pytest.raises(ValueError, match="layer 'a': counts must be of 2 samples; got 3"):
+    with pytest.raises(ValueError, match="layer 'a': counts must have 2 samples; got 3"):
         ActivityTotals().add((_layer(), _layer(3)))
     with pytest.raises(ValueError, match=r"\[T, B, ..., C\] or"):
         dense_activity("fc", jnp.ones(3), 4)

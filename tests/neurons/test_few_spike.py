@@ -51,7 +51,7 @@ def test_a_window_drops_what_the_last_one_left():
 def test_wrong_tables():
     one, two = jnp.ones(1), jnp.ones(2)
     for params in (FewSpikeParams(one, one, two), FewSpikeParams(jnp.ones((1, 1)), one, one)):
-        with pytest.raises(ValueError, match="three tables of one shape"):
+        with pytest.raises(ValueError, match="three tables of the same shape"):
             few_spike_step(params, few_spike_init(()), jnp.array(0.0))
     for steps, maximum in ((0, 1.0), (3, 0.0), (3, math.nan), (3, math.inf)):
         with pytest.raises(ValueError, match="`steps` must be at least 1 and `maximum` above 0"):

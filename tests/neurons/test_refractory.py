@@ -107,7 +107,7 @@ def test_a_long_period_is_counted_in_any_dtype(dtype, period):
 @pytest.mark.parametrize("period", [-1, 2.5, np.array([1, -3]), float("nan")])
 def test_bad_period(period):
     state = refractory_init(lif_init, (2,))
-    with pytest.raises(ValueError, match="`period` must be a whole number of steps"):
+    with pytest.raises(ValueError, match="`period` must be an integer number of steps"):
         refractory_step(LIF, state, jnp.ones(2), period=period)
 
 

@@ -241,7 +241,7 @@ REFUSED = {
     "`max_delay` must be": lambda rngs: Delay(3, -1, rngs=rngs),
     "`sigma` must be finite": lambda rngs: Delay(3, 4, sigma=np.inf, rngs=rngs),
     "`in_features` must be": lambda rngs: DelayedLinear(0, 1, 4, rngs=rngs),
-    "`taps` is a function.*'gauss'": lambda rngs: Delay(3, 4, taps="gauss", rngs=rngs),
+    "`taps` must be a function.*'gauss'": lambda rngs: Delay(3, 4, taps="gauss", rngs=rngs),
     "`groups` must be.*got 0": lambda rngs: SpacedConv(
         2, 2, (3,), groups=0, kernel_count=1, rngs=rngs
     ),

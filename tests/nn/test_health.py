@@ -113,7 +113,7 @@ def test_nan_is_not_silence():
     assert sentence.startswith(
         f"layer 'Recurrent' is non-finite: {count} values of its outputs and"
     )
-    assert "NaN or infinity in the weights" in sentence
+    assert "check its weights and the norm before it for NaN" in sentence
     bad = population_rate(
         "x", np.array([[[np.nan, 1.0]]]), state={"v": jnp.array([np.inf], jnp.bfloat16)}
     )

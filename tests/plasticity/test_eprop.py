@@ -183,7 +183,7 @@ def test_an_ordinary_unroll_gives_the_same_gradient():
 
 
 def test_a_population_that_is_not_elementwise_is_refused():
-    with pytest.raises(ValueError, match="act each for itself"):
+    with pytest.raises(ValueError, match="independent, elementwise neurons"):
         eprop_init((jnp.zeros((2, 3)), jnp.zeros(())), (2, 3), 4)
     with pytest.raises(TypeError, match="floating"):
         eprop_init(jnp.zeros((2, 3), jnp.int32), (2, 3), 4)

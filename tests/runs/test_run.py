@@ -407,8 +407,8 @@ def test_a_run_of_another_configuration_is_left_alone(
     ("changes", "message"),
     [
         ({"mesh": "data=3"}, "multiple of the 3 devices"),
-        ({"mesh": "data=99"}, "needs 99 devices, and there are 8"),
-        ({"mesh": "data=4,model=2"}, "leaves the 2 devices of the axis 'model' without work"),
+        ({"mesh": "data=99"}, "needs 99 devices, but there are 8"),
+        ({"mesh": "data=4,model=2"}, "does not use the 2 devices of the axis 'model'"),
         ({"mesh": "model=2", "sharding": "tensor"}, "tensor_rules|says how|pair"),
         ({"mesh": "data=2", "sharding": "tensor"}, "tensor_rules|says how|pair"),
     ],

@@ -33,20 +33,23 @@ def test_the_devices_may_be_given() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a list of axis=size .* such as 'data=4,model=2'"),
-        ("data", "a list of axis=size"),
-        ("data=4;model=2", "a list of axis=size"),
-        ("data=four", "a list of axis=size"),
-        ("data=4,", "a list of axis=size"),
-        (4, "a list of axis=size"),
+        ("", "a comma-separated list of axis=size .* such as 'data=4,model=2'"),
+        ("data", "a comma-separated list of axis=size"),
+        ("data=4;model=2", "a comma-separated list of axis=size"),
+        ("data=four", "a comma-separated list of axis=size"),
+        ("data=4,", "a comma-separated list of axis=size"),
+        (4, "a comma-separated list of axis=size"),
         ("date=4", "axes of a mesh are data and model; got 'date'"),
         ("data=2,data=4", "names 'data' twice"),
         ("data=0", "at least 1, or -1"),
         ("data=-2", "at least 1, or -1"),
         ("data=-1,model=-1", "one axis of a mesh may be -1"),
-        ("data=9", "needs 9 devices, and there are 8. .*JAX_NUM_CPU_DEVICES"),
-        ("data=4,model=4", "needs 16 devices, and there are 8"),
-        ("data=-1,model=3", "make 3, which does not divide the 8 devices .* at most 2"),
+        ("data=9", "needs 9 devices, but there are 8. .*JAX_NUM_CPU_DEVICES"),
+        ("data=4,model=4", "needs 16 devices, but there are 8"),
+        (
+            "data=-1,model=3",
+            "multiply to 3, which does not divide the 8 available devices .* at most 2",
+        ),
     ],
 )
 def test_a_mesh_that_cannot_be_is_refused(text: str, message: str) -> None:

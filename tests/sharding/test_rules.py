@@ -62,14 +62,14 @@ def test_paths_are_those_of_modules_and_optimiser_groups() -> None:
             "do not divide",
         ),
         ((("bias", P("seq")), (".*", P())), "the mesh has no axis 'seq', only data, model. Add"),
-        ((("bias", P(("data", "model"))), (".*", P())), "dimension 0 is cut over .* one axis"),
+        ((("bias", P(("data", "model"))), (".*", P())), "dimension 0 is sharded over .* one axis"),
         (
             (("layers", P(None, "data", "data")), (".*", P())),
             r"names 'data' twice|duplicate",
         ),
-        ((("decay", P("data")), (".*", P())), "rules 'decay' decide over no parameter.*Leave"),
-        (((".*", P()), ("bias", P("data"))), "rules 'bias' decide over no parameter"),
-        ((("(", P()),), "no regular expression"),
+        ((("decay", P("data")), (".*", P())), "rules 'decay' match no parameter.*Remove"),
+        (((".*", P()), ("bias", P("data"))), "rules 'bias' match no parameter"),
+        ((("(", P()),), "not a valid regular expression"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(rules: Any, message: str) -> None:
@@ -115,11 +115,11 @@ def test_mixed_takes_another_dimension_than_the_rules() -> None:
     ("name", "rules", "message"),
     [
         ("fdsp", None, "sharding must be one of replicated, fsdp, tensor, mixed; got 'fdsp'"),
-        ("tensor", None, "Give it tensor_rules"),
-        ("mixed", (), "Give it tensor_rules"),  # a model that says nothing has no rules
-        ("replicated", None, "leaves the 2 devices of the axis 'model' without work"),
-        ("fsdp", RULES, "leaves the 2 devices of the axis 'model' without work"),
-        ("tensor", ((".*", P()),), "leaves the 2 devices"),
+        ("tensor", None, "give it its own tensor_rules"),
+        ("mixed", (), "give it its own tensor_rules"),  # a model that says nothing has no rules
+        ("replicated", None, "does not use the 2 devices of the axis 'model'"),
+        ("fsdp", RULES, "does not use the 2 devices of the axis 'model'"),
+        ("tensor", ((".*", P()),), "does not use the 2 devices"),
     ],
 )
 def test_a_preset_that_does_not_fit_is_refused(name: str, rules: Any, message: str) -> None:

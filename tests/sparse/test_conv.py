@@ -692,7 +692,9 @@ def test_integer_features_are_refused():
 def test_a_map_of_another_batch_is_refused(kind):
     case = get_case(kind)
     fewer = jax.tree.map(lambda leaf: leaf[:-1], case.x)
-    with pytest.raises(ValueError, match=r"map was built for a batch of 3; .* batch of 2\. Build"):
+    with pytest.raises(
+        ValueError, match=r"map was built for a batch of 3; .* batch size 2\. Build"
+    ):
         sparse_conv(fewer, case.weight, case.kmap)
 
 

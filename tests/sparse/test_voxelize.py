@@ -73,7 +73,7 @@ def test_every_point_finds_the_row_of_its_voxel(origin):
 def test_rows_of_points_need_the_tensor_of_their_clouds():
     points, count = clouds(0, batch=2), np.array([4, 4], np.int32)
     x = voxelize(points, count, extent=(4, 4, 4), voxel_size=1.0)
-    with pytest.raises(ValueError, match="before it is packed"):
+    with pytest.raises(ValueError, match="from before packing"):
         point_rows(points, count, pack(x, 2), voxel_size=1.0)
 
 

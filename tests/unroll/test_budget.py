@@ -78,7 +78,7 @@ def test_more_memory_never_chooses_a_later_candidate(needs):
         assert places == sorted(places, reverse=True)
         assert places[-1] == 0
     least = min(needs, key=lambda c: needs[c])
-    text = rf"no setting .* fits 10 bytes; the least is {needs[least]:,} with checkpoint={least}"
+    text = rf"no setting .* fits 10 bytes; the lowest is {needs[least]:,} with checkpoint={least}"
     with pytest.raises(ValueError, match=text):
         search(budget=10, candidates=SHORT)
 

@@ -1,4 +1,4 @@
-"""The gradient of a membrane that was computed in some other way than step by step."""
+"""The gradient of a membrane that was not computed step by step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from snnjax.unroll.unroll import vary_like
 
 
 class _Plan(NamedTuple):
-    """What is static."""
+    """The static arguments."""
 
     spike: Callable[..., Array]
     reset: Reset
@@ -42,7 +42,7 @@ def attach_gradient(
     differentiate: str,
     name: str,
 ) -> Array:
-    """`u` as it is, with the gradient of the recurrence that it solves.
+    """`u` unchanged, with the gradient of the recurrence that it solves.
 
         u[t] = decay * r(u[t-1]) + x[t],   r(u) = reset(u, spike(u - threshold), threshold)
 
@@ -55,17 +55,17 @@ def attach_gradient(
         dL/dv    = decay * y[0]
 
     where r' is 1 - threshold * g for `subtract`, 1 - z - u g for `zero` (g the derivative of
-    `spike`), and those without g when the reset is detached. It is taken from `reset` and `spike`
-    themselves. Stored is u alone.
+    `spike`), and without the terms in g when the reset is detached. It is derived from `reset` and
+    `spike` themselves. Only u is stored.
 
     Args:
       u: membrane before the reset, [T, ..., N]; its own gradient is dropped.
       decay, threshold: [] or [N]. x: [T, ..., N]. v: [..., N]. All of one dtype.
       spike, reset: as in `lif_step`.
-      method: of `linear_recurrence`; one for constant decays counts as "associative".
-      differentiate: "fast" for the reverse rule above; "both" for a forward rule that JAX turns
-        round for reverse mode.
-      name: the function to name when forward mode meets "fast".
+      method: see `linear_recurrence`; one for constant decays is replaced by "associative".
+      differentiate: "fast" for the reverse rule above; "both" for a forward rule that JAX
+        transposes for reverse mode.
+      name: the function to name in the error for forward mode with "fast".
     """
     check_differentiate(differentiate)
     u, decay, x, threshold, v = vary_like((lax.stop_gradient(u), decay, x, threshold, v), ())
@@ -83,7 +83,7 @@ def _after(plan: _Plan, constants: list, u: Array, threshold: Array) -> Array:
 
 
 def _charge(plan: _Plan, constants, u: Array, decay: Array, threshold: Array, v: Array) -> Array:
-    """What each step keeps of the one before, as a function of everything but the input."""
+    """The contribution of the previous step to each step, as a function of all but the input."""
     return decay * shift(_after(plan, constants, u, threshold), v)
 
 

@@ -1,4 +1,4 @@
-"""Integrate-and-fire neurons over a whole sequence in closed form."""
+"""Integrate-and-fire neurons over a full sequence in closed form."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def if_closed_form(
     method: str | None = None,
     differentiate: str = "fast",
 ) -> tuple[IFState, Array]:
-    """A sequence through IF neurons with soft reset: `unroll` of `if_step`, in one pass.
+    """Run IF neurons with soft reset over a sequence, in one pass: equals `unroll` of `if_step`.
 
         U[t] = v + current[0] + ... + current[t]
         n[t] = max(0, max over s <= t of floor(U[s] / threshold))       spikes so far
         z[t] = n[t] - n[t-1],   v = U[T-1] - n[T-1] * threshold
 
     It holds if every current is at most the threshold, of any sign, and the membrane starts below
-    it: then no step holds more than one spike. A larger current breaks it: the neuron emits one
+    it: then no step has more than one spike. For a larger current it fails: the neuron emits one
     spike and keeps the rest, the formula emits two at once (z = 2). That is not checked, since
-    currents may be traced. With a leak there is no such formula. On a CPU `unroll` is the faster.
+    currents may be traced. With a leak there is no such formula. On a CPU `unroll` is faster.
 
     U grows with time. In float32 a spike may come a step early or late where U is within rounding
     of a multiple of the threshold, but none is lost; the sums should stay below 1e6 thresholds.
@@ -46,16 +46,16 @@ def if_closed_form(
       params: thresholds, shape [] or [N], differentiable.
       state: membrane potential below the threshold, shape [..., N]; differentiable.
       currents: input, floating, at most the threshold, shape [T, ..., N]; differentiable.
-      spike: surrogate, for its derivative alone: firing is at U >= n * threshold, never strict.
+      spike: surrogate, used only for its derivative: firing is at U >= n * threshold, never strict.
       reset: `subtract`, or `detach(subtract)`.
-      method, differentiate: of the recurrence of the gradient, as in `lif_fixed_point`.
+      method, differentiate: for the recurrence of the gradient, as in `lif_fixed_point`.
 
     Returns:
       The last state, and spikes of shape [T, ..., N] and the dtype of `currents`.
 
     Raises:
-      TypeError: currents not floating, or wider than the membrane. ValueError: shapes do not fit;
-      another reset.
+      TypeError: currents not floating, or wider than the membrane. ValueError: shapes do not fit,
+      or an unsupported reset.
 
     >>> from snnjax.neurons import if_init
     >>> currents = jnp.array([[0.75], [-0.5], [0.75], [1.0]])
@@ -87,12 +87,13 @@ def if_closed_form(
         name="if_closed_form",
     )
     fired = spike(u - threshold)
-    z = count - before + (fired - lax.stop_gradient(fired))  # this value, that derivative
+    # the value of `count - before` with the derivative of `fired`
+    z = count - before + (fired - lax.stop_gradient(fired))
     return IFState(reset(u[-1], z[-1], threshold)), z.astype(jnp.asarray(currents).dtype)
 
 
 def _multiples(total: Array, threshold: Array) -> Array:
-    """How many whole thresholds fit; the quotient alone may round past an exact multiple."""
+    """The number of thresholds reached, corrected where the quotient rounds past a multiple."""
     count = jnp.floor(total / threshold)
     count = jnp.where(total - count * threshold < 0, count - 1.0, count)
     return jnp.where(total - (count + 1.0) * threshold >= 0, count + 1.0, count)

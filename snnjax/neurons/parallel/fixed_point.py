@@ -1,4 +1,4 @@
-"""LIF neurons with a reset over a whole sequence in parallel, by fixed-point iteration."""
+"""LIF neurons with a reset over a full sequence in parallel, by fixed-point iteration."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ HARD = (zero, detach(zero))
 
 
 class Convergence(NamedTuple):
-    """How the iteration ended."""
+    """Result of the fixed-point iteration."""
 
-    iterations: Array  # [], int32: how often the whole sequence was computed
+    iterations: Array  # [], int32: number of passes over the full sequence
     settled: Array  # [], bool: whether the iteration found the solution
 
 
@@ -44,7 +44,7 @@ def lif_fixed_point(
     method: str | None = None,
     differentiate: str = "fast",
 ) -> tuple[LIFState, Array, Convergence]:
-    """A sequence through LIF neurons with reset: `unroll` of `lif_step`, in parallel.
+    """Run LIF neurons with reset over a sequence, in parallel: equals `unroll` of `lif_step`.
 
     For given spikes the dynamics are linear. From no spikes at all, repeat
 
@@ -52,41 +52,42 @@ def lif_fixed_point(
         u = all steps of u[t] = decay * (1 - z[t-1]) * u[t-1] + current[t]             zero
         z = H(u - threshold)
 
-    until z stays as it was. Then it is the solution, which is unique since z[t] depends on earlier
-    spikes only; for that reason too the first k steps are exact after k iterations, and T always
-    suffice. How many it takes depends on the data: few where decay / (1 - decay) <= 1 or firing is
-    sparse, nearly T for decays of 0.9 and more with dense firing. On a CPU `unroll` is the faster
-    by far. With `subtract` even iterates hold true spikes only and odd ones all true spikes; a
-    fixed k should be even.
+    until z no longer changes. Then it is the solution, which is unique since z[t] depends on
+    earlier spikes only. For the same reason the first k steps are exact after k iterations, and T
+    always suffice. The number needed depends on the data: few where decay / (1 - decay) <= 1 or
+    firing is sparse, nearly T for decays of 0.9 and more with dense firing. On a CPU `unroll` is
+    far faster. With `subtract` even iterates contain only true spikes and odd ones all true spikes;
+    a fixed k should be even.
 
-    u is rounded in another order than in `lif_step`: spikes may differ where u lies within
-    rounding of the threshold. The gradient is that of BPTT through `lif_step`, exact for the
-    spikes found: it is one recurrence backwards, not one for each iteration. Second derivatives
-    are those that forward mode gives for the scan of `lif_step`.
+    u is rounded in a different order than in `lif_step`: spikes may differ where u lies within
+    rounding of the threshold. The gradient is BPTT through `lif_step`, exact for the spikes
+    found: it is one backward recurrence, not one for each iteration. Second derivatives are those
+    of forward mode through the scan of `lif_step`.
 
     Args:
       params: decays and thresholds, shape [] or [N], differentiable; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N]; differentiable.
+      state: membrane potential, float32 by default, shape [..., N]; differentiable.
       currents: input, floating, shape [T, ..., N]; differentiable.
-      spike: surrogate spike function. What it closes over gets no gradient.
+      spike: surrogate spike function. Values that it closes over get no gradient.
       reset: `subtract`, `zero`, or one of them with `detach`.
       scale_input: whether the input is scaled by 1 - decay.
       k: the largest number of iterations; None for T.
-      fallback: whether a scan computes what k iterations did not settle. Without it the k-th
-        iterate is returned, which is no LIF neuron where `settled` is false.
-      method: of `linear_recurrence`, but not "fft", which is not causal to the last bit.
+      fallback: whether a scan computes the solution if k iterations did not settle. Without it the
+        k-th iterate is returned, which is not a LIF solution where `settled` is false.
+      method: see `linear_recurrence`; "fft" is excluded, since it is not causal bit for bit.
       differentiate: "fast" for reverse mode; "both" for forward mode and second derivatives too.
 
     Returns:
       The last state, spikes in {0, 1} of shape [T, ..., N] and the dtype of `currents`, and how
-      the iteration ended, for the batch as a whole.
+      the iteration ended, for the full batch.
 
     Raises:
       TypeError: currents not floating, or wider than the membrane. ValueError: shapes do not fit;
-      another reset; a `k` below 1; method "fft".
+      an unsupported reset; a `k` below 1; method "fft".
 
     Feng et al., "Efficient parallel training methods for spiking neural networks with constant
-    time complexity", ICML 2025, stops at k = 3, learns the matrix and samples spikes: not this.
+    time complexity", ICML 2025, stops at k = 3, learns the matrix and samples spikes, which is not
+    done here.
 
     >>> from snnjax.neurons import lif_init
     >>> currents = jnp.array([[1.5], [0.6], [0.6], [0.6]])
@@ -132,7 +133,7 @@ def _solve(
     limit: int,
     method: str | None,
 ) -> tuple[Array, Convergence]:
-    """The membrane before the reset after at most `limit` iterations; all T are always enough."""
+    """The membrane before the reset after at most `limit` iterations; T are always enough."""
 
     def charge(z: Array) -> Array:
         before = shift(z, jnp.zeros_like(v))
@@ -172,12 +173,13 @@ def _check(reset: Reset, k: int | None, method: str | None) -> None:
         raise ValueError(
             "`reset` must be subtract, zero, detach(subtract) or detach(zero); got "
             f"{getattr(reset, '__name__', reset)!r}. Without a reset use lif_reset_free; with "
-            "another one, unroll(partial(lif_step, ...))."
+            "any other, unroll(partial(lif_step, ...))."
         )
     if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
         raise ValueError(f"`k` must be None or an int of at least 1; got {k!r}.")
     if method == "fft":
         raise ValueError(
-            'method="fft" rounds early steps by what comes later, so that the iteration may not '
-            'end. Use "scan", "associative", "chunked", or "toeplitz" with a soft reset.'
+            'method="fft" makes the rounding of early steps depend on later ones, so that the '
+            'iteration may not end. Use "scan", "associative", "chunked", or, with a soft reset, '
+            '"toeplitz".'
         )

@@ -21,14 +21,14 @@ Spike = Callable[[Array], Array]
 
 
 class PSNParams(NamedTuple):
-    """Parameters of parallel and masked parallel spiking neurons, shared by all of a layer."""
+    """Parameters of (masked) parallel spiking neurons, shared by all neurons of a layer."""
 
     weight: Array  # [T, T], from the input of step j (column) to the potential of step i (row)
     bias: Array  # [T], minus the threshold of each step
 
 
 class MaskedPSNState(NamedTuple):
-    """What a masked parallel spiking neuron needs of the past."""
+    """State of masked parallel spiking neurons: the inputs of the last steps."""
 
     recent: Array  # [..., N, K - 1], the last inputs, the newest last
     t: Array  # [B], int32: the number of steps so far of each sample; [] for a shape [N]
@@ -42,15 +42,15 @@ def psn_params(steps: int, *, key: Array, dtype: DTypeLike = jnp.float32) -> PSN
 
 
 def psn(params: PSNParams, currents: ArrayLike, *, spike: Spike = atan) -> Array:
-    """A whole sequence through parallel spiking neurons, which have no reset and no state.
+    """Run parallel spiking neurons, which have no reset and no state, over a full sequence.
 
         h = W currents,   z[t] = H(h[t] + bias[t])
 
     The weight is full: z[0] depends on the last input, so the neuron cannot run step by step, and
-    T is that of the weight. `masked_psn` becomes causal in training; `sliding_psn` is causal.
+    T is fixed by the weight. `masked_psn` becomes causal in training; `sliding_psn` is causal.
 
     Args:
-      params: as from `psn_params`.
+      params: see `psn_params`.
       currents: input, floating, [T, ...].
       spike: surrogate spike function.
 
@@ -58,8 +58,8 @@ def psn(params: PSNParams, currents: ArrayLike, *, spike: Spike = atan) -> Array
       Spikes in {0, 1}, shape and dtype of `currents`.
 
     Raises:
-      TypeError: currents not floating, or wider than the weights and float32. ValueError: another
-      T than that of the weights.
+      TypeError: currents not floating, or wider than the weights and float32. ValueError: T does
+      not match the weights.
 
     Fang et al., "Parallel spiking neurons with high efficiency and ability to learn long-term
     dependencies", NeurIPS 2023.
@@ -73,11 +73,11 @@ def psn(params: PSNParams, currents: ArrayLike, *, spike: Spike = atan) -> Array
 
 
 def psn_step(params: PSNParams, state: object, current: ArrayLike) -> NoReturn:
-    """No step: a parallel spiking neuron needs the future. Always a ValueError that says so."""
+    """Always raises a ValueError: a parallel spiking neuron depends on later inputs."""
     del params, state, current
     raise ValueError(
         "a PSN cannot run step by step: its weight [T, T] is full, so that the spike of a step "
-        "depends on later inputs. Apply psn to the whole sequence, or use sliding_psn, or "
+        "depends on later inputs. Apply psn to the full sequence, or use sliding_psn, or "
         "masked_psn trained to strength=1, which have a step."
     )
 
@@ -90,17 +90,17 @@ def masked_psn(
     strength: ArrayLike = 1.0,
     spike: Spike = atan,
 ) -> Array:
-    """A whole sequence through masked parallel spiking neurons.
+    """Run masked parallel spiking neurons over a full sequence.
 
         h = (W * (strength * M + 1 - strength)) currents,   z[t] = H(h[t] + bias[t])
 
     M[i, j] = 1 where i - window < j <= i, else 0. With strength 0 it is `psn`; in training the
-    strength goes from 0 to 1, where the neuron is causal and looks at `window` steps.
+    strength goes from 0 to 1, where the neuron is causal with a window of `window` steps.
 
     Args:
-      params: as from `psn_params`; T is that of the weight.
+      params: see `psn_params`; they fix T.
       currents: input, floating, [T, ...].
-      window: K, the number of steps that a causal neuron sees, at least 1; static.
+      window: K, the number of input steps of the causal neuron, at least 1; static.
       strength: lambda of the paper, in [0, 1]; traced, not learned.
       spike: surrogate spike function.
 
@@ -141,14 +141,14 @@ def masked_psn_step(
 ) -> tuple[MaskedPSNState, Array]:
     """One step of a causal masked parallel spiking neuron: `masked_psn` at strength 1.
 
-    The window is that of the state. There are weights for T steps and no more: a step after them
-    is silent, with a concrete state an error.
+    The window is set by the state. There are weights for T steps only: a later step is silent, or
+    an error if the state is concrete.
 
     Args:
-      params: as from `psn_params`.
+      params: see `psn_params`.
       state: last inputs, [..., N, K - 1], and number of steps so far.
       current: input of the step, floating, [..., N].
-      strength: that of the trained neuron, a Python number; only 1 is causal.
+      strength: strength of the trained neuron, a Python number; only 1 is causal.
       spike: surrogate spike function.
 
     Returns:
@@ -161,7 +161,7 @@ def masked_psn_step(
     if strength < 1:
         raise ValueError(
             "a masked PSN runs step by step only at strength 1, where it no longer sees later "
-            f"inputs; got strength={strength}. Apply masked_psn to the whole sequence."
+            f"inputs; got strength={strength}. Apply masked_psn to the full sequence."
         )
     params = as_arrays(params)
     steps, window = len(params.weight), state.recent.shape[-1] + 1
@@ -181,13 +181,13 @@ def masked_psn_step(
 
 
 def _mix(params: PSNParams, weight: Array, currents: ArrayLike, spike: Spike) -> Array:
-    """Spikes from a mixture of all steps by a weight [T, T]."""
+    """Spikes from a mixture of all steps with a weight [T, T]."""
     currents = check_floating(currents, "currents")
     steps = len(weight)
     if _length(currents) != steps:
         raise ValueError(
             f"the weights are for T = {steps} steps; got currents of shape {currents.shape}, time "
-            "first. T cannot change after training; sliding_psn takes any."
+            "first. T cannot change after training; sliding_psn accepts any T."
         )
     x = currents.astype(np.promote_types(currents.dtype, np.float32))
     bias = params.bias.astype(x.dtype).reshape(steps, *(1,) * (x.ndim - 1))
@@ -198,6 +198,6 @@ def _check_time(t: Array, steps: int) -> None:
     known = concrete(t)
     if known is not None and np.any(known >= steps):
         raise ValueError(
-            f"this masked PSN has weights for T = {steps} steps; got one more. Begin a new "
+            f"this masked PSN has weights for T = {steps} steps; got one more. Start a new "
             "sequence with masked_psn_init, or use sliding_psn, which has no last step."
         )

@@ -1,4 +1,4 @@
-"""Spiking neurons without a reset, over a whole sequence in parallel."""
+"""Spiking neurons without a reset, over a full sequence in parallel."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def lif_reset_free(
     differentiate: str = "fast",
     time_axis: str | None = None,
 ) -> tuple[LIFState, Array]:
-    """A sequence through LIF neurons that never reset: `unroll` of `lif_step(reset=none)`.
+    """Run LIF neurons without reset over a sequence in parallel: as `lif_step` with `reset=none`.
 
         v[t] = decay * v[t-1] + current[t]          (scale_input: + (1 - decay) * current[t])
         z[t] = H(v[t] - threshold)
 
-    One such step is `partial(lif_step, reset=none)`, with the same state; a sequence may go on in
-    either form. Without a reset the neuron fires at each step above the threshold, 1.7 to 3 times
-    as often as one with it: scale the input or penalise the rate.
+    One such step is `partial(lif_step, reset=none)`, with the same state; a sequence may continue
+    in either form. Without a reset the neuron fires at each step above the threshold, 1.7 to 3
+    times as often as with it: scale the input or penalise the rate.
 
     Args:
       params: decays and thresholds, shape [] or [N]; cast to the membrane's dtype.
-      state: membrane potential, float32 unless made otherwise, shape [..., N].
+      state: membrane potential, float32 by default, shape [..., N].
       currents: input, floating, shape [T, ..., N]; cast to the membrane's dtype.
       spike: surrogate spike function.
       scale_input: whether the input is scaled by 1 - decay.
-      method, differentiate: of `linear_recurrence`; "both" for forward mode.
-      time_axis: mesh axis over which time is cut, see `linear_recurrence`; `currents` are then the
-        chunk of this device, `state` is before the whole sequence, and the last state is that of
-        the whole, on all devices.
+      method, differentiate: see `linear_recurrence`; "both" for forward mode.
+      time_axis: mesh axis over which time is sharded, see `linear_recurrence`; `currents` are then
+        the chunk of this device, `state` is before the full sequence, and the last state is that
+        of the full sequence, on all devices.
 
     Returns:
       The last state, and spikes in {0, 1} of shape [T, ..., N] and the dtype of `currents`.
@@ -55,7 +55,8 @@ def lif_reset_free(
       TypeError: currents not floating, or wider than the membrane. ValueError: shapes do not fit.
 
     Yarga and Wood, "Accelerating spiking neural networks with parallelizable leaky
-    integrate-and-fire neurons" (ParaLIF), 2025, with stochastic spikes; here they are not.
+    integrate-and-fire neurons" (ParaLIF), 2025, with stochastic spikes; here they are
+    deterministic.
 
     >>> from snnjax.neurons import lif_init
     >>> currents = jnp.array([[0.8], [0.8], [0.0]])
@@ -99,20 +100,20 @@ def crf_step(
     spike: Callable[[Array], Array] = atan,
     part: Callable[[Array], Array] = jnp.real,
 ) -> tuple[CRFState, Array]:
-    """One step of complex resonate-and-fire: turn and shrink, integrate, fire; no reset.
+    """One step of complex resonate-and-fire: rotate and damp, integrate, fire; no reset.
 
         u = exp(-b + i omega) * u + current
         z = H(part(u) - threshold)
 
     The factor is the exact solution over a step, stable for every b > 0; no Euler step is taken.
-    For a step of another length multiply both by it.
+    For a step of a different length multiply both by it.
 
     Args:
       params: damping, frequency and threshold, shape [] or [N].
-      state: oscillation, complex64 unless made otherwise, shape [..., N].
+      state: oscillation, complex64 by default, shape [..., N].
       current: input current, real, shape [..., N].
       spike: surrogate spike function.
-      part: `jnp.real` or `jnp.imag`: what is compared with the threshold.
+      part: `jnp.real` or `jnp.imag`: the part compared with the threshold.
 
     Returns:
       The next state, and spikes in {0, 1} with the state's shape and the dtype of `current`.
@@ -145,15 +146,15 @@ def crf_parallel(
     differentiate: str = "fast",
     time_axis: str | None = None,
 ) -> tuple[CRFState, Array]:
-    """A sequence through complex resonate-and-fire neurons: `unroll` of `crf_step`, in parallel.
+    """Run complex resonate-and-fire neurons over a sequence: `unroll` of `crf_step`, in parallel.
 
     Args:
       params, state, spike, part: as in `crf_step`.
       currents: input, real, shape [T, ..., N].
-      method, differentiate: of `linear_recurrence`; "both" for forward mode.
-      time_axis: mesh axis over which time is cut, see `linear_recurrence`; `currents` are then the
-        chunk of this device, `state` is before the whole sequence, and the last state is that of
-        the whole, on all devices.
+      method, differentiate: see `linear_recurrence`; "both" for forward mode.
+      time_axis: mesh axis over which time is sharded, see `linear_recurrence`; `currents` are then
+        the chunk of this device, `state` is before the full sequence, and the last state is that
+        of the full sequence, on all devices.
 
     Returns:
       The last state, and spikes in {0, 1} of shape [T, ..., N] and the dtype of `currents`.
@@ -178,7 +179,7 @@ def _states(
     differentiate: str,
     time_axis: str | None,
 ) -> tuple[Array, Array]:
-    """All states, and the last of the whole sequence."""
+    """All states, and the last of the full sequence."""
     h = linear_recurrence(
         decay, x, initial, method=method, differentiate=differentiate, time_axis=time_axis
     )
@@ -186,7 +187,7 @@ def _states(
 
 
 def _factor(params: CRFParams, state: CRFState) -> Array:
-    """What a step without input multiplies the oscillation by."""
+    """The factor by which a step without input multiplies the oscillation."""
     real = state.u.real
     damping, frequency = as_param(params.damping, real), as_param(params.frequency, real)
     damping, frequency = jnp.broadcast_arrays(damping, frequency)

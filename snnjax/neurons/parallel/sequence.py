@@ -1,4 +1,4 @@
-"""How the currents of a whole sequence meet a membrane."""
+"""Checks for the currents of a full sequence."""
 
 from __future__ import annotations
 

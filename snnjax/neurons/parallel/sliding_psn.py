@@ -20,14 +20,14 @@ Spike = Callable[[Array], Array]
 
 
 class SlidingPSNParams(NamedTuple):
-    """Parameters of sliding parallel spiking neurons, shared by all of a layer."""
+    """Parameters of sliding parallel spiking neurons, shared by all neurons of a layer."""
 
-    weight: Array  # [K], of the inputs of the last K steps, the newest last
+    weight: Array  # [K], for the inputs of the last K steps, the newest last
     bias: Array  # [], minus the threshold
 
 
 class SlidingPSNState(NamedTuple):
-    """What a sliding parallel spiking neuron needs of the past."""
+    """State of sliding parallel spiking neurons: the inputs of the last steps."""
 
     recent: Array  # [..., N, K - 1], the last inputs, the newest last
 
@@ -58,20 +58,20 @@ def sliding_psn(
     method: str = "toeplitz",
     time_axis: str | None = None,
 ) -> tuple[SlidingPSNState, Array]:
-    """A sequence of any length through sliding parallel spiking neurons: one causal kernel.
+    """Run sliding parallel spiking neurons over a sequence of any length: one causal kernel.
 
         h[t] = sum_i weight[i] * current[t - K + 1 + i],   z[t] = H(h[t] + bias)
 
     Args:
-      params: as from `sliding_psn_params`; K weights.
-      state: the last K - 1 inputs; to go on with a sequence, pass the state that it left.
+      params: see `sliding_psn_params`; K weights.
+      state: the last K - 1 inputs; to continue a sequence, pass its last state.
       currents: input, floating, [T, ..., N].
       spike: surrogate spike function.
-      method: "toeplitz", products with a band matrix over blocks of time, or "conv", XLA's own
+      method: "toeplitz", products with a band matrix over blocks of time, or "conv", XLA's
         convolution, 10 to 26 times slower on a CPU. Values are equal up to rounding.
-      time_axis: mesh axis over which time is cut, inside `jax.shard_map`: `currents` are then the
-        chunk of this device, of K - 1 steps or more. Each device sends its last K - 1 inputs to the
-        next; `state` is before the whole sequence, and the next state after it, on all devices.
+      time_axis: mesh axis over which time is sharded, inside `jax.shard_map`: `currents` are then
+        the chunk of this device, of K - 1 steps or more. Each device sends its last K - 1 inputs to
+        the next; `state` is before the full sequence, and the next state after it, on all devices.
 
     Returns:
       The next state, and spikes of shape [T, ..., N] and the dtype of `currents`.
@@ -153,11 +153,11 @@ def _band(weight: Array, inputs: Array, block: int = 64) -> Array:
 
 
 def _check_chunk(steps: int, more: int, time_axis: str) -> None:
-    """A chunk holds what the next one needs of it."""
+    """Raise unless a chunk is long enough for the window of the next one."""
     if steps < more:
         raise ValueError(
             f"a window of {more + 1} steps reaches {more} steps back, but the chunk of a device of "
-            f"{time_axis!r} holds {steps}. Cut time over fewer devices."
+            f"{time_axis!r} holds {steps}. Shard time over fewer devices."
         )
 
 

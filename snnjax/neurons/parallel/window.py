@@ -1,4 +1,4 @@
-"""What neurons with a window need: the inputs of the last steps, and their weighted sum."""
+"""Helpers for neurons with a window: the inputs of the last steps, and their weighted sum."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from snnjax.neurons.membrane import as_current
 
 
 def check_window(window: int) -> int:
-    """The window, if it is one."""
+    """`window`, checked to be an int of at least 1."""
     if isinstance(window, bool) or not isinstance(window, int) or window < 1:
         raise ValueError(f"`window` must be an int of at least 1 step; got {window!r}.")
     return window
 
 
 def like_step(recent: Array) -> Array:
-    """An array like one step of the inputs, for what looks at its shape and dtype."""
+    """An array like one step of the inputs, for checks of shape and dtype."""
     return jnp.zeros(recent.shape[:-1], recent.dtype)
 
 

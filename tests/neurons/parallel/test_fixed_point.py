@@ -364,7 +364,9 @@ def test_bad_input():
     for k in (0, 2.0, True):
         with pytest.raises(ValueError, match="`k` must be None or an int of at least 1"):
             run(x, k=k)
-    with pytest.raises(ValueError, match='method="fft" rounds early steps by what comes later'):
+    with pytest.raises(
+        ValueError, match='method="fft" makes the rounding of early steps depend on later ones'
+    ):
         run(x, method="fft")
     with pytest.raises(ValueError, match='"toeplitz" needs a constant decay'):
         run(x, method="toeplitz", reset=zero)
