@@ -204,7 +204,7 @@ class Head(nnx.Linear):
     more. Where the sites hold spikes it is counted as published: each adds a weight to every class.
 
     Args:
-      in_features, num_classes: of the layer. spikes: whether the sites hold spikes.
+      in_features, num_classes: sizes of the layer. spikes: whether the sites hold spikes.
       rngs: random keys for the weights.
     """
 

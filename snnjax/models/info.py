@@ -1,4 +1,4 @@
-"""What a model must know of its data before it can be built."""
+"""The facts about data that a model needs before it can be built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of the right size at the start: the gain that makes a population fire at a given rate."""
+"""Weight scale at initialisation: the gain that makes a population fire at a given rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snnjax.nn.neurons.population import Population
 def gain_for_rate(
     population: Population, current: Array, rate: float, *, largest: float = 1024.0
 ) -> Array:
-    """The factor on the input with which the neurons fire as often as asked.
+    """The input gain at which a population fires at the target rate.
 
         find g in (0, largest] with mean_{t, b, n} spikes(g * current) = rate
 
@@ -30,7 +30,7 @@ def gain_for_rate(
 
     Raises:
       ValueError: the rate cannot be reached: even with the largest gain the neurons fire less, or
-        even with the smallest more; or the current has no fit, no steps, or a NaN.
+        even with the smallest more; or the current does not fit, is empty, or has a NaN.
 
     >>> from snnjax.nn import LIF
     >>> x = jax.random.normal(jax.random.key(0), (50, 4, 8))

@@ -1,4 +1,4 @@
-"""How the layers of a model fire: silent, saturated, on values that are not finite, or well."""
+"""Reports how the layers of a model fire: silent, saturated, non-finite or healthy."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def spike_report(
         )
     for path in wanted:
         _check_path(path, known, spiking)
-    for leaf in jax.tree.leaves((args, kwargs)):  # inside jit nobody sees a NaN
+    for leaf in jax.tree.leaves((args, kwargs)):  # values are unknown inside jit
         if isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.floating):
             check_finite(type(model).__name__, leaf)
     graphdef, leaves = nnx.split(model)
@@ -88,7 +88,7 @@ def spike_report(
 
 
 def _alone(layer: Stateful, args: tuple) -> Sequential:
-    """A model of one layer, which starts from the state that was given."""
+    """Wraps a single layer as a model that starts from a given state."""
     if args and args[0] is not None:
         raise ValueError(
             f"the report of a single {type(layer).__name__} starts at rest; pass None as its state."
@@ -97,7 +97,7 @@ def _alone(layer: Stateful, args: tuple) -> Sequential:
 
 
 def _spikes(module: Any) -> bool | None:
-    """Whether a layer spikes; None for one that does not say."""
+    """Whether a layer spikes; None if unknown."""
     inner = module.population if isinstance(module, RECURRENT) else module
     return inner.spiking if isinstance(inner, (Population, IntegerNeuron, Rectifier)) else None
 
@@ -111,7 +111,7 @@ def _spiking(known: dict[str, Any]) -> list[str]:
 
 
 def _check_path(path: str, known: dict[str, Any], spiking: list[str]) -> None:
-    """Refuse fields, and layers that are known not to spike."""
+    """Raise for unknown fields and for layers known not to spike."""
     if ":" in path:
         raise ValueError(
             f"`paths` names layers, without fields; got {path!r}. See membranes with "

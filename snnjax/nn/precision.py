@@ -1,4 +1,4 @@
-"""Which dtype the products of a model are taken in."""
+"""The dtype in which a model computes its matrix products."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Narrow:
     dtype: DTypeLike
 
     def __call__(self, lhs: Array, rhs: Array, *args: Any, **options: Any) -> Array:
-        """As the product; the result has the dtype of the operands."""
+        """Compute the rounded product; the result has the dtype of the operands."""
         options.pop("preferred_element_type", None)
 
         def product(a: Array, b: Array, **own: Any) -> Array:
@@ -47,7 +47,7 @@ PRODUCTS = {
 
 
 def compute_in(model: nnx.Module, dtype: DTypeLike) -> None:
-    """Take the products of all layers of `model` in `dtype`, such as `jnp.bfloat16`.
+    """Compute the products of all layers of `model` in `dtype`, such as `jnp.bfloat16`.
 
     Inputs and weights are rounded where they meet, and so is what products of gradients take. All
     else is as it was: weights and their gradients, sums, results of products, membranes, norms and
@@ -79,6 +79,6 @@ def compute_in(model: nnx.Module, dtype: DTypeLike) -> None:
             found = True
     if not found:
         raise ValueError(
-            f"{type(model).__name__} has no layer whose products can be taken in {narrow}: none "
+            f"{type(model).__name__} has no layer whose products can be computed in {narrow}: none "
             f"with a product_dtype or a {' or a '.join(PRODUCTS)}. Stay with float32."
         )

@@ -1,4 +1,4 @@
-"""A dense layer, its norm and its neurons: what spiking transformers are made of."""
+"""Dense layer, norm and neurons: the building block of spiking transformers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ KERNEL_INIT = nnx.initializers.truncated_normal(0.02)
 
 
 class Neurons(NamedTuple):
-    """The neurons of a spiking transformer: LIF with a decayed input and a hard reset to 0.
+    """Settings of a spiking transformer's neurons: LIF with a decayed input and a hard reset to 0.
 
         v' = v + (x - v) / tau,   z = H(v' - threshold),   v = v' (1 - z), no gradient through z
 
     Attributes:
       tau: time constant in steps.
-      threshold: of all neurons but those after the attention.
-      attention_threshold: of those.
+      threshold: threshold of all neurons except those after the attention.
+      attention_threshold: threshold of the neurons after the attention.
       spike: surrogate spike function.
     """
 
@@ -39,7 +39,7 @@ class Neurons(NamedTuple):
     spike: Spike = partial(sigmoid, slope=4.0)
 
     def layer(self, features: int, threshold: float | None = None) -> LIF:
-        """A population of them."""
+        """Build a layer of these neurons."""
         return LIF(
             features,
             tau=self.tau,

@@ -1,4 +1,4 @@
-"""Spiking networks in the manner of VGG: convolutions and pools in turn."""
+"""VGG-style spiking networks: alternating convolutions and pools."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class SpikingVGGConfig(ConvNetConfig):
             )
 
     def places(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width behind the last stage."""
+        """Height and width after the last stage."""
         return size[0] >> len(self.widths), size[1] >> len(self.widths)
 
     def build(self, info: ImageInfo, *, rngs: nnx.Rngs) -> SpikingVGG:

@@ -29,7 +29,7 @@ class ALIF(StepPopulation):
       dt: length of a step.
       decay: `exact` or `euler`, from (tau, dt) to the decay of a step.
       spike: surrogate spike function.
-      reset: `subtract`, `zero`, `none`, or one of them with `detach`; it sees the raised threshold.
+      reset: `subtract`, `zero`, `none`, or one of them with `detach`; it uses the raised threshold.
       scale_input: whether the input is scaled by 1 - decay.
       checkpoint: see `snnjax.unroll.unroll`.
 

@@ -25,8 +25,8 @@ class TCLIF(StepPopulation):
       threshold: in the unit of the membrane, above 0, a number or [N].
       trainable: which of ("c1", "c2", "gamma", "threshold") are trained.
       spike: surrogate spike function.
-      reset: of the soma: `subtract`, `zero`, `none`, or one of them with `detach`.
-      reset_dendrite: of the dendrite, called with gamma in place of the threshold.
+      reset: reset of the soma: `subtract`, `zero`, `none`, or one of them with `detach`.
+      reset_dendrite: reset of the dendrite, called with gamma in place of the threshold.
       checkpoint: see `snnjax.unroll.unroll`.
     """
 

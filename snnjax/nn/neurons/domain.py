@@ -1,4 +1,4 @@
-"""Where a constant lies, and how a trainable one stays there whatever the optimiser does."""
+"""Domains of constants, and parametrisations that keep trainable constants inside them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 
 
 class Domain(NamedTuple):
-    """The interval in which a constant lies.
+    """The interval of valid values of a constant.
 
     A trainable constant is held as a number x without limits, so that no update leaves the
     interval, not at the ends of float32 either: exponents are clipped at +-34.5.
@@ -43,7 +43,7 @@ class Domain(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """Of the trained variable's name: that of a trained `tau` above 0 is `log_tau`."""
+        """Prefix of the trained variable's name: a trained `tau` above 0 is stored as `log_tau`."""
         known = {REAL: "", POSITIVE: "log_", UNIT: "logit_"}
         return known.get(self, "free_")
 
@@ -55,7 +55,7 @@ class Domain(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What a constant must do."""
+        """The condition on a constant, in words for messages."""
         if self.closed:
             return f"lie in [{self.low:g}, {self.high:g}]"
         if self.high < math.inf:
@@ -102,7 +102,7 @@ def euler_frequency(dt: ArrayLike) -> Domain:
 
 
 def free(value: np.ndarray, low: Any, high: Any) -> np.ndarray:
-    """The number without limits that stands for a constant between `low` and `high`."""
+    """The unconstrained number that represents a constant between `low` and `high`."""
     if not _there(high):
         return np.log(value - low) if _there(low) else value
     if not _there(low):
@@ -113,7 +113,7 @@ def free(value: np.ndarray, low: Any, high: Any) -> np.ndarray:
 
 
 def held(x: Array, low: Any, high: Any) -> Array:
-    """The constant between `low` and `high` that `x` stands for; NaN for NaN."""
+    """The constant between `low` and `high` that `x` represents; NaN for NaN."""
     if not _there(low) and not _there(high):
         return jnp.clip(x, -LARGEST, LARGEST)
     if not _there(high):
