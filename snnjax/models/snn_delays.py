@@ -127,7 +127,7 @@ class HiddenLayer(Module):
     def forward(self, run: Run, x: Array, lengths: Array | None, round_delays: bool) -> Array:
         h = run(self.linear, x, round_delays=round_delays)
         spikes = run(self.neurons, run(self.norm, h, lengths))
-        # A silent neuron still has a surrogate gradient: none may come from behind the end.
+        # Silent neurons still have a surrogate gradient, which must be 0 after a sample's end.
         return run(self.dropout, until_end(spikes, lengths))
 
 

@@ -54,8 +54,8 @@ class EventLinear(nnx.Linear):
     ):
         if unknown := set(rest) - OPTIONS:
             raise TypeError(
-                f"EventLinear does not take {', '.join(sorted(unknown))}; of nnx.Linear's options "
-                f"valid options are {', '.join(sorted(OPTIONS))}."
+                f"EventLinear does not take {', '.join(sorted(unknown))}; the valid "
+                f"options of nnx.Linear are {', '.join(sorted(OPTIONS))}."
             )
         super().__init__(in_features, out_features, rngs=rngs, **rest)
         self.table = table

@@ -16,13 +16,13 @@ def gain_for_rate(
 
         find g in (0, largest] with mean_{t, b, n} spikes(g * current) = rate
 
-    by bisection of log g, twenty times, which is a part in 10^4 of it. Multiply the kernel (and
+    by twenty bisections of log g, a relative error of 1e-4. Multiply the kernel (and
     bias) of the layer before the population by it, before training.
 
     Args:
       population: spiking, with its constants.
-      current: [T, B, ..., N], what the layer before it gives for a typical batch.
-      rate: spikes a neuron and step, in (0, 1); of the order of 0.05 to 0.2.
+      current: [T, B, ..., N], output of the previous layer for a typical batch.
+      rate: spikes per neuron and step, in (0, 1); typically 0.05 to 0.2.
       largest: bound of the gain. The smallest is 1 / largest.
 
     Returns:

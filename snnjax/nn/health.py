@@ -34,8 +34,8 @@ def spike_report(
     """How every spiking layer fires for a batch, in the order in which the model calls them.
 
     `snnjax.metrics.rate_alarms` makes a sentence with the usual remedy of each row in alarm. NaN
-    and infinity in what a layer returns, its last state included, are an alarm of their own. Of a
-    sparse tensor the occupied rows count.
+    and infinity in what a layer returns, its last state included, are an alarm of their own. For a
+    sparse tensor only the occupied rows count.
 
     Args:
       model: a `snnjax.nn.Module`, or one spiking layer.
@@ -128,9 +128,9 @@ def _check_called(found: Sequence[str], seen: dict[str, Any]) -> None:
     missing = [path for path in found if path not in seen]
     if missing:
         raise ValueError(
-            f"the model does not call {', '.join(map(repr, missing))}, so that nothing is known of "
-            "how it fires. Where a layer around it takes its step, name that one in `paths`; leave "
-            "out what is not used."
+            f"the model does not call {', '.join(map(repr, missing))}, so "
+            "their firing is unknown. Where a layer around it takes its step, name that one in "
+            "`paths`; leave out what is not used."
         )
 
 

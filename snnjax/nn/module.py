@@ -58,7 +58,7 @@ class Module(Composite):
         Args:
           state: the state an earlier call returned, to continue its sequence; None starts at rest.
           inputs, named: what `forward` takes, in most cases x [T, B, ..., C].
-          train: normalise by this batch, drop what is dropped in training.
+          train: normalise by this batch, and apply dropout.
           key: typed random key, for layers that draw. Each folds in its own path, so that a new
             layer changes the draws of no other.
           axis_name: mesh axis over which norms sum their statistics.
@@ -70,8 +70,9 @@ class Module(Composite):
           a tuple of `snnjax.metrics.LayerActivity`.
 
         Raises:
-          ValueError: the state is of another model (its paths are named), a part is called twice or
-            is not a part, or a weighted layer cannot be counted. TypeError: the state is missing.
+          ValueError: the state belongs to another model (the error names its paths), a part is
+            called twice or is not a part, or a weighted layer cannot be counted. TypeError: the
+            state is missing.
         """
         if not inputs:
             raise forgotten_state(self)

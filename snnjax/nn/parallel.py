@@ -56,7 +56,7 @@ def _(layer: nnx.LinearGeneral) -> ChannelAxes:
 def shard_as(layer: nnx.Module, parallel: Parallel | None) -> None:
     """Declare how a layer is sharded over a mesh axis "model"; None keeps it replicated.
 
-    "column" shards its outputs, "row" its inputs, and "channel" all that has one number a channel,
+    "column" shards its outputs, "row" its inputs, and "channel" parts with one number per channel,
     such as norms and neurons between the two.
     """
     layer.parallel = parallel  # type: ignore[attr-defined]
@@ -65,12 +65,12 @@ def shard_as(layer: nnx.Module, parallel: Parallel | None) -> None:
 def pair(first: nnx.Module, between: Sequence[nnx.Module], second: nnx.Module) -> None:
     """Shard a pair of layers over "model": the first by outputs, the second by inputs.
 
-    Norms and neurons between them then see the channels of their device alone, and one sum joins
-    the outputs of the second: of all ways to shard two layers this sends the least. In the backward
-    pass one sum joins the gradient by the input of the first.
+    Norms and neurons between them then process only the channels of their device, and one sum
+    combines the outputs of the second, the least communication of any way to shard two layers. In
+    the backward pass one sum combines the gradient by the input of the first.
 
     Args:
-      first, second: weighted layers. between: what has one number a channel between them.
+      first, second: weighted layers. between: modules with one number per channel between them.
 
     Shoeybi et al., "Megatron-LM: training multi-billion parameter language models using model
     parallelism", 2019 (arXiv 1909.08053), for transformers.

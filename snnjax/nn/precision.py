@@ -49,13 +49,13 @@ PRODUCTS = {
 def compute_in(model: nnx.Module, dtype: DTypeLike) -> None:
     """Compute the products of all layers of `model` in `dtype`, such as `jnp.bfloat16`.
 
-    Inputs and weights are rounded where they meet, and so is what products of gradients take. All
-    else is as it was: weights and their gradients, sums, results of products, membranes, norms and
+    Inputs and weights are rounded before each product, also in products for gradients. All
+    else is unchanged: weights and their gradients, sums, results of products, membranes, norms and
     their statistics. It concerns the layers with a `product_dtype` (`SparseConv`, `Conv`,
     `DelayedLinear`) and those of Flax with a `dot_general` or a `conv_general_dilated`.
 
     Raises:
-      ValueError: the model has an `EventLinear`, which adds weights up without a product, or no
+      ValueError: the model has an `EventLinear`, which sums weights without a product, or no
         layer of those kinds.
 
     >>> layer = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
@@ -71,7 +71,7 @@ def compute_in(model: nnx.Module, dtype: DTypeLike) -> None:
         if isinstance(module, EventLinear):
             name = "/".join(map(str, path)) or "the model"
             raise ValueError(
-                f"{name} is an EventLinear, which adds weights up instead of multiplying them in "
+                f"{name} is an EventLinear, which sums weights instead of multiplying them in "
                 f"{narrow}. Make it an nnx.Linear, or stay with float32."
             )
         for name in filter(partial(hasattr, module), settings):

@@ -36,7 +36,7 @@ def probe(
       is called several times gives a list, one that is not called is left out.
 
     Raises:
-      ValueError: no such layer; the nearest name is given. A field of a layer that records none.
+      ValueError: an unknown layer (with the nearest name), or a field of a layer that has none.
       TypeError: the model is not a `snnjax.nn.Module`.
 
     >>> import jax.numpy as jnp
@@ -58,7 +58,7 @@ def probe(
             able = ", ".join(at for at, module in known.items() if records(module)) or "none"
             raise ValueError(
                 f"{path!r}: {layer!r}, a {type(known[layer]).__name__}, records no fields, for its "
-                f"call takes no `record`. Layers that do: {able}. Leave out the colon to see what "
+                f"call takes no `record`. Layers that do: {able}. Omit the colon to see what "
                 "it returns."
             )
 

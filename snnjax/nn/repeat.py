@@ -23,8 +23,8 @@ class Repeat(Stacked, Module):
     behind the batch; records and `probe` number the blocks: "blocks.2.attention".
 
     Args:
-      make: `make(rngs)` returns a block, a `Module` whose output is like its first input. Further
-        inputs go to every block.
+      make: `make(rngs)` returns a block, a `Module` whose output has the shape of its first input.
+        Further inputs go to every block.
       count: how many.
       rngs: the weights of the blocks are drawn from keys split off it.
 

@@ -29,8 +29,7 @@ class Composite(nnx.Module):
     """Base of composite modules, which a `Run` traverses; derive from `Module` instead."""
 
     rematerialised: ClassVar[bool] = False
-    """Whether the `remat` of a call keeps the inputs of this module and computes it again in the
-    backward pass."""
+    """Whether `remat` keeps only the inputs of this module and recomputes the rest."""
 
     def forward(self, run: Run, *inputs: Any, **named: Any) -> Any:
         """What the module computes: a subclass writes it with `run(self.part, x)`."""
@@ -48,7 +47,7 @@ class Options:
       train, axis_name, record, remat: as in `Module.__call__`.
       resting: keep the resting states instead of the last ones.
       taps: paths of layers whose results are kept, with ":field" for states over time.
-      watch: is shown every call of a layer: path, layer, positional and keyword arguments.
+      watch: called for every layer call with path, layer, positional and keyword arguments.
     """
 
     train: bool = False
@@ -122,7 +121,7 @@ class Run:
 
     @property
     def train(self) -> bool:
-        """Whether this is training."""
+        """Whether the run is in training mode."""
         return self.options.train
 
     def __call__(self, layer: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
@@ -130,8 +129,8 @@ class Run:
 
         Args:
           layer: a part, or a plain function.
-          inputs: what it takes, without state.
-          named: its options, beyond those that the run passes on.
+          inputs: its inputs, without the state.
+          named: its options, apart from those that the run passes on.
         """
         if not isinstance(layer, nnx.Module):
             return layer(*inputs, **named)
@@ -202,7 +201,7 @@ class Run:
         if path is None:
             raise ValueError(
                 f"{type(layer).__name__} is not a part of {type(self.root).__name__}, so its state "
-                "has no place. Make it in __init__ and keep it as an attribute, or in an nnx.List."
+                "cannot be stored. Make it in __init__, as an attribute or in an nnx.List."
             )
         return path
 
@@ -279,7 +278,7 @@ class Run:
         return self.given.get(path)
 
     def _options(self, layer: Any, path: str) -> dict[str, Any]:
-        """What the run passes on to a layer, by the names of its signature."""
+        """The options that the run passes to a layer, by the names of its signature."""
         train, taken = self.options.train, parameters_of(type(layer))
         known = {
             "train": train,
@@ -380,7 +379,7 @@ def check_state(model: nnx.Module, state: Any) -> None:
     """Raise unless `state` is a dictionary of states by path.
 
     Raises:
-      TypeError: it is something else, such as the state of a single layer.
+      TypeError: for anything else, such as the state of a single layer.
     """
     if state is None or (isinstance(state, dict) and all(isinstance(path, str) for path in state)):
         return

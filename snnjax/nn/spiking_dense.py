@@ -56,10 +56,11 @@ class SpikingDense(Module):
     """Neurons after batch norm after a dense layer: SN(BN(x W + b)), once over T * B * N tokens.
 
     Args:
-      in_features: I. features: O, or several numbers whose product it is, such as (heads, width);
+      in_features: I. features: O, or several numbers with product O, such as (heads, width);
         the kernel has the shape [I, *features], so that a mesh can shard it by heads.
-      use_bias: whether a bias of O numbers is added; the norm undoes it except in evaluation.
-      neurons: what fires. kernel_init: initialiser of the kernel. rngs: random keys for it.
+      use_bias: whether a bias of O numbers is added; in training the norm cancels it.
+      neurons: settings of the neurons. kernel_init: initialiser of the kernel. rngs: random keys
+        for it.
 
     >>> import jax.numpy as jnp
     >>> layer = SpikingDense(8, 4, rngs=nnx.Rngs(0))

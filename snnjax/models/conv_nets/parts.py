@@ -51,7 +51,7 @@ class ConvNetConfig:
     """Classes; None takes those of the data."""
     steps: int = 4
     """T, time steps in which a picture is shown; frames of events have their own. The ANN twin
-    sees a picture once."""
+    receives a picture once."""
     tau: float = 2.0
     """Time constant of the neurons in steps, at least 1: v decays by 1 - 1 / tau a step."""
     threshold: float = 1.0
@@ -65,7 +65,7 @@ class ConvNetConfig:
     readout: Readout = "mean"
     """Scores: the mean of the head over time, or of leaky `integrators` that it drives."""
     readout_tau: float = 2.0
-    """Time constant of the integrators in steps, at least 1; without effect for `mean`."""
+    """Time constant of the integrators in steps, at least 1; ignored for `mean`."""
     dropout: float = 0.0
     """Share of the inputs of the head that a sample loses in training, the same at every step."""
     bn_decay: float = 0.9

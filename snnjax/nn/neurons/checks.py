@@ -21,7 +21,7 @@ from snnjax.neurons.membrane import concrete
 def check_finite(layer: str, current: ArrayLike) -> None:
     """Refuse a NaN or an infinity in the input.
 
-    Traced values pass, and those of which other processes hold a part.
+    Traced values, and arrays that are partly on other processes, are not checked.
     """
     if isinstance(current, Tracer):
         return
@@ -101,7 +101,7 @@ def check_count(name: str, count: int, layer: str = "") -> int:
     return count
 
 
-# what other libraries call an argument: ours, and how to write it
+# names used by other libraries: our name, and how to write it
 _SYNONYMS = {
     "beta": ("tau", "tau=snnjax.neurons.time_constant({value!r})"),
     "alpha": ("tau_c", "tau_c=snnjax.neurons.time_constant({value!r})"),
@@ -128,7 +128,7 @@ _SYNONYMS = {
 def with_hints(init: Callable[..., None]) -> Callable[..., None]:
     """Wraps `__init__` so that an unknown keyword raises with the nearest valid name.
 
-    Its signature stays as it is, for help and completion.
+    The signature is unchanged, for help and completion.
     """
     parameters = inspect.signature(init).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -151,7 +151,7 @@ def with_hints(init: Callable[..., None]) -> Callable[..., None]:
 class InitSignature:
     """`__signature__` of a class: the arguments of its `__init__`, for help and completion.
 
-    The metaclass of Flax modules would show `(*args, **kwargs)`. Instances have none of it.
+    The metaclass of Flax modules would show `(*args, **kwargs)`. Instances do not have it.
     """
 
     def __init__(self, init: Callable[..., None]):

@@ -125,7 +125,7 @@ class STBIF(StepPopulation):
 
     Args:
       features: N.
-      scale: worth of one spike, in the unit of the input, above 0, a number or [N].
+      scale: value of one spike, in the unit of the input, above 0, a number or [N].
       low, high: bounds of the spike count, the quantiser's lowest and highest level.
       trainable: which of ("scale",) are trained.
       spike: surrogate spike function.
