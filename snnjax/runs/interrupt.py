@@ -35,7 +35,7 @@ class StopRequest:
         self._notify = notify
         self._old: dict[int, Any] = {}
 
-    def request(self, reason: str, text: str) -> None:
+    def request_stop(self, reason: str, text: str) -> None:
         """Request a stop for one of `REASONS`, unless requested already; `text` is reported."""
         if not self.reason:
             self.reason = REASONS.index(reason)
@@ -51,7 +51,7 @@ class StopRequest:
             return
         self._since = now
         name = signal.Signals(number).name
-        self.request(name, "saving after this step; once more stops at once without saving.")
+        self.request_stop(name, "saving after this step; once more stops at once without saving.")
 
     def _restore(self) -> None:
         for number, handler in self._old.items():

@@ -73,7 +73,7 @@ class FolderKeeper(Keeper):
         self.deadline.save = self.checkpoints.seconds or self.deadline.save
         steps = 1 + AHEAD if hosts.several() else 1
         if self.deadline.reached(evaluation=self._next_evaluation(loop, steps), steps=steps):
-            self._request.request(
+            self._request.request_stop(
                 "--max-hours", f"{self.deadline.hours} h are nearly over; saving."
             )
         return REASONS[self._agree(self._request.reason)]
