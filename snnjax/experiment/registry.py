@@ -18,11 +18,16 @@ REGISTRY: dict[str, dict[str, str]] = {
         "e3dsnn_l": "snnjax.models.e3dsnn:E3DSNNConfig.l",
         "e3dsnn_h": "snnjax.models.e3dsnn:E3DSNNConfig.h",
         "snn_delays": "snnjax.models.snn_delays:SNNDelaysConfig",
+        "spiking_resnet18": "snnjax.models.conv_nets:SpikingResNetConfig.resnet18",
+        "spiking_resnet34": "snnjax.models.conv_nets:SpikingResNetConfig.resnet34",
+        "spiking_vgg": "snnjax.models.conv_nets:SpikingVGGConfig",
+        "spiking_vgg11": "snnjax.models.conv_nets:SpikingVGGConfig.vgg11",
+        "spiking_vgg16": "snnjax.models.conv_nets:SpikingVGGConfig.vgg16",
     },
     "source": {
-        "arrays": "snnjax.data:ArraySource",
         "clouds": "snnjax.data.clouds:CloudSource",
         "events": "snnjax.data.events:EventSource",
+        "images": "snnjax.data.images:ImageSource",
         "speech": "snnjax.data.speech:SpeechSource",
     },
     "task": {

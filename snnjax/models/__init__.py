@@ -1,8 +1,5 @@
 """Named architectures."""
 
-from collections.abc import Callable
-from typing import Any
-
 from snnjax.models.conv_nets import SpikingResNet as SpikingResNet
 from snnjax.models.conv_nets import SpikingResNetConfig as SpikingResNetConfig
 from snnjax.models.conv_nets import SpikingVGG as SpikingVGG
@@ -20,12 +17,3 @@ from snnjax.models.snn_delays import SNNDelaysConfig as SNNDelaysConfig
 from snnjax.models.snn_delays import snn_delays_gsc as snn_delays_gsc
 from snnjax.models.snn_delays import snn_delays_shd as snn_delays_shd
 from snnjax.models.snn_delays import snn_delays_ssc as snn_delays_ssc
-
-MODELS: dict[str, Callable[..., Any]] = {
-    "e3dsnn_t": E3DSNNConfig.t,
-    "e3dsnn_s": E3DSNNConfig.s,
-    "e3dsnn_l": E3DSNNConfig.l,
-    "e3dsnn_h": E3DSNNConfig.h,
-    "snn_delays": SNNDelaysConfig,
-}
-"""Configurations by name, for the command-line edge."""

@@ -26,6 +26,15 @@ class Recurrent(Stateful):
       connection: maps outputs [..., N] to currents [..., N], for instance
         `nnx.Linear(N, N, use_bias=False, rngs=rngs)`.
 
+    Gradients through many steps explode where a step multiplies them by more than 1 in size. With
+    the soft reset that factor is about `decay - threshold * peak`, with the peak of the surrogate's
+    derivative, and the connection adds its own. What keeps them small:
+
+    - a surrogate with a small peak: `atan` (1), not `fast_sigmoid` (12.5);
+    - an adaptation that does not multiply the threshold: `beta=0.2` for ALIF, not 1.8;
+    - small orthogonal weights: `kernel_init=nnx.initializers.orthogonal(0.2)`;
+    - clipping, for what still happens: `optax.clip_by_global_norm(1.0)` before the update.
+
     >>> from flax import nnx
     >>> from snnjax.nn import LIF
     >>> dense = nnx.Linear(3, 3, use_bias=False, rngs=nnx.Rngs(0))

@@ -12,6 +12,7 @@ from flax import nnx
 from experiments import digits, variants
 from experiments.configs.snn_delays.spoken_digits_delays import experiment
 from snnjax.data import DataInfo
+from snnjax.nn import learned_delays
 
 INFO = DataInfo(("zero", "one"), 6, 1, 1, 0)
 
@@ -20,9 +21,10 @@ def test_the_delays_first_drawn_are_those_of_the_seed(monkeypatch, tmp_path):
     network = dataclasses.replace(experiment.model, hidden=7, layers=1, max_delay=4)
     config = dataclasses.replace(experiment, model=network, seed=3)
     trained = network.build(INFO, rngs=nnx.Rngs(3))
-    drawn = [np.rint(linear.delays.delay[...]) for linear in trained.linears]
-    for linear in trained.linears:
-        linear.delays.delay[...] = linear.delays.delay[...] * 0
+    layers = learned_delays(trained).values()
+    drawn = [np.rint(layer.delay[...]) for layer in layers]
+    for layer in layers:
+        layer.delay[...] = layer.delay[...] * 0
     monkeypatch.setattr(digits, "load", lambda _: (config, trained))
     monkeypatch.setattr(digits, "read_info", lambda _: INFO)
     figure = digits.draw(Path("run"))

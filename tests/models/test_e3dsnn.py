@@ -27,7 +27,7 @@ from snnjax.metrics import (
     parameter_table,
     synops,
 )
-from snnjax.models import E3DSNN, MODELS, E3DSNNConfig, e3dsnn_h, e3dsnn_l, e3dsnn_s, e3dsnn_t
+from snnjax.models import E3DSNN, E3DSNNConfig, e3dsnn_h, e3dsnn_l, e3dsnn_s, e3dsnn_t
 from snnjax.neurons import ILIFState, ilif_unroll_spikes
 from snnjax.nn import IntegerNeuron, SparseBatchNorm, count_inputs, probe
 from snnjax.sparse import Capacities, SparseTensor, voxelize
@@ -277,7 +277,7 @@ TABLE_OF_SIZES = {
 
 @pytest.mark.parametrize("size", TABLE_OF_SIZES)
 def test_published_sizes_have_the_published_parameters(size):
-    config = MODELS[f"e3dsnn_{size}"](in_channels=6, num_classes=40)
+    config = getattr(E3DSNNConfig, size)(in_channels=6, num_classes=40)
     model = nnx.eval_shape(lambda: E3DSNN(config, rngs=nnx.Rngs(0)))
     parts = {}
     for path, *_, count in parameter_table(model):
@@ -313,7 +313,7 @@ def test_names_and_signatures_of_the_four_sizes():
         assert [signature[name].default for name in names[:2]] == [6, 40]
         assert signature["rngs"].kind is inspect.Parameter.KEYWORD_ONLY
         made = nnx.eval_shape(lambda make=make: make(rngs=nnx.Rngs(0)))
-        assert made.config == MODELS[f"e3dsnn_{size}"](in_channels=6, num_classes=40)
+        assert made.config == getattr(E3DSNNConfig, size)(in_channels=6, num_classes=40)
     made = nnx.eval_shape(
         lambda: e3dsnn_t(4, 7, levels=2, rngs=nnx.Rngs(0), steps=3, beta=0.5, twin=False)
     )

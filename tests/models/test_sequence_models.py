@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from snnjax.metrics import ActivityTotals, count_parameters
-from snnjax.models import MODELS, SNNDelays, SNNDelaysConfig
+from snnjax.models import SNNDelays, SNNDelaysConfig
 from snnjax.nn import probe
 
 T, B, C, K, H = 9, 3, 4, 3, 6
@@ -20,7 +20,7 @@ X = np.random.default_rng(0).poisson(1.0, (T, B, C)).astype(np.float32)
 
 
 def made(seed: int = 0, **options) -> SNNDelays:
-    config = MODELS["snn_delays"](in_channels=C, num_classes=K, **OPTIONS, **options)
+    config = SNNDelaysConfig(in_channels=C, num_classes=K, **OPTIONS, **options)
     return SNNDelays(config, rngs=nnx.Rngs(seed))
 
 
