@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help:
 	@sed -n '2,/^$$/s/^# *//p' Makefile
 
-# The stamps make a second call instant; a change of pyproject.toml installs anew.
+# The stamps make a second call instant; a change of pyproject.toml installs again.
 $(VENV)/stamp-pip:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"snnjax needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Run: make PYTHON=python3.12 ...") if v < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)

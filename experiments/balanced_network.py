@@ -4,9 +4,9 @@
 
 Four of five neurons excite, one inhibits; each reaches 80 others, whatever the size of the
 network. Prints one JSON line: mean rate, coefficient of variation of the intervals between spikes,
-and the time that one simulated second takes, compilation apart. `--brian-python PATH` runs the same
-model in brian2 in that interpreter (of its own: pip install brian2 'numpy<2') and adds its
-figures.
+and the time of one simulated second, without compilation. `--brian-python PATH` runs the same
+model in brian2 with that interpreter (a separate environment: pip install brian2 'numpy<2') and
+adds its figures.
 
     v' = (g_e + g_i - (v - E_l)) / 20 ms,   g_e' = -g_e / 5 ms,   g_i' = -g_i / 10 ms
 
@@ -50,7 +50,7 @@ class NetworkState(NamedTuple):
 
 
 def connect(key: Array, neurons: int) -> FanOut:
-    """Each neuron to `FAN_OUT` others; the currents of inhibitory ones have targets N..2N-1."""
+    """Connect each neuron to `FAN_OUT` others; targets of inhibitory ones are offset by N."""
     excitatory = round(EXCITATORY * neurons)
     weight = jnp.where(jnp.arange(neurons) < excitatory, *WEIGHTS)
     made = random_fan_out(key, neurons, neurons, FAN_OUT, weight=weight)
@@ -59,13 +59,13 @@ def connect(key: Array, neurons: int) -> FanOut:
 
 
 def start(key: Array, neurons: int) -> NetworkState:
-    """Potentials spread between reset and threshold."""
+    """The initial state, with potentials uniform between reset and threshold."""
     v = jax.random.uniform(key, (neurons,), minval=RESET, maxval=THRESHOLD)
     return NetworkState(v, jnp.zeros(2 * neurons), jnp.zeros(neurons, jnp.int8))
 
 
 def step(connections: FanOut, state: NetworkState) -> tuple[NetworkState, Array]:
-    """One step of 0.1 ms; the output is who fired, packed into bits."""
+    """One step of 0.1 ms; returns the spikes, packed into bits."""
     n = state.v.shape[0]
     target = REST + state.g[:n] + state.g[n:]
     v = jnp.where(state.wait > 0, RESET, target + (state.v - target) * KEEP_V)
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--neurons", type=int, default=4000, help="size of the network")
     parser.add_argument("--seconds", type=float, default=1.0, help="simulated time")
-    parser.add_argument("--seed", type=int, default=0, help="of connections and potentials")
+    parser.add_argument("--seed", type=int, default=0, help="seed of connections and potentials")
     parser.add_argument("--brian-python", help="interpreter that has brian2")
     options = parser.parse_args(arguments)
     print(json.dumps(run(options.neurons, options.seconds, options.seed)), flush=True)

@@ -1,13 +1,13 @@
-"""Can a network that may change nothing but delays tell lags apart?
+"""Can a network distinguish lags if only its delays are trained?
 
     python -m experiments.coincidence                       two, four and six lags, 10 seeds each
     python -m experiments.coincidence --constant 12         without narrowing the taps
     python -m experiments.coincidence --picture             four lags and one seed, drawn
 
-Two inputs spike once each, `lag` steps apart; the class is the lag. There is one neuron a class,
+Two inputs spike once each, `lag` steps apart; the class is the lag. There is one neuron per class,
 and every weight is frozen at 0.6 of a threshold of 1, so a neuron fires only if its two delays make
-both spikes arrive in one step. Prints, for each set of lags, the accuracy with rounded delays, and
-how many seeds solve it. Of 10 seeds with two, four and six lags (chance 0.5, 0.25, 0.17):
+both spikes arrive in one step. Prints, for each set of lags, the accuracy with rounded delays,
+and how many seeds solve it. For 10 seeds with two, four and six lags (chance 0.5, 0.25, 0.17):
 
     taps that narrow        accuracy 1.00, 0.98, 1.00    solved 10, 9, 10
     narrow from the start   accuracy 0.58, 0.49, 0.38    solved none         --constant 0.23
@@ -45,11 +45,11 @@ LAGS = {"two": (-6, 6), "four": (-9, -3, 3, 9), "six": (-10, -6, -2, 2, 6, 10)}
 
 
 class Outcome(NamedTuple):
-    """What a seed learned.
+    """The result of one seed.
 
     Attributes:
       delay: [2, K]. start: the first delays.
-      accuracy: with rounded delays, ties shared. before: the same of the first delays.
+      accuracy: with rounded delays, ties shared. before: the same for the initial delays.
     """
 
     delay: Array
@@ -76,7 +76,7 @@ def count_spikes(current: Array) -> Array:
 
 
 def accuracy(delay: Array, x: Array, label: Array) -> Array:
-    """With rounded delays; a tie of n classes counts 1 / n."""
+    """Accuracy with rounded delays; a tie of n classes counts 1 / n."""
     z = jnp.pad(x, ((SIZE - 1, 0), (0, 0), (0, 0)))
     kernel = discrete_kernel(jnp.full_like(delay, WEIGHT), delay, SIZE)
     counts = count_spikes(direct_product(z, kernel))
@@ -89,7 +89,7 @@ def learn(key: Array, lags: Array, *, constant: float | None = None) -> Outcome:
     """Train the delays alone, with taps that narrow over the first half of the updates.
 
     Args:
-      key: seed. lags: [K], classes. constant: a sigma to keep instead.
+      key: random key. lags: [K], classes. constant: a fixed sigma instead.
     """
     first, test, train = jax.random.split(key, 3)
     start = jax.random.uniform(first, (2, len(lags)), minval=0, maxval=SIZE - 1)
@@ -114,7 +114,7 @@ def learn(key: Array, lags: Array, *, constant: float | None = None) -> Outcome:
 
 
 def learn_all(seeds: int, lags: Sequence[int], *, constant: float | None = None) -> Outcome:
-    """All seeds at once."""
+    """Train all seeds at once."""
     keys = jax.random.split(jax.random.key(0), seeds)
     run = partial(learn, lags=jnp.array(lags), constant=constant)
     return jax.jit(jax.vmap(run))(keys)
@@ -139,9 +139,9 @@ def draw(learned: Outcome, lags: Sequence[int]) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Learn delays alone.")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--constant", type=float, help="a sigma to keep, such as 0.23 or 12")
+    parser.add_argument("--constant", type=float, help="a fixed sigma, such as 0.23 or 12")
     parser.add_argument("--picture", action="store_true", help="draw what a seed learns instead")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the picture goes")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the picture")
     options = parser.parse_args()
     if options.picture:
         learned = learn_all(1, LAGS["four"], constant=options.constant)

@@ -2,13 +2,13 @@
 
     python -m experiments.digits --data ../shared/data/fsdd --seeds 0 1 2
     python -m experiments.digits --data ../shared/data/fsdd --seeds 0 --held-out theo
-    python -m experiments.digits --picture runs/digits-learned-0      delays, drawn and learned
+    python -m experiments.digits --picture runs/digits-learned-0      initial and learned delays
 
-Each run is a `snnjax train` of its own, in `<run root>/digits-<variant>-<seed>`; one that has a
-summary already is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
+Each run is a separate `snnjax train`, in `<run root>/digits-<variant>-<seed>`; one with
+a summary is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
 either, and "fixed_wide" has fixed ones, with as many parameters as the learned delays and weights
 together. Accuracy is that of the last weights and rounded delays; "unrounded" is that of learned
-delays as they are in training. Mean and spread go to a file `experiments/results/digits.json`, and
+delays without rounding. Mean and spread go to a file `experiments/results/digits.json`, and
 as a table to stdout.
 """
 
@@ -54,7 +54,7 @@ def row(name: str, result: dict[str, Any]) -> str:
 
 
 def draw(run_folder: Path) -> Figure:
-    """The learned delays of a run, and those that its seed first drew."""
+    """The learned delays of a run, and its initial ones."""
     experiment, model = load(run_folder)
     start = experiment.model.build(read_info(run_folder), rngs=nnx.Rngs(experiment.seed))
     before, after = (
@@ -68,7 +68,7 @@ def draw(run_folder: Path) -> Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train what is missing, write the figures, print the table."""
+    """Train missing runs, write the results, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,11 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     work.add_argument("--picture", type=Path, metavar="RUN_FOLDER", help="only draw its delays")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each")
     parser.add_argument("--held-out", help="test on this speaker instead, trained on the others")
-    parser.add_argument("--epochs", type=int, help="passes over the data; as the experiment says")
+    parser.add_argument(
+        "--epochs", type=int, help="passes over the data, by default the experiment's"
+    )
     parser.add_argument("--mesh", help="devices of a run, such as data=1; all by default")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--run-root", type=Path, default=Path("runs"), help="where runs are kept")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     options = parser.parse_args(arguments)
     if options.picture:
         print(save_figure(draw(options.picture), options.results / "delays.png"))

@@ -1,4 +1,4 @@
-"""Firing rates against drive, and potentials over time, of the non-linear neurons.
+"""Firing rates by drive, and potentials over time, of the non-linear neurons.
 
     python -m experiments.f_i_curves
 
@@ -60,7 +60,7 @@ class Cell(NamedTuple):
     dt: float  # ms
     highest: float  # drive
     shown: float  # drive of the trace
-    peak: float | None  # what the trace shows at a spike; None as it is
+    peak: float | None  # value drawn at a spike; None leaves the trace unchanged
     unit: str
 
 
@@ -115,7 +115,7 @@ def trace(cell: Cell, duration: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_rates(found: Sequence[Cell]) -> Figure:
-    """One panel a model: rate against drive."""
+    """One panel per model: rate by drive."""
     panels = list(dict.fromkeys(cell.panel for cell in found))
     figure = new_figure(3.4 * len(panels), 3.3)
     axes = dict(zip(panels, figure.subplots(1, len(panels)), strict=True))
@@ -136,7 +136,7 @@ def draw_rates(found: Sequence[Cell]) -> Figure:
 
 
 def draw_traces(found: Sequence[Cell], duration: float) -> Figure:
-    """One row a neuron: its potential."""
+    """One row per neuron: its potential."""
     figure = new_figure(9.4, 1.05 * len(found) + 0.5)
     axes = figure.subplots(len(found), 1, sharex=True)
     for ax, cell in zip(axes, found, strict=True):
@@ -158,8 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--duration", type=float, default=250.0, help="of the traces, in ms")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the pictures go")
+    parser.add_argument("--duration", type=float, default=250.0, help="length of the traces, in ms")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the pictures")
     options = parser.parse_args(arguments)
     found = cells()
     print(save_figure(draw_rates(found), options.results / "f-i-curves.png"))

@@ -2,8 +2,8 @@
 
     python -m experiments.levels e3dsnn_t_modelnet40 --epochs 12 --seeds 0 1 2
 
-Each run is a `snnjax train` of its own, in `<run root>/<experiment>-<variant>-<seed>`; one that has
-a summary already is not repeated. Mean and spread go to a file
+Each run is a separate `snnjax train`, in `<run root>/<experiment>-<variant>-<seed>`; one with
+a summary is not repeated. Mean and spread go to a file
 `experiments/results/levels-<experiment>.json`, and as a table to stdout.
 """
 
@@ -40,16 +40,18 @@ def row(variant: str, result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train what is missing, write the figures, print the table."""
+    """Train missing runs, write the results, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("experiment", help="name of an experiment in experiments/configs")
-    parser.add_argument("--epochs", type=int, help="passes over the data; as the experiment says")
+    parser.add_argument(
+        "--epochs", type=int, help="passes over the data, by default the experiment's"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each")
     parser.add_argument("--variants", nargs="+", choices=OPTIONS, default=list(OPTIONS))
     parser.add_argument("--run-root", type=Path, default=Path("runs"), help="where runs are kept")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     options = parser.parse_args(arguments)
     extra = [] if options.epochs is None else ["--epochs", str(options.epochs)]
     variants = {name: Variant(options.experiment, OPTIONS[name]) for name in options.variants}

@@ -1,15 +1,15 @@
-"""Can delays be found again from what a layer with known delays answers?
+"""Can the delays of a layer be recovered from its outputs?
 
     python -m experiments.teacher_student                             10 seeds, taps that narrow
     python -m experiments.teacher_student --constant 0.23             narrow from the start
-    python -m experiments.teacher_student --taps 2 --repulsion 0.1    two delays a synapse
+    python -m experiments.teacher_student --taps 2 --repulsion 0.1    two delays per synapse
 
 A frozen teacher, `DelayedLinear`, has random weights and random integer delays of up to 24 steps. A
-student of the same shape has its weights and learns nothing but delays, from the mean squared
+student of the same shape has its weights and learns only delays, from the mean squared
 difference of their outputs on random spikes. Prints the mean of |d - d_teacher| in steps, the share
-of delays that are exact after rounding, the share of taps that rounding puts on another of their
-synapse, and the error of the rounded student as a share of the variance of the output. Of 10 seeds
-(8.1 steps and 2 % as drawn):
+of delays that are exact after rounding, the share of taps that rounding moves onto another tap of
+the synapse, and the error of the rounded student as a share of the variance of the output. For 10
+seeds (initially 8.1 steps and 2 %):
 
                                   |d - d_teacher|   exact   collisions   error
     taps that narrow                    0.26        0.972     none       0.0005
@@ -18,9 +18,9 @@ synapse, and the error of the rounded student as a share of the variance of the 
     two taps                            2.96        0.658     0.178      0.14    --taps 2
     two taps that repel each other      3.00        0.656     0.019      0.14    --repulsion 0.1
 
-Two taps of a synapse may settle at each other's delays, or both at one. `tap_repulsion` parts the
-latter, here from the middle of the updates on: while taps are wide it would keep them from passing
-each other (from the start: 0.51 exact, error 0.42).
+Two taps of a synapse may settle at each other's delays, or both at one. `tap_repulsion` separates
+the latter, here from the middle of the updates on: while taps are wide it would keep them from
+passing each other (from the start: 0.51 exact, error 0.42).
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ SIZE, STEPS, BATCH, RATE, UPDATES = 25, 64, 16, 0.1, 600
 
 
 class Outcome(NamedTuple):
-    """What a seed found.
+    """The result of one seed.
 
     Attributes:
-      error: mean |d - d_teacher| in steps. before: the same of the first delays.
-      exact: share of the delays that are the teacher's after rounding.
-      residual: mean square of the errors of the rounded student, as a share of the variance.
-      collisions: share of the taps that fall on another of their synapse.
+      error: mean |d - d_teacher| in steps. before: the same for the initial delays.
+      exact: share of the delays that equal the teacher's after rounding.
+      residual: mean squared error with rounded delays, as a share of the variance.
+      collisions: share of the taps that coincide with another of their synapse.
     """
 
     error: Array
@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
 
 
 def pair(key: Array, shape: tuple[int, int], taps: int) -> tuple[DelayedLinear, DelayedLinear]:
-    """A teacher with integer delays, and a student with its weights and other delays."""
+    """A teacher with integer delays, and a student with the same weights and its own delays."""
     teacher, student = (
         DelayedLinear(*shape, SIZE - 1, kernel_count=taps, rngs=nnx.Rngs(own))
         for own in jax.random.split(key)
@@ -73,7 +73,7 @@ def pair(key: Array, shape: tuple[int, int], taps: int) -> tuple[DelayedLinear, 
 
 
 def spikes(key: Array, inputs: int) -> Array:
-    """Random ones, [T, B, I]."""
+    """Random input spikes, [T, B, I]."""
     return jax.random.bernoulli(key, RATE, (STEPS, BATCH, inputs)).astype(jnp.float32)
 
 
@@ -89,9 +89,9 @@ def learn(
 
     Args:
       key: seed. shape: inputs and outputs. taps: delays of a synapse.
-      constant: a sigma to keep, where taps else narrow over the first half of the updates.
-      repulsion: weight of `tap_repulsion` in the second half of the updates, with a distance of 2;
-        of several taps.
+      constant: a fixed sigma; by default taps narrow over the first half of the updates.
+      repulsion: weight of `tap_repulsion` in the second half of the updates, with a distance of 2,
+        for several taps.
     """
     draw, train = jax.random.split(key)
     teacher, student = pair(draw, shape, taps)
@@ -135,7 +135,7 @@ def learn(
 
 
 def learn_all(seeds: int, **options: Any) -> Outcome:
-    """All seeds at once; `options` as for `learn`."""
+    """Train all seeds at once; `options` as for `learn`."""
     keys = jax.random.split(jax.random.key(0), seeds)
     return jax.jit(jax.vmap(partial(learn, **options)))(keys)
 
@@ -144,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Find the delays of a teacher.")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--taps", type=int, default=1, help="delays of a synapse")
-    parser.add_argument("--constant", type=float, help="a sigma to keep, such as 0.23 or 12")
+    parser.add_argument("--constant", type=float, help="a fixed sigma, such as 0.23 or 12")
     parser.add_argument("--repulsion", type=float, default=0.0, help="weight of tap_repulsion")
     options = parser.parse_args()
     if options.repulsion and options.taps < 2:

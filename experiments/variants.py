@@ -1,4 +1,4 @@
-"""Variants of an experiment over seeds: train what is missing, condense what came out."""
+"""Variants of an experiment over seeds: train missing runs, and summarise the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Variant(NamedTuple):
 
 
 def train(name: str, variant: Variant, seed: int, root: Path, options: Sequence[str]) -> dict:
-    """The summary of the run in `<root>/<name>-<seed>`, trained now unless it is there."""
+    """The summary of the run in `<root>/<name>-<seed>`, which is trained if missing."""
     folder = root / f"{name}-{seed}"
     summary = folder / "summary.json"
     if not summary.is_file():
@@ -49,11 +49,11 @@ def compare(
 
 
 def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean, lowest and highest of what differs between seeds.
+    """Mean, lowest and highest of the numbers that differ between seeds.
 
     Raises:
-      ValueError: the runs are not of one length, one number of devices or one model, as one that
-        was made before with other options is not.
+      ValueError: the runs differ in length, number of devices or model, for instance because one
+        was made earlier with other options.
     """
     same = {}
     for key in ("epochs", "steps", "devices", "parameters"):
@@ -95,6 +95,6 @@ def spread(result: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def write_json(path: Path, figures: Mapping[str, Any]) -> None:
-    """Figures into the results folder."""
+    """Write results into the results folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

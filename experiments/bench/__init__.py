@@ -1,4 +1,4 @@
-"""Benchmarks: our layers beside their peers, measured in turn in one run.
+"""Benchmarks of our layers and of peer libraries, measured in interleaved rounds.
 
     make bench                                        every row
     make bench ARGS="--rows sparse-conv --repeats 30"
@@ -10,8 +10,8 @@ the median over the rounds of this time divided by that of `ratio_to` in the sam
 Absolute times hold for one quiet machine; ratios survive some noise, since the rounds interleave.
 
 `python -m experiments.bench.chart` draws the dense rows. Freed memory is kept, as `snnjax train`
-does, and the peers of the dense rows get the same settings: --keep-memory ours (or none) shows what
-that is worth to them, and to us.
+does, and the peers of the dense rows get the same settings: --keep-memory ours (or none) shows the
+effect on them, and on us.
 
 Peers need environments of their own, outside of this one:
 

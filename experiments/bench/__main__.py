@@ -57,13 +57,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _apart(row: str, arguments: list[str]) -> int:
-    """One row in a process of its own: how many devices a CPU has is fixed when JAX starts."""
+    """Measure a row in its own process: the number of CPU devices is fixed when JAX starts."""
     command = [sys.executable, "-m", "experiments.bench", *arguments, "--rows", row]
     return subprocess.run(command, check=False).returncode
 
 
 def measure_row(options: Options, row: Row) -> None:
-    """Measure one row; its file appears when it is whole."""
+    """Measure one row; its file appears when it is complete."""
     if options.keep_memory != "none":
         keep_memory()
     if row in SHARED:
@@ -79,7 +79,7 @@ def measure_row(options: Options, row: Row) -> None:
 
 
 def _peers(options: Options, row: Row, stack: contextlib.ExitStack) -> tuple[list[Peer], ...]:
-    """The peers of a row, ready, as the one argument that it takes; nothing where it has none."""
+    """Start the peers of a row and yield them as its argument; nothing for rows without peers."""
     if row.startswith("sparse-conv"):
         wanted = [("spconv", count) for count in options.peer_threads]
         pythons, environment = {"spconv": options.spconv_python}, {}

@@ -4,8 +4,8 @@
     python -m experiments.bench.chart --results FOLDER
 
 Bars are medians of lif-layer (forward and backward), lif-net and conv-net (a training step): ours
-in blue, what one would write by hand in light blue, the matrix products alone as a line. Below, the
-cost of a step of a neuron by T and by N, beside that of copying what goes in and out. The second
+in blue, hand-written JAX in light blue, the matrix products alone as a line. Below, the
+cost of a step of a neuron by T and by N, next to that of copying inputs and outputs. The second
 picture has the time of a product by events over that of the dense one, by density, width and batch:
 below 1 events win. It needs matplotlib: pip install "snnjax[viz]".
 """
@@ -44,11 +44,11 @@ BARS = {
     "conv-net": "Convolutional net",
 }
 CUT = 3
-"""How many times the median a bar may be long."""
+"""Longest bar, as a multiple of the median."""
 
 
 def main(arguments: Sequence[str] | None = None) -> tuple[Path, Path]:
-    """Draw both; returns the files."""
+    """Draw both pictures; returns the files."""
     return tyro.cli(draw, args=arguments, prog="python -m experiments.bench.chart")
 
 
@@ -85,7 +85,7 @@ def read(results: Path, row: str) -> list[Record]:
     """The records of a row.
 
     Raises:
-      ValueError: there are none.
+      ValueError: the row was not measured.
     """
     path = results / f"{row}.jsonl"
     if not path.is_file():
@@ -94,7 +94,7 @@ def read(results: Path, row: str) -> list[Record]:
 
 
 def bars(ax: Axes, records: Sequence[Record], title: str) -> None:
-    """Medians, the fastest on top; what is far slower than most is cut, and says how long it is."""
+    """Medians, the fastest on top; bars of far slower entries are clipped and labelled."""
     floors = [record["median_ms"] for record in records if "alone" in record["what"]]
     timed = sorted((r for r in records if "alone" not in r["what"]), key=lambda r: -r["median_ms"])
     times = [record["median_ms"] for record in timed]
@@ -126,7 +126,7 @@ def cost(ax: Axes, records: Sequence[Record], varied: str) -> None:
     bounds = {
         r["shapes"][varied]: r["ns_per_element_step"] * r["of_copy_bandwidth"] for r in chosen
     }
-    ax.plot(list(bounds), list(bounds.values()), ":", color=GREY, label="in and out, copied")
+    ax.plot(list(bounds), list(bounds.values()), ":", color=GREY, label="copy of input and output")
     ax.set_xscale("log")
     ax.set_ylim(0, 1.25 * max(record["ns_per_element_step"] for record in chosen))
     ax.legend(fontsize=8, frameon=False, ncols=3, loc="upper left")
@@ -137,7 +137,7 @@ def cost(ax: Axes, records: Sequence[Record], varied: str) -> None:
 
 
 def crossover(ax: Axes, records: Sequence[Record], batch: int) -> None:
-    """Time of `event_matmul` over that of the dense product, by density; one line a width."""
+    """Time of `event_matmul` over that of the dense product, by density; one line per width."""
     chosen = [r for r in records if r["what"] == "event_matmul" and r["shapes"]["B"] == batch]
     for width, colour in zip(sorted({r["shapes"]["N"] for r in chosen}), PALETTE, strict=False):
         points = [record for record in chosen if record["shapes"]["N"] == width]

@@ -1,8 +1,8 @@
 """Row `conv-net`: a training step of a small convolutional network on two-channel frames.
 
-Two blocks of 3x3 convolution (32 and 64 channels), batch norm, LIF and 2x2 max pool, as the nets
-for event cameras of the PyTorch libraries have them; then a linear head on every step, whose mean
-over time is the score. Everything but the neurons runs once over T*B frames.
+Two blocks of 3x3 convolution (32 and 64 channels), batch norm, LIF and 2x2 max pool, as in the
+event-camera networks of the PyTorch libraries; then a linear head on every step, whose mean
+over time is the score. Everything except the neurons runs once over T*B frames.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RATE = 0.1
 
 
 class ConvNet(Module):
-    """The network from layers of the library; frames [T, B, H, W, 2] to scores [B, 10]."""
+    """The network built from library layers; frames [T, B, H, W, 2] to scores [B, 10]."""
 
     def __init__(self, weights: dict[str, np.ndarray]):
         rngs, tau = nnx.Rngs(0), 1 / (1 - DECAY)
@@ -57,7 +57,7 @@ class ConvNet(Module):
 
 
 def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
-    """Ours on one device and on all cores, a step by hand, the products alone, and the peers."""
+    """Measure ours on one device and all cores, a hand-written step, the products alone, peers."""
     steps = options.steps or T
     x, label, weights = _problem(steps)
     shapes = {"T": steps, "B": B, "side": SIDE, "channels": list(CHANNELS)}
@@ -69,11 +69,11 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     against = cases[0].name if cases else None
     graph, params, rest = nnx.split(ConvNet(weights), nnx.Param, ...)
     ours = nnx.as_pure(params), nnx.as_pure(rest)
-    by_hand = {name: jnp.asarray(weight) for name, weight in _all_weights(weights).items()}, ()
+    hand_written = {name: jnp.asarray(weight) for name, weight in _all_weights(weights).items()}, ()
     for devices in device_counts():
         for library, loss, state in (
             ("snnjax", _loss(graph), ours),
-            ("jax, written by hand", _loss_by_hand, by_hand),
+            ("jax, written by hand", _loss_by_hand, hand_written),
         ):
             cases.append(
                 training_case(
@@ -91,7 +91,7 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
 
 
 def device_counts() -> list[int]:
-    """One device, and as many as cut the batch evenly."""
+    """One device, and the largest number of devices that divides the batch evenly."""
     return sorted({1, max(n for n in range(1, jax.local_device_count() + 1) if B % n == 0)})
 
 
@@ -120,7 +120,7 @@ def _loss(graph: Any) -> Loss:
 
 
 def _all_weights(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """With those that start at one or zero."""
+    """The weights with norms and biases, which start at one or zero."""
     more = {"bias": np.zeros(CLASSES, np.float32)}
     for i, channels in enumerate(CHANNELS[1:]):
         more[f"scale{i}"] = np.ones(channels, np.float32)
@@ -129,7 +129,7 @@ def _all_weights(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _loss_by_hand(p: Any, rest: Any, x: jax.Array, label: jax.Array) -> tuple[jax.Array, Any]:
-    """What one would write without the library: XLA's convolution and pool, a plain scan."""
+    """The loss without the library: XLA's convolution and pool, a plain scan."""
 
     def step(v: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:
         v = DECAY * v + current
@@ -154,7 +154,7 @@ def _loss_by_hand(p: Any, rest: Any, x: jax.Array, label: jax.Array) -> tuple[ja
 def _floor(
     weights: dict[str, np.ndarray], steps: int, shapes: dict[str, Any], against: str | None
 ) -> Case:
-    """The matrix products alone, on patches that are there: forward, by weight, and by input."""
+    """The matrix products alone, on precomputed patches: forward, by weight, and by input."""
     first, second = (weights[name].reshape(-1, weights[name].shape[-1]) for name in ("c0", "c1"))
     frames, half = steps * B, SIDE // 2
 

@@ -1,16 +1,16 @@
 """Row `cost`: LIF neurons alone, forward and backward, by number of steps and of neurons.
 
-Each point has a process of its own, so that its peak memory is its own; in the same rounds that
-process copies a large array, so that time has something to be measured by. Beside time a record has
+Each point runs in its own process, for a separate peak memory; in the same rounds that process
+copies a large array as a reference for time. In addition to time a record has
 
     ns_per_element_step   time over T * N
     copy_gb_s             bytes read and written by a copy, over its time
     least_bytes           input, upstream gradient, spikes and input gradient, once each: what any
                           program moves
     of_copy_bandwidth     least_bytes over time, over copy_gb_s
-    temp_bytes            scratch, by XLA's account
-    peak_bytes            most memory that the process held, by the system's account
-    rest_bytes            of that, held before anything was compiled: libraries and arrays
+    temp_bytes            scratch, as reported by XLA
+    peak_bytes            peak memory of the process, as reported by the system
+    rest_bytes            the part held before compilation: libraries and arrays
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FEW_STEPS, FEW_NEURONS = 64, 1024
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Every state stored, and in segments of about sqrt(T) steps; by T, then by N."""
+    """Measure with every state stored, and in segments of about sqrt(T) steps; by T, then by N."""
     most = options.steps or max(LENGTHS)
     points = [("T", steps, FEW_NEURONS) for steps in LENGTHS if steps <= most]
     points += [("N", min(FEW_STEPS, most), neurons) for neurons in NEURONS]
@@ -74,4 +74,4 @@ def _record(
 
 
 FACTS = "copy_bytes", "compile_s", "temp_bytes", "peak_bytes", "rest_bytes"
-"""What a worker knows of its point, in this order."""
+"""Facts that a worker reports about its point, in this order."""

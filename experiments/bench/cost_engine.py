@@ -1,4 +1,4 @@
-"""One point of the row `cost`, for the worker: our own layer, alone in its process."""
+"""Engine for one point of the row `cost`: our own layer, alone in its process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from experiments.bench.measure import compile_program
 from snnjax.runs.memory import keep_memory
 
 COPIED = 2**26
-"""Numbers that are copied: 256 MB, far more than a cache holds."""
+"""Size of the copied array: 256 MB, far more than a cache holds."""
 
 
 class Engine:
@@ -31,9 +31,9 @@ class Engine:
         x += 0.05
         x, upstream = jax.device_put((x, upstream))
         jax.block_until_ready((x, upstream))
-        gc.collect()  # a cycle holds what they were made from
+        gc.collect()  # a reference cycle keeps the temporaries alive
         self._rest = memory("VmRSS")
-        if keep:  # not before: what making the input took goes back
+        if keep:  # only now, so that memory used for the input is returned
             keep_memory()
         layer = partial(ours, checkpoint=segment or False)
         self._program = compile_program(partial(gradient, layer), x, upstream)

@@ -1,4 +1,4 @@
-"""DCLS, for the worker: its temporal convolution on a CPU."""
+"""DCLS, worker engine: its temporal convolution on a CPU."""
 
 from __future__ import annotations
 

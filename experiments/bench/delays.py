@@ -22,7 +22,7 @@ GRID = ((100, 5), (100, 11), (100, 25), (100, 51), (100, 100), (400, 25))
 
 
 def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
-    """Both forms beside the peers; then the form that is chosen, by time and kernel length."""
+    """Measure both forms and the peers; then the chosen form, by time and kernel length."""
     steps = options.steps or T
     arrays = _problem(steps, min(SIZE, steps))
     yield from _beside(arrays, min(SIZE, steps), peers, options.repeats)
@@ -48,7 +48,7 @@ def _beside(
 
 
 def _forms(arrays: dict[str, np.ndarray], size: int, against: str | None = None) -> list[Case]:
-    """Our forms, and which one the table takes."""
+    """Our forms, and the one that the table chooses."""
     steps = len(arrays["x"])
     shapes = _shapes(steps, size)
     chosen = FormTable().choose(steps=steps, size=size, inputs=I, outputs=O, batch=B)

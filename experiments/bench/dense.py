@@ -1,10 +1,10 @@
-"""Row `dense`: ours beside a dense convolution of the whole grid, by occupancy.
+"""Row `dense`: ours compared with a dense convolution of the full grid, by occupancy.
 
-Occupied cells are drawn at random, which leaves them the fewest neighbours for their number and is
-kind to ours; the dense forms read a grid that is dense already and leave their result unmasked,
-which is kind to them. Two forms stand for dense: XLA's own convolution, and one matrix product for
+Occupied cells are drawn at random, which gives few neighbours and favours
+ours; the dense forms read a grid that is dense already and leave their result unmasked,
+which favours them. Two forms represent dense: XLA's own convolution, and one matrix product for
 each offset of the kernel on the shifted grid, which has the faster gradient on a CPU. Ratios are to
-the latter: where they exceed 1 ours loses.
+the latter: where they exceed 1 ours is slower.
 """
 
 from __future__ import annotations

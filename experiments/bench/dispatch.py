@@ -1,4 +1,4 @@
-"""What a step costs beside its computation: calls, metrics, the loop, and waiting for data."""
+"""Row `dispatch`: overhead of a step: calls, metrics, the loop, and waiting for data."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from snnjax.train import Loop, Prepared, Programs, Progress, Reporter, Session, 
 
 ROW = "dispatch"
 _STEPS = 8
-"""Steps in a row, of which the time of one is taken."""
+"""Number of consecutive steps that are timed together."""
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Calls of a step of E3DSNN-T on few small clouds; then its loop, there and at full size."""
+    """Measure calls of a step of E3DSNN-T on few small clouds; then its loop, also at full size."""
     small = _experiment(options, batch_size=8, points=64, extent=16)
-    whole = _experiment(options, batch_size=options.batch_size, points=options.points, extent=32)
-    for experiment in (small, whole):
+    full = _experiment(options, batch_size=options.batch_size, points=options.points, extent=32)
+    for experiment in (small, full):
         with _subject(experiment) as subject:
             if experiment is small:
                 yield from measure(ROW, _calls(subject), options.repeats)
@@ -40,7 +40,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 
 class _Subject(NamedTuple):
-    """What a step of an experiment needs on one device; each case draws its own state."""
+    """The parts of a training step on one device; each case draws its own state."""
 
     session: Session
     items: list[Prepared]
@@ -73,7 +73,7 @@ def _subject(experiment: Experiment) -> Iterator[_Subject]:
 
 
 def _calls(subject: _Subject) -> list[Case]:
-    """One step, waited for: as the loop calls it, and as one function of plain arrays."""
+    """One blocking step: as the loop calls it, and as one function of plain arrays."""
     session, programs, item = subject.session, subject.loop.programs, subject.items[0]
     step = train_step(session.spec, item.shape)
     batch = jax.tree.leaves(item.batch)
@@ -107,7 +107,7 @@ def _calls(subject: _Subject) -> list[Case]:
 
 
 def _rows(subject: _Subject) -> list[Case]:
-    """Steps in a row: the program alone, and the loop with its data, metrics and files."""
+    """Consecutive steps: the program alone, and the loop with its data, metrics and files."""
     loop, first = subject.loop, subject.session.first_state
     turn = {"alone": first(), "loop": first()}
     facts: dict[str, Any] = {}
@@ -122,12 +122,12 @@ def _rows(subject: _Subject) -> list[Case]:
         jax.block_until_ready((turn["alone"], metrics))
         return 1e3 * (time.perf_counter() - began) / _STEPS
 
-    def whole() -> float:
+    def loop_step() -> float:
         began = time.perf_counter()
         for _ in range(_STEPS):
-            asked = time.perf_counter()
+            requested = time.perf_counter()
             item = next(subject.feed)
-            spent["waiting"] += time.perf_counter() - asked
+            spent["waiting"] += time.perf_counter() - requested
             turn["loop"] = loop._step(turn["loop"], item)
         loop._drain(0)
         jax.block_until_ready(turn["loop"])
@@ -140,12 +140,12 @@ def _rows(subject: _Subject) -> list[Case]:
     version = our_version()
     return [
         Case("snnjax", version, names[0], alone, subject.shapes),
-        Case("snnjax", version, names[1], whole, subject.shapes, facts, f"snnjax: {names[0]}"),
+        Case("snnjax", version, names[1], loop_step, subject.shapes, facts, f"snnjax: {names[0]}"),
     ]
 
 
 def _experiment(options: Options, *, batch_size: int, points: int, extent: int) -> Experiment:
-    """The published experiment at this size, with steps for all that is measured."""
+    """The published experiment at this size, with enough steps for all measurements."""
     source: Any = published.data
     data = dataclasses.replace(
         source,

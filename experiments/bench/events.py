@@ -1,7 +1,7 @@
-"""Row `events`: products with spikes by events beside dense ones, by density, width and batch.
+"""Row `events`: event-driven and dense products with spikes, by density, width and batch.
 
-Where the ratio of `event_matmul` exceeds 1 events lose; the densities where it crosses 1 are the
-limits of `ArithmeticTable`. `spike_matmul` decides by them on its own.
+Where the ratio of `event_matmul` exceeds 1 events are slower; the densities where it crosses 1 are
+the limits of `ArithmeticTable`. `spike_matmul` decides by them on its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROW = "events"
 BATCHES = (1, 8, 64, 512)
 WIDTHS = (256, 1024, 4096)
 DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
-MOST = 64 * 4096  # spikes of the largest batch: more takes minutes and says the same
+MOST = 64 * 4096  # spikes of the largest batch: more takes minutes without changing the result
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Spiking networks of other JAX libraries on a CPU, for the worker.
+"""Spiking networks of other JAX libraries on a CPU: worker engines.
 
-Each library has an engine of its own, which builds its model and says how it runs over time: as its
-documentation shows it.
+Each library has its own engine, which builds the model and runs it over time as its documentation
+shows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class JaxEngine:
 
     @staticmethod
     def scale(decay: float) -> float:
-        """What currents are multiplied by, before the clock runs, to drive its neurons as ours."""
+        """Factor on the currents, applied before timing, to drive its neurons like ours."""
         del decay
         return 1.0
 
@@ -31,7 +31,7 @@ class JaxEngine:
         self.version = f"{version(self.library)} (jax {jax.__version__})"
 
     def model(self, decay: float, weights: list[Any], width: int) -> tuple[Any, Any]:
-        """Its weights, and `run(weights, x)` from currents [T, B, N] to spikes [T, B, N'].
+        """Return weights, and `run(weights, x)` from currents [T, B, N] to spikes [T, B, N'].
 
         Without weights one layer of `width` LIF neurons with soft reset; else a linear layer
         without bias and LIF neurons for each.

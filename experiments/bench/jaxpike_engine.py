@@ -1,4 +1,4 @@
-"""jaxpike, for the worker: its Sequential, unrolled."""
+"""jaxpike, worker engine: its Sequential, unrolled."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from experiments.bench.jax_engine import JaxEngine
 
 
 class Engine(JaxEngine):
-    """The same model as `lif_step` with soft reset, but for v = threshold, where it is silent.
+    """The same model as `lif_step` with soft reset, except that it does not fire at v = threshold.
 
-    Its input is scaled by 1 - decay, so weights, or the currents of a layer alone, are divided by
-    that.
+    Its input is scaled by 1 - decay, so weights, or the currents of a single layer, are divided
+    by it.
     """
 
     library = "jaxpike"
 
     @staticmethod
     def scale(decay: float) -> float:
-        """The inverse of what it scales by."""
+        """The inverse of its input scaling."""
         return 1 / (1 - decay)
 
     def model(self, decay: float, weights: list[Any], width: int) -> tuple[Any, Any]:
-        """Dense layers, whose weights alone learn, and LIF."""
+        """Dense layers, whose weights are the only trained parameters, and LIF."""
         import equinox as eqx  # pyright: ignore[reportMissingImports]
         import jaxpike  # pyright: ignore[reportMissingImports]
 

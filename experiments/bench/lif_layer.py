@@ -27,7 +27,7 @@ T, B, N = 1000, 16, 1024
 
 
 def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
-    """Ours by how time is stored, a hand-written scan, and the peers, in the same rounds."""
+    """Measure ours with each storage of states, a hand-written scan, and the peers."""
     steps = options.steps or T
     rng = np.random.default_rng(0)
     x = rng.normal(0.05, 0.3, (steps, B, N)).astype(np.float32)
@@ -43,16 +43,16 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     rate = round(float(spikes.mean()), 4)
     cases.append(our_case(WHAT, program, shapes, ratio_to=against, rate=rate))
     stored = partial(gradient, partial(ours, checkpoint=False))
-    by_hand = partial(gradient, _by_hand)
+    hand_written = partial(gradient, _by_hand)
     others = {
         "snnjax (stored)": stored,
         "snnjax (segments)": partial(gradient, partial(ours, checkpoint=round(steps**0.5))),
-        "jax, written by hand": by_hand,
+        "jax, written by hand": hand_written,
     }
     devices = max(n for n in range(1, jax.local_device_count() + 1) if B % n == 0)
     if devices > 1:
         others[f"snnjax (stored, {devices} devices)"] = _sharded(stored, devices)
-        others[f"jax, written by hand ({devices} devices)"] = _sharded(by_hand, devices)
+        others[f"jax, written by hand ({devices} devices)"] = _sharded(hand_written, devices)
     for name, function in others.items():
         here = _spread(devices, x, upstream) if name.endswith("devices)") else (x, upstream)
         other = compile_program(function, *here)
@@ -64,7 +64,7 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
 
 
 def peer_case(peer: Peer, spikes: np.ndarray, shapes: dict[str, Any]) -> Case:
-    """The peer's layer, and the share of its spikes that are ours."""
+    """The peer's layer, and the share of its spikes that equal ours."""
     facts = {"threads": peer.threads, "same_spikes": same(peer.result(WHAT), spikes)}
     return Case(peer.label, peer.version, WHAT, lambda: peer.time(WHAT), shapes, facts)
 
@@ -81,16 +81,19 @@ def gradient(layer: Any, x: jax.Array, upstream: jax.Array) -> tuple[jax.Array, 
 
 
 def _spread(devices: int, *arrays: np.ndarray) -> list[jax.Array]:
-    """Arrays [T, B, N] cut along the batch."""
+    """Arrays [T, B, N] sharded along the batch."""
     place = jax.NamedSharding(parse_mesh(f"data={devices}"), P(None, AXIS))
     return [jax.device_put(array, place) for array in arrays]
 
 
 def _sharded(function: Any, devices: int) -> Any:
-    """The work of each device on its own share of the batch."""
-    cut = P(None, AXIS)
+    """Compile `function` with each device working on its share of the batch."""
+    along_batch = P(None, AXIS)
     return jax.shard_map(
-        function, mesh=parse_mesh(f"data={devices}"), in_specs=(cut, cut), out_specs=(cut, cut)
+        function,
+        mesh=parse_mesh(f"data={devices}"),
+        in_specs=(along_batch, along_batch),
+        out_specs=(along_batch, along_batch),
     )
 
 
@@ -101,7 +104,7 @@ def ours(x: jax.Array, *, checkpoint: bool | int) -> jax.Array:
 
 
 def _by_hand(x: jax.Array) -> jax.Array:
-    """What one would write without the library: a plain scan, everything stored."""
+    """Spikes without the library: a plain scan that stores everything."""
 
     def step(v: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:
         v = DECAY * v + current

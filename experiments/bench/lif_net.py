@@ -26,7 +26,7 @@ T, B = 100, 64
 
 
 def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
-    """Ours on one device and on all cores, the matmuls alone, and the peers."""
+    """Measure ours on one device and on all cores, the matmuls alone, and the peers."""
     steps = options.steps or T
     rng = np.random.default_rng(0)
     x = (rng.random((steps, B, WIDTHS[0])) < 0.05).astype(np.float32)
@@ -63,7 +63,7 @@ def _loss(weights: Any, rest: Any, x: jax.Array, label: jax.Array) -> tuple[jax.
 
 
 def _floor(weights: Any, x: Any, shapes: dict[str, Any], against: str | None) -> Case:
-    """The matrix products alone: forward, by weight, and by input but for the first layer."""
+    """The matrix products alone: forward, by weight, and by input except for the first layer."""
 
     def products(weights: Any, x: jax.Array) -> Any:
         flat = x.reshape(-1, x.shape[-1])

@@ -22,7 +22,7 @@ B, N = 8, 256
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """The whole model unrolled: its body checkpointed, and by segments of about sqrt(T)."""
+    """Measure the unrolled model: body checkpointed, and in segments of about sqrt(T)."""
     rng = np.random.default_rng(0)
     weights = [jnp.asarray(rng.normal(size=(N, N)) / N**0.5, jnp.float32) for _ in range(2)]
     for steps in (options.steps,) if options.steps else LENGTHS:
@@ -41,7 +41,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def _gradient(checkpoint: bool | int, weights: list[jax.Array], x: jax.Array) -> Any:
-    """Of the mean rate of the second layer, by weights and input."""
+    """Gradient of the mean rate of the second layer, by weights and input."""
 
     def loss(weights: list[jax.Array], x: jax.Array) -> jax.Array:
         state = lif_init((B, N)), lif_init((B, N))

@@ -1,4 +1,4 @@
-"""Timing: programs compiled apart, cases run in turn, one record for each."""
+"""Timing: programs compiled beforehand, cases run in interleaved rounds, one record each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Program(NamedTuple):
     Attributes:
       run: calls it and waits for its outputs.
       compile_s: seconds of tracing and compiling.
-      temp_bytes: peak scratch memory beside inputs and outputs; None where XLA does not say.
+      temp_bytes: peak scratch memory without inputs and outputs; None if XLA does not report it.
     """
 
     run: Callable[[], Any]
@@ -56,9 +56,9 @@ class Case:
     """Something to time.
 
     Attributes:
-      library: whose it is. version: of the library.
-      what: the work, in words; library and what name the case.
-      once: does the work once, milliseconds.
+      library: name of the library. version: its version.
+      what: description of the work; `library` and `what` identify the case.
+      once: does the work once; returns milliseconds.
       shapes: sizes that the time depends on.
       facts: further keys of the record.
       ratio_to: name of the case to divide by, in the same round.
@@ -74,14 +74,14 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Unique in a group."""
+        """Name of the case, unique in a group."""
         return f"{self.library}: {self.what}"
 
 
 def our_case(
     what: str, program: Program, shapes: Mapping[str, Any], *, library: str = "snnjax", **rest: Any
 ) -> Case:
-    """The case of a compiled program; `rest` are facts, and `ratio_to`."""
+    """The case of a compiled program; `rest` are facts and `ratio_to`."""
     ratio_to = rest.pop("ratio_to", None)
     facts = {"compile_s": round(program.compile_s, 3), "temp_bytes": program.temp_bytes, **rest}
     return Case(library, our_version(), what, clocked(program.run), shapes, facts, ratio_to)
@@ -103,8 +103,8 @@ def interleave(
 ) -> list[list[float]]:
     """Run calls in turn, A B C A B C ..., and return the times of each.
 
-    Each timed call follows an untimed one of its own, so that all of them find their data as warm
-    as they leave it; and a pause, so that threads of the one before have gone to sleep.
+    Each timed call follows an untimed one of the same case, so that caches are equally warm, and a
+    pause, so that threads of the previous case are asleep.
 
     >>> interleave([lambda: 1.0, lambda: 2.0], 3, pause=0)
     [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
@@ -124,7 +124,7 @@ def measure(row: str, cases: Sequence[Case], repeats: int) -> list[dict[str, Any
     """Time a group of cases in turn; one record each.
 
     Raises:
-      ValueError: two cases have one name, or a ratio is asked to a case that is not in the group.
+      ValueError: two cases have one name, or `ratio_to` names a case that is not in the group.
     """
     names = [case.name for case in cases]
     missing = {case.ratio_to for case in cases} - {None, *names}
@@ -166,7 +166,7 @@ def our_version() -> str:
 
 @cache
 def device() -> str:
-    """The device in words, with the number of cores of a CPU."""
+    """Description of the device, with the number of cores of a CPU."""
     kind = jax.devices()[0].device_kind
     if jax.default_backend() != "cpu":
         return kind

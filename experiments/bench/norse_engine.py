@@ -1,4 +1,4 @@
-"""norse, for the worker: its LIF box, which has no synaptic current, in a loop over time."""
+"""norse, worker engine: its LIF box, which has no synaptic current, in a loop over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Engine(TorchEngine):
     library = "norse"
 
     def neurons(self, decay: float) -> Any:
-        """LIFBoxCell, its state passed on by hand."""
+        """LIFBoxCell, with explicit state."""
         import norse.torch as norse  # pyright: ignore[reportMissingImports]
 
         parameters = norse.LIFBoxParameters(tau_mem_inv=self.torch.tensor(1e3 * (1 - decay)))

@@ -26,51 +26,48 @@ Library = Literal["spikingjelly", "snntorch", "norse", "spyx", "jaxpike"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
 JAX_LIBRARIES: tuple[Library, ...] = ("spyx", "jaxpike")
 SHARED: tuple[Row, ...] = ("lif-layer", "lif-net", "conv-net", "sparse-conv-batch", "train-step")
-"""Rows whose work the cores share as devices; each row has a process of its own."""
+"""Rows that use the cores as devices; each row has its own process."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Measure our layers beside their peers; one JSON line for each measurement."""
+    """Benchmark our layers and their peers; one JSON line for each measurement."""
 
     rows: tuple[Row, ...] = ROWS
-    """Which rows to measure: lif-layer (neurons alone, forward and backward, beside other
+    """Which rows to measure: lif-layer (neurons alone, forward and backward, and other
     libraries), lif-net (a training step of three layers), conv-net (of a convolutional net),
     long-time (memory of backpropagation by length), cost (neurons alone by length and number),
     sparse-conv (submanifold convolution of one cloud, its map and its
-    gradient beside spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
+    gradient, and spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
     same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dispatch (what
-    calls and the loop add to a step), dense (dense convolution beside ours by occupancy), events
-    (products with spikes by density), delays (learnable delays of synapses beside DCLS)."""
+    calls and the loop add to a step), dense (dense convolution and ours by occupancy), events
+    (products with spikes by density), delays (learnable delays of synapses, and DCLS)."""
     repeats: int = 15
-    """Rounds; in each, everything of a group is timed once, in turn."""
+    """Rounds; each round times every case of a group once."""
     snn_python: Path | None = None
-    """Interpreter that has torch and those of --snn-peers that use it; without one they are left
-    out."""
+    """Interpreter with torch and the --snn-peers that use it; without it they are skipped."""
     jax_snn_python: Path | None = None
-    """Interpreter that has jax and those of --snn-peers that use it; without one they are left
-    out."""
+    """Interpreter with jax and the --snn-peers that use it; without it they are skipped."""
     snn_peers: tuple[Library, ...] = LIBRARIES
-    """Libraries that lif-layer, lif-net and conv-net are measured beside; conv-net leaves out those
-    on JAX."""
+    """Libraries measured in lif-layer, lif-net and conv-net; conv-net skips those on JAX."""
     keep_memory: Literal["all", "ours", "none"] = "all"
-    """Which processes keep freed memory, as that of `snnjax train` does: with "ours" those of
-    --snn-peers run as they are."""
+    """Which processes keep freed memory, as that of `snnjax train` does: with "ours" the
+    --snn-peers run with default settings."""
     dcls_python: Path | None = None
-    """Interpreter that has dcls and torch, for the row delays; without one the peer is left out."""
+    """Interpreter with dcls and torch, for the row delays; without it the peer is skipped."""
     steps: int | None = None
-    """Time steps of lif-layer, lif-net, conv-net and long-time instead of their own; the most that
-    cost has."""
+    """Time steps of lif-layer, lif-net, conv-net and long-time instead of their own; the maximum
+    for cost."""
     spconv_python: Path | None = None
-    """Interpreter that has spconv 2 and torch; without one the peer is left out."""
+    """Interpreter with spconv 2 and torch; without it the peer is skipped."""
     peer_threads: tuple[int, ...] = (1, 2)
-    """Thread counts that the peer is measured with. Only 1 is sure to give right results."""
+    """Thread counts for the peer. Only 1 is guaranteed to give correct results."""
     results: Path = Path(__file__).parent / "results"
-    """Folder that receives <row>.jsonl; a file of an earlier run is replaced."""
+    """Folder for <row>.jsonl; a file of an earlier run is replaced."""
     voxels: int = 37_000
     """Occupied voxels in the rows sparse-conv and extents."""
     all_arithmetics: bool = False
-    """In sparse-conv, measure the arithmetic that is not chosen for these shapes as well."""
+    """In sparse-conv, also measure the arithmetic that is not chosen for these shapes."""
     channels: tuple[int, ...] = (32, 64, 128)
     """Channels, in and out, of sparse-conv; extents and dense take the first."""
     dense_extent: int = 32
@@ -81,7 +78,7 @@ class Options:
     """Points of a cloud of a training step."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that measure nothing."""
+        """Raise for sizes without a meaningful measurement."""
         for name, least in (
             ("repeats", 1),
             ("voxels", 64),

@@ -1,4 +1,4 @@
-"""Our side of a peer: a worker in another interpreter, asked by JSON lines."""
+"""Our side of a peer: a worker in another interpreter, controlled by JSON lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class PeerError(RuntimeError):
-    """The worker does not start, has ended, or refuses."""
+    """The worker did not start, has ended, or reported an error."""
 
 
 class Peer:
@@ -27,8 +27,8 @@ class Peer:
     Args:
       python: the peer's interpreter.
       engine: module of the engine, as `experiments.bench.worker` takes it.
-      threads: for OpenMP and the like.
-      environment: further variables.
+      threads: number of threads, for OpenMP and the like.
+      environment: additional environment variables.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Peer:
 
     @property
     def label(self) -> str:
-        """The library, with its threads where there are several."""
+        """The name of the library, with its number of threads if above 1."""
         return self.library if self.threads == 1 else f"{self.library} ({self.threads} threads)"
 
     def load(self, options: Mapping[str, Any], **arrays: np.ndarray) -> None:
-        """Hand over a problem: arrays, and options that JSON can hold, by the engine's names."""
+        """Send a problem: arrays and JSON-compatible options, by the engine's names."""
         path = Path(self._folder.name) / "problem.npz"
         np.savez(path, allow_pickle=False, **arrays)
         self._ask(op="load", file=str(path), options=dict(options))
@@ -75,7 +75,7 @@ class Peer:
         return float(self._ask(op="time", what=what)["ms"])
 
     def result(self, what: str) -> np.ndarray:
-        """What the work gives."""
+        """The result of the work."""
         path = Path(self._folder.name) / "result.npy"
         self._ask(op="result", what=what, file=str(path))
         return np.load(path, allow_pickle=False)

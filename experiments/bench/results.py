@@ -1,4 +1,4 @@
-"""Records: one JSON line each, and one line for the eye."""
+"""Records: one JSON line each, and a readable summary line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_results(folder: Path, row: str, records: Iterable[Mapping[str, Any]]) -> Path:
-    """Replace `<folder>/<row>.jsonl` as a whole."""
+    """Replace `<folder>/<row>.jsonl` completely."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{row}.jsonl"
     partial = path.with_suffix(".part")
@@ -20,7 +20,7 @@ def write_results(folder: Path, row: str, records: Iterable[Mapping[str, Any]]) 
 
 
 def summary(record: Mapping[str, Any]) -> str:
-    """One line: who, what, how long.
+    """A readable line with library, work and time.
 
     >>> summary({"library": "a", "what": "b", "median_ms": 1.5, "min_ms": 1.0, "max_ms": 2.25,
     ...          "shapes": {"C": 8}, "ratio": 0.5, "ratio_to": "c"})

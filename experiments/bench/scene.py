@@ -25,7 +25,7 @@ def room(voxels: int, *, seed: int = 0) -> np.ndarray:
     """The voxels of a sparse scan of a room: distinct z, y, x, int32 [voxels, 3].
 
     Points fall evenly on a floor, two walls, a ball and a pillar, with a noise of a quarter of a
-    voxel, until so many cells are hit; holes are left, as a scanner leaves them.
+    voxel, until the requested number of cells is hit; holes remain, as in real scans.
 
     >>> room(500).shape
     (500, 3)
@@ -43,12 +43,12 @@ def room(voxels: int, *, seed: int = 0) -> np.ndarray:
 
 
 def _surface(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Points in the unit cube, even over the areas of all surfaces."""
+    """Points in the unit cube, uniform over the areas of all surfaces."""
     ball, pillar = 0.3, 0.12  # radii
     areas = np.array([1.0, 1.0, 1.0, 4 * np.pi * ball**2, 2 * np.pi * pillar])
     which = rng.choice(len(areas), size=size, p=areas / areas.sum())
     u, v = rng.random((2, size))
-    flat = 0.03 + 0.02 * u  # nothing in a scan is quite parallel to the grid
+    flat = 0.03 + 0.02 * u  # surfaces in a scan are never exactly parallel to the grid
     normal = rng.normal(size=(size, 3))
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     angle = 2 * np.pi * u
@@ -63,7 +63,7 @@ def _surface(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def random_cells(side: int, occupancy: float, *, seed: int = 0) -> np.ndarray:
-    """So large a share of the cells of a cube, drawn at random: z, y, x, int32 [n, 3]."""
+    """A share of the cells of a cube, drawn at random: z, y, x, int32 [n, 3]."""
     rng = np.random.default_rng(seed)
     count = max(1, round(occupancy * side**3))
     chosen = np.sort(rng.permutation(side**3)[:count])

@@ -1,4 +1,4 @@
-"""snnTorch, for the worker: its Leaky neuron in a Python loop over time, as documented."""
+"""snnTorch, worker engine: its Leaky neuron in a Python loop over time, as documented."""
 
 from __future__ import annotations
 

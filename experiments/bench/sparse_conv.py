@@ -1,9 +1,9 @@
-"""Row `sparse-conv`: a 3x3x3 submanifold convolution of a scanned room, beside spconv.
+"""Row `sparse-conv`: a 3x3x3 submanifold convolution of a scanned room, and spconv.
 
 Each peer and each of our arithmetics is checked against a loop over a dictionary in float64.
 The floor is the product of as many rows as there are pairs, in tiles that stay in the cache: no
 gather, no scatter, no map.
-spconv has no backward on a CPU, so the gradient is ours alone, as a ratio to our forward.
+spconv has no backward on a CPU, so only our gradient is measured, relative to our forward.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from snnjax.train.mesh import AXIS, replicate, shard
 ROW = "sparse-conv"
 TOLERANCE = 1e-5
 WORK = ("forward with map", "forward", "map")
-_CHECKS = 3  # a race does not lose every time
+_CHECKS = 3  # a race does not fail every time
 _TILE = 4096
 
 
@@ -50,7 +50,7 @@ def run(options: Options, peers: Sequence[Peer] = ()) -> Iterator[dict[str, Any]
 def measure_clouds(
     options: Options, peers: Sequence[Peer], batch: int, row: str
 ) -> Iterator[dict[str, Any]]:
-    """As many voxels in `batch` clouds, which the devices share as in a training step."""
+    """Measure the same number of voxels in `batch` clouds, divided over devices as in training."""
     each = options.voxels // batch
     side, clouds = room_side(each), [room(each, seed=seed) for seed in range(batch)]
     sites = to_tensor(clouds, side, 1)
@@ -93,7 +93,7 @@ def peer_cases(
     errors = [error(peer.result(what), expected) for what in WORK[:2] for _ in range(_CHECKS)]
     facts = {
         "threads": peer.threads,
-        "correct": peer.sound and max(errors) < TOLERANCE,  # where threads race, a pass is luck
+        "correct": peer.sound and max(errors) < TOLERANCE,  # with a data race, a pass is luck
         "error": max(errors),
     }
 
@@ -131,12 +131,12 @@ def _our_cases(
     def share(function, specs, out: Any):
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
 
-    by_cloud, whole = P(AXIS), P()
+    by_cloud, replicated = P(AXIS), P()
     x, w = shard(x, mesh), replicate(jnp.asarray(weight), mesh)
     maps = share(build, (by_cloud,), by_cloud)
-    convolve = share(forward, (by_cloud, whole, by_cloud), by_cloud)
+    convolve = share(forward, (by_cloud, replicated, by_cloud), by_cloud)
     kmap = jax.jit(maps)(x)
-    pull = share(gradient, (by_cloud, whole, by_cloud), (by_cloud, whole))
+    pull = share(gradient, (by_cloud, replicated, by_cloud), (by_cloud, replicated))
     programs = {
         "forward with map": compile_program(lambda x, w: convolve(x, w, maps(x)), x, w),
         "forward": compile_program(convolve, x, w, kmap),

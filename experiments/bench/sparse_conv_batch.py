@@ -1,7 +1,7 @@
-"""Row `sparse-conv-batch`: as `sparse-conv`, with as many voxels in a batch of four clouds.
+"""Row `sparse-conv-batch`: like `sparse-conv`, with the voxels in a batch of four clouds.
 
-The devices (the cores of a CPU) share the batch, as they do in a training step; spconv takes it
-whole, on the one thread with which its results are right.
+The devices (the cores of a CPU) share the batch, as they do in a training step; spconv
+processes it at once, on one thread, since its results are wrong with more.
 """
 
 from __future__ import annotations

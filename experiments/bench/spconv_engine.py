@@ -1,4 +1,4 @@
-"""spconv 2 on a CPU, for the worker: a 3x3x3 submanifold convolution, map and product apart."""
+"""spconv 2 on a CPU, worker engine: a 3x3x3 submanifold convolution, map and product apart."""
 
 from __future__ import annotations
 

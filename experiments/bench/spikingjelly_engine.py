@@ -1,4 +1,4 @@
-"""SpikingJelly, for the worker: multi-step mode on its torch backend."""
+"""SpikingJelly, worker engine: multi-step mode on its torch backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spyx, for the worker: its Sequential in its `run`, one step of the whole net after another."""
+"""spyx, worker engine: its Sequential in its `run`, one step of the full network after another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Engine(JaxEngine):
     library = "spyx"
 
     def model(self, decay: float, weights: list[Any], width: int) -> tuple[Any, Any]:
-        """Linear layers, whose weights alone learn, and LIF."""
+        """Linear layers, whose weights are the only trained parameters, and LIF."""
         import spyx  # pyright: ignore[reportMissingImports]
         import spyx.axn  # pyright: ignore[reportMissingImports]
         import spyx.nn  # pyright: ignore[reportMissingImports]

@@ -1,7 +1,6 @@
-"""Spiking networks of the PyTorch libraries on a CPU, for the worker.
+"""Spiking networks of the PyTorch libraries on a CPU: worker engines.
 
-Each library has an engine of its own, which says how its neurons run over time: as its
-documentation shows it.
+Each library has its own engine, which runs its neurons over time as its documentation shows.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ class TorchEngine:
         return forward, [linear.weight for linear, _ in layers]
 
     def _conv_net(self, decay: float) -> tuple[Any, list[Any]]:
-        """Blocks of convolution, norm, neurons and pool; all but the neurons on frames [T*B]."""
+        """Blocks of convolution, norm, neurons and pool; all except the neurons on frames [T*B]."""
         nn, blocks = self.torch.nn, []
         for weight in self._named("c"):
             conv = nn.Conv2d(weight.shape[2], weight.shape[3], 3, padding=1, bias=False)

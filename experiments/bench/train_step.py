@@ -23,7 +23,7 @@ _BATCHES = 8
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """The step on batches of the bucket that most of them take, on one device and on all."""
+    """Measure the step on batches of the most frequent bucket, on one device and on all."""
     everyone = device_count(options.batch_size, jax.local_device_count())
     for devices in sorted({1, everyone}):
         yield _measure(options, devices)

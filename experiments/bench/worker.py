@@ -4,7 +4,7 @@
 
 Runs in the peer's interpreter, so it imports nothing but NumPy and the engine named on the command
 line, whose `Engine` has `library`, `version`, `load(**problem)` and `run(what) -> array or None`,
-and says in `thread_safe` whether more than one thread gives right results.
+and sets `thread_safe` if results are correct with more than one thread.
 
     {"op": "describe"}                              -> {"library", "version", "thread_safe"}
     {"op": "load", "file": NPZ, "options": {...}}   -> {}      arrays and options by name
@@ -46,14 +46,14 @@ def answer(engine: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 def main(module: str) -> None:
     """Serve until stdin ends."""
-    # Whatever the libraries print must not get between the answers.
+    # Output of the libraries must not mix with the answers.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     engine = importlib.import_module(module).Engine()
     for line in sys.stdin:
         try:
             reply = answer(engine, json.loads(line))
-        except Exception as problem:  # noqa: BLE001  the other side decides what it means
+        except Exception as problem:  # noqa: BLE001  reported to the other side
             reply = {"error": f"{type(problem).__name__}: {problem}"}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()

@@ -1,1 +1,1 @@
-"""Experiments, one short file a run: its docstring says the command and what to expect."""
+"""Experiments, one short file per run: the docstring has the command and the expected result."""

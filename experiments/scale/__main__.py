@@ -5,8 +5,8 @@
     python -m experiments.scale                                 tables, picture and conclusions
 
 The first two compile the training step for 8 devices and more, each in a process of its own, and
-keep what it takes in `experiments/results/scale.json`; `--workloads` and `--devices` choose. The
-last predicts from what is kept. See `docs/scale.md` for what is assumed.
+keep its costs in `experiments/results/scale.json`; `--workloads` and `--devices` choose. The
+last predicts from these records. See `docs/scale.md` for the assumptions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NO_TPU = {
 }
 """Lets libtpu compile where there is no TPU, several at a time."""
 DEVICES = {"cpu": (8, 64, 512, 2048), "tpu": (8, 64, 512, 4096)}
-"""For how many devices a step is compiled; more than 2,048 fake ones take too many threads."""
+"""Device counts for which a step is compiled; more than 2,048 fake ones need too many threads."""
 
 
 def compile_in_process(workload: str, target: str, devices: int, sharding: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def compile_in_process(workload: str, target: str, devices: int, sharding: str) 
 
 
 def keep(path: Path, new: dict[str, Any]) -> None:
-    """Put a record into the file, in the place of one of the same program."""
+    """Add a record to the file, replacing one of the same program."""
 
     def key(record: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(record[name] for name in ("workload", "target", "sharding", "devices"))
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("work", nargs="?", choices=["compile", "predict"], default="predict")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument("--target", choices=DEVICES, default="cpu", help="what is compiled for")
+    parser.add_argument("--target", choices=DEVICES, default="cpu", help="compilation target")
     parser.add_argument("--devices", nargs="+", type=int, help="how many; powers of two")
     parser.add_argument("--sharding", choices=["replicated", "fsdp"], default="replicated")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where records are kept")

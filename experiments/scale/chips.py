@@ -1,4 +1,4 @@
-"""Chips and the networks between them, and how long a collective takes there.
+"""Models of chips and their networks, and of the time of a collective.
 
 Figures are the makers' for dense products, and not measured here; latencies are assumptions.
 """
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a network, inside of which every device has a ring.
+    """One level of a network, within which devices form rings.
 
     Attributes:
       size: devices, or groups of those of the level below.
-      bandwidth: bytes a second that a device sends, all its links on this level together.
+      bandwidth: bytes per second that a device sends over all its links on this level.
       hop: seconds of latency to a neighbour.
-      ring: only a ring is possible; else a double tree is taken where it is quicker, which sends
+      ring: only a ring is possible; else a double tree is used where it is faster, which sends
         `size` bytes in place of (n - 1) / n of them, and needs log2(n) hops in place of n - 1.
-      both_ways: a ring that is closed goes both ways at once: half of the hops.
+      both_ways: whether a closed ring is used in both directions at once: half of the hops.
     """
 
     size: int
@@ -49,12 +49,12 @@ class Chip:
     """An accelerator.
 
     Attributes:
-      name: as its maker calls it.
-      peak: operations a second for products of each dtype, as `experiments.scale.costs` names them.
-      memory: bytes. bandwidth: of the memory, bytes a second.
-      issue: seconds that an operation takes at least.
-      levels: of the network of so many devices, the innermost first.
-      colours: how many parts of a message travel at once, each by another order of the levels.
+      name: the product name.
+      peak: operations per second for products by dtype, named as in `experiments.scale.costs`.
+      memory: bytes. bandwidth: memory bandwidth in bytes per second.
+      issue: minimum time of an operation in seconds.
+      levels: function from a number of devices to its network levels, the innermost first.
+      colours: number of parts of a message sent at once, each in a different order of the levels.
     """
 
     name: str
@@ -66,10 +66,10 @@ class Chip:
     colours: Callable[[int], int] = lambda _: 1
 
     def operation(self, flops: Mapping[str, int], size: int) -> tuple[str, float]:
-        """What bounds an operation, and its seconds.
+        """The bound of an operation, and its time in seconds.
 
         Args:
-          flops: of its products by dtype. size: bytes that it reads and writes.
+          flops: FLOPs of its products by dtype. size: bytes read and written.
 
         >>> H100.operation({"f32": 495_000_000_000}, 3_350_000)
         ('compute', 0.001)
@@ -87,10 +87,10 @@ class Chip:
         Args:
           kind: as in `snnjax.sharding.collectives.KINDS`.
           size: bytes of its operands on one device.
-          devices: of its group, which are neighbours.
+          devices: size of its group, which are neighbours.
 
         Raises:
-          ValueError: the kind has no model here.
+          ValueError: the kind is not supported.
         """
         if kind == "all-reduce":
             return _twice(self._half(size, devices))
@@ -104,7 +104,7 @@ class Chip:
         raise ValueError(f"{kind!r} has no model; there are sums, gathers, scatters and shifts.")
 
     def _half(self, size: float, devices: int) -> tuple[float, float]:
-        """Level by level, each with what the one before left: a share of its size."""
+        """Sum the levels, each of which reduces the size of the next."""
         colours = self.colours(devices)
         carried, latency, rest = 0.0, 0.0, size / colours
         for level in self.levels(devices):
@@ -127,13 +127,13 @@ def _nodes(devices: int) -> tuple[Level, ...]:
 
 
 def torus(devices: int) -> tuple[int, int, int]:
-    """The sides of the most cubic torus of so many chips.
+    """The sides of the most cubic torus of `devices` chips.
 
     >>> torus(8), torus(4096), torus(2048)
     ((2, 2, 2), (16, 16, 16), (8, 16, 16))
 
     Raises:
-      ValueError: the devices are no power of two.
+      ValueError: the number of devices is not a power of two.
     """
     power = devices.bit_length() - 1
     if devices != 2**power:
@@ -171,4 +171,4 @@ V5P = Chip(
 """Products of float32 are by default one pass of bfloat16, and six at full precision."""
 
 CHIPS = {"cpu": H100, "tpu": V5P}
-"""The chip that a program stands for, by what it was compiled for."""
+"""The chip that a program models, by its compilation target."""

@@ -1,13 +1,13 @@
-"""What a compiled program computes and moves in one run, read off its text, loops counted by turns.
+"""Computation and memory traffic of a compiled program, parsed from its text with loop counts.
 
 XLA's own `cost_analysis` counts the body of a loop once, which hides most of a spiking network.
 Counted here are
 
-    flops       of matrix products and convolutions: 2 a multiplication, none with padding
-    bytes       that operations on arrays read from and write to main memory, with what fills up
-                the tiles of a layout: of a slice or gather what it takes, of an update in place
-                what it writes, of a fusion nothing that it keeps to itself
-    operations  on arrays, one after the other
+    flops       of matrix products and convolutions: 2 per multiplication, none with padding
+    bytes       that array operations read from and write to main memory, with the padding of
+                tiled layouts: only the selected part of a slice or gather, only the written part
+                of an in-place update, and no intermediates of a fusion
+    operations  number of array operations
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ NOTHING = {
     "tuple",
     "while",
 }
-"""Operations that move nothing themselves."""
+"""Operations that move no data themselves."""
 
 SLICES = ("slice", "dynamic-slice", "gather")
 UPDATES = {"dynamic-update-slice": 1, "scatter": 2}
-"""Operations that write in place, and which operand they write."""
+"""Operations that write in place, with the index of the written operand."""
 
 
 @dataclass
 class Costs:
-    """Of one device and one run.
+    """Costs on one device for one run.
 
     Attributes:
-      flops: by dtype of the larger operand, with " highest" behind where full precision is asked.
-      bytes: read and written. operations: run.
-      roofline: seconds on a chip, by what bounds an operation: compute, memory, or issue.
-      cycles: that the compiler itself expects; 0 where it does not tell.
-      loops: of unknown length, counted once.
+      flops: by dtype of the larger operand, with " highest" appended for full precision.
+      bytes: bytes read and written. operations: number of operations.
+      roofline: seconds on a chip, by bound of the operation: compute, memory, or issue.
+      cycles: the compiler's own estimate; 0 if it has none.
+      loops: number of loops of unknown length, counted once.
     """
 
     flops: Counter[str] = field(default_factory=Counter)
@@ -91,7 +91,7 @@ def costs(text: str, chip: Chip) -> Costs:
 
 
 def _works(line: Line) -> bool:
-    """Whether a line is an operation on arrays; what counts and decides in scalars is free."""
+    """Whether a line is an operation on arrays; scalar operations are free."""
     if line.operation in NOTHING or line.second_half or _sends(line.operation):
         return False
     arrays = arrays_of(line.shape)
@@ -161,7 +161,7 @@ def _window(rest: str, rank: int) -> list[dict[str, int]]:
 def _meetings(
     size: int, taps: int, outputs: int, *, stride: int, pad: int, lhs_dilate: int, rhs_dilate: int
 ) -> int:
-    """Pairs of an output and a tap that meet an entry of the input, along one axis."""
+    """Pairs of an output and a tap that use an entry of the input, along one axis."""
     at = np.arange(outputs)[:, None] * stride + np.arange(taps) * rhs_dilate - pad
     inside = (at >= 0) & (at <= (size - 1) * lhs_dilate) & (at % lhs_dilate == 0)
     return int(inside.sum())
@@ -198,10 +198,10 @@ def _parameters(program: Program, body: str) -> Iterator[tuple[int, Line]]:
 
 def _read(program: Program, body: str, made: Line, types: list[ArrayType]) -> int:
     """Bytes that a fusion reads of a parameter of this type: slices where it takes only those."""
-    whole, taken = _main(types), 0
+    total, taken = _main(types), 0
     for line in program.bodies[body]:
         for number, operand in enumerate(line.inputs):
-            if taken >= whole or operand.rpartition(" ")[2].lstrip("%") != made.name:
+            if taken >= total or operand.rpartition(" ")[2].lstrip("%") != made.name:
                 continue
             if line.operation == "bitcast":
                 taken += _read(program, body, line, types)
@@ -210,26 +210,26 @@ def _read(program: Program, body: str, made: Line, types: list[ArrayType]) -> in
                 taken += _read(program, inner, dict(_parameters(program, inner))[number], types)
             else:
                 taken += _share(program, body, line, number, types)
-    return min(taken, whole)
+    return min(taken, total)
 
 
 def _share(program: Program, body: str, line: Line, number: int, types: list[ArrayType]) -> int:
     """Bytes that an operation reads of its operand `number`, of this type."""
-    whole = _main(types)
+    total = _main(types)
     if number == 0 and line.operation in SLICES:
-        return min(whole, sum(array.held for array in arrays_of(line.shape)))
+        return min(total, sum(array.held for array in arrays_of(line.shape)))
     if number == 0 and line.operation == "dynamic-update-slice":
         return 0
     if number == 0 and line.operation == "scatter":  # it adds to what was there
-        return min(whole, _array(program, body, line.inputs[UPDATES["scatter"]]).held)
-    return whole
+        return min(total, _array(program, body, line.inputs[UPDATES["scatter"]]).held)
+    return total
 
 
 def _written(program: Program, body: str, made: Line | None, types: list[ArrayType]) -> int:
     """Bytes that are written of a result of this type, made by this line."""
-    whole = _main(types)
-    if made is None or whole == 0:
-        return whole
+    total = _main(types)
+    if made is None or total == 0:
+        return total
     if made.operation == "bitcast":
         return _written(program, body, program.line(body, made.inputs[0]), types)
     if made.operation == "fusion":
@@ -241,10 +241,10 @@ def _written(program: Program, body: str, made: Line | None, types: list[ArrayTy
         )
     if made.operation in UPDATES:
         update = made.inputs[UPDATES[made.operation]]
-        return min(whole, _array(program, body, update).held)
-    return whole
+        return min(total, _array(program, body, update).held)
+    return total
 
 
 def _main(types: list[ArrayType]) -> int:
-    """Bytes that lie in main memory."""
+    """Bytes of an array in main memory."""
     return sum(array.held for array in types if array.memory == 0)

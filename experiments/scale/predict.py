@@ -1,10 +1,10 @@
-"""The time of a step by a roofline, over so many devices, and where it stops to scale.
+"""Roofline predictions of the time of a step by number of devices, and the limit of scaling.
 
 step           = sum over operations of max(compute, memory, issue), + communication
 compute        products of each dtype / peak of that dtype
 memory         bytes / bandwidth
 issue          the least time of an operation
-communication  of all collectives, each for itself; nothing of it is hidden behind the rest
+communication  sum over all collectives; no overlap with computation
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from experiments.scale.chips import Chip
 
 ROOFS = ("compute", "memory", "issue")
 ENOUGH = 0.8
-"""Efficiency at which weak scaling is said to stop."""
+"""Efficiency below which weak scaling counts as exhausted."""
 MOST = 2**20
-"""Devices up to which that is looked for."""
+"""Largest number of devices in that search."""
 SMALL = 64 * 1024
 """Bytes below which a message is called small."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Seconds of a predicted step.
+    """A predicted step; times in seconds.
 
     Attributes:
-      devices: of the mesh.
-      compute, memory, issue: of the operations that each of them bounds.
-      carried: communication, by bandwidth. waiting: by latency.
+      devices: number of devices.
+      compute, memory, issue: time of the operations with that bound.
+      carried: communication time by bandwidth. waiting: communication time by latency.
     """
 
     devices: int
@@ -43,43 +43,44 @@ class Step:
 
     @property
     def alone(self) -> float:
-        """Without communication."""
+        """The time without communication."""
         return self.compute + self.memory + self.issue
 
     @property
     def bound(self) -> str:
-        """What bounds most of it."""
+        """The dominant bound."""
         return max(ROOFS, key=lambda name: getattr(self, name))
 
     @property
     def seconds(self) -> float:
-        """All together."""
+        """The total time."""
         return self.alone + self.carried + self.waiting
 
     @property
     def efficiency(self) -> float:
-        """Of weak scaling: the rate of a device against that of one that waits for nobody."""
+        """Weak-scaling efficiency: the rate of a device relative to one without communication."""
         return self.alone / self.seconds
 
 
 def predict(record: dict[str, Any], chip: Chip, devices: int | None = None) -> Step:
-    """The step of a compiled program.
+    """Predict the step of a compiled program.
 
     Args:
-      record: of `experiments.scale.step`.
-      chip: that the program stands for.
-      devices: of the mesh; None takes those that it was compiled for. Otherwise its collectives,
-        which join all of them, join so many: under weak scaling nothing else changes.
+      record: record of `experiments.scale.step`.
+      chip: the chip that the program models.
+      devices: number of devices; None uses that of the compilation. Otherwise its collectives,
+        which join all devices, join this many: under weak scaling nothing else changes.
 
     Raises:
-      ValueError: the program is moved to other devices, but does not join all or cuts parameters.
+      ValueError: the program is scaled to other devices, but shards parameters or does not join
+        all.
     """
     own = record["devices"]
     count = own if devices is None else devices
     if count != own and (record["sharding"] != "replicated" or not _joins_all(record)):
         raise ValueError(
-            f"a program for {own} devices says what {count} would do only where parameters are "
-            f"whole and every collective joins all devices; this one is {record['sharding']!r}."
+            f"a program for {own} devices predicts {count} only where parameters are replicated "
+            f"and every collective joins all devices; this one is {record['sharding']!r}."
         )
     carried = waiting = 0.0
     for one in record["collectives"]:
@@ -96,7 +97,7 @@ def _joins_all(record: dict[str, Any]) -> bool:
 
 
 def at_peak(record: dict[str, Any], chip: Chip, step: Step) -> Step:
-    """A step that computes its products at the peak and does nothing else but send."""
+    """A step that only computes its products at the peak and communicates."""
     compute = sum(count / chip.peak[kind] for kind, count in record["flops"].items())
     return replace(step, compute=compute, memory=0.0, issue=0.0)
 
@@ -106,7 +107,7 @@ def stops_at(record: dict[str, Any], chip: Chip, *, ideal: bool = False) -> Step
 
     Args:
       record, chip: as for `predict`.
-      ideal: of steps `at_peak`.
+      ideal: whether to use steps `at_peak`.
     """
     devices = 2
     while devices <= MOST:
@@ -119,15 +120,15 @@ def stops_at(record: dict[str, Any], chip: Chip, *, ideal: bool = False) -> Step
 
 
 def small(record: dict[str, Any]) -> tuple[int, int]:
-    """How many small messages a step sends, and bytes of the large ones."""
+    """Number of small messages of a step, and bytes of the large ones."""
     parts = record["collectives"]
     few = sum(one["times"] for one in parts if one["bytes"] < SMALL)
     return few, sum(one["times"] * one["bytes"] for one in parts if one["bytes"] >= SMALL)
 
 
 def verdict(record: dict[str, Any], chip: Chip) -> str:
-    """Where weak scaling stops and why, when an epoch is a single step, and what a quicker step
-    would come to.
+    """A conclusion: where weak scaling stops and why, when an epoch is a single step, and the limit
+    for a faster step.
     """
     step, most = stops_at(record, chip), predict(record, chip, MOST)
     head = (
@@ -147,7 +148,7 @@ def verdict(record: dict[str, Any], chip: Chip) -> str:
 
 
 def _cause(record: dict[str, Any], step: Step) -> str:
-    """What the communication of a step is made of."""
+    """A description of the communication of a step."""
     messages, size = small(record)
     if step.carried >= step.waiting:
         why = f"{size / 1e6:.1f} MB of gradients take {_ms(step.carried)} of bandwidth"
@@ -166,9 +167,9 @@ def _ms(seconds: float) -> str:
 def weak_scaling(
     records: Iterable[dict[str, Any]], chip: Chip, devices: Iterable[int]
 ) -> list[tuple[Step, int]]:
-    """Predicted steps, and for how many devices the program of each was compiled.
+    """Predicted steps, with the number of devices for which each program was compiled.
 
-    A count without a program of its own takes that of the most devices.
+    A count without its own program uses that of the most devices.
     """
     known = {record["devices"]: record for record in records}
     rows = []

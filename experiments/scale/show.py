@@ -1,4 +1,4 @@
-"""Tables, a picture and conclusions of what is predicted."""
+"""Tables, a picture and conclusions of the predictions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def grouped(records: Iterable[dict[str, Any]]) -> list[tuple[tuple[str, str], li
 
 
 def _print_programs(groups: Groups) -> None:
-    """What a device computes, moves, sends and holds in a step."""
+    """Print computation, traffic, communication and memory of a device in a step."""
     _row(
         "program",
         "devices",
@@ -79,7 +79,7 @@ def _print_programs(groups: Groups) -> None:
 
 
 def _print_steps(groups: Groups, target: str) -> None:
-    """Milliseconds of a predicted step."""
+    """Print the milliseconds of predicted steps."""
     chip = CHIPS[target]
     head = ("step, ms", "devices", "compute", "memory", "issue", "bandwidth", "latency", "step")
     _row(*head, "of one", *["compiler"] * (target == "tpu"))
@@ -103,7 +103,7 @@ def _label(key: tuple[str, str]) -> str:
 
 
 def _memory(record: dict[str, Any]) -> str:
-    """Of the state and batch, and of temporaries, as planned by the compiler."""
+    """Memory of state and batch, and of temporaries, as planned by the compiler."""
     memory = record["memory"]
     state = memory["arguments"] + memory["outputs"] - memory["shared"]
     return f"{state / 1e9:.2f} + {memory['temporary'] / 1e9:.2f}"

@@ -1,12 +1,12 @@
-"""Compile one training step for devices that are not there, and record what it takes.
+"""Compile one training step for absent devices, and record its costs.
 
     python -m experiments.scale.step WORKLOAD cpu|tpu DEVICES SHARDING [FILE]   the record, as JSON
 
 The text of the program goes to the file, if one is given.
 
-For "cpu" the process must have been started with so many fake devices, and for "tpu" its Python
-must have libtpu, which compiles for a described v5p without any. A CPU program takes the forms
-that the library chooses on a GPU, since it stands for one.
+For "cpu" the process must have been started with that many fake devices, and for "tpu" its Python
+must have libtpu, which compiles for a described v5p without a device. A CPU program uses the forms
+that the library chooses on a GPU, since it models one.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from snnjax.sparse import Capacities
 from snnjax.train import AXIS, Session, train_step
 
 STANDS_FOR = {"cpu": "gpu", "tpu": "tpu"}
-"""The backend whose forms a program takes."""
+"""The backend whose forms a program uses."""
 
 
 @contextmanager
 def choices_of(backend: str) -> Iterator[None]:
-    """Let the library choose its forms as on another backend than the one that runs here."""
+    """Make the library choose its forms as on another backend."""
     with mock.patch.object(jax, "default_backend", return_value=backend):
         yield
 
@@ -61,11 +61,11 @@ def record(
     sharding: str,
     keep: Callable[[str], Any] = len,
 ) -> dict[str, Any]:
-    """Compile the step of a workload on the mesh `data=count`, and read off what it takes.
+    """Compile the step of a workload on the mesh `data=count`, and record its costs.
 
     Args:
-      name: of the workload.
-      workload: what is trained, with so many samples on each device.
+      name: name of the workload.
+      workload: the workload, with its number of samples on each device.
       target: "cpu" or "tpu". count: devices. sharding: a preset.
       keep: called with the text of the program.
 
@@ -123,7 +123,7 @@ def _memory(stats: Any) -> dict[str, int]:
     return {
         "arguments": int(stats.argument_size_in_bytes),
         "outputs": int(stats.output_size_in_bytes),
-        "shared": int(stats.alias_size_in_bytes),  # outputs that take the place of arguments
+        "shared": int(stats.alias_size_in_bytes),  # outputs that reuse the memory of arguments
         "temporary": int(stats.temp_size_in_bytes),
     }
 

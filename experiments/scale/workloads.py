@@ -24,9 +24,9 @@ class Workload:
     """A training step of a published experiment.
 
     Attributes:
-      experiment: with the published batch, which is that of one device here.
-      classes, channels: of the data set.
-      train_size: its training samples.
+      experiment: experiment with the published batch, which is used per device here.
+      classes, channels: those of the data set.
+      train_size: number of training samples.
     """
 
     experiment: Experiment
@@ -40,20 +40,20 @@ class Workload:
         return self.experiment.batch_size
 
     def on(self, mesh: str, data: int, sharding: str) -> Experiment:
-        """The experiment on a mesh with `data` shares of the batch, each as large as published."""
+        """The experiment on `data` devices, each with the published batch."""
         size: Any = {"batch_size": self.samples * data, "sharding": sharding}
         return replace(self.experiment, mesh=mesh, **size)
 
     def info(self, batch: int) -> DataInfo:
-        """The data set, grown to one batch where it is smaller."""
+        """Facts about the data set, enlarged to one batch if it is smaller."""
         names = tuple(str(number) for number in range(self.classes))
         return DataInfo(names, self.channels, max(self.train_size, batch), 1, 0)
 
     def shape(self, model: Any) -> Any:
         """The bucket of a batch on one device.
 
-        Of clouds the capacities that `shapes3d` needs, sampled and gridded alike. Every device
-        takes the same, so the scan of one batch size serves all meshes.
+        For clouds, the capacities that `shapes3d` needs with the same sampling and grid. They are
+        equal on every device, so the scan of one batch size serves all meshes.
         """
         source: Any = self.experiment.data
         layout = Layout(self.samples)
@@ -65,7 +65,7 @@ class Workload:
         return shapes.training.choices[-1]
 
     def batch(self, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes of the arrays of a batch, as the source makes them."""
+        """Shapes of the arrays of a batch of the source."""
         source: Any = self.experiment.data
         ragged = "points" if isinstance(source, CloudSource) else "frames"
         sample = {ragged: np.zeros((1, self.channels), np.float32), "label": 0}

@@ -1,4 +1,4 @@
-"""Measure on this machine where compacted pairs beat the table, and events a dense product."""
+"""Benchmarks that choose between sparse arithmetics, and between event and dense products."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def product_times(rows: int, width: int, density: float, runs: int) -> tuple[flo
 
 
 def crossover(samples: Sequence[tuple[float, ...]]) -> float:
-    """The share below which the first way wins.
+    """The density below which the first method is faster.
 
     Args:
-      samples: (share, time of the first way, time of the second), by rising share.
+      samples: (density, time of the first method, time of the second), by rising density.
 
     Returns:
-      The middle between the last share at which the first way wins and the next one; 0 where it
-      never wins, and above 1 where it always does.
+      The middle between the last density at which the first method is faster and the next one;
+      0 if it never is, above 1 if it always is.
 
     >>> crossover([(0.1, 1.0, 2.0), (0.3, 2.0, 2.5), (0.9, 4.0, 3.0)])
     0.6
@@ -106,7 +106,7 @@ def measure_table(
     spike_densities: Sequence[float] = SPIKE_DENSITIES,
     widths: Sequence[int] = WIDTHS,
 ) -> ArithmeticTable:
-    """Rules for the default backend: for each number of rows, for each width and batch."""
+    """Rules for the default backend by number of rows, width and batch."""
     backend = jax.default_backend()
     rules = []
     for i, count in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Entry point of ``snnjax``: finds the command, turns expected errors into one line."""
+"""Entry point of ``snnjax``: runs the command and reports expected errors in one line."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from snnjax.cli.supervise import NOTES, supervise, wanted
 COMMANDS = {
     "train": "train an experiment; the last line on stdout is a JSON summary",
     "evaluate": "test a trained run; the last line on stdout is a JSON summary",
-    "predict": "print what a trained run says of one file",
+    "predict": "print the prediction of a trained run for one file",
     "list": "names of experiments, models, tasks and sources",
     "compare": "put several run folders side by side",
     "info": "parameters, capacities and synaptic operations of an experiment",
     "profile": "time, bytes and FLOPs of the compiled step and of each layer",
-    "shard-plan": "bytes and messages of a step on a mesh of devices that need not be there",
+    "shard-plan": "bytes and messages of a step on a mesh, without its devices",
     "doctor": "devices, versions, flags and extras of this machine",
 }
 
-# What a user can cause and fix. Anything else is a defect of ours and keeps its traceback.
+# Errors that a user can cause and fix. Anything else is a bug and keeps its traceback.
 EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
 
 
@@ -45,7 +45,7 @@ def usage() -> str:
             "options:",
             "  -h, --help   show this text; `snnjax COMMAND --help` lists a command's options",
             "  --version    show the version",
-            "  --debug      after a command: the whole traceback of an error (or SNNJAX_DEBUG=1)",
+            "  --debug      after a command: the full traceback of an error (or SNNJAX_DEBUG=1)",
         ]
     )
 
@@ -55,7 +55,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    """Run one command; 0 if well, 2 for an expected error, 130 or its own code if interrupted."""
+    """Run one command; 0 on success, 2 for expected errors, 130 or its own code if interrupted."""
     debug = "--debug" in arguments or os.environ.get("SNNJAX_DEBUG", "0") not in ("", "0")
     try:
         importlib.import_module(f"snnjax.cli.{command.replace('-', '_')}").run(arguments)
@@ -75,16 +75,16 @@ def _run(command: str, arguments: list[str]) -> int:
 
 
 def _closed() -> int:
-    """End without a word where nobody reads; the interpreter would complain when it flushes."""
+    """Exit silently if stdout is closed; the interpreter would raise when it flushes."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + 13  # as if by SIGPIPE
 
 
 def quiet_compiler(arguments: Sequence[str]) -> None:
-    """Keep alarms of XLA about slow compilation from the screen; --debug shows them.
+    """Suppress XLA's warnings about slow compilation; --debug shows them.
 
-    They tell a user nothing to do. What fails is raised as an exception in any case.
+    They require no action by the user. Failures are raised as exceptions in any case.
     """
     if "--debug" not in arguments and os.environ.get("SNNJAX_DEBUG", "0") in ("", "0"):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -124,6 +124,6 @@ def _main(arguments: list[str]) -> int:
         return 2
     if command == "train" and wanted(arguments):
         return supervise(command, arguments[1:])
-    if NOTES not in os.environ:  # the parent of several processes reads what the service says
+    if NOTES not in os.environ:  # the parent process needs the messages of the distributed service
         quiet_compiler(arguments)
     return _run(command, arguments[1:])

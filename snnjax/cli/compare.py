@@ -30,7 +30,7 @@ NAMES = ("name", "run_root")
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(Common):
-    """Which runs."""
+    """Options of ``snnjax compare``."""
 
     run_folders: tyro.conf.Positional[tuple[Path, ...]]
     """Folders that `snnjax train` wrote."""
@@ -60,7 +60,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields by their dotted name, as the command line spells them.
+    """Flatten nested fields to the dotted names of the command line.
 
     >>> flatten({"model": {"levels": 4}, "epochs": 2})
     {'model.levels': 4, 'epochs': 2}
@@ -75,7 +75,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Dotted fields on which the configurations do not agree, with the value of each.
+    """Dotted fields in which the configurations differ, with the value of each.
 
     >>> differences([{"seed": 0, "epochs": 2}, {"seed": 1, "epochs": 2}])
     {'seed': [0, 1]}
@@ -98,7 +98,7 @@ def _shown(key: str, value: Any) -> str:
 
 
 def score_keys(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys of the scores: each run's goal, which comes first, and the best of it.
+    """The keys of the scores: the goal of each run first, then its best value.
 
     >>> score_keys([{"test_mse": 0.1, "test_loss": 0.2, "best_test_mse": 0.1}])
     ['test_mse', 'best_test_mse']
@@ -108,7 +108,7 @@ def score_keys(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def comparison(folders: Sequence[Path]) -> Table:
-    """One column a run; first the results, then the differing fields."""
+    """A table with one column per run: results, then differing fields."""
     runs = [read_run(folder) for folder in folders]
     table = Table()
     table.add_column("")

@@ -1,4 +1,4 @@
-"""The cores of this machine as devices."""
+"""CPU cores as JAX devices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def core_count() -> int:
 
 
 def device_count(batch_size: int, cores: int) -> int:
-    """The most devices, up to one a core, that cut a batch evenly into shares of at least `SHARE`.
+    """The largest number of devices, at most one per core, that evenly divides a batch into shares
+    of at least `SHARE` samples.
 
     >>> device_count(32, 2), device_count(32, 64), device_count(30, 4), device_count(4, 8)
     (2, 4, 3, 1)
@@ -32,10 +33,10 @@ def device_count(batch_size: int, cores: int) -> int:
 
 
 def mesh_devices(mesh: str, batch_size: int, cores: int, processes: int = 1) -> int:
-    """The devices of one process for a mesh, where those of a size -1 are made of the cores.
+    """The number of devices per process for a mesh; an axis of size -1 uses the CPU cores.
 
     Raises:
-      ValueError: the processes cannot have equally many.
+      ValueError: the devices cannot be divided evenly over the processes.
 
     >>> mesh_devices("data=-1", 32, 2), mesh_devices("data=8,model=2", 32, 2)
     (2, 16)
@@ -48,7 +49,7 @@ def mesh_devices(mesh: str, batch_size: int, cores: int, processes: int = 1) -> 
         if fixed % processes:
             raise ValueError(
                 f"the mesh {mesh!r} has {fixed} devices, which {processes} processes cannot share "
-                "evenly. Take a size that they can, or data=-1 for all."
+                "evenly. Choose a size that divides evenly, or data=-1 for all."
             )
         return fixed // processes
     rest = max(cores // fixed, 1)
@@ -57,15 +58,15 @@ def mesh_devices(mesh: str, batch_size: int, cores: int, processes: int = 1) -> 
 
 
 def use_cores(batch_size: int, mesh: str = "data=-1", processes: int = 1) -> None:
-    """Where training runs on the CPU, let its cores share each batch as devices.
+    """When training runs on the CPU, divide each batch over its cores as devices.
 
-    Most operations of a sparse step are too small to be cut into threads; the samples are not.
+    Most operations of a sparse step are too small for threads; samples can be divided.
     Nothing changes for accelerators, nor where JAX_NUM_CPU_DEVICES or XLA_FLAGS set a number.
 
     Args:
       batch_size: samples of a step.
-      mesh: what the devices are for; the cores decide over a size of -1.
-      processes: how many share the batch and the mesh; each has its cores for itself.
+      mesh: the mesh for the devices; the number of cores sets a size of -1.
+      processes: how many share the batch and the mesh; each has its own cores.
     """
     chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if chosen or "JAX_NUM_CPU_DEVICES" in os.environ:

@@ -26,7 +26,7 @@ LOW_DISK_GB = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorOptions(Common):
-    """How to show it."""
+    """Options of ``snnjax doctor``."""
 
     json: bool = False
     """Print one JSON object instead of a table."""
@@ -40,7 +40,7 @@ def _version(distribution: str) -> str | None:
 
 
 def requirements() -> tuple[list[str], dict[str, list[str]]]:
-    """Core requirements and those of each extra, by name, as the installed metadata lists them."""
+    """Core requirements and those of each extra, by name, from the installed metadata."""
     core: list[str] = []
     extras: dict[str, list[str]] = {}
     for line in importlib.metadata.requires("snnjax") or []:
@@ -78,7 +78,7 @@ def diagnose() -> dict[str, dict[str, str]]:
     import jax
 
     core, extras = requirements()
-    flags: Any = jax.config  # its attributes are made at run time
+    flags: Any = jax.config  # its attributes are created dynamically
     return {
         "machine": {
             "python": f"{platform.python_version()} ({sys.executable})",

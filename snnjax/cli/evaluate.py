@@ -15,7 +15,7 @@ from snnjax.cli.output import quiet_stdout, summary_line
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(CacheOptions):
-    """Which run, on what."""
+    """Options of ``snnjax evaluate``."""
 
     run_folder: tyro.conf.Positional[Path]
     """Folder that `snnjax train` wrote."""
@@ -24,11 +24,11 @@ class EvaluateOptions(CacheOptions):
     skip_bad: bool = False
     """Skip malformed files and count them, even if the run did not."""
     checkpoint: Literal["last", "best"] = "last"
-    """Which weights."""
+    """Checkpoint whose weights are evaluated."""
     votes: int = 0
-    """Also average the probabilities over so many randomly changed copies of each sample."""
+    """Also average the probabilities over this many randomly changed copies of each sample."""
     test_part: bool = False
-    """Of a run with --data.validate: test on the test part of the data after all."""
+    """For a run with --data.validate: test on the test part of the data instead."""
 
 
 def run(arguments: list[str]) -> None:

@@ -18,14 +18,14 @@ DEFAULT = "e3dsnn_t_shapes3d"
 
 
 def configs_folder() -> Path:
-    """Where the experiments lie: in the source checkout, else the copy that the wheel carries."""
+    """The folder of experiments: in the source checkout, else the copy in the wheel."""
     package = Path(snnjax.__file__).resolve().parent
     checkout = package.parent / "experiments" / "configs"
     return checkout if checkout.is_dir() else package / "_configs"
 
 
 def experiment_files() -> dict[str, Path]:
-    """Names that ``snnjax train NAME`` takes, each with its file: a folder a family."""
+    """Names that ``snnjax train NAME`` takes, each with its file, in one folder per family."""
     found = configs_folder().glob("*/*.py")
     return {path.stem: path for path in sorted(found) if not path.stem.startswith("_")}
 
@@ -79,8 +79,8 @@ def load_experiment(reference: str) -> tuple[Experiment, str]:
       The experiment, and the file's docstring.
 
     Raises:
-      ValueError: no such name (says the nearest), or the file defines no experiment.
-      FileNotFoundError: no such file.
+      ValueError: unknown name (with the nearest one), or the file defines no experiment.
+      FileNotFoundError: the file does not exist.
     """
     from snnjax.experiment import Experiment
 

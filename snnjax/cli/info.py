@@ -15,10 +15,10 @@ from snnjax.cli.tables import number_table
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions(SubjectOptions):
-    """The experiment, and how much to show."""
+    """Options of ``snnjax info``."""
 
     arrays: bool = False
-    """List every parameter array instead of one line a layer."""
+    """List every parameter array instead of one line per layer."""
 
 
 def parameter_rows(model: Any, *, arrays: bool) -> list[tuple[str, str, int]]:
@@ -48,7 +48,7 @@ def _parameters(model: Any, arrays: bool) -> Table:
 
 
 def _buckets(subject: Subject) -> Table:
-    """The shapes of batches among which the source chooses, and the one of this batch."""
+    """A table of the batch shapes of the source, and the one of this batch."""
     table = number_table("Buckets of batches", "bucket", "shape")
     for kind, values in subject.session.shapes.to_json().items():
         choices = values.get("choices", [values]) if isinstance(values, dict) else [values]
@@ -69,7 +69,7 @@ def _words(choice: Any) -> str:
 def batch_activity(subject: Subject) -> Any:
     """What every weighted layer received in the batch, as `snnjax.metrics.ActivityTotals`.
 
-    Norms of an untrained model have no running statistics yet, so it takes those of the batch.
+    An untrained model has no running statistics yet, so norms use those of the batch.
     """
     import jax
 
@@ -105,7 +105,7 @@ def _operations(subject: Subject) -> Table:
     )
     table.caption = (
         f"energy {total.energy_mj:.5f} mJ, the ANN twin {total.ann_energy_mj:.5f} mJ "
-        "(45 nm: 4.6 pJ a MAC, 0.9 pJ an AC)"
+        "(45 nm: 4.6 pJ per MAC, 0.9 pJ per AC)"
     )
     return table
 

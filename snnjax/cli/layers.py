@@ -1,4 +1,4 @@
-"""The layers of a model, each with the arguments of its call, to be compiled and timed alone."""
+"""Compile and time each layer of a model separately, with the arguments of its calls."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from snnjax.nn.run import Options, traverse
 
 
 class Cost(NamedTuple):
-    """What XLA says about a compiled program, and how long it takes.
+    """XLA's cost estimates for a compiled program, and its measured time.
 
     Attributes:
       milliseconds: median over the runs.
       flops: floating-point operations; the body of a loop counts once.
       bytes_accessed: bytes read and written by all its operations.
-      temporary_bytes: scratch memory beside inputs and outputs.
+      temporary_bytes: scratch memory in addition to inputs and outputs.
     """
 
     milliseconds: float
@@ -33,14 +33,14 @@ class Cost(NamedTuple):
 
 
 class LayerCall(NamedTuple):
-    """One call of one layer.
+    """A recorded call of a layer.
 
     Attributes:
-      path: where the layer stands in the model, e.g. ``stages.0.conv``.
+      path: path of the layer in the model, e.g. ``stages.0.conv``.
       kind: its class.
       graphdef, state: the layer, as `flax.nnx.split` gives it.
       arrays: the array leaves of its arguments.
-      arguments: from array leaves back to (args, kwargs).
+      arguments: function from array leaves to (args, kwargs).
     """
 
     path: str
@@ -63,7 +63,7 @@ def _is_array(leaf: Any) -> bool:
 
 
 def split_arguments(args: tuple, kwargs: dict) -> tuple[list[Any], Callable]:
-    """Array leaves of a call's arguments, and the function that puts others in their places.
+    """Array leaves of a call's arguments, and a function that rebuilds them from other arrays.
 
     >>> arrays, rebuild = split_arguments((jnp.ones(2), "same"), {"train": True})
     >>> len(arrays), rebuild([0])
@@ -89,7 +89,7 @@ def layer_calls(
     Args:
       model: a `snnjax.nn.Module`.
       inputs: its named inputs, `x` among them; traced once under `jax.jit`.
-      train, key: as of its call.
+      train, key: as in a call of the model.
     """
     graphdef, state = nnx.split(model)
     calls: list[dict[str, Any]] = []
@@ -151,7 +151,7 @@ def gradient(call: LayerCall) -> Callable[[Any, list[Any]], Any]:
 
 
 def compiled_cost(compiled: Any, run: Callable[[], Any], runs: int) -> Cost:
-    """The cost of a compiled program; `run` calls it once, on arguments of its own choice."""
+    """The cost of a compiled program; `run` calls it once, with its own arguments."""
     jax.block_until_ready(run())
     times = []
     for _ in range(runs):

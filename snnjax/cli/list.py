@@ -18,7 +18,7 @@ from snnjax.cli.output import console
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions(ModuleOptions):
-    """What to show."""
+    """Options of ``snnjax list``."""
 
     pattern: tyro.conf.Positional[str] = "*"
     """Part of a name, or a pattern such as `snn_*`; also the name of a family or a kind."""
@@ -31,7 +31,7 @@ def summary_of(path: Path) -> str:
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """(kind, name, what it is) of everything that has a name; nothing is imported for it."""
+    """(kind, name, description) of everything registered, without importing it."""
     from snnjax.experiment.registry import REGISTRY
 
     found = [
@@ -44,10 +44,10 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def matching(pattern: str) -> list[tuple[str, str, str]]:
-    """The rows whose name, family or kind fits a pattern, or has it as a part.
+    """The rows whose name, family or kind matches or contains a pattern.
 
     Raises:
-      ValueError: there is none; the nearest name is given.
+      ValueError: no row matches; the message has the nearest name.
     """
     every = rows()
     wanted = pattern if any(letter in pattern for letter in "*?[") else f"*{pattern}*"

@@ -24,8 +24,8 @@ def nearest(word: str, valid: Iterable[str], count: int = 3) -> list[str]:
 
     def likeness(name: str) -> float:
         name = name.replace("_", "-")
-        whole = difflib.SequenceMatcher(None, word, name).ratio()
-        return max(whole, 0.95 * difflib.SequenceMatcher(None, _tail(word), _tail(name)).ratio())
+        full = difflib.SequenceMatcher(None, word, name).ratio()
+        return max(full, 0.95 * difflib.SequenceMatcher(None, _tail(word), _tail(name)).ratio())
 
     scored = sorted(
         ((likeness(name), name) for name in valid), key=lambda pair: (-pair[0], pair[1])

@@ -1,4 +1,4 @@
-"""Options made from dataclasses with tyro, strict about what it does not know."""
+"""Command-line options from dataclasses with tyro; unknown options are errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Common:
     """Options of every command."""
 
     debug: bool = False
-    """Show the whole traceback of an error."""
+    """Show the full traceback of an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +38,20 @@ class ModuleOptions(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOptions(ModuleOptions):
-    """Options of the commands that compile for long."""
+    """Options of the commands with long compilation."""
 
     compile_cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Keep compiled programs in this folder instead of the user's cache ($XDG_CACHE_HOME/snnjax),
     so that the next start need not compile them."""
     no_compile_cache: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Keep no compiled programs."""
+    """Do not keep compiled programs."""
 
     @property
     def cache(self) -> Path | bool:
         """The folder for compiled programs; True for the user's, False for none.
 
         Raises:
-          ValueError: a folder and none are asked for.
+          ValueError: both options are given.
         """
         if self.compile_cache is not None and self.no_compile_cache:
             raise ValueError("give --compile-cache or --no-compile-cache, not both.")
@@ -59,7 +59,7 @@ class CacheOptions(ModuleOptions):
 
 
 def import_modules(arguments: Sequence[str]) -> None:
-    """Import what ``--module`` names, before anything that may need it is read."""
+    """Import the modules given by ``--module``, before anything may refer to them."""
     names = list(_values(arguments, "--module"))
     if names:
         from snnjax.experiment import load_module
@@ -77,7 +77,7 @@ def _values(arguments: Sequence[str], option: str) -> Iterator[str]:
 
 
 def take_value(arguments: Sequence[str], option: str) -> tuple[str | None, list[str]]:
-    """The last value of an option, and the arguments without it.
+    """Split off an option: its last value, and the remaining arguments.
 
     >>> take_value(["a", "--model", "b", "--model.levels", "2"], "--model")
     ('b', ['a', '--model.levels', '2'])
@@ -96,7 +96,7 @@ def take_value(arguments: Sequence[str], option: str) -> tuple[str | None, list[
 
 
 def _flags(options: type, default: object | None) -> list[str]:
-    """Every option, read off the help text: what is listed there is what exists."""
+    """All options, parsed from the help text."""
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         _tyro(options, ["--help"], "", "", default)
@@ -118,7 +118,7 @@ def _tyro(
 
 
 def _valid(options: type, default: object | None) -> list[str]:
-    """The options that exist, with those that are taken before the others are read."""
+    """All valid options, including those parsed before tyro runs."""
     flags = _flags(options, default)
     return [*flags, "--model", "--task"] if any(f.startswith("--model.") for f in flags) else flags
 
@@ -137,7 +137,7 @@ def parse(
       options: a dataclass whose docstrings document the fields.
       arguments: what follows the command's name.
       command: the command as typed, for the usage line.
-      description: what ``--help`` says first.
+      description: first paragraph of ``--help``.
       default: values to start from.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What goes where: results to stdout, everything else to stderr."""
+"""Output of commands: results to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SUMMARY_KEYS = (
 
 
 def console() -> Console:
-    """Where tables go. Text is shown as it is: a [word] in it is not markup."""
+    """The console for tables. Text is printed literally: a [word] in it is not markup."""
     return Console(markup=False, highlight=False)
 
 
 @contextlib.contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """Send what others print to stderr, so that stdout holds only the result."""
+    """Redirect other output to stderr, so that stdout holds only the result."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
 
 def _plain(value: Any) -> Any:
-    """JSON types only; what is not finite becomes null, since JSON has no NaN."""
+    """Convert to JSON types; non-finite numbers become null, since JSON has no NaN."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -51,9 +51,9 @@ def _plain(value: Any) -> Any:
 
 
 def summary_line(summary: Mapping[str, Any]) -> str:
-    """One line of JSON with the promised keys first.
+    """The summary as one line of JSON, the documented keys first.
 
-    A task with another goal than the accuracy has its own score in that place.
+    A task whose goal is not accuracy has its own score in that place.
 
     >>> summary_line({"epochs": 3, "test_accuracy": 0.5})[:45]
     '{"test_accuracy": 0.5, "parameters": null, "f'

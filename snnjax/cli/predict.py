@@ -13,14 +13,14 @@ from snnjax.cli.output import quiet_stdout
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(CacheOptions):
-    """Which run, on which file."""
+    """Options of ``snnjax predict``."""
 
     run_folder: tyro.conf.Positional[Path]
     """Folder that `snnjax train` wrote."""
     file: tyro.conf.Positional[Path]
     """A file of the kind that the run was trained on: a cloud, a mesh, a recording, an image."""
     top: int | None = None
-    """Print only so many lines, of a classifier the most probable classes."""
+    """Print only this many lines; for a classifier, the most probable classes."""
 
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
@@ -28,7 +28,7 @@ class PredictOptions(CacheOptions):
 
 
 def run(arguments: list[str]) -> None:
-    """Predict and print one `number  name` line each; of a classifier the probabilities."""
+    """Predict and print `number  name` lines; for a classifier, the probabilities."""
     import_modules(arguments)
     options = parse(
         PredictOptions,

@@ -23,7 +23,7 @@ from snnjax.cli.subject import Subject, SubjectOptions, prepare, read_subject
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileOptions(SubjectOptions):
-    """The experiment, and what to measure."""
+    """Options of ``snnjax profile``."""
 
     runs: int = 5
     """Runs of each program; the median is reported."""

@@ -1,4 +1,4 @@
-"""``snnjax shard-plan [NAME|FILE|MODULE|RUN_FOLDER]``: what a mesh and a sharding would cost."""
+"""``snnjax shard-plan [NAME|FILE|MODULE|RUN_FOLDER]``: the cost of a mesh and a sharding."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ FLAG = "--xla_force_host_platform_device_count"
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPlanOptions(SubjectOptions):
-    """The experiment with its --mesh and --sharding, and how to print."""
+    """Options of ``snnjax shard-plan``."""
 
     json: bool = False
     """Print one JSON object instead of tables."""
 
 
 def fake_devices() -> int:
-    """How many CPU devices this process was started with; 0 where it has what the machine has."""
+    """The number of CPU devices set for this process; 0 if it uses the default."""
     found = re.search(rf"{FLAG}=(\d+)", os.environ.get("XLA_FLAGS", ""))
     return int(found[1]) if found and os.environ.get("JAX_PLATFORMS") == "cpu" else 0
 
 
 def with_fake_devices(devices: int) -> dict[str, str]:
-    """The environment of a process with that many of them."""
+    """Environment variables for a process with `count` fake devices."""
     others = re.sub(rf"{FLAG}=\d+", "", os.environ.get("XLA_FLAGS", ""))
     flags = {"XLA_FLAGS": f"{others} {FLAG}={devices}".strip(), "JAX_PLATFORMS": "cpu"}
     return {**os.environ, **flags}
@@ -72,7 +72,7 @@ def _tables(plan: ShardPlan) -> list[Table]:
     sent = number_table(
         "Collectives of a training step", "kind", "devices", "runs", "operand bytes", "bytes sent"
     )
-    sent.caption = "On one device, sent as in a ring. +: and more, in loops of unknown length."
+    sent.caption = "Bytes per device, sent as in a ring. +: and more, in loops of unknown length."
     for (kind, group), found in sorted(_grouped(plan.collectives).items()):
         sent.add_row(
             kind,

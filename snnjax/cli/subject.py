@@ -1,4 +1,4 @@
-"""What ``info`` and ``profile`` look at: an experiment or a run, with a batch of its data."""
+"""The subject of ``info`` and ``profile``: an experiment or a run, with a batch of its data."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from snnjax.cli.train import describe, with_names, with_shortcuts
 from snnjax.experiment import Experiment
 
 SAMPLE = 512
-"""Samples of each split that are looked at."""
+"""Number of samples of each split that are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectOptions(CacheOptions):
-    """The experiment, and which data."""
+    """Options that choose an experiment and its data."""
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     source: Annotated[str | None, tyro.conf.arg(name="data", metavar="FOLDER")] = None
@@ -31,7 +31,7 @@ class SubjectOptions(CacheOptions):
 
 
 class Subject(NamedTuple):
-    """An experiment made ready to run one batch.
+    """An experiment that is ready to run one batch.
 
     Attributes:
       session: the experiment, its splits reduced to `SAMPLE` samples, with its buckets.
@@ -76,7 +76,7 @@ class Subject(NamedTuple):
 
 
 def _starting_point(reference: str) -> tuple[Experiment, str, Path | None]:
-    """Experiment, text and run folder that a reference stands for."""
+    """The experiment, description and run folder for a reference."""
     folder = Path(reference)
     if (folder / "config.json").is_file():
         from snnjax.runs import read_experiment
@@ -111,7 +111,7 @@ def read_subject(
     )
     if folder is not None and experiment.model != start.model:
         raise ValueError(
-            f"the model of {folder} is what it is; leave out the --model options, or name an "
+            f"the model of {folder} cannot be changed; leave out the --model options, or name an "
             "experiment instead of a run"
         )
     return dataclasses.replace(options, experiment=experiment), folder

@@ -1,7 +1,7 @@
-"""A parent that waits for one process of several, and says in a line why it ended.
+"""A parent process that supervises one process of a run and reports why it ended.
 
 Where another process of a run dies or hangs, JAX's distributed service aborts this one from C++
-(SIGABRT, exit code 134). Only a process outside of it can turn that into a message.
+(SIGABRT, exit code 134). Only another process can turn that into a message.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ NOTES = "SNNJAX_NOTES"
 _CODE = "import sys; from snnjax.cli.supervise import child; child(sys.argv[1:])"
 _NOISE = re.compile(
     r"\[Gloo\] |[EF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.]+:\d+\] |\d+$|The tasks have crashed"
-    # Threads of Gloo write word by word: of two lines at once, one is the rest of the other.
+    # Threads of Gloo write word by word, so that lines may be interleaved.
     r"|(?=.*[a-z])(?:is connected to|Expected number of connected|peer ranks|is :|[\d.\s])+$"
 )
 _TRACE = re.compile(r"\s+@ |\*\*\* ")
-_KEPT = 100  # last lines of the service that are looked at, without stack traces
+_KEPT = 100  # last lines of the service that are searched, without stack traces
 
 
 def wanted(arguments: Sequence[str]) -> bool:
-    """Whether a command is one of several processes, and this is not yet the child."""
+    """Whether a command runs as one of several processes and this is not yet the child."""
     several = any(word.startswith("--hosts.") for word in arguments)
     return several and not {"-h", "--help"} & set(arguments) and NOTES not in os.environ
 
 
 def supervise(command: str, arguments: Sequence[str]) -> int:
-    """Run the command in a child, wait for it, and return its exit code: 1 if a peer is gone."""
+    """Run the command in a child process and return its exit code; 1 if a peer is gone."""
     with tempfile.TemporaryDirectory(prefix="snnjax-") as folder:
         notes = Path(folder) / "notes.json"
         process = subprocess.Popen(
@@ -71,7 +71,7 @@ def supervise(command: str, arguments: Sequence[str]) -> int:
 
 
 def _forward(process: subprocess.Popen[str]) -> dict[int, Any]:
-    """Hand signals on to the child; the handlers that stood before."""
+    """Forward signals to the child; returns the previous handlers."""
 
     def hand_on(number: int, _: FrameType | None) -> None:
         process.send_signal(number)
@@ -83,7 +83,7 @@ def _forward(process: subprocess.Popen[str]) -> dict[int, Any]:
 
 
 def _copy(source: IO[str] | None, target: IO[str], service: deque[str]) -> threading.Thread:
-    """Copy lines as they come, but for those of the distributed service, which are kept."""
+    """Copy lines of output, except those of the distributed service, which are collected."""
 
     def work() -> None:
         fatal = False
@@ -103,17 +103,17 @@ def _copy(source: IO[str] | None, target: IO[str], service: deque[str]) -> threa
 
 
 def explain(number: int, service: str, facts: dict[str, Any]) -> tuple[str, int]:
-    """Why a child died by a signal, and the exit code for it.
+    """Explain why a signal killed a child, with the exit code to return.
 
     Args:
       number: the signal.
-      service: what the distributed service wrote last.
-      facts: what the child told: coordinator, count, index, timeouts; once all had met, hosts; once
-        a run folder was there, resume.
+      service: last output of the distributed service.
+      facts: what the child reported: coordinator, count, index, timeouts; hosts, once all have
+        connected; resume, once a run folder exists.
     """
     if number != signal.SIGABRT or not service:
         name = signal.Signals(number).name
-        memory = "; often the machine had no more memory" if number == signal.SIGKILL else ""
+        memory = "; often the machine ran out of memory" if number == signal.SIGKILL else ""
         return f"ended by {name}{memory}. {_remedy(facts)}", 128 + number
     if "hosts" not in facts:
         return _not_started(service, facts), 2
@@ -136,21 +136,21 @@ def _remedy(facts: dict[str, Any]) -> str:
     kept = "Everything up to the last checkpoint is kept. " if "resume" in facts else ""
     own = ", each with its own hosts.index" if facts.get("index") is not None else ""
     again = facts.get("resume", "the same command")
-    return f"{kept}End what is left of the run, then start all processes again{own}: {again}"
+    return f"{kept}Stop the remaining processes, then start all processes again{own}: {again}"
 
 
 def _not_started(service: str, facts: dict[str, Any]) -> str:
     where, count, index = (facts.get(name) for name in ("coordinator", "count", "index"))
     if "Unexpected task" in service:
         return (
-            f"process 0 at {where} expects no process {index}: it was started with another number "
-            f"of processes. Here hosts.count is {count}; give all processes the same."
+            f"process 0 at {where} does not expect process {index}: it was started with another "
+            f"number of processes. Here hosts.count is {count}; give all processes the same."
         )
     if "DEADLINE_EXCEEDED" in service:
         return (
-            f"the {count or 'other'} processes of the run did not all meet at {where} in "
+            f"the {count or 'other'} processes of the run did not all connect to {where} within "
             f"{facts.get('start_timeout')} s. Check that all were started, with the same "
-            "hosts.coordinator and hosts.count and with each hosts.index from 0 once."
+            "hosts.coordinator and hosts.count and with every hosts.index from 0 exactly once."
         )
     return (
         f"process {index} cannot join the run at {where}: {_first(service)} Check that each "
@@ -159,14 +159,14 @@ def _not_started(service: str, facts: dict[str, Any]) -> str:
 
 
 def _first(service: str) -> str:
-    """What the service said, without the line's head and the stack trace."""
+    """The message of the service, without its prefix and stack trace."""
     fatal = [line for line in service.splitlines() if re.match(r"F\d{4} ", line)]
     text = (fatal or service.splitlines())[-1]
     return text.rpartition("absl::Status: ")[2].rstrip(".") + "."
 
 
 def child(argv: list[str]) -> None:
-    """The process that works: the command, and then an end that waits for nobody who is gone."""
+    """The child process: run the command, then exit without waiting for peers that are gone."""
     from snnjax.cli.commands import main
 
     sys.argv = argv
@@ -175,7 +175,7 @@ def child(argv: list[str]) -> None:
     code: int = 1
     try:
         code = main(argv[1:])
-    except BaseException:  # noqa: BLE001 - the interpreter would print it, and then wait
+    except BaseException:  # noqa: BLE001 - the interpreter would wait after printing it
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     finally:
         sys.stdout.flush()
@@ -201,9 +201,9 @@ def _thread(work: Callable[[], None]) -> None:
 
 
 def _no_core_file() -> None:
-    """An abort by the service is no defect that a dump of the memory would explain."""
+    """Disable core dumps: an abort by the service is not a crash to be debugged."""
     try:
         import resource
-    except ImportError:  # Windows keeps none
+    except ImportError:  # not available on Windows
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -19,7 +19,7 @@ from snnjax.runs import Hosts, is_first, keep_memory, start, train
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(CacheOptions):
-    """An experiment, and what is not part of it."""
+    """Options of ``snnjax train`` apart from the experiment's own."""
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     source: Annotated[str | None, tyro.conf.arg(name="data", metavar="FOLDER")] = None
@@ -31,17 +31,17 @@ class TrainOptions(CacheOptions):
     resume: bool = False
     """Continue the run in --run-folder from its last checkpoint."""
     max_hours: float | None = None
-    """Save and stop in time to end so many hours after the start of the process; exit code 0."""
+    """Save and stop so that the process ends within this many hours of its start; exit code 0."""
     progress: bool = True
     """Show a progress bar on stderr."""
     hosts: Hosts = field(default_factory=Hosts)
-    """Where several processes train together; see docs/launch.md."""
+    """Settings for training in several processes; see docs/launch.md."""
 
 
 def with_shortcuts(
     experiment: Experiment, *, source: str | None = None, skip_bad: bool = False
 ) -> Experiment:
-    """The experiment with ``--data`` and ``--skip-bad`` put where they belong."""
+    """The experiment with ``--data`` and ``--skip-bad`` applied to its data."""
     data: Any = experiment.data
     if source is not None:
         data = dataclasses.replace(data, path=source)
@@ -51,9 +51,9 @@ def with_shortcuts(
 
 
 def with_names(experiment: Experiment, arguments: list[str]) -> tuple[Experiment, list[str]]:
-    """The experiment with what ``--model NAME`` and ``--task NAME`` stand for, and other options.
+    """The experiment with the parts named by ``--model`` and ``--task``, and other options.
 
-    Where one length is given, the other gives way.
+    A given length replaces the other one.
     """
     for kind in ("model", "task"):
         name, arguments = take_value(arguments, f"--{kind}")
@@ -73,7 +73,7 @@ def with_names(experiment: Experiment, arguments: list[str]) -> tuple[Experiment
 
 
 def describe(reference: str, doc: str, verb: str) -> str:
-    """The head of a command's ``--help``: the experiment's own text and where the others are."""
+    """The introduction of a command's ``--help``: the experiment's text and where others are."""
     return (
         f"{verb} {reference}.\n\n{doc}\n\nAnother model or task is taken by name, with --model or "
         "--task; `snnjax list` shows all names; a .py file or a module also works as an experiment."

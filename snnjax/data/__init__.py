@@ -1,18 +1,18 @@
 r"""Data for training: what a source is, and its batches as a resumable iterator.
 
-Each kind of data is a folder, such as `clouds` and `speech`. Training knows none of them, only the
-protocols of `snnjax.data.source`:
+Each kind of data is a folder, such as `clouds` and `speech`. Training uses none of them directly,
+only the protocols of `snnjax.data.source`:
 
     source = CloudSource("shapes3d")                  # a frozen dataclass; its fields are options
     dataset = source.open("train")                    # one split: len, sample(i, rng), name(i)
     batch = source.collate(samples, rngs)             # NumPy arrays by name, batch first
-    shape = shapes.choose(batch, train=True)          # a static bucket; None where all look alike
+    shape = shapes.choose(batch, train=True)          # a static bucket; None if all have one shape
     inputs = source.encode(batch, shape, key=key, train=True)    # on the device: x, label, ...
 
 Arrays in memory need no source of their own: `from_arrays((x, y))`. Anything else is a class like
-this one, which reads tables whose last column is the class. `SourceBase` has the rest: batches are
-stacked, all look alike, and the model receives `x`. Where samples differ in length, or training
-changes them at random, `collate` is written too.
+this one, which reads tables whose last column is the class. `SourceBase` provides the rest:
+batches are stacked, have one shape, and the model receives `x`. Where samples differ in length, or
+training changes them at random, define `collate` too.
 
     >>> import tempfile
     >>> from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Read .npy and .npz files that nobody vouches for: never unpickle, never trust a size."""
+"""Read untrusted .npy and .npz files: never unpickle, never trust a size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_npy(path: str | Path) -> np.ndarray:
     """The array of a .npy file.
 
     Raises:
-      DataError: not a .npy file, a pickle, object dtype, or another size than its header says.
+      DataError: not a .npy file, a pickle, object dtype, or a size other than its header declares.
     """
     path = Path(path)
     _check_magic(path, _NPY, ".npy")
@@ -96,7 +96,7 @@ def _check_magic(path: Path, magic: bytes, kind: str) -> None:
     if head.startswith(_PICKLES):
         raise DataError.at(
             path,
-            f"is a Python pickle named {kind}; unpickling can run any code, so it is refused",
+            f"is a Python pickle named {kind}; unpickling can run arbitrary code, so it is refused",
             byte=0,
             fix=f"load it where you trust it and save plain numeric arrays as {kind}",
         )
@@ -121,7 +121,7 @@ def _read_array(file: IO[bytes], size: int, path: Path, name: str) -> np.ndarray
     if dtype.hasobject:
         raise DataError.at(
             path,
-            f"array '{name}' holds Python objects; unpickling can run any code, so it is refused",
+            f"array '{name}' holds Python objects, which are refused: unpickling can run any code",
             byte=start,
             fix="save plain numbers; clouds of different sizes go into one array with `offset`",
         )
@@ -131,7 +131,7 @@ def _read_array(file: IO[bytes], size: int, path: Path, name: str) -> np.ndarray
     if min(shape, default=0) < 0 or items * dtype.itemsize != size - start:
         raise DataError.at(
             path,
-            f"array '{name}' says shape {shape} of {dtype}, {items * dtype.itemsize} bytes, "
+            f"array '{name}' declares {shape} of {dtype}, {items * dtype.itemsize} bytes, "
             f"but {size - start} follow",
             byte=start,
             fix="the file is truncated or damaged; copy it again",

@@ -14,17 +14,17 @@ def at_least_one(name: str, value: int) -> None:
 def check_finite(batch: dict[str, np.ndarray], split: str, rows: np.ndarray | None = None) -> None:
     """Raise if an array of a batch holds NaN or infinity, naming the samples.
 
-    Inside a step the loss would become NaN without saying where, and the weights would be lost.
+    Inside a step the loss would become NaN without saying where, and the weights would be ruined.
 
     Args:
-      batch: on the host. split: for the message. rows: those of the batch that its arrays hold, as
-        in `batches`; None is all.
+      batch: on the host. split: for the message. rows: the rows of the batch that its arrays hold,
+        as in `batches`; None for all.
     """
     for name, array in batch.items():
         if array.dtype.kind != "f":
             continue
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(array.sum(dtype=np.float64)):  # the quick way
+            if np.isfinite(array.sum(dtype=np.float64)):  # the fast check
                 continue
         finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
         index = batch["index"] if rows is None else batch["index"][rows]

@@ -18,9 +18,7 @@ def sample_rng(seed: int, epoch: int, position: int) -> np.random.Generator:
 
 
 def evaluation_rng(i: int) -> np.random.Generator:
-    """For what has to be drawn in evaluation too, such as points of a large cloud: the same for
-    sample i in every run.
-    """
+    """The generator for draws in evaluation, such as points of a cloud; equal in every run."""
     return sample_rng(0, 0, i)
 
 
@@ -37,7 +35,7 @@ def subset(n: int, limit: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def spread(total: int, size: int | None) -> np.ndarray:
-    """Indices of `size` of `total` samples, evenly spread, so that sets sorted by class keep all.
+    """Indices of `size` of `total` samples, evenly spread to keep every class of a sorted set.
 
     >>> spread(10, 3).tolist()
     [1, 5, 8]

@@ -1,4 +1,4 @@
-"""The one error every reader of data raises."""
+"""The error that all readers of data raise."""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ Arrays = Mapping[str, Any] | tuple[Any, Any]
 
 
 class ArrayDataset:
-    """Samples that lie along the first axis of arrays in memory.
+    """Samples stored along the first axis of arrays in memory.
 
     Args:
-      arrays: by name, [N, ...] each; `x` is what the model receives, and integers `label` [N] are
-        classes.
+      arrays: arrays by name, [N, ...] each; `x` is what the model receives, and integers `label`
+        [N] are classes.
       class_names: names of the labels.
     """
 
@@ -116,7 +116,7 @@ def from_arrays(
 
 
 def _named(arrays: Arrays) -> dict[str, np.ndarray]:
-    """The arrays by name, checked to be numbers of one length."""
+    """The arrays by name, checked to be numeric and of equal length."""
     if not isinstance(arrays, Mapping) and len(arrays) != 2:
         raise ValueError(f"arrays must be (x, y), or a dict of them; got {len(arrays)} of them.")
     given = arrays if isinstance(arrays, Mapping) else {"x": arrays[0], "label": arrays[1]}

@@ -12,7 +12,7 @@ _ENDLESS = 1 << 40
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int, *, train: bool) -> int:
-    """Training leaves out the last, partial batch; evaluation fills it up."""
+    """Steps of an epoch: training drops a partial last batch, evaluation pads it."""
     full, rest = divmod(len(dataset), batch_size)
     return full if train else full + (rest > 0)
 
@@ -32,20 +32,20 @@ def batches(
 ) -> grain.DatasetIterator:
     """Iterate over a split in batches, deterministically.
 
-    Training shuffles again in every epoch and drops its last partial batch; evaluation keeps the
+    Training reshuffles in every epoch and drops its last partial batch; evaluation keeps the
     order and fills the last batch with rows of zeros, weight 0 and index -1. The order depends on
     (seed, epoch) only, and the draws for one sample on (seed, epoch, its position) only, so the
-    batch of a step is the same however the iterator got there. `get_state()` gives a JSON-able dict
-    for `set_state()`.
+    batch of a step does not depend on how the iterator got there. `get_state()` gives a JSON-able
+    dict for `set_state()`.
 
     Args:
       dataset: the split. source: how its samples become a batch. batch_size: B.
-      seed: of the run. train: shuffle, and leave out the last partial batch.
+      seed: seed of the run. train: shuffle, and drop the last partial batch.
       augment: make the random changes of training, different ones in every epoch; None makes them
         in training. In evaluation they give the copies of test-time augmentation.
       start_step: the first batch to produce. epochs: how many; None is endless in training, one in
-        evaluation. prefetch: batches made ahead by one thread; 0 makes them when asked.
-      rows: positions in a batch, ascending, that are wanted here. The arrays of the source then
+        evaluation. prefetch: batches prepared ahead by one thread; 0 makes them on demand.
+      rows: positions in a batch, ascending, that this process needs. The arrays of the source then
         hold these rows only, and no others are read; `weight` and `index` hold all. None takes all.
 
     Returns:
@@ -117,9 +117,9 @@ class BatchSource:
         return batch
 
     def _read(self, epoch: int, first: int, samples: np.ndarray) -> Batch:
-        """The wanted rows of a batch of `samples`, filled up to the number wanted."""
+        """The requested rows of a batch of `samples`, padded to their number."""
         rows = self.rows[self.rows < len(samples)]
-        # where none of the rows wanted here has a sample, the first one tells names and shapes
+        # where none of the requested rows has a sample, the first sample gives names and shapes
         read = rows if len(rows) else np.zeros(1, np.int64)
         rngs = None
         if self.augment:
@@ -144,7 +144,7 @@ class BatchSource:
 
 
 def _check(batch: Batch, size: int, source: Source) -> None:
-    """Raise unless a source's `collate` gave a batch of `size` samples."""
+    """Raise unless a source's `collate` returned a batch of `size` samples."""
     kind = type(source).__name__
     for name, array in batch.items():
         if name in FILL:

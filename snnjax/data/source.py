@@ -1,6 +1,6 @@
-"""What training asks of data: a source, the data sets it opens, and the shapes of their batches.
+"""The protocols of training data: a source, the data sets it opens, and their batch shapes.
 
-A kind of data is one class that follows `Source`. `SourceBase` has defaults for all of it but
+A kind of data is one class that follows `Source`. `SourceBase` has defaults for everything except
 `open`; the package docstring shows a complete source.
 """
 
@@ -23,13 +23,13 @@ Sample = dict[str, Any]
 """One sample: arrays by name, ragged ones too; `label` among them where there is one."""
 
 Batch = dict[str, np.ndarray]
-"""A kind's own arrays by name, batch first, and two of the pipeline:
+"""The source's arrays by name, batch first, and two added by the pipeline:
 
 - `weight`, float32 [B]: 0 for a row that only fills the last batch of an evaluation, else 1;
 - `index`, int32 [B]: position of the sample in its split, -1 for such a row.
 
 Where several processes share a batch, `weight` and `index` describe all of its rows, and the
-kind's own arrays hold the rows of this process only.
+source's arrays hold the rows of this process only.
 """
 
 
@@ -59,19 +59,19 @@ class Dataset(Protocol):
 
         Args:
           i: in 0..len - 1.
-          rng: for random choices in training; None in evaluation, where equal calls give equal
-            samples.
+          rng: generator of random choices in training; None in evaluation, where equal calls
+            return equal samples.
         """
         ...
 
     def name(self, i: int) -> str:
-        """What to call sample i in messages and pictures."""
+        """The name of sample i in messages and figures."""
         ...
 
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a model must know of its data; enough to load and use it without them.
+    """The facts about data that a model needs; enough to load and use it without the data.
 
     Attributes:
       class_names, in_channels, sample_shape: as in `Dataset`, equal in both splits.
@@ -114,13 +114,13 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class Layout:
-    """How batches are divided, which the shapes of packed samples depend on.
+    """How batches are divided over devices and micro-batches.
 
     Attributes:
       batch_size: samples of a batch, over all devices.
       devices: how many share a batch.
       accumulate: micro-batches that a training batch is divided into.
-      seed: of the training order.
+      seed: seed of the training order.
     """
 
     batch_size: int
@@ -130,38 +130,38 @@ class Layout:
 
 
 class Shapes(Protocol):
-    """The static shapes (buckets) of a run's batches; each one is a program to compile."""
+    """The static shapes (buckets) of a run's batches; one program is compiled for each."""
 
     def choose(self, batch: Batch, *, train: bool, largest: bool = False) -> Hashable | None:
-        """The bucket that a batch takes; None where all batches look alike.
+        """The bucket of a batch; None if all batches have one shape.
 
         Args:
           batch: on the host. train: a training batch, or one of evaluation.
           largest: the largest bucket, whatever the batch; processes that share a batch take it,
-            since none knows the samples of the others.
+            since none has the samples of the others.
         """
         ...
 
     def fit(self, batch: Batch) -> Hashable | None:
-        """The tightest bucket for this very batch, for a single prediction or picture."""
+        """The tightest bucket for this batch, for a single prediction or figure."""
         ...
 
     def padding(self, batch: Batch, shape: Any) -> float:
-        """Share of the computed entries that hold no data, in [0, 1]."""
+        """Fraction of computed entries that is padding, in [0, 1]."""
         ...
 
     def serves(self, layout: Layout) -> bool:
-        """Whether batches divided so can use these buckets; if not, they are fitted again."""
+        """Whether this layout of batches can use these buckets; if not, they are fitted again."""
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values, from which `Source.shapes_from_json` makes equal shapes."""
+        """JSON values from which `Source.shapes_from_json` restores equal shapes."""
         ...
 
 
 @dataclass(frozen=True)
 class Static:
-    """The shapes of batches that all look alike."""
+    """Shapes for batches that all have one shape."""
 
     def choose(self, batch: Batch, *, train: bool, largest: bool = False) -> None:
         return None
@@ -180,7 +180,7 @@ class Static:
 
 
 class Source(Protocol):
-    """A kind of data and its settings: a frozen dataclass, whose fields are options."""
+    """A kind of data with its settings: a frozen dataclass whose fields are options."""
 
     @property
     def path(self) -> str: ...
@@ -206,7 +206,7 @@ class Source(Protocol):
         ...
 
     def shapes(self, train: Dataset | None, test: Dataset, model: Any, layout: Layout) -> Shapes:
-        """Shapes that fit every batch of a run; without `train`, of an evaluation only.
+        """Shapes that fit every batch of a run; of an evaluation only, if `train` is None.
 
         Raises:
           ValueError, TypeError: the model cannot process such data.
@@ -217,7 +217,7 @@ class Source(Protocol):
         """The shapes that `Shapes.to_json` wrote, for batches of this layout.
 
         Raises:
-          ValueError: the values describe no shapes, or those of another model.
+          ValueError: the values are not valid shapes, or belong to another model.
         """
         ...
 
@@ -227,8 +227,8 @@ class Source(Protocol):
         """The model's inputs by name (`x`, ...) and `label`, on the device, inside the step.
 
         Args:
-          batch: the kind's arrays. shape: the bucket of the batch, static. key: for random changes
-            on the device; None in evaluation. train: whether to make them.
+          batch: the source's arrays. shape: the bucket of the batch, static. key: random key for
+            changes on the device; None in evaluation. train: whether to make them.
 
         Returns:
           Arrays and pytrees of arrays; also hashable static values, which are not traced.
@@ -243,7 +243,7 @@ class Source(Protocol):
         """The source whose random changes make the copies of test-time augmentation.
 
         Raises:
-          ValueError: it has no changes, so that all copies would be equal.
+          ValueError: it has no random changes, so all copies would be equal.
         """
         ...
 
@@ -256,7 +256,7 @@ class Source(Protocol):
         ...
 
     def notices(self, *splits: Dataset) -> list[str]:
-        """What a user should know of these splits before training, one sentence each."""
+        """Notices about these splits for the user before training, one sentence each."""
         ...
 
 
@@ -282,7 +282,7 @@ class SourceBase:
                 at_least_one(f"data.{name}", getattr(self, name))
 
     def size(self, split: str) -> int | None:
-        """The number of samples asked for in a split; None is all.
+        """The requested number of samples of a split; None for all.
 
         Raises:
           ValueError: the split is neither "train" nor "test".
@@ -315,7 +315,7 @@ class SourceBase:
         return {name: array for name, array in batch.items() if name not in FILL}
 
     def read(self, path: str | Path) -> Sample:
-        raise ValueError(f"{type(self).__name__} reads no single files; define read(path).")
+        raise ValueError(f"{type(self).__name__} cannot read single files; define read(path).")
 
     def for_voting(self) -> Self:
         raise ValueError(
@@ -333,7 +333,7 @@ class SourceBase:
 
 
 def stack(samples: list[Sample]) -> Batch:
-    """Samples whose arrays have equal names and shapes, as one batch.
+    """Stack samples whose arrays have equal names and shapes into one batch.
 
     Raises:
       ValueError: names or shapes differ.

@@ -1,4 +1,4 @@
-"""Text files as they come from other systems: byte-order marks and encodings."""
+"""Text files from other systems: byte-order marks and encodings."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ Rows = list[tuple[int, str]]
 
 
 def check_lists(lists: Mapping[Path, Rows], key: Callable[[str], Hashable] = str) -> None:
-    """Refuse a name that is listed twice: in one list it counts twice, in two it is a leak.
+    """Raise if a name is listed twice: a duplicate in one list, a leak across two lists.
 
     Args:
       lists: the rows of `read_names` by file. key: what makes two names the same sample.
 
     Raises:
-      DataError: the list, the line, and where else the name stands.
+      DataError: the list, the line, and the other place of the name.
     """
     seen: dict[Hashable, tuple[Path, int]] = {}
     for path, rows in lists.items():

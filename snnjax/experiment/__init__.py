@@ -1,4 +1,4 @@
-"""Experiments: what decides a training run, its record as JSON, and the names of its parts."""
+"""Experiments: the settings of a training run, their JSON form, and names of their parts."""
 
 from snnjax.experiment.experiment import Experiment as Experiment
 from snnjax.experiment.modules import allow_module as allow_module

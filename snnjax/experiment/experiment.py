@@ -1,4 +1,4 @@
-"""The experiment: everything that decides a training run."""
+"""The experiment: all settings that determine a training run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEEDED = {
     "model": ("build",),
     "task": ("goal", "prepare", "loss", "score", "summarise"),
 }
-"""What the parts of an experiment must have; see `snnjax.data.Source` and `snnjax.tasks.Task`."""
+"""Methods required of the parts; see `snnjax.data.Source` and `snnjax.tasks.Task`."""
 
 
 def _default_task() -> Any:
@@ -39,17 +39,17 @@ class Experiment:
     """
 
     data: Source
-    """What is read: a `snnjax.data.Source`."""
+    """The data: a `snnjax.data.Source`."""
     model: Any
-    """What is trained: the configuration of a model, with `build(info, rngs=)`."""
+    """The model: its configuration, with `build(info, rngs=)`."""
     task: Task = field(default_factory=_default_task)
-    """What it is trained for: a `snnjax.tasks.Task`."""
+    """The task: a `snnjax.tasks.Task`."""
     evaluators: tuple[Any, ...] = ()
     """Further measurements of the trained model, such as `snnjax.train.Votes(16)`."""
     name: str = "experiment"
     """Name of the experiment; the run folder is <run_root>/<name>-<seed>."""
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    """How it is updated."""
+    """The update rule."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """The learning rate over the run."""
     batch_size: int = 32
@@ -59,7 +59,7 @@ class Experiment:
     steps: int | None = None
     """Length in updates; or give `epochs`."""
     ema: float = 0.0
-    """Decay of the running average of weights and norm statistics that is evaluated; 0 has none."""
+    """Decay of the evaluated running average of weights and norm statistics; 0 disables it."""
     seed: int = 0
     """Seed of the weights, of the data order and of the random changes."""
     evaluate_every: int = 1
@@ -75,15 +75,15 @@ class Experiment:
     over `model` (tensor), or over both (mixed)."""
     accumulate: int = 1
     """Micro-batches that a batch is divided into, to save memory: they go through the model one
-    after the other and make one update. Norms then see a micro-batch, and move their running
-    statistics once for each. Evaluation takes the full batch at once."""
+    after the other and make one update. Norms then use the statistics of a micro-batch, and update
+    their running statistics once for each. Evaluation takes the full batch at once."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """What the operands of products are rounded to, in training and evaluation. Weights, sums,
-    membranes, norms, losses and gradients are float32 in either."""
+    """The dtype to which operands of products are rounded, in training and evaluation. Weights,
+    sums, membranes, norms, losses and gradients are always float32."""
     remat: Literal["none", "products", "layers"] = "none"
-    """What of the model is kept for the gradient: all it needs, or of each layer its input with the
-    results of `products`, or the inputs of `layers` alone. The rest is computed again: less memory,
-    more time, the same gradient but for rounding."""
+    """Activations kept for the gradient: `none` recomputes nothing; `products` keeps the inputs of
+    blocks and the results of their products; `layers` keeps the inputs alone. The rest is
+    recomputed: less memory, more time, the same gradient up to rounding."""
     run_root: str = "runs"
     """Folder of the run folders."""
 

@@ -1,9 +1,9 @@
-"""Which classes a stored configuration may name: a run folder must not be able to run code.
+"""Safe loading of classes by name: a run folder must not be able to run code.
 
 `config.json` names the classes of an experiment as "module:Class". Only three kinds of modules are
-looked into: the library's own, those that this process has imported already, and those that the
-user allows by name (`--module`, `allow_module`). Nothing else is ever imported because a file says
-so, and only dataclasses are called.
+searched: the library's own, those that this process has imported already, and those that the
+user allows by name (`--module`, `allow_module`). A file never causes any other import,
+and only dataclasses are called.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _files: dict[str, Path] = {}
 
 
 def class_name(thing: type | Callable[..., Any]) -> str:
-    """How a configuration names a class or function.
+    """The name of a class or function in a configuration.
 
     >>> from snnjax.experiment import OptimiserConfig
     >>> class_name(OptimiserConfig)
@@ -49,14 +49,14 @@ def allow_module(module: str | ModuleType) -> ModuleType:
 
 
 def load_module(reference: str) -> ModuleType:
-    """The module of a file or a dotted name, which configurations may name from then on.
+    """Import a file or a dotted name as a module that configurations may refer to.
 
     A file becomes the module of its own name, so that `my_task.py` and its copy in a run folder
-    stand for the same classes. It may import files beside it, and a dotted name may be that of a
+    stand for the same classes. It may import files next to it, and a dotted name may be that of a
     module in the current folder; installed modules come first.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: no such module, or another module has the name of the file.
     """
     if reference.endswith(".py") or "/" in reference:
@@ -83,7 +83,7 @@ def _load_file(path: Path) -> ModuleType:
             return allow_module(known)
         raise ValueError(
             f"{path}: a module called {name!r} is imported already. Rename the file, so that a "
-            "stored run can tell them apart."
+            "stored run can distinguish them."
         )
     if known is not None and _files[name] == path:
         return known
@@ -91,7 +91,7 @@ def _load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is not a Python file that can be imported.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module
     _search(path.parent)
     try:
         spec.loader.exec_module(module)
@@ -103,7 +103,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _search(folder: Path) -> None:
-    """Let imports find what lies in a folder, after everything that is installed."""
+    """Let imports find modules in a folder, after everything that is installed."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
@@ -135,7 +135,7 @@ def resolve_function(text: Any) -> Callable[..., Any]:
 
 
 def source_file(cls: type) -> Path | None:
-    """The file that defines a class outside the library; None if there is none to copy."""
+    """The file that defines a class outside the library; None if there is no file to copy."""
     if cls.__module__.partition(".")[0] == LIBRARY:
         return None
     try:
@@ -167,7 +167,7 @@ def _module(text: Any, *, importable: Any) -> tuple[ModuleType, str]:
 
 
 def _attribute(module: ModuleType, name: str, text: str) -> Any:
-    """What a module itself defines under a name, not what it imported from elsewhere."""
+    """An object that a module itself defines, not one it imported from elsewhere."""
     found: Any = module
     for part in name.split("."):
         own = vars(found)

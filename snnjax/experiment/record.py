@@ -1,4 +1,4 @@
-"""An experiment as JSON: plain values, and for each replaceable part the class it is of."""
+"""An experiment as JSON: plain values, and the class of each replaceable part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TYPE, FUNCTION = "type", "function"
 """Keys of JSON objects that name a class or a function."""
 
 ELSEWHERE = ("run_root", "mesh", "sharding", "remat")
-"""Fields that say where and how a run is computed, not what: a resumed run may have others.
+"""Fields that set where and how a run is computed, not what: a resumed run may change them.
 
 Not `accumulate`, on which the statistics of norms depend, and not `precision`.
 """
@@ -43,14 +43,14 @@ def experiment_from_dict(values: dict[str, Any]) -> Experiment:
     """
     if isinstance(values, dict) and "kind" in values and "task" not in values:
         raise ValueError(
-            "this configuration was written by a version of snnjax before there were tasks. Start "
+            "this configuration was written by a version of snnjax that had no tasks. Start "
             "the run again with this version, or use it with the version that wrote it."
         )
     return _build(Experiment, values, "")
 
 
 def differences(old: Experiment, new: Experiment) -> tuple[str, ...]:
-    """One line for each field that differs by its dotted name, except those of `ELSEWHERE`."""
+    """One line per differing field, by dotted name, except those of `ELSEWHERE`."""
     before, after = (_flatten(experiment_to_dict(x)) for x in (old, new))
     names = [name for name in before if name not in ELSEWHERE]
     names += [name for name in after if name not in before]
@@ -123,7 +123,7 @@ def _build(cls: type, values: Any, path: str) -> Any:
 
 
 def _value(hint: Any, value: Any, path: str, *, part: bool = False) -> Any:
-    """A JSON value as the hint of its field wants it; a `part` must name its class."""
+    """Convert a JSON value to the type hint of its field; a `part` must name its class."""
     if isinstance(value, dict):
         return _object(hint, value, path, part)
     options = _options(hint)
@@ -152,7 +152,7 @@ def _object(hint: Any, value: dict[str, Any], path: str, part: bool) -> Any:
     if config is not None and not part:
         return _build(config, value, path + ".")
     if part:
-        raise ValueError(f"{path} must say its {TYPE!r}, as 'module:Class'; got {sorted(value)}.")
+        raise ValueError(f"{path} must have a {TYPE!r}, as 'module:Class'; got {sorted(value)}.")
     return value
 
 
@@ -161,13 +161,13 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _config(hint: Any) -> type | None:
-    """The dataclass that a hint asks for, if it does."""
+    """The dataclass in a type hint, if there is one."""
     found = [h for h in _options(hint) if isinstance(h, type) and dataclasses.is_dataclass(h)]
     return found[0] if len(found) == 1 else None
 
 
 def _inner(hint: Any) -> Any:
-    """The hint of the entries of a tuple."""
+    """The type hint of the entries of a tuple."""
     for option in _options(hint):
         if typing.get_origin(option) in (tuple, list):
             return typing.get_args(option)[0]

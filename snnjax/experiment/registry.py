@@ -39,7 +39,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "votes": "snnjax.train.evaluators:Votes",
     },
 }
-"""The tables by what they name; a module of yours may add lines to them."""
+"""The tables by kind; your own module may add entries to them."""
 
 
 def make(kind: str, name: str) -> Any:
@@ -55,7 +55,7 @@ def make(kind: str, name: str) -> Any:
     ValueError: no model is called 'e3dsn_t'; did you mean 'e3dsnn_t'?
     """
     if kind not in REGISTRY:
-        raise ValueError(f"there is no kind {kind!r} of names; {_nearest(kind, REGISTRY)}")
+        raise ValueError(f"there is no registry of kind {kind!r}; {_nearest(kind, REGISTRY)}")
     table = REGISTRY[kind]
     if name not in table:
         raise ValueError(f"no {kind} is called {name!r}; {_nearest(name, table)}")
@@ -68,7 +68,7 @@ def _nearest(name: str, table: Iterable[str]) -> str:
 
 
 def load_object(target: str) -> Any:
-    """The object of a line of the tables."""
+    """Import the object of a table entry."""
     module, _, path = target.partition(":")
     found: Any = importlib.import_module(module)
     for part in path.split("."):

@@ -12,7 +12,7 @@ from snnjax.experiment.checks import positive, within
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The learning rate over the run: a warm-up, then a cosine or steps."""
+    """The learning-rate schedule: a warm-up, then a cosine or steps."""
 
     name: Literal["cosine", "step", "one_cycle"] = "cosine"
     """`cosine` or `step` after a linear warm-up, or `one_cycle`, which rises by a cosine too."""
@@ -25,7 +25,7 @@ class ScheduleConfig:
     boundaries: tuple[float, ...] = (0.6, 0.8)
     """Fractions of all steps at which `step` multiplies the rate."""
     factor: float = 0.1
-    """What `step` multiplies the rate with."""
+    """Factor that `step` multiplies the rate by."""
     every: Literal["step", "epoch"] = "step"
     """When the rate changes: at every `step`, or only where an `epoch` begins."""
 
@@ -49,14 +49,14 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that are updated otherwise than the rest, such as delays."""
+    """A group of parameters with its own update settings, such as delays."""
 
     pattern: str
     """Regular expression, searched in the path of a parameter, such as `layers/0/position`."""
     rate: float = 1.0
     """Factor on the learning rate."""
     weight_decay: float = 0.0
-    """Decay of these parameters."""
+    """Weight decay of these parameters."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """Their own schedule, whose peak is `rate` times the learning rate."""
 
@@ -81,7 +81,7 @@ class OptimiserConfig:
     learning_rate: float = 4e-3
     """Peak of the schedule."""
     weight_decay: float = 1e-2
-    """Decay of the weights."""
+    """Weight decay."""
     momentum: float = 0.9
     """Momentum of sgd, first-moment decay of adamw and adam."""
     momentum_swing: float = 0.0
@@ -90,10 +90,9 @@ class OptimiserConfig:
     nesterov: bool = False
     """Nesterov momentum, for either rule."""
     clip_norm: float = 1.0
-    """Largest global gradient norm; 0 does not clip."""
+    """Largest global gradient norm; 0 disables clipping."""
     groups: tuple[Group, ...] = ()
-    """Parameters with a rate, decay and schedule of their own; of several groups that match one
-    the first counts."""
+    """Parameters with their own rate, decay and schedule; the first group that matches applies."""
 
     def __post_init__(self) -> None:
         if self.name not in ("adamw", "adam", "sgd"):

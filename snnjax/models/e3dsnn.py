@@ -57,15 +57,15 @@ class E3DSNNConfig:
     steps: int = 1
     """T, time steps; a static input is encoded once and repeated."""
     beta: float = 0.25
-    """Leak of the membrane between steps; without effect when T = 1."""
+    """Leak of the membrane between steps; ignored when T = 1."""
     detach: bool = True
-    """Stop the gradient through the spikes of the reset; without effect when T = 1."""
+    """Stop the gradient through the spikes of the reset; ignored when T = 1."""
     spike_head: bool = False
     """Put a neuron before the head, so that the head receives spikes too."""
     twin: bool = False
     """Build the ANN twin: the same graph with ReLU in place of the neurons."""
     bn_decay: float = 0.99
-    """Decay of the running statistics of the norms; short runs want 0.9 to 0.97."""
+    """Decay of the running statistics of the norms; short runs need 0.9 to 0.97."""
     bn_eps: float = 1e-3
     """Added to the variance in every norm; weights of other implementations may need theirs."""
 
@@ -116,7 +116,7 @@ class ClassifierOutput(NamedTuple):
 
     Attributes:
       logits: mean over time, [B, K].
-      overflow: points and sites of the batch that found no row, int32 [].
+      overflow: points and sites of the batch that exceeded the capacity, int32 [].
     """
 
     logits: Array
@@ -204,7 +204,7 @@ class Head(nnx.Linear):
     more. Where the sites hold spikes it is counted as published: each adds a weight to every class.
 
     Args:
-      in_features, num_classes: of the layer. spikes: whether the sites hold spikes.
+      in_features, num_classes: sizes of the layer. spikes: whether the sites hold spikes.
       rngs: random keys for the weights.
     """
 

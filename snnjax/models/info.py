@@ -1,4 +1,4 @@
-"""What a model must know of its data before it can be built."""
+"""The facts about data that a model needs before it can be built."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def filled(config: C, info: DataInfo) -> C:
     """A configuration that takes `in_channels` and `num_classes` from the data where it has None.
 
     Raises:
-      ValueError: it names others than the data have.
+      ValueError: the configuration disagrees with the data.
     """
     known = {"in_channels": info.in_channels, "num_classes": len(info.class_names)}
     own: Any = {field.name: getattr(config, field.name) for field in fields(config)}  # type: ignore

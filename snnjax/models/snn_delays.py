@@ -53,7 +53,7 @@ class SNNDelaysConfig:
     delays: Literal["none", "fixed", "learned"] = "learned"
     """Delays of the synapses: `none`, as drawn and `fixed`, or `learned`."""
     max_delay: int = 24
-    """The longest delay; without effect where there are none."""
+    """The longest delay; has no effect without delays."""
     kernel_count: int = 1
     """Delays of a synapse, each with a weight of its own."""
     per: Per = "synapse"
@@ -82,7 +82,7 @@ class SNNDelaysConfig:
         _one_of("readout", self.readout, tuple(READOUTS))
         if self.delays == "none" and self.kernel_count > 1:
             raise ValueError(
-                "kernel_count must be 1 where there are no delays, since the weights of a synapse "
+                "kernel_count must be 1 without delays, since the weights of a synapse "
                 f"would only add up; got {self.kernel_count}. Set delays."
             )
         if self.per != "synapse" and (self.delays == "none" or self.kernel_count > 1):
@@ -100,7 +100,7 @@ class SNNDelaysConfig:
 
     @property
     def late_steps(self) -> int:
-        """`late`, or as published."""
+        """`late` if it is set, else the published number."""
         return (self.buffer - 1) // 2 if self.late is None else self.late
 
     @property
@@ -127,7 +127,7 @@ class HiddenLayer(Module):
     def forward(self, run: Run, x: Array, lengths: Array | None, round_delays: bool) -> Array:
         h = run(self.linear, x, round_delays=round_delays)
         spikes = run(self.neurons, run(self.norm, h, lengths))
-        # A silent neuron still has a surrogate gradient: none may come from behind the end.
+        # Silent neurons still have a surrogate gradient, which must be 0 after a sample's end.
         return run(self.dropout, until_end(spikes, lengths))
 
 
@@ -163,7 +163,7 @@ class SNNDelays(Module):
         self._pair()
 
     def _pair(self) -> None:
-        """Shard layers over "model" in pairs; of an odd number the last stays replicated."""
+        """Shard layers over "model" in pairs; with an odd number the last stays replicated."""
         layers = [layer.linear for layer in self.hidden] + [self.linear]
         for first in range(0, len(layers) - 1, 2):
             own = self.hidden[first]
@@ -190,7 +190,7 @@ class SNNDelays(Module):
         return READOUTS[self.config.readout](membranes, end)
 
     def _end(self, lengths: ArrayLike | None, layers: int, steps: int) -> Array | None:
-        """The steps of each sample that count behind so many layers."""
+        """The number of valid steps of each sample after `layers` layers."""
         if lengths is None:
             return None
         return jnp.minimum(jnp.asarray(lengths) + layers * self.config.late_steps, steps)

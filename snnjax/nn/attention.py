@@ -27,9 +27,9 @@ def attention_product(
 ) -> Array:
     """Attention without softmax: scale * Q K^T V, for each head.
 
-    Both orders of the products are equal, of spikes in {0, 1} bit for bit while the sums stay below
-    2^24 (float32): they are whole numbers. What comes between is kept in the narrow dtype where
-    that holds its whole numbers, at most D or N, exactly, and else in float32.
+    Both orders of the products agree, for spikes in {0, 1} bit for bit while the sums stay below
+    2^24 (float32): they are integers. Intermediate results stay in the narrow dtype where
+    it represents their integers, at most D or N, exactly, and otherwise in float32.
 
     Args:
       q, k, v: [..., N, H, D] with N tokens, H heads and D channels a head, of one floating dtype.
@@ -41,7 +41,7 @@ def attention_product(
       [..., N, H, D] in float32 at least.
 
     Raises:
-      ValueError: shapes differ, or `order` is unknown. TypeError: dtypes differ or are no floats.
+      ValueError: shapes differ, or `order` is unknown. TypeError: dtypes differ or are not float.
 
     Zhou et al., "Spikformer: when spiking neural network meets transformer", ICLR 2023.
 
@@ -69,7 +69,7 @@ def attention_product(
 
 
 def order_of(order: Order | None, tokens: int, width: int) -> Order:
-    """The order that was asked for, or the cheaper one."""
+    """The requested order, or the cheaper one."""
     return order or ("context" if tokens > width else "scores")
 
 
@@ -105,7 +105,7 @@ class AttentionProduct(nnx.Module):
 
 @count_inputs.register
 def _(layer: AttentionProduct, name: str, q: Array, k: Array, v: Array, **_: Any) -> Counts:
-    """Both products, as computed: a spike of one operand meets a row of the other."""
+    """Count both products: each spike of one operand multiplies a row of the other."""
     tokens, width = q.shape[-3], q.shape[-1]
     if order_of(layer.order, tokens, width) == "scores":
         fed, fan_out = {"scores": q, "values": v}, tokens
@@ -121,9 +121,10 @@ class SpikingSelfAttention(Module):
         A       = SN'(scale * Q K^T V)                              for each head, no softmax
         out     = SN(BN(A W_o + b))
 
-    SN' has the threshold `neurons.attention_threshold`. Tokens meet within a step only; time mixes
-    through the membranes alone. Norms go over T * B * N. Q, K and V come from one kernel
-    [features, heads, 3, features / heads]: one product, and a mesh axis "model" takes whole heads.
+    SN' has the threshold `neurons.attention_threshold`. Tokens attend within a step only;
+    information crosses time through the membranes alone. Norms go over T * B * N. Q, K and V come
+    from one kernel [features, heads, 3, features / heads]: one product; a mesh axis "model" shards
+    by head.
 
     Args:
       features: D. heads: H, which divides D.
@@ -131,8 +132,9 @@ class SpikingSelfAttention(Module):
         ImageNet, 0.25 for CIFAR10-DVS.
       qkv_bias: whether q, k and v have biases, as published for CIFAR alone.
       out_bias: whether the projection has one.
-      order: of the products, see `attention_product`.
-      neurons: what fires. kernel_init: initialiser of the kernels. rngs: random keys for them.
+      order: order of the products, see `attention_product`.
+      neurons: settings of the neurons. kernel_init: initialiser of the kernels. rngs: random keys
+        for them.
 
     Zhou et al., "Spikformer: when spiking neural network meets transformer", ICLR 2023.
 
@@ -210,7 +212,7 @@ class SpikingMLP(Module):
 class SpikformerBlock(Module):
     """An encoder block of Spikformer: y = x + SSA(x), z = y + MLP(y).
 
-    Both branches end in neurons, so a stream of integers stays one and grows by at most 2.
+    Both branches end in neurons, so an integer input stays integer and grows by at most 2.
     12 D^2 + 24 D parameters with hidden = 4 D, and 3 D more with `qkv_bias`.
 
     Args:
@@ -272,7 +274,7 @@ def check_heads(layer: str, features: int, heads: int, order: Order | None) -> N
 
 
 def check_tokens(layer: str, x: ArrayLike, features: int) -> None:
-    """Refuse what is not tokens [T, B, N, D]."""
+    """Raise unless the input is tokens [T, B, N, D]."""
     shape = jnp.shape(x)
     if len(shape) != 4 or shape[-1] != features:
         raise ValueError(

@@ -13,11 +13,11 @@ from snnjax.nn.neurons.population import check_count
 class BatchNorm(MaskedBatchNorm):
     """Normalise each channel over every other axis.
 
-    The mesh axis over which the statistics are summed is told in the call, so that one module
+    The mesh axis over which statistics are summed is an argument of the call, so that one module
     serves any mesh.
 
     Args:
-      channels, eps, decay: as of `MaskedBatchNorm`.
+      channels, eps, decay: as in `MaskedBatchNorm`.
 
     >>> norm = BatchNorm(1)
     >>> norm(jnp.array([1.0, 3.0]).reshape(2, 1, 1), train=True).ravel().round(3).tolist()
@@ -29,7 +29,7 @@ class BatchNorm(MaskedBatchNorm):
         super().__init__(channels, eps=eps, decay=decay)
 
     def __call__(self, x: ArrayLike, *, train: bool = False, axis_name: str | None = None) -> Array:
-        """`x` is [T, B, ..., C]; with `train` by this batch, which also moves the running ones."""
+        """Normalise `x` [T, B, ..., C]; `train` uses and updates with this batch's statistics."""
         x = jnp.asarray(x)
         channels = len(self.scale[...])
         if x.ndim < 2 or x.shape[-1] != channels or 0 in x.shape:

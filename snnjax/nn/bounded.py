@@ -1,4 +1,4 @@
-"""Parameters that must stay in a range, such as delays in their buffer."""
+"""Parameters with bounds, such as delays that must fit their buffer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from jax.typing import ArrayLike
 
 
 class Bounded(nnx.Module):
-    """A module with parameters that an update may not move out of their range."""
+    """A module whose parameters must stay within bounds during training."""
 
     def bounds(self) -> dict[str, tuple[ArrayLike, ArrayLike]]:
         """The least and the largest value of each such parameter, by its name."""
         raise NotImplementedError
 
     def clamp(self) -> None:
-        """Move what lies outside to the nearer bound."""
+        """Clip the bounded parameters to their bounds."""
         for name, (low, high) in self.bounds().items():
             variable = getattr(self, name)
             variable[...] = jnp.clip(variable[...], low, high)

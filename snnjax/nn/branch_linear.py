@@ -21,7 +21,7 @@ class BranchLinear(nnx.Module):
         current[n, d] = sum_i mask[i, n, d] * kernel[i, n] * x[i] + bias[n, d]
 
     A neuron has as many weights as inputs, whatever its branches are: which branch a weight ends at
-    is dealt out at random and stays. Weights start uniform in +-1/sqrt(I / D), as those of a
+    is assigned at random and fixed. Weights start uniform in +-1/sqrt(I / D), as those of a
     neuron with the inputs of one branch.
 
     Args:

@@ -26,8 +26,8 @@ PATCHES = 2**18
 """Numbers in the patches of one group of images; 1 MB of float32 stays in the cache of a core."""
 
 FEW = 8
-"""Channels below which the taps are one axis with them: half the time for 2, but it cannot be cut
-over a mesh by inputs. From there on two axes are the quicker."""
+"""Channels below which the taps are one axis with them: half the time for 2, but it
+cannot be sharded over a mesh by inputs. From there on two axes are faster."""
 
 
 class Conv(nnx.Module):
@@ -140,7 +140,7 @@ def conv(x: ArrayLike, weight: ArrayLike, *, product_dtype: DTypeLike | None = N
 
 
 def max_pool(x: ArrayLike, size: int = 2) -> Array:
-    """The largest of each `size` x `size` window; what does not fill a window is left out.
+    """The maximum of each `size` x `size` window; incomplete windows at the edge are dropped.
 
     Windows do not overlap. The gradient goes to the first of equal values, row by row, as with
     XLA's and PyTorch's pooling: spikes are often equal. XLA's own form takes six times as long
@@ -153,7 +153,7 @@ def max_pool(x: ArrayLike, size: int = 2) -> Array:
       [..., H // size, W // size, C].
 
     Raises:
-      ValueError: x has fewer than three axes, or no whole window fits.
+      ValueError: x has fewer than three axes, or no complete window fits.
 
     >>> max_pool(jnp.arange(6.0).reshape(2, 3, 1)).tolist()
     [[[4.0]]]
@@ -191,7 +191,7 @@ def _conv(x: Array, weight: Array) -> Array:
 
 
 def _conv_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Any]:
-    """Linear in either argument. How it is linear in the weight decides the gradient by it."""
+    """Tangents of the convolution; the form used for the weight determines its gradient."""
     (x, weight), (dx, dweight) = primals, tangents
     parts = []
     if not isinstance(dx, SymbolicZero):
@@ -213,7 +213,7 @@ def _products(x: Array, weight: Array) -> Array:
     # Its gradient is a sum over the groups, which needs at least float32; each product does not.
     taps = weight.reshape(-1, *weight.shape[2:]).astype(compute_dtype(weight.dtype))
 
-    # Without the checkpoint the patches of all images would be kept for the way back.
+    # Without the checkpoint the patches of all images would be kept for the backward pass.
     @partial(jax.checkpoint, prevent_cse=False)
     def one(part: Array) -> Array:
         seen, own = patches(part, *weight.shape[:2]), taps.astype(x.dtype)
@@ -228,7 +228,7 @@ def _products(x: Array, weight: Array) -> Array:
 def patches(x: Array, rows: int, columns: int) -> Array:
     """The neighbourhood of each place, [B, H, W, rows * columns, C], zeros outside.
 
-    Channels stay an axis of their own, so that they can be cut over a mesh.
+    Channels stay an axis of their own, so that they can be sharded over a mesh.
     """
     height, width = x.shape[1:3]
     top, left = rows // 2, columns // 2
@@ -248,7 +248,7 @@ def _group(images: int, size: int) -> int:
 
 
 def check_odd(*sizes: int) -> None:
-    """A kernel that has a centre."""
+    """Check that a kernel size is odd, so that the kernel has a centre."""
     if any(size % 2 == 0 for size in sizes):
         raise ValueError(
             f"the kernel must have odd edges, so that it has a centre; got {sizes}. For other "

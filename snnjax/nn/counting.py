@@ -1,4 +1,4 @@
-"""How many operations weighted layers take for what they receive, by the type of the layer."""
+"""Synaptic operations of weighted layers, counted by layer type from what they receive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An update rule of their own for delays, and bounds for them."""
+"""A separate update rule for delays, which keeps them within bounds."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def delay_optimiser(
 
     Args:
       weights, delays: rules, for instance `optax.adamw(1e-3)` and `optax.adam(0.1)`.
-      model: whose parameters it updates, as `nnx.as_pure(nnx.state(model, nnx.Param))`.
+      model: the model whose parameters are updated, as `nnx.as_pure(nnx.state(model, nnx.Param))`.
 
     Raises:
-      ValueError: in an update, of a delay or position that is none of the model's.
+      ValueError: an update contains a delay or position that the model does not have.
 
     >>> from snnjax.nn import Delay
     >>> layer = Delay(2, max_delay=4, rngs=nnx.Rngs(0))
@@ -74,7 +74,7 @@ def _bound(bounds: dict[tuple[str, ...], Any], names: tuple[str, ...]) -> tuple[
     if names not in bounds:
         known = ", ".join("/".join(path) for path in bounds) or "none"
         raise ValueError(
-            f"`delay_optimiser` knows no buffer of {'/'.join(names)}; it knows {known}. Give it "
+            f"`delay_optimiser` has no buffer for {'/'.join(names)}; it has {known}. Give it "
             "the model of these parameters, and call none of your own delay or position."
         )
     return bounds[names]

@@ -46,14 +46,14 @@ Per = Literal["synapse", "input", "output"]
 
 
 class Sigma(nnx.Variable):
-    """The width of the taps: an array of the model's rest, set by the loop and never trained."""
+    """The width of the taps: a non-trainable array that the training loop sets."""
 
 
 class Delays(Bounded):
     """Delays of some shape, uniform over the buffer at first, and the width of their taps.
 
     Args:
-      shape: of the delays.
+      shape: shape of the delays.
       max_delay: the longest delay; the buffer has K = max_delay + 1 steps.
       sigma: width at first; None takes half the buffer, as published.
       taps: see `snnjax.delays`. trainable: whether they are parameters or stay as drawn.
@@ -83,11 +83,11 @@ class Delays(Bounded):
         return self.max_delay + 1
 
     def bounds(self) -> dict[str, tuple[ArrayLike, ArrayLike]]:
-        """Where the parameters of this module must stay."""
+        """Lower and upper bounds of this module's parameters."""
         return {"delay": (0.0, float(self.max_delay))} if self.trainable else {}
 
     def taken(self, layer: str, round_delays: bool) -> tuple[Array, Array, Taps]:
-        """The delays, sigma and taps of a call of `layer`; integers with one tap if rounded.
+        """The delays, sigma and taps for a call of `layer`; integer delays with one tap if rounded.
 
         Raises:
           ValueError: a delay is known to lie outside the buffer.
@@ -327,7 +327,7 @@ class DelayedRecurrent(Stateful):
 
 
 class _Turning(NamedTuple):
-    """The state of a delayed recurrent population inside its loop."""
+    """The loop carry of a delayed recurrent population."""
 
     cell: Any
     ring: RingState  # outputs of K steps, of which one is overwritten in each
@@ -335,19 +335,19 @@ class _Turning(NamedTuple):
 
 
 def _to_ring(past: Array) -> tuple[RingState, Array]:
-    """The ring before the newest output is written over its place 0, and that output."""
+    """The ring buffer before the newest output is written to slot 0, and that output."""
     frames = jnp.moveaxis(past, 1, 0)
     return RingState(jnp.roll(frames, 1, axis=0), jnp.zeros((), jnp.int32)), frames[-1]
 
 
 def _from_ring(ring: RingState, out: Array) -> Array:
-    """The past [B, K, ..., N] in the order of time."""
+    """The past outputs [B, K, ..., N] in chronological order."""
     older = jnp.roll(ring.frames, -ring.turn, axis=0)[1:]
     return jnp.moveaxis(jnp.concatenate([older, out[None].astype(older.dtype)]), 0, 1)
 
 
 class SpacedConv(Bounded):
-    """A convolution in space whose taps learn where they are: DCLS in 1 to 3 dimensions.
+    """A spatial convolution with learnable tap positions: DCLS in 1 to 3 dimensions.
 
     For delays in time between images see `DelayedConv`.
 
@@ -401,7 +401,7 @@ class SpacedConv(Bounded):
         self.sigma = Sigma(jnp.asarray(sigma, jnp.float32))
 
     def bounds(self) -> dict[str, tuple[ArrayLike, ArrayLike]]:
-        """Where the parameters of this module must stay."""
+        """Lower and upper bounds of this module's parameters."""
         return {"position": (-self._half(), self._half())}
 
     def __call__(self, x: ArrayLike) -> Array:
@@ -453,7 +453,7 @@ def check_max_delay(max_delay: int) -> int:
 
 
 def silent_past(batch_shape: tuple[int, ...], steps: int, features: int, dtype: DTypeLike) -> Array:
-    """Silence of so many steps for a layer's buffer, [B, steps, ..., N]."""
+    """A silent buffer of `steps` steps for a layer, [B, steps, ..., N]."""
     batch, *places = check_batch_shape(batch_shape)
     return jnp.zeros((batch, steps, *places, features), dtype)
 
@@ -480,7 +480,7 @@ def check_past(layer: Any, state: ArrayLike, x: Array, rest: Any) -> None:
 
 
 def keep_past(past: Array, x: Array) -> Array:
-    """The last K - 1 steps of what came, from a past [K - 1, B, ...]; the batch first."""
+    """The last K - 1 input steps, following a past [K - 1, B, ...]; batch axis first."""
     return jnp.moveaxis(jnp.concatenate([past, x])[x.shape[0] :], 0, 1)
 
 
@@ -514,7 +514,7 @@ def learned_delays(model: nnx.Module) -> dict[str, Delays]:
 
 
 def clamp_delays(model: nnx.Module) -> None:
-    """Bring all delays and positions of a model into their buffers, as after loading foreign ones.
+    """Clip all delays and positions of a model to their buffers, for instance after an import.
 
     >>> layer = Delay(1, max_delay=4, rngs=nnx.Rngs(0))
     >>> layer.delays.delay[...] = jnp.array([9.0])
@@ -529,14 +529,14 @@ def clamp_delays(model: nnx.Module) -> None:
 
 @count_inputs.register
 def _(layer: DelayedLinear, name: str, x: Array, **_: Any) -> Counts:
-    """Each entry meets every synapse once for each of its taps."""
+    """Count one operation per entry, synapse and tap."""
     outputs, taps = layer.shape[1:]
     return (dense_activity(name, x, outputs * taps),)
 
 
 @count_inputs.register
 def _(layer: DelayedRecurrent, name: str, x: Array, *, state: Any, out: Array, **_: Any) -> Counts:
-    """What comes back: in every step the outputs of the step before."""
+    """Count the recurrent input: at each step the outputs of the previous step."""
     before = layer.rest_for(x) if state is None else state
     back = jnp.concatenate([before.past[:, -1][None].astype(out.dtype), out[:-1]])
     return count_inputs(layer.synapses, f"{name}.synapses", back) or ()
@@ -544,7 +544,7 @@ def _(layer: DelayedRecurrent, name: str, x: Array, *, state: Any, out: Array, *
 
 @count_inputs.register
 def _(layer: SpacedConv, name: str, x: Array, **_: Any) -> Counts:
-    """Each entry meets the taps of its group, each at its nearest place, that reach an output."""
+    """Count, per entry, the taps of its group whose nearest position reaches an output."""
     half = layer._half()
     place = jnp.round(layer.position[...] + half) - half
 

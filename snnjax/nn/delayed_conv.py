@@ -129,7 +129,7 @@ class DelayedConv(Stateful):
 
 @count_inputs.register
 def _(layer: DelayedConv, name: str, x: Array, **_: Any) -> Counts:
-    """Each entry meets the synapses of every window it lies in, once for each of their taps."""
+    """Count, per entry, the synapses of every window that contains it, once per tap."""
     taps = layer.weight[...].shape[2] if layer.per == "synapse" else 1
     degree = window_outdegree(x.shape[2:4], layer.edge)
     return (dense_activity(name, x, layer.channels[1] * taps, degree),)

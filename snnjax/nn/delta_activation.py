@@ -1,4 +1,4 @@
-"""A layer that rounds activations so that little changes from frame to frame."""
+"""A layer that quantises activations so that few values change between frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from snnjax.surrogates import Spike, atan
 
 
 class DeltaActivation(Population):
-    """Quantised activations of frames, whose changes are what travels.
+    """Quantises the activations of frames; only their changes are transmitted.
 
     Returns q of every frame. `record=("k",)` gives the levels over time, for the penalty
     `snnjax.losses.delta_penalty` and for `snnjax.metrics.temporal_sparsity`. Without a threshold
@@ -79,7 +79,7 @@ class DeltaActivation(Population):
         return {"bits": self.bits, "signed": self.signed, "count": count}
 
     def step(self, shape: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """One frame with the constants of now; `shape` [B, ..., N] says how many share a step."""
+        """One frame with the current constants; `shape` [B, ..., N] is that of a frame."""
         if self.sends:
             params = n.DeltaSendParams(self.value("delta"), self.value("threshold"))
             return partial(n.delta_send_step, params, spike=self.spike)

@@ -1,4 +1,4 @@
-"""Layers that drop parts of a batch in training, the same for all of its steps."""
+"""Dropout layers whose mask is the same at every time step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jax import Array
 
 
 class Dropout(nnx.Module):
-    """Drop entries of each sample, the same at every step; the others grow by 1 / (1 - rate).
+    """Drop entries of each sample, the same at every step; scale the rest by 1 / (1 - rate).
 
         y[t, b, i] = keep[b, i] * x[t, b, i] / (1 - rate),   keep ~ Bernoulli(1 - rate)
 
@@ -43,7 +43,7 @@ class Dropout(nnx.Module):
 
 
 class DropPath(Dropout):
-    """Drop all of a branch for some samples; the others grow by 1 / (1 - rate).
+    """Drop a branch for random samples; scale the rest by 1 / (1 - rate).
 
         y[t, b] = keep[b] * x[t, b] / (1 - rate),   keep ~ Bernoulli(1 - rate)
 
@@ -63,7 +63,7 @@ class DropPath(Dropout):
 
 
 def check_rate(layer: str, rate: float) -> float:
-    """A share of what is dropped."""
+    """Check that a dropout rate is in [0, 1)."""
     if not 0 <= rate < 1:
         raise ValueError(f"{layer}: the rate must be in [0, 1); got {rate}.")
     return rate

@@ -1,4 +1,4 @@
-"""Linear layers over spikes: by events where that is quicker, and over sparse connections."""
+"""Linear layers for spikes: event-driven where that is faster, and with sparse connections."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class EventLinear(nnx.Linear):
     one step is fuller than the rest, call the layer step by step.
 
     Args:
-      in_features, out_features, use_bias, dtype, param_dtype, kernel_init, bias_init, rngs: as of
+      in_features, out_features, use_bias, dtype, param_dtype, kernel_init, bias_init, rngs: as in
         `nnx.Linear`, in `rest` as far as they are optional.
-      table: of `snnjax profile --write-table`; None takes the default measurements.
+      table: measurements by `snnjax profile --write-table`; None uses the built-in ones.
 
     >>> import jax.numpy as jnp
     >>> layer = EventLinear(8, 3, rngs=nnx.Rngs(0))
@@ -54,8 +54,8 @@ class EventLinear(nnx.Linear):
     ):
         if unknown := set(rest) - OPTIONS:
             raise TypeError(
-                f"EventLinear does not take {', '.join(sorted(unknown))}; of nnx.Linear's options "
-                f"it knows {', '.join(sorted(OPTIONS))}."
+                f"EventLinear does not take {', '.join(sorted(unknown))}; the valid "
+                f"options of nnx.Linear are {', '.join(sorted(OPTIONS))}."
             )
         super().__init__(in_features, out_features, rngs=rngs, **rest)
         self.table = table
@@ -68,17 +68,17 @@ class EventLinear(nnx.Linear):
         return y if bias is None else y + bias
 
     def takes_events(self, x: Array) -> Array:
-        """Whether the layer goes by events for this `x`: bool []."""
+        """Whether the layer uses the event-driven product for this `x`: bool []."""
         return takes_events(x, self.out_features, table=self.table)
 
 
 class SparseLinear(nnx.Module):
-    """Weights on given connections alone, at the cost of the spikes.
+    """A linear layer with sparse connections, whose cost grows with the number of spikes.
 
         y[m] = sum over connections e from n to m of x[n] weight[e]
 
     Args:
-      connections: from N neurons, for instance of `snnjax.sparse.random_fan_out`; their weights
+      connections: connections from N neurons, e.g. `snnjax.sparse.random_fan_out`; their weights
         learn, their targets do not.
       targets: M, neurons that are reached.
 
@@ -104,7 +104,7 @@ class SparseLinear(nnx.Module):
 
 @count_inputs.register
 def _(layer: SparseLinear, name: str, x: Array, **_: Any) -> Counts:
-    """A neuron reaches as many targets as it has connections: each channel is its own place."""
+    """Count one operation per spike and outgoing connection of its neuron."""
     places = layer.places.get_value()
     if isinstance(places, CSR):
         degree = jnp.diff(places.start)

@@ -1,4 +1,4 @@
-"""Weights of the right size at the start: the gain that makes a population fire at a given rate."""
+"""Weight scale at initialisation: the gain that makes a population fire at a given rate."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from snnjax.nn.neurons.population import Population
 def gain_for_rate(
     population: Population, current: Array, rate: float, *, largest: float = 1024.0
 ) -> Array:
-    """The factor on the input with which the neurons fire as often as asked.
+    """The input gain at which a population fires at the target rate.
 
         find g in (0, largest] with mean_{t, b, n} spikes(g * current) = rate
 
-    by bisection of log g, twenty times, which is a part in 10^4 of it. Multiply the kernel (and
+    by twenty bisections of log g, a relative error of 1e-4. Multiply the kernel (and
     bias) of the layer before the population by it, before training.
 
     Args:
       population: spiking, with its constants.
-      current: [T, B, ..., N], what the layer before it gives for a typical batch.
-      rate: spikes a neuron and step, in (0, 1); of the order of 0.05 to 0.2.
+      current: [T, B, ..., N], output of the previous layer for a typical batch.
+      rate: spikes per neuron and step, in (0, 1); typically 0.05 to 0.2.
       largest: bound of the gain. The smallest is 1 / largest.
 
     Returns:
@@ -30,7 +30,7 @@ def gain_for_rate(
 
     Raises:
       ValueError: the rate cannot be reached: even with the largest gain the neurons fire less, or
-        even with the smallest more; or the current has no fit, no steps, or a NaN.
+        even with the smallest more; or the current does not fit, is empty, or has a NaN.
 
     >>> from snnjax.nn import LIF
     >>> x = jax.random.normal(jax.random.key(0), (50, 4, 8))

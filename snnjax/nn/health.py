@@ -1,4 +1,4 @@
-"""How the layers of a model fire: silent, saturated, on values that are not finite, or well."""
+"""Reports how the layers of a model fire: silent, saturated, non-finite or healthy."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def spike_report(
     """How every spiking layer fires for a batch, in the order in which the model calls them.
 
     `snnjax.metrics.rate_alarms` makes a sentence with the usual remedy of each row in alarm. NaN
-    and infinity in what a layer returns, its last state included, are an alarm of their own. Of a
-    sparse tensor the occupied rows count.
+    and infinity in what a layer returns, its last state included, are an alarm of their own. For a
+    sparse tensor only the occupied rows count.
 
     Args:
       model: a `snnjax.nn.Module`, or one spiking layer.
@@ -68,7 +68,7 @@ def spike_report(
         )
     for path in wanted:
         _check_path(path, known, spiking)
-    for leaf in jax.tree.leaves((args, kwargs)):  # inside jit nobody sees a NaN
+    for leaf in jax.tree.leaves((args, kwargs)):  # values are unknown inside jit
         if isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.floating):
             check_finite(type(model).__name__, leaf)
     graphdef, leaves = nnx.split(model)
@@ -88,7 +88,7 @@ def spike_report(
 
 
 def _alone(layer: Stateful, args: tuple) -> Sequential:
-    """A model of one layer, which starts from the state that was given."""
+    """Wraps a single layer as a model that starts from a given state."""
     if args and args[0] is not None:
         raise ValueError(
             f"the report of a single {type(layer).__name__} starts at rest; pass None as its state."
@@ -97,7 +97,7 @@ def _alone(layer: Stateful, args: tuple) -> Sequential:
 
 
 def _spikes(module: Any) -> bool | None:
-    """Whether a layer spikes; None for one that does not say."""
+    """Whether a layer spikes; None if unknown."""
     inner = module.population if isinstance(module, RECURRENT) else module
     return inner.spiking if isinstance(inner, (Population, IntegerNeuron, Rectifier)) else None
 
@@ -111,7 +111,7 @@ def _spiking(known: dict[str, Any]) -> list[str]:
 
 
 def _check_path(path: str, known: dict[str, Any], spiking: list[str]) -> None:
-    """Refuse fields, and layers that are known not to spike."""
+    """Raise for unknown fields and for layers known not to spike."""
     if ":" in path:
         raise ValueError(
             f"`paths` names layers, without fields; got {path!r}. See membranes with "
@@ -128,9 +128,9 @@ def _check_called(found: Sequence[str], seen: dict[str, Any]) -> None:
     missing = [path for path in found if path not in seen]
     if missing:
         raise ValueError(
-            f"the model does not call {', '.join(map(repr, missing))}, so that nothing is known of "
-            "how it fires. Where a layer around it takes its step, name that one in `paths`; leave "
-            "out what is not used."
+            f"the model does not call {', '.join(map(repr, missing))}, so "
+            "their firing is unknown. Where a layer around it takes its step, name that one in "
+            "`paths`; leave out what is not used."
         )
 
 

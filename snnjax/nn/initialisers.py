@@ -1,4 +1,4 @@
-"""Initialisers of weights, as functions from a key and a shape."""
+"""Weight initialisers: functions of a key and a shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Initializer = Callable[[Array, tuple[int, ...]], Array]
 
 
 def kaiming_uniform(key: Array, shape: tuple[int, ...]) -> Array:
-    """Uniform in +-1 / sqrt(K * C) for a weight [K, C, O]: Kaiming's with a = sqrt(5).
+    """Uniform in +-1 / sqrt(K * C) for a weight [K, C, O]: Kaiming initialisation with a = sqrt(5).
 
     He et al., "Delving deep into rectifiers", ICCV 2015.
     """

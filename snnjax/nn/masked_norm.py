@@ -1,4 +1,4 @@
-"""Batch normalisation over rows of which only the first few of each sample count."""
+"""Batch normalisation of padded rows, where only the first `n` rows of each sample count."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from snnjax.sparse.norm import occupied_rows
 
 
 class MaskedBatchNorm(nnx.Module):
-    """Scale, shift and running moments of each channel, for norms that leave rows out.
+    """Base of the masked norms: scale, shift and running moments of each channel.
 
     Training uses the moments of the batch, summed over `axis_name` where one is given, and moves
     the running ones: r = decay * r + (1 - decay) * batch, with the unbiased variance. A batch
     without rows (on all devices together) leaves them as they are.
 
     Args:
-      channels: C. eps: added to the variance. decay: of the running statistics.
+      channels: C. eps: added to the variance. decay: decay rate of the running statistics.
     """
 
     def __init__(self, channels: int, *, eps: float, decay: float):
@@ -53,9 +53,9 @@ class MaskedBatchNorm(nnx.Module):
         return masked_normalise(feats, n, mean, var, scale, shift, eps=self.eps)
 
     def _move(self, mean: Array, var: Array, count: Array, axis_name: str | None) -> None:
-        """Towards this batch; count / (count - 1) makes the variance unbiased, 1 for one row.
+        """Update the running moments; count / (count - 1) unbiases the variance, 1 for one row.
 
-        A batch without rows has no moments and moves nothing.
+        A batch without rows leaves the running moments unchanged.
         """
         count = count.astype(var.dtype)
         if axis_name is not None:

@@ -1,4 +1,4 @@
-"""Modules made of modules: what a model is."""
+"""Composite modules: the base class of models."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from snnjax.sharding import Rules
 
 
 class Module(Composite):
-    """A module made of modules: it says in `forward` what is computed, and nothing else.
+    """A composite module: a subclass defines only its submodules and its `forward`.
 
     `forward` calls its parts through `run`, which gives each its state and keeps the next one,
     passes on the train flag, the mesh axis and a random key to the layers that take them, and
-    counts what weighted layers receive when it is asked to.
+    counts what weighted layers receive on request.
 
     >>> from snnjax.nn import LIF
     >>> class Net(Module):
@@ -56,9 +56,9 @@ class Module(Composite):
         """Run the module over a sequence.
 
         Args:
-          state: as an earlier call returned it, to continue its sequence; None starts at rest.
+          state: the state an earlier call returned, to continue its sequence; None starts at rest.
           inputs, named: what `forward` takes, in most cases x [T, B, ..., C].
-          train: normalise by this batch, drop what is dropped in training.
+          train: normalise by this batch, and apply dropout.
           key: typed random key, for layers that draw. Each folds in its own path, so that a new
             layer changes the draws of no other.
           axis_name: mesh axis over which norms sum their statistics.
@@ -70,8 +70,9 @@ class Module(Composite):
           a tuple of `snnjax.metrics.LayerActivity`.
 
         Raises:
-          ValueError: the state is of another model (its paths are named), a part is called twice or
-            is not a part, or a weighted layer cannot be counted. TypeError: the state is missing.
+          ValueError: the state belongs to another model (the error names its paths), a part is
+            called twice or is not a part, or a weighted layer cannot be counted. TypeError: the
+            state is missing.
         """
         if not inputs:
             raise forgotten_state(self)
@@ -80,7 +81,7 @@ class Module(Composite):
         return found.state, ((out, found.activity) if record else out)
 
     def init_state(self, *inputs: Any, **named: Any) -> State:
-        """The resting state for inputs, of which shapes and dtypes are read: what None stands for.
+        """The resting state for inputs of these shapes and dtypes: what `state=None` means.
 
         >>> from snnjax.nn import LIF, Sequential
         >>> sorted(Sequential(LIF(2), LIF(2)).init_state(jnp.ones((1, 3, 2))))
@@ -95,21 +96,21 @@ class Module(Composite):
         return jax.jit(resting)()
 
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
-        """Set what is scheduled over training before an epoch; by default nothing is."""
+        """Update scheduled values before an epoch; the default does nothing."""
 
     def constrain(self) -> None:
-        """Bring parameters back into their range after an update, such as delays."""
+        """Clip bounded parameters, such as delays, after an update."""
         for _, module in nnx.iter_modules(self):
             if isinstance(module, Bounded):
                 module.clamp()
 
     def tensor_rules(self) -> Rules:
-        """How parameters are sharded over a mesh axis "model": as the layers say, see `pair`."""
+        """Sharding rules over the mesh axis "model", as declared by the layers; see `pair`."""
         return rules_of(self)
 
 
 class Sequential(Module):
-    """Layers one after the other; plain functions, such as `jax.nn.relu`, are layers too.
+    """A chain of layers; plain functions, such as `jax.nn.relu`, may be layers too.
 
     >>> from snnjax.nn import LIF
     >>> net = Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), LIF(3), lambda z: z.mean(0))
@@ -127,7 +128,7 @@ class Sequential(Module):
 
 
 def inputs_of(model: Module, given: dict[str, Any]) -> dict[str, Any]:
-    """Those of the named inputs that the `forward` of a model takes."""
+    """The subset of named inputs that a model's `forward` accepts."""
     known = inspect.signature(type(model).forward).parameters
     if any(p.kind is p.VAR_KEYWORD for p in known.values()):
         return given
@@ -135,7 +136,7 @@ def inputs_of(model: Module, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_remat(model: nnx.Module, remat: Remat) -> Remat:
-    """Refuse a `remat` that is unknown, or would change nothing."""
+    """Raise for an unknown `remat`, or one that would have no effect."""
     if remat not in REMATS:
         raise ValueError(f"remat must be one of {', '.join(REMATS)}; got {remat!r}.")
     modules = (module for _, module in nnx.iter_modules(model))

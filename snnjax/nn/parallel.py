@@ -1,4 +1,4 @@
-"""Tensor parallelism said once: layers know how they are sharded, and rules follow from them."""
+"""Tensor parallelism declared on the layers, from which the sharding rules follow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Stacked(nnx.Module):
 
 @functools.singledispatch
 def channel_axes(layer: nnx.Module) -> ChannelAxes:
-    """Of each parameter of a weighted layer, the axis of its inputs and that of its outputs.
+    """The input axis and the output axis of each parameter of a weighted layer.
 
     Axes are counted from the end; None is for a parameter without inputs, or without outputs.
     Layers of other types register a function.
@@ -31,8 +31,8 @@ def channel_axes(layer: nnx.Module) -> ChannelAxes:
       ValueError: nothing is registered for the type of the layer.
     """
     raise ValueError(
-        f"{type(layer).__name__} cannot be sharded over the mesh axis 'model': nothing says which "
-        "axes of its parameters are inputs and outputs. Register them with "
+        f"{type(layer).__name__} cannot be sharded over the mesh axis 'model': it does not "
+        "declare which axes of its parameters are inputs and outputs. Register them with "
         "@snnjax.nn.channel_axes.register."
     )
 
@@ -54,9 +54,9 @@ def _(layer: nnx.LinearGeneral) -> ChannelAxes:
 
 
 def shard_as(layer: nnx.Module, parallel: Parallel | None) -> None:
-    """Say how a layer is sharded over a mesh axis "model"; None keeps it replicated.
+    """Declare how a layer is sharded over a mesh axis "model"; None keeps it replicated.
 
-    "column" shards its outputs, "row" its inputs, and "channel" all that has one number a channel,
+    "column" shards its outputs, "row" its inputs, and "channel" parts with one number per channel,
     such as norms and neurons between the two.
     """
     layer.parallel = parallel  # type: ignore[attr-defined]
@@ -65,12 +65,12 @@ def shard_as(layer: nnx.Module, parallel: Parallel | None) -> None:
 def pair(first: nnx.Module, between: Sequence[nnx.Module], second: nnx.Module) -> None:
     """Shard a pair of layers over "model": the first by outputs, the second by inputs.
 
-    Norms and neurons between them then see the channels of their device alone, and one sum joins
-    the outputs of the second: of all ways to shard two layers this sends the least. In the backward
-    pass one sum joins the gradient by the input of the first.
+    Norms and neurons between them then process only the channels of their device, and one sum
+    combines the outputs of the second, the least communication of any way to shard two layers. In
+    the backward pass one sum combines the gradient by the input of the first.
 
     Args:
-      first, second: weighted layers. between: what has one number a channel between them.
+      first, second: weighted layers. between: modules with one number per channel between them.
 
     Shoeybi et al., "Megatron-LM: training multi-billion parameter language models using model
     parallelism", 2019 (arXiv 1909.08053), for transformers.
@@ -89,12 +89,12 @@ def pair(first: nnx.Module, between: Sequence[nnx.Module], second: nnx.Module) -
 
 
 def parallel_of(layer: Any) -> Parallel | None:
-    """How a layer is sharded over "model", None where nothing was said."""
+    """How a layer is sharded over "model"; None if undeclared."""
     return vars(layer).get("parallel")
 
 
 def rules_of(model: nnx.Module) -> Rules:
-    """The sharding rules that follow from what `pair` said of the layers; none if nothing was said.
+    """The sharding rules that follow from `pair` declarations; empty if there are none.
 
     Stacked blocks of `Repeat` have one axis more, which is not sharded.
     """
@@ -131,7 +131,7 @@ def _leaf(layer: Any, name: str) -> Any:
 
 
 def _stacked(model: Any, path: tuple[Any, ...]) -> int:
-    """How many axes of stacked blocks stand before those of a layer's own parameters."""
+    """The number of stacking axes in front of the axes of a layer's own parameters."""
     count, node = 0, model
     for name in path:
         count += isinstance(node, Stacked)

@@ -1,20 +1,20 @@
-"""Dotted paths of the parts of a model, and of the blocks of a `Repeat`."""
+"""Dotted paths of submodules, and of the blocks of a `Repeat`."""
 
 from __future__ import annotations
 
 
 def below(path: str) -> str:
-    """What the paths of the parts of a module begin with."""
+    """The common prefix of the paths of a module's parts."""
     return f"{path}." if path else ""
 
 
 def join(*parts: str) -> str:
-    """A dotted path of parts, of which some may be empty."""
+    """Join parts into a dotted path, skipping empty ones."""
     return ".".join(part for part in parts if part)
 
 
 def unnumber(tap: str, path: str) -> tuple[str, int | None]:
-    """A path inside stacked blocks without the number of the block, and the number.
+    """Split a path inside stacked blocks into the path without the block number, and the number.
 
     >>> unnumber("blocks.2.mlp:v", "blocks"), unnumber("head", "blocks")
     (('blocks.mlp:v', 2), ('head', None))
@@ -25,5 +25,5 @@ def unnumber(tap: str, path: str) -> tuple[str, int | None]:
 
 
 def unnumbered(taps: frozenset[str], path: str) -> frozenset[str]:
-    """Those paths that lie inside stacked blocks, without the number of the block."""
+    """The paths that lie inside stacked blocks, without block numbers."""
     return frozenset(layer for layer, i in (unnumber(tap, path) for tap in taps) if i is not None)

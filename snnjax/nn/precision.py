@@ -1,4 +1,4 @@
-"""Which dtype the products of a model are taken in."""
+"""The dtype in which a model computes its matrix products."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Narrow:
     dtype: DTypeLike
 
     def __call__(self, lhs: Array, rhs: Array, *args: Any, **options: Any) -> Array:
-        """As the product; the result has the dtype of the operands."""
+        """Compute the rounded product; the result has the dtype of the operands."""
         options.pop("preferred_element_type", None)
 
         def product(a: Array, b: Array, **own: Any) -> Array:
@@ -47,15 +47,15 @@ PRODUCTS = {
 
 
 def compute_in(model: nnx.Module, dtype: DTypeLike) -> None:
-    """Take the products of all layers of `model` in `dtype`, such as `jnp.bfloat16`.
+    """Compute the products of all layers of `model` in `dtype`, such as `jnp.bfloat16`.
 
-    Inputs and weights are rounded where they meet, and so is what products of gradients take. All
-    else is as it was: weights and their gradients, sums, results of products, membranes, norms and
+    Inputs and weights are rounded before each product, also in products for gradients. All
+    else is unchanged: weights and their gradients, sums, results of products, membranes, norms and
     their statistics. It concerns the layers with a `product_dtype` (`SparseConv`, `Conv`,
     `DelayedLinear`) and those of Flax with a `dot_general` or a `conv_general_dilated`.
 
     Raises:
-      ValueError: the model has an `EventLinear`, which adds weights up without a product, or no
+      ValueError: the model has an `EventLinear`, which sums weights without a product, or no
         layer of those kinds.
 
     >>> layer = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
@@ -71,7 +71,7 @@ def compute_in(model: nnx.Module, dtype: DTypeLike) -> None:
         if isinstance(module, EventLinear):
             name = "/".join(map(str, path)) or "the model"
             raise ValueError(
-                f"{name} is an EventLinear, which adds weights up instead of multiplying them in "
+                f"{name} is an EventLinear, which sums weights instead of multiplying them in "
                 f"{narrow}. Make it an nnx.Linear, or stay with float32."
             )
         for name in filter(partial(hasattr, module), settings):
@@ -79,6 +79,6 @@ def compute_in(model: nnx.Module, dtype: DTypeLike) -> None:
             found = True
     if not found:
         raise ValueError(
-            f"{type(model).__name__} has no layer whose products can be taken in {narrow}: none "
+            f"{type(model).__name__} has no layer whose products can be computed in {narrow}: none "
             f"with a product_dtype or a {' or a '.join(PRODUCTS)}. Stay with float32."
         )

@@ -1,4 +1,4 @@
-"""Look into a model: what its layers return, by path, without changing it."""
+"""Inspect the outputs of a model's layers, by path, without changing the model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def probe(
       is called several times gives a list, one that is not called is left out.
 
     Raises:
-      ValueError: no such layer; the nearest name is given. A field of a layer that records none.
+      ValueError: an unknown layer (with the nearest name), or a field of a layer that has none.
       TypeError: the model is not a `snnjax.nn.Module`.
 
     >>> import jax.numpy as jnp
@@ -58,7 +58,7 @@ def probe(
             able = ", ".join(at for at, module in known.items() if records(module)) or "none"
             raise ValueError(
                 f"{path!r}: {layer!r}, a {type(known[layer]).__name__}, records no fields, for its "
-                f"call takes no `record`. Layers that do: {able}. Leave out the colon to see what "
+                f"call takes no `record`. Layers that do: {able}. Omit the colon to see what "
                 "it returns."
             )
 
@@ -100,7 +100,7 @@ def layers_of(model: Module) -> dict[str, nnx.Module]:
 
 
 def _numbered(model: Any, path: tuple[Any, ...]) -> list[str]:
-    """The paths of a module as a run sees it: of stacked blocks one each."""
+    """The paths of a module during a run: one per block of stacked blocks."""
     names: list[str] = [""]
     node: Any = model
     for part in path:
@@ -113,7 +113,7 @@ def _numbered(model: Any, path: tuple[Any, ...]) -> list[str]:
 
 
 def _part(node: Any, name: Any) -> Any:
-    """A part of a module or of a list of modules."""
+    """An attribute of a module, or an element of a list of modules."""
     return node[name] if isinstance(name, int) else getattr(node, name)
 
 

@@ -1,4 +1,4 @@
-"""A recurrent layer: a connection over the neurons of any population."""
+"""A recurrent layer: a feedback connection around any population."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from snnjax.unroll import unroll
 
 
 class Recurrent(Stateful):
-    """A population whose output of the last step comes back through a connection.
+    """A population whose previous output feeds back through a connection.
 
     Args:
       population: any `Population`, which keeps its own constants and its `checkpoint`.
-      connection: from outputs [..., N] to currents [..., N], for instance
+      connection: maps outputs [..., N] to currents [..., N], for instance
         `nnx.Linear(N, N, use_bias=False, rngs=rngs)`.
 
     Gradients through many steps explode where a step multiplies them by more than 1 in size. With
@@ -64,8 +64,8 @@ class Recurrent(Stateful):
         """The resting state for input [T, *batch_shape, N].
 
         Args:
-          batch_shape: as in `Population.init_state`. dtype: of the membranes.
-          out_dtype: of the input, which the output has too; None takes `dtype`.
+          batch_shape: as in `Population.init_state`. dtype: dtype of the membranes.
+          out_dtype: dtype of input and output; None uses `dtype`.
         """
         cell = self.population.init_state(batch_shape, dtype)
         shape = (*batch_shape, self.population.features)
@@ -110,7 +110,7 @@ def _frame(shape: tuple[int, ...], dtype: DTypeLike) -> jax.ShapeDtypeStruct:
 
 
 def _not_a_population(given: Any) -> str:
-    """What to say of an argument in place of a layer of neurons, a class most often."""
+    """The hint for an argument that is not a neuron layer, most often a class."""
     if isinstance(given, type) and issubclass(given, Population):
         name = given.__name__
         return f"Recurrent: got the class {name}; make a layer of it, Recurrent({name}(128), ...)."
@@ -119,7 +119,7 @@ def _not_a_population(given: Any) -> str:
 
 @count_inputs.register
 def _(layer: Recurrent, name: str, x: Array, *, state: Any, out: Array, **_: Any) -> Counts | None:
-    """What comes back through the connection: in every step the outputs of the step before."""
+    """Count the recurrent input: at each step the outputs of the previous step."""
     before = layer.rest_for(x) if state is None else state
     back = jnp.concatenate([before.out[None].astype(out.dtype), out[:-1]])
     return count_inputs(layer.connection, f"{name}.connection", back)

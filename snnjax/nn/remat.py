@@ -1,4 +1,4 @@
-"""What a model keeps of its blocks for the backward pass, and what it computes again."""
+"""What blocks keep for the backward pass, and what is recomputed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snnjax.sparse.norm import MOMENTS
 Remat = Literal["none", "products", "layers"]
 """How much of a block is kept: `none` keeps all that the gradient needs; `products` the inputs of a
 block and the results of its products, so that norms and neurons run again; `layers` the inputs
-alone. Gradients are the same but for rounding. Moments of norms are kept in any case, so that
+alone. Gradients are the same up to rounding. Moments of norms are kept in any case, so that
 nothing is sent twice between devices."""
 
 REMATS: tuple[Remat, ...] = get_args(Remat)

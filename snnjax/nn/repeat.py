@@ -1,4 +1,4 @@
-"""Equal blocks in turn, traced and compiled once."""
+"""Identical blocks in sequence, traced and compiled once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snnjax.nn.run import Run
 
 
 class Repeat(Stacked, Module):
-    """`count` blocks of one kind in turn, scanned over depth: one trace, whatever the depth.
+    """`count` identical blocks in sequence, scanned over depth: one trace, whatever the depth.
 
         x_1 = block_0(x_0),  x_2 = block_1(x_1),  ...
 
@@ -23,8 +23,8 @@ class Repeat(Stacked, Module):
     behind the batch; records and `probe` number the blocks: "blocks.2.attention".
 
     Args:
-      make: from `nnx.Rngs` to a block, a `Module` whose output is like its first input. Further
-        inputs go to every block.
+      make: `make(rngs)` returns a block, a `Module` whose output has the shape of its first input.
+        Further inputs go to every block.
       count: how many.
       rngs: the weights of the blocks are drawn from keys split off it.
 

@@ -1,4 +1,4 @@
-"""The traversal of a model, which carries states, keys, options and counts to its parts."""
+"""The traversal of a model, which passes states, keys, options and counts to its parts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ State = dict[str, Any]
 
 
 class Composite(nnx.Module):
-    """A module made of modules, which a `Run` traverses; `Module` is the one to derive from."""
+    """Base of composite modules, which a `Run` traverses; derive from `Module` instead."""
 
     rematerialised: ClassVar[bool] = False
-    """Whether the `remat` of a call keeps the inputs of this module and computes it again in the
-    backward pass."""
+    """Whether `remat` keeps only the inputs of this module and recomputes the rest."""
 
     def forward(self, run: Run, *inputs: Any, **named: Any) -> Any:
         """What the module computes: a subclass writes it with `run(self.part, x)`."""
@@ -42,13 +41,13 @@ class Composite(nnx.Module):
 
 @dataclass(frozen=True)
 class Options:
-    """What one traversal does; static.
+    """The static options of one traversal.
 
     Attributes:
-      train, axis_name, record, remat: as of `Module.__call__`.
+      train, axis_name, record, remat: as in `Module.__call__`.
       resting: keep the resting states instead of the last ones.
       taps: paths of layers whose results are kept, with ":field" for states over time.
-      watch: is shown every call of a layer: path, layer, positional and keyword arguments.
+      watch: called for every layer call with path, layer, positional and keyword arguments.
     """
 
     train: bool = False
@@ -61,12 +60,12 @@ class Options:
 
 
 class Found(NamedTuple):
-    """What a traversal brings back beside the output.
+    """What a traversal returns in addition to the output.
 
     Attributes:
-      state: by path.
+      state: next states by path.
       activity: what each weighted layer received, in the order of the calls.
-      seen: by tapped path what the calls returned, a list.
+      seen: lists of what the calls returned, by tapped path.
     """
 
     state: State
@@ -82,7 +81,7 @@ def traverse(
     options: Options,
     key: Array | None,
 ) -> tuple[Any, Found]:
-    """Run a model once: its output, and what was found on the way."""
+    """Run a model once; returns its output and a `Found`."""
     check_state(model, state)
     run = Run(model, state, options, key)
     out = model.forward(run, *inputs, **named)
@@ -91,7 +90,7 @@ def traverse(
 
 @dataclass(eq=False)
 class Run:
-    """One traversal of a network; `Module.__call__` makes it, and it lives no longer than the call.
+    """One traversal of a network; created by `Module.__call__` and valid only during that call.
 
     `run(layer, x)` calls a part of the module: a layer with state, one without, another `Module`,
     or a plain function.
@@ -99,7 +98,7 @@ class Run:
     Attributes:
       root: what is traversed. given: its states, None at rest.
       options, key: see `Module.__call__`.
-      prefix: path of the root in the whole model.
+      prefix: path of the root in the full model.
     """
 
     root: nnx.Module
@@ -122,7 +121,7 @@ class Run:
 
     @property
     def train(self) -> bool:
-        """Whether this is training."""
+        """Whether the run is in training mode."""
         return self.options.train
 
     def __call__(self, layer: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
@@ -130,8 +129,8 @@ class Run:
 
         Args:
           layer: a part, or a plain function.
-          inputs: what it takes, without state.
-          named: its options, beyond those that the run passes on.
+          inputs: its inputs, without the state.
+          named: its options, apart from those that the run passes on.
         """
         if not isinstance(layer, nnx.Module):
             return layer(*inputs, **named)
@@ -148,7 +147,7 @@ class Run:
         return out
 
     def close(self) -> Found:
-        """End the traversal; what it found."""
+        """End the traversal and return what it collected."""
         self._open = False
         if self.given is not None and (extra := sorted(set(self.given) - set(self._calls))):
             raise ValueError(
@@ -159,7 +158,7 @@ class Run:
         return Found(self._state, tuple(self._activity), self._seen)
 
     def scan(self, block: Composite, count: int, inputs: tuple, named: dict[str, Any]) -> Any:
-        """The output of `count` blocks in turn, whose arrays are stacked in `block`."""
+        """The output of `count` consecutive blocks, whose arrays are stacked in `block`."""
         path = self._inside
         graphdef, params, rest = nnx.split(block, nnx.Param, ...)
         states = self._under(path)
@@ -202,7 +201,7 @@ class Run:
         if path is None:
             raise ValueError(
                 f"{type(layer).__name__} is not a part of {type(self.root).__name__}, so its state "
-                "has no place. Make it in __init__ and keep it as an attribute, or in an nnx.List."
+                "cannot be stored. Make it in __init__, as an attribute or in an nnx.List."
             )
         return path
 
@@ -232,7 +231,7 @@ class Run:
             fits = state is None or _shapes(state) == _shapes(
                 jax.eval_shape(layer.rest_for, *inputs)
             )
-            if fits or "state" in str(error):  # the layer says it already
+            if fits or "state" in str(error):  # the layer's message is already specific
                 raise
             raise _other_batch(path, layer, state, inputs) from error
         if state is not None and _shapes(after) != _shapes(state):  # broadcast, most likely
@@ -279,7 +278,7 @@ class Run:
         return self.given.get(path)
 
     def _options(self, layer: Any, path: str) -> dict[str, Any]:
-        """What the run passes on to a layer, by the names of its signature."""
+        """The options that the run passes to a layer, by the names of its signature."""
         train, taken = self.options.train, parameters_of(type(layer))
         known = {
             "train": train,
@@ -310,8 +309,8 @@ class Run:
         found = count_inputs(layer, path, *inputs, state=state, out=out, **named)
         if found is None:
             raise ValueError(
-                f"{path!r}, a {type(layer).__name__}, cannot be counted: nothing says how many "
-                "operations its products take. Register a function for it with "
+                f"{path!r}, a {type(layer).__name__}, cannot be counted: it does not declare "
+                "how many operations its products take. Register a function for it with "
                 "@snnjax.nn.count_inputs.register, as in docs/extending.md."
             )
         self._activity += found
@@ -322,7 +321,7 @@ class Run:
     def _checkpointed(
         self, module: Composite, path: str, inputs: tuple, named: dict[str, Any]
     ) -> Any:
-        """The output of a module of whose inside little is kept for the backward pass."""
+        """The output of a module that is rematerialised in the backward pass."""
         graphdef, params, rest = nnx.split(module, nnx.Param, ...)
         arrays, rebuild = split_arrays((inputs, named))
         options = replace(self.options, remat="none")
@@ -341,13 +340,13 @@ class Run:
         return out
 
     def _under(self, path: str) -> State | None:
-        """The given states below a path, which the caller will use up."""
+        """The given states below a path; the caller consumes them."""
         if self.given is None:
             return None
         return {name: state for name, state in self.given.items() if name.startswith(below(path))}
 
     def _absorb(self, found: Found) -> None:
-        """Take over what an inner run found."""
+        """Merge what an inner run collected."""
         for path in found.state:
             if path in self._state:
                 raise ValueError(f"{path!r} is called twice in one traversal, and holds one state.")
@@ -358,7 +357,7 @@ class Run:
             self._seen.setdefault(path, []).extend(values)
 
     def _number(self, path: str, count: int) -> None:
-        """Name what stacked blocks found by the number of the block."""
+        """Split what stacked blocks collected into one entry per block number."""
         stacked = [layer for layer in self._activity if layer.counts.ndim == 4]
         self._activity = [layer for layer in self._activity if layer.counts.ndim == 3]
         for index in range(count):
@@ -377,10 +376,10 @@ class Run:
 
 
 def check_state(model: nnx.Module, state: Any) -> None:
-    """Refuse what is not a dictionary of states by path.
+    """Raise unless `state` is a dictionary of states by path.
 
     Raises:
-      TypeError: it is something else, such as the state of a single layer.
+      TypeError: for anything else, such as the state of a single layer.
     """
     if state is None or (isinstance(state, dict) and all(isinstance(path, str) for path in state)):
         return
@@ -398,7 +397,7 @@ def parameters_of(layer: type) -> frozenset[str]:
 
 
 def split_arrays(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
-    """The arrays of a tree, and the function that puts others in their places.
+    """The arrays of a tree, and a function that rebuilds the tree from other arrays.
 
     >>> arrays, rebuild = split_arrays((jnp.ones(2), "same"))
     >>> len(arrays), rebuild([0])
@@ -418,7 +417,7 @@ def split_arrays(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
 
 
 def _changed(module: nnx.Module, before: Any) -> Any:
-    """The arrays of a module, parameters apart, that are no longer those of `before`."""
+    """The non-parameter arrays of a module that differ from those of `before`."""
     known = dict(nnx.to_flat_state(before))
     rest: Any = nnx.as_pure(nnx.split(module, nnx.Param, ...)[2])
     after = nnx.to_flat_state(rest)
@@ -434,7 +433,7 @@ def _shapes(state: Any) -> Any:
 
 
 def _other_batch(path: str, layer: Stateful, state: Any, inputs: tuple) -> ValueError:
-    """The error for a state that is not of the shape of the inputs."""
+    """The error for a state whose shape does not match the inputs."""
     want = _shapes(jax.eval_shape(layer.rest_for, *inputs))[1]
     given = jax.tree.map(jnp.shape, inputs)
     return ValueError(
@@ -445,7 +444,7 @@ def _other_batch(path: str, layer: Stateful, state: Any, inputs: tuple) -> Value
 
 
 def _check_same(name: str, x: Any, out: Any) -> None:
-    """Blocks in turn must return what they take."""
+    """Check that consecutive blocks return what they take."""
     before, after = (jax.tree.map(jnp.shape, tree) for tree in (x, out))
     dtypes = [[leaf.dtype for leaf in jax.tree.leaves(tree)] for tree in (x, out)]
     if before != after or dtypes[0] != dtypes[1]:

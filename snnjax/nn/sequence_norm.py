@@ -1,4 +1,4 @@
-"""Batch normalisation over time and samples, of sequences that end at different times."""
+"""Batch normalisation over time and samples for sequences of different lengths."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from snnjax.nn.neurons.population import check_count
 
 
 class SequenceBatchNorm(MaskedBatchNorm):
-    """Normalise each channel over T * B, leaving out the steps after a sample's end.
+    """Normalise each channel over T * B, ignoring the steps after a sample's end.
 
     Args:
-      channels, eps, decay: as of `MaskedBatchNorm`.
+      channels, eps, decay: as in `MaskedBatchNorm`.
 
     >>> norm = SequenceBatchNorm(1)
     >>> y = norm(jnp.array([1.0, 3.0, 99.0]).reshape(3, 1, 1), jnp.array([2]), train=True)

@@ -26,12 +26,12 @@ from snnjax.unroll import unroll
 
 
 class SparseConv(nnx.Module):
-    """The float32 weight [K, C, O] of a sparse convolution; the map comes with each call.
+    """Holds the float32 weight [K, C, O] of a sparse convolution; each call is given the map.
 
     Args:
       in_channels, out_channels: C and O. kernel_size: its edge.
       use_bias: whether a bias [O] is added.
-      init: from (key, (K, C, O)) to the weight.
+      init: `init(key, (K, C, O))` returns the weight.
       product_dtype: see `snnjax.sparse.sparse_conv`.
       rngs: random keys for the weight.
 
@@ -65,10 +65,10 @@ class SparseConv(nnx.Module):
 
 
 class SparseBatchNorm(MaskedBatchNorm):
-    """Batch normalisation whose statistics see occupied rows alone.
+    """Batch normalisation whose statistics cover occupied rows only.
 
     Args:
-      channels, eps, decay: as of `MaskedBatchNorm`.
+      channels, eps, decay: as in `MaskedBatchNorm`.
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-3, decay: float = 0.99):
@@ -78,7 +78,7 @@ class SparseBatchNorm(MaskedBatchNorm):
     def __call__(
         self, x: SparseTensor, *, train: bool = False, axis_name: str | None = None
     ) -> SparseTensor:
-        """Normalise; with `train`, by this batch, whose moments also move the running ones."""
+        """Normalise; `train` uses and updates with the moments of this batch."""
         channels = len(self.scale[...])
         if x.feats.shape[-1] != channels:
             raise ValueError(
@@ -108,7 +108,7 @@ class IntegerNeuron(Stateful):
         self.levels, self.beta, self.detach_reset = levels, beta, detach_reset
 
     def rest_for(self, x: SparseTensor) -> ILIFState | None:
-        """Membranes at rest for `x`; None for a single step, which needs none."""
+        """Membranes at rest for `x`; None for a single step, which needs no state."""
         if x.feats.ndim == 3:
             return None
         return ilif_init(x.feats.shape[1:], jnp.promote_types(x.feats.dtype, jnp.float32))

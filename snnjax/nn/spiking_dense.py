@@ -1,4 +1,4 @@
-"""A dense layer, its norm and its neurons: what spiking transformers are made of."""
+"""Dense layer, norm and neurons: the building block of spiking transformers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ KERNEL_INIT = nnx.initializers.truncated_normal(0.02)
 
 
 class Neurons(NamedTuple):
-    """The neurons of a spiking transformer: LIF with a decayed input and a hard reset to 0.
+    """Settings of a spiking transformer's neurons: LIF with a decayed input and a hard reset to 0.
 
         v' = v + (x - v) / tau,   z = H(v' - threshold),   v = v' (1 - z), no gradient through z
 
     Attributes:
       tau: time constant in steps.
-      threshold: of all neurons but those after the attention.
-      attention_threshold: of those.
+      threshold: threshold of all neurons except those after the attention.
+      attention_threshold: threshold of the neurons after the attention.
       spike: surrogate spike function.
     """
 
@@ -39,7 +39,7 @@ class Neurons(NamedTuple):
     spike: Spike = partial(sigmoid, slope=4.0)
 
     def layer(self, features: int, threshold: float | None = None) -> LIF:
-        """A population of them."""
+        """Build a layer of these neurons."""
         return LIF(
             features,
             tau=self.tau,
@@ -56,10 +56,11 @@ class SpikingDense(Module):
     """Neurons after batch norm after a dense layer: SN(BN(x W + b)), once over T * B * N tokens.
 
     Args:
-      in_features: I. features: O, or several numbers whose product it is, such as (heads, width);
+      in_features: I. features: O, or several numbers with product O, such as (heads, width);
         the kernel has the shape [I, *features], so that a mesh can shard it by heads.
-      use_bias: whether a bias of O numbers is added; the norm undoes it except in evaluation.
-      neurons: what fires. kernel_init: initialiser of the kernel. rngs: random keys for it.
+      use_bias: whether a bias of O numbers is added; in training the norm cancels it.
+      neurons: settings of the neurons. kernel_init: initialiser of the kernel. rngs: random keys
+        for it.
 
     >>> import jax.numpy as jnp
     >>> layer = SpikingDense(8, 4, rngs=nnx.Rngs(0))

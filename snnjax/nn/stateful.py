@@ -1,4 +1,4 @@
-"""What all layers with a state have in common."""
+"""The interface of layers with a state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on disk: `train` and `fit`, run folders and checkpoints, several hosts, use of runs."""
+"""Runs: `train` and `fit`, run folders and checkpoints, multiple hosts, use of trained runs."""
 
 from snnjax.runs.compile_cache import kept_programs as kept_programs
 from snnjax.runs.compile_cache import user_cache as user_cache

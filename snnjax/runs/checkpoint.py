@@ -20,20 +20,20 @@ from snnjax.runs import hosts
 from snnjax.runs.errors import CheckpointError
 from snnjax.runs.manifest import find_damage, write_manifest
 
-_MARGIN = 1 << 20  # bytes of metadata that a checkpoint needs beside its arrays
-_PATIENCE = 10**6  # seconds for a save: orbax counts them by the clock of the wall, which may jump
+_MARGIN = 1 << 20  # bytes of metadata that a checkpoint needs in addition to its arrays
+_PATIENCE = 10**6  # seconds for a save: orbax uses the wall clock, which may jump
 
 
 class Checkpoints:
     """The checkpoints of a run: the last two, and the one with the best score.
 
     `save` copies the arrays to the host and returns; a thread writes them to a temporary folder
-    with the SHA-256 of each file, and renames it when complete, so a checkpoint is there in full or
-    not at all. Errors of that thread are raised by the next `save`, `check` or `wait`. While it
-    writes, the host holds the state once more, and next to nothing else.
+    with the SHA-256 of each file, and renames it when complete, so a checkpoint is either complete
+    or absent. Errors of that thread are raised by the next `save`, `check` or `wait`. While it
+    writes, the host holds one more copy of the state and little else.
 
     Args:
-      folder: where they lie.
+      folder: folder of the checkpoints.
       read_only: only restore; nothing is created or cleaned up.
       larger: whether a larger score is better.
 
@@ -56,7 +56,7 @@ class Checkpoints:
             preservation_policy=None if read_only else self,
             async_options=ocp.options.AsyncOptions(
                 timeout_secs=_PATIENCE,
-                create_directories_asynchronously=False,  # else another such time, of 5 minutes
+                create_directories_asynchronously=False,  # else another timeout, of 5 minutes
                 post_finalization_callback=self._list_files,
             ),
         )
@@ -79,10 +79,10 @@ class Checkpoints:
     ) -> None:
         """Begin to save `state` (a tree of arrays) and `progress` (JSON values) as `step`.
 
-        A step that is already saved is left as it is.
+        A step that is already saved is not written again.
 
         Raises:
-          CheckpointError: the disk has no room, or an earlier save failed.
+          CheckpointError: the disk is full, or an earlier save failed.
         """
         if step in self._manager.all_steps():
             return
@@ -123,11 +123,11 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def pick(self, which: str | int) -> int | None:
-        """The step of "last", "best" or of a number; None if there is no checkpoint at all.
+        """The step of checkpoint "last", "best" or a number; None if there is no checkpoint.
 
         Raises:
-          ValueError: there is no such step.
-          CheckpointError: the score of one cannot be read, so which is best is not known.
+          ValueError: the step does not exist.
+          CheckpointError: a score cannot be read, so the best is unknown.
         """
         steps = self.steps()
         if not steps:
@@ -145,10 +145,10 @@ class Checkpoints:
         raise ValueError(f"checkpoint must be 'last', 'best' or one of {steps}; got {which!r}.")
 
     def newest(self, warn: Callable[[str], None]) -> int | None:
-        """The last step whose files are as they were saved; None if there is no checkpoint at all.
+        """The last step whose files are intact; None if there is no checkpoint.
 
-        Damaged ones after it are told to `warn`. They are renamed to `<step>.damaged`, so that the
-        run can save these steps again; a reader leaves them where they are.
+        Damaged later ones are reported to `warn` and renamed to `<step>.damaged`, so that the run
+        can save these steps again; with `read_only` they are not renamed.
 
         Raises:
           CheckpointError: all of them are damaged; nothing is renamed.
@@ -175,7 +175,7 @@ class Checkpoints:
         return step
 
     def trust(self, step: int) -> None:
-        """Take a step that another process found sound, and see the folder as it left it."""
+        """Accept a step that another process has verified, and reload the folder."""
         if step not in self._sound:
             self._sound.add(step)
             self._manager.reload()
@@ -186,11 +186,11 @@ class Checkpoints:
         Args:
           step: a complete checkpoint.
           template: a state of the same structure, shapes and dtypes, or its shapes with their
-            shardings. They also say how the restored arrays lie on devices, which need not be as
-            they were saved.
+            shardings. They also determine how the restored arrays lie on devices, which may differ
+            from how they were saved.
 
         Raises:
-          CheckpointError: it is damaged, or belongs to another model; says which and what to do.
+          CheckpointError: it is damaged or belongs to another model; the message has the fix.
         """
         path = self._folder.resolve() / str(step)
         if step not in self._sound and (why := find_damage(path)):
@@ -216,7 +216,7 @@ class Checkpoints:
         return _from_arrays(arrays, template), record
 
     def close(self) -> None:
-        """Wait for saves in progress and stop the threads; an error of a save is raised."""
+        """Wait for saves in progress and stop the threads; errors of saves are raised."""
         try:
             self.wait()
         finally:
@@ -226,17 +226,17 @@ class Checkpoints:
                 raise self._write_error(None, error) from error
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Which checkpoints stay after a save; orbax asks.
+        """Which checkpoints to keep after a save; called by orbax.
 
-        The scores are not among its own metrics: it would not even open a folder in which one
-        of those is damaged.
+        The scores are not stored as orbax metrics: it cannot open a folder in which one of
+        those is damaged.
         """
         steps = [info.step for info in checkpoints]
         kept = {*steps[-2:], self._best(steps)}
         return [step in kept for step in steps]
 
     def _best(self, steps: Sequence[int]) -> int | None:
-        """The best of `steps`, of equals the latest; None if none was evaluated."""
+        """The best of `steps`, the latest of equals; None if none was evaluated."""
         known = [step for step in steps if step in self._scores]
         sign = 1 if self._larger else -1
         return max(known, key=lambda step: (sign * self._scores[step], step), default=None)
@@ -300,16 +300,16 @@ class Checkpoints:
         return self.unusable(step, f"is damaged: {why}", also)
 
     def unusable(self, step: int, why: str, also: list[int] | None = None) -> CheckpointError:
-        """The error about a checkpoint that `why`, with what to do about it.
+        """The error for an unusable checkpoint, with the fix.
 
         Args:
-          step: which. why: completes "the checkpoint ...".
+          step: its step. why: completes "the checkpoint ...".
           also: steps that are known to be no better.
         """
         others = [s for s in self.steps() if s != step and s not in (also or ())]
         older = [s for s in others if s < step]
-        if others and others[-1] > step:  # it was asked for by name
-            remedy = f"Take checkpoint 'last', which is of step {others[-1]}"
+        if others and others[-1] > step:  # it was requested by name
+            remedy = f"Use checkpoint 'last', which is step {others[-1]}"
         elif older:
             remedy = f"Delete {self._folder / str(step)} to resume from step {older[-1]}"
         elif also and len(also) > 1:
@@ -340,7 +340,7 @@ def _read_score(folder: Path) -> float | None:
 
 
 def _free(path: Path) -> Path:
-    """`path`, or that with a number if it is taken."""
+    """`path`, with a number appended if it exists."""
     number = 1
     while path.exists():
         number += 1
@@ -349,7 +349,7 @@ def _free(path: Path) -> Path:
 
 
 def _handler(limit: int = 0) -> ocp.PyTreeCheckpointHandler:
-    """How arrays lie in files: as they are.
+    """The orbax handler that stores arrays uncompressed.
 
     Trained weights hardly compress, and the compressed copy would be held until all is written.
 
@@ -361,23 +361,23 @@ def _handler(limit: int = 0) -> ocp.PyTreeCheckpointHandler:
 
 
 def _own(leaf: Any) -> Any:
-    """An array that the next step cannot overwrite, as it will those donated to it.
+    """A copy of an array that the next step cannot overwrite by donation.
 
     Orbax copies from an accelerator to the host before its `save` returns. From a CPU it writes
-    later, and from the very memory of the array.
+    later, directly from the memory of the array.
     """
     on_cpu = isinstance(leaf, jax.Array) and next(iter(leaf.devices())).platform == "cpu"
     return jnp.copy(leaf) if on_cpu else leaf
 
 
 def quiet_orbax() -> None:
-    """Keep orbax and its event loops from telling every checkpoint; errors come as exceptions."""
+    """Silence orbax's log of every checkpoint; errors are raised as exceptions."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _to_arrays(tree: Any) -> dict[str, Any]:
-    """Leaves by their path; typed keys as their data."""
+    """The leaves by path, with typed keys as raw data."""
     named, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {_name(path): _raw(leaf) for path, leaf in named}
 
@@ -400,7 +400,7 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _keys(data: jax.Array, like: Any) -> jax.Array:
-    """Typed keys of the kind of `like`, which may be abstract."""
+    """Typed keys of the same kind as `like`, which may be abstract."""
     found: list[Any] = []
     jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), like)
     return jax.random.wrap_key_data(data, impl=found[0])

@@ -14,7 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from snnjax.runs.errors import RunFolderError
 
 LIMIT = 4 << 30
-"""Bytes that the user's cache may hold; what was not used for longest is deleted above."""
+"""Size limit of the user's cache in bytes; least recently used programs are deleted first."""
 
 _QUICK = 0.2  # seconds; programs that compile faster are not kept in the user's cache
 
@@ -27,21 +27,21 @@ def user_cache() -> Path:
 
 @contextlib.contextmanager
 def kept_programs(folder: str | Path | bool = True) -> Iterator[str]:
-    """While entered, programs are looked up in a folder before they are compiled, and kept there.
+    """A context in which compiled programs are read from and stored in a folder.
 
     A program found there is the one that was compiled: results are the same bit for bit. Programs
-    of other versions, devices or flags are told apart.
+    for other versions, devices or flags are distinct.
 
     Args:
-      folder: where; True is the user's own, see `user_cache`, unless JAX has a cache already (such
-        as by `JAX_COMPILATION_CACHE_DIR`); False leaves JAX's settings alone.
+      folder: the cache; True is the user's own, see `user_cache`, unless JAX has a cache already
+        (such as by `JAX_COMPILATION_CACHE_DIR`); False leaves JAX's settings unchanged.
 
     Yields:
-      What to add to a line about the run; empty without a cache.
+      Text to append to a line about the run; empty without a cache.
 
     Raises:
-      RunFolderError: the folder that was given cannot be written. JAX alone would go on without a
-        word; so it does where the user's own cannot.
+      RunFolderError: the folder that was given cannot be written. JAX itself continues
+        silently, which is kept for the user's own cache.
     """
     if folder is False or (folder is True and _configured()):
         yield ""
@@ -51,7 +51,7 @@ def kept_programs(folder: str | Path | bool = True) -> Iterator[str]:
     try:
         count = _ready(path)
     except OSError as error:
-        if own:  # a read-only home is no reason not to train
+        if own:  # a read-only home must not prevent training
             yield ""
             return
         why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
@@ -75,7 +75,7 @@ def kept_programs(folder: str | Path | bool = True) -> Iterator[str]:
 
 
 def prune(folder: Path, limit: int = LIMIT) -> None:
-    """Delete the programs that were not used for longest until the rest is within `limit` bytes."""
+    """Delete the least recently used programs until the rest is within `limit` bytes."""
     found = []
     for path in folder.glob("*-cache"):
         with contextlib.suppress(OSError):  # another process may delete it too
@@ -92,7 +92,7 @@ def prune(folder: Path, limit: int = LIMIT) -> None:
 
 
 def _configured() -> bool:
-    flags: Any = jax.config  # its attributes are made at run time
+    flags: Any = jax.config  # its attributes are created dynamically
     return bool(flags.jax_compilation_cache_dir)
 
 
@@ -107,5 +107,5 @@ def _ready(folder: Path) -> int:
     probe = folder / ".probe"
     folder.mkdir(parents=True, exist_ok=True)
     probe.touch()
-    probe.unlink(missing_ok=True)  # of several processes another one may be quicker
+    probe.unlink(missing_ok=True)  # another process may have deleted it
     return sum(1 for _ in folder.glob("*-cache"))

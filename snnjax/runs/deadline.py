@@ -1,4 +1,4 @@
-"""The time a run may take: when to stop so that its last save is complete before the end."""
+"""The time limit of a run: when to stop so that the last save is complete before the end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 _IMPORTED = time.monotonic()
-_RESERVE = 2.0  # seconds to leave the process
+_RESERVE = 2.0  # seconds for the process to exit
 
 
 def process_seconds() -> float:
-    """Seconds since this process started, by a clock that nobody sets.
+    """Seconds since this process started, by a monotonic clock.
 
-    Where the system does not tell, since this module was imported.
+    Where the system does not provide it, since this module was imported.
     """
     try:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
@@ -29,11 +29,11 @@ class Deadline:
     """Whether another step would leave too little time to save.
 
     Args:
-      hours: allowed from the start of the process; None for no end.
-      clock: seconds since then.
+      hours: limit from the start of the process; None for no limit.
+      clock: returns the seconds since then.
 
     Attributes:
-      step: the longest step so far of this process, so with the compilation of its program.
+      step: the longest step so far of this process, which includes compilation.
       save: seconds of a save, until it is complete.
 
     Raises:
@@ -53,15 +53,15 @@ class Deadline:
         self.save = 0.0
 
     def reached(self, *, evaluation: float, steps: int = 1) -> bool:
-        """Whether to stop now rather than to take one more step.
+        """Whether to stop now instead of taking one more step.
 
-        Twice what the work took before must fit, since it may take longer than it did:
+        Twice the time measured before must fit, since the work may take longer:
 
             elapsed + 2 * (steps * step + evaluation + save) + 2 s > limit
 
         Args:
           evaluation: seconds of the evaluation that comes with the next steps; 0 for none.
-          steps: how many are taken until the next time that this can stop the run.
+          steps: number of steps until the next check.
         """
         if self.hours is None:
             return False

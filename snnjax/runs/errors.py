@@ -1,4 +1,4 @@
-"""What can stop a run or its use, each with its remedy in the message."""
+"""Errors that stop a run or its use; each message has the remedy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class HostError(OSError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was stopped from outside, or by its limit of time, after a checkpoint was saved.
+    """Training was stopped by a signal or its time limit, after a checkpoint was saved.
 
     Attributes:
-      run_folder: where to resume.
+      run_folder: the run to resume.
       step: the saved step.
-      command: what to type to go on.
+      command: command that resumes the run.
       reason: "SIGINT", "SIGTERM" or "--max-hours".
-      exit_code: of the command: 130 after Ctrl-C; 0 where the end was foreseen, so that a
-        scheduler takes the job as done well.
+      exit_code: exit code of the command: 130 after Ctrl-C; 0 if the stop was planned, so that
+        a scheduler regards the job as successful.
     """
 
     def __init__(self, run_folder: str, step: int, command: str, reason: str = "SIGINT"):
         self.run_folder, self.step, self.command, self.reason = run_folder, step, command, reason
         self.exit_code = 130 if reason == "SIGINT" else 0
-        super().__init__(f"stopped after step {step}, which is saved. Go on with: {command}")
+        super().__init__(f"stopped after step {step}, which is saved. Resume with: {command}")

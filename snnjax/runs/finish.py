@@ -31,13 +31,13 @@ from snnjax.train import (
 )
 
 WARM = 100
-"""Updates below which running averages still are near their first values."""
+"""Number of updates below which running averages are still close to their initial values."""
 
 
 def finish(loop: Loop, folder: Path, state: TrainState) -> dict[str, Any]:
     """Write summary.json and the report of a trained state, and return the summary.
 
-    Of several processes all take part, and the first one writes.
+    All processes must call this; the first one writes.
     """
     session, trained = loop.session, loop.trained(state)
     experiment, dataset = session.experiment, session.test_set
@@ -79,8 +79,8 @@ def finish(loop: Loop, folder: Path, state: TrainState) -> dict[str, Any]:
 def alarm_lines(rates: Sequence[LayerRate], steps: int) -> tuple[str, ...]:
     """One sentence for each kind of alarm: the cause, for the first layer that has it.
 
-    A silent layer silences those after it, and after few updates the averages that are evaluated
-    say little of any layer: a sentence for each would hide the cause.
+    A silent layer silences those after it, and after few updates the evaluated averages say
+    little about any layer: one sentence per layer would hide the cause.
     """
     lines = []
     for kind in dict.fromkeys(row.alarm for row in rates if row.alarm):
@@ -88,7 +88,7 @@ def alarm_lines(rates: Sequence[LayerRate], steps: int) -> tuple[str, ...]:
         text = rate_alarms(found[:1])[0]
         if len(found) > 1:
             others = f"{len(found) - 1} layer{'s' if len(found) > 2 else ''} after it"
-            text = f"{text} So are {others}; begin with the first."
+            text = f"{text} So are {others}; start with the first."
         if steps < WARM:
             text = (
                 f"layer {found[0].name!r}"
@@ -101,7 +101,7 @@ def alarm_lines(rates: Sequence[LayerRate], steps: int) -> tuple[str, ...]:
 
 
 def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
-    """The first test sample as the model receives it, its class, what was predicted, its spikes."""
+    """Pictures of the first test sample: the input with class and prediction, and the spikes."""
     spec, info = trained.programs.spec, trained.session.info
     sample = dict(dataset.sample(0, None))
     label = sample.pop("label", None)
@@ -122,7 +122,7 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
     words = [dataset.name(0)]
     if label is not None and np.ndim(label) == 0 and info.class_names:
         words.append(f"true: {info.class_names[int(label)]}")
-    with contextlib.suppress(ValueError):  # the task does not say how to print a prediction
+    with contextlib.suppress(ValueError):  # the task cannot print a prediction
         name, value = spec.task.answer(jax.tree.map(lambda a: a[0], outputs), info)[0]
         words.append(f"predicted: {name} ({value:.3g})")
     found = {
@@ -141,7 +141,7 @@ def _fires(layer: Any) -> bool:
 
 
 def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:
-    """The delays of a model as drawn and as learned; nothing where none are learned."""
+    """Pictures of a model's initial and learned delays; empty if it learns none."""
     after = learned_delays(trained.model)
     if not after:
         return ()
@@ -155,12 +155,12 @@ def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:
         )
         name = "delays" if len(sizes) == 1 else f"delays_{size}"
         figure = viz.delay_histograms(before, now, size)
-        found.append(viz.Picture(name, "Delays as drawn and as learned", figure))
+        found.append(viz.Picture(name, "Delays before and after learning", figure))
     return tuple(found)
 
 
 def _matplotlib(reporter: Reporter) -> bool:
-    """Whether pictures can be drawn; if not, say how to get them."""
+    """Whether matplotlib is available; if not, warn with the fix."""
     try:
         viz.require_matplotlib()
     except ImportError as error:
@@ -170,7 +170,7 @@ def _matplotlib(reporter: Reporter) -> bool:
 
 
 def summarise(loop: Loop, folder: Path, state: TrainState, result: Evaluation) -> dict[str, Any]:
-    """The numbers of a run; the ones most asked for come first."""
+    """The summary of a run, the most important numbers first."""
     progress, session, goal = loop.progress, loop.session, loop.goal.name
     numbers = result.numbers()
     first = ("firing_rate", "synops", "energy_mj", "ann_energy_mj")

@@ -1,4 +1,4 @@
-"""`fit`: the training loop for a notebook, on a model that is at hand and without a run folder."""
+"""`fit`: training in a notebook, of an existing model and without a run folder."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from snnjax.train.state import merge_model
 
 @dataclass(frozen=True)
 class Fit:
-    """What `fit` returns.
+    """The result of `fit`.
 
     Attributes:
-      model: the trained module; the one that was given is as it was.
+      model: the trained module; the given one is unchanged.
       metrics: rows of the steps and evaluations, as in a run's metrics.jsonl.
       result: the evaluation of the test split at the end.
-      numbers: what the `evaluators` measured on it.
-      trained: the same with its data and programs, for evaluators.
+      numbers: results of the `evaluators`.
+      trained: the trained model with its data and programs, for evaluators.
     """
 
     model: Any
@@ -51,7 +51,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Given:
-    """Stands for the configuration of a model that was built by hand."""
+    """The configuration of a model that was built manually."""
 
     model: Any = field(compare=False)
 
@@ -80,10 +80,10 @@ def fit(
       model: a `snnjax.nn.Module`.
       dataset: a source, or arrays (x, y) with samples first, see `snnjax.data.from_arrays`; these
         are trained and tested on.
-      task: what it is trained for; None is `Classification()`.
+      task: the task; None is `Classification()`.
       epochs, steps: the length, exactly one of them; without either 10 epochs.
       batch_size, learning_rate, seed: as in an experiment.
-      progress: say on stderr what happens. compile_cache: keep compiled programs for the user.
+      progress: report progress on stderr. compile_cache: keep compiled programs for the user.
       options: further fields of `Experiment`, such as `schedule`, `mesh`, `evaluators`; the
         optimiser is adamw with `learning_rate` unless `optimiser` is given.
 
@@ -136,7 +136,7 @@ def fit(
 
 
 def _check_options(options: dict[str, Any]) -> None:
-    """Refuse what is not a field of an experiment, with the nearest one."""
+    """Raise for unknown fields of an experiment, with the nearest name."""
     known = [field.name for field in dataclasses.fields(Experiment)]
     for name in options:
         if name not in known:

@@ -1,4 +1,4 @@
-"""The run folder: its name, its first files, and whether a resume fits it."""
+"""The run folder: its name, its initial files, and checks before a resume."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def create_folder(experiment: Experiment, given: str | Path | None) -> Path:
     """Make a new run folder and write its `config.json`.
 
     Args:
-      experiment: what will run.
-      given: the folder; None takes <run_root>/<name>-<seed>, with a number behind if taken.
+      experiment: the experiment.
+      given: the folder; None takes <run_root>/<name>-<seed>, with a number appended if taken.
 
     Raises:
       RunFolderError: the folder holds a run already, or cannot be written.
@@ -48,7 +48,7 @@ def create_folder(experiment: Experiment, given: str | Path | None) -> Path:
 def copy_code(folder: Path, experiment: Experiment) -> None:
     """Copy the files that define classes from outside the library into the run folder.
 
-    They document the run, and can be given again with --module; nothing runs them by itself.
+    They document the run and can be passed to --module; they are never run automatically.
     """
     parts = (experiment.data, experiment.model, experiment.task, *experiment.evaluators)
     for cls in dict.fromkeys(type(part) for part in parts):
@@ -64,7 +64,7 @@ def reopen_folder(experiment: Experiment | None, given: str | Path | None) -> Pa
     """Find the run folder to resume and check that it is a run of `experiment`.
 
     Args:
-      experiment: what is asked for; None accepts the run's own.
+      experiment: the requested experiment; None accepts the run's own.
       given: the folder; None takes the newest of <run_root>/<name>-<seed>*.
 
     Raises:
@@ -91,9 +91,9 @@ def reopen_folder(experiment: Experiment | None, given: str | Path | None) -> Pa
 
 
 def keep_place(folder: Path, experiment: Experiment) -> None:
-    """Write into `config.json` where and how a run is computed from now on (see `ELSEWHERE`).
+    """Update the settings in `config.json` of where and how a run is computed (see `ELSEWHERE`).
 
-    To be called by whoever holds the folder, so that a resume that is refused changes nothing.
+    Call it only while holding the lock of the folder, so that a refused resume changes nothing.
     """
     place = {name: getattr(experiment, name) for name in ELSEWHERE if name != "run_root"}
     kept = dataclasses.replace(read_experiment(folder), **place)
@@ -164,12 +164,12 @@ def check_info(folder: Path, info: DataInfo) -> None:
     ]
     if lines:
         raise ValueError(
-            f"the data of {folder} changed, so its run cannot go on: {'; '.join(lines)}."
+            f"the data of {folder} changed, so its run cannot continue: {'; '.join(lines)}."
         )
 
 
 def read_shapes(folder: Path) -> dict[str, Any] | None:
-    """What `buckets.json` holds; None if it is not there, where all batches look alike."""
+    """The content of `buckets.json`; None if it is absent, as for batches of one shape."""
     path = folder / "buckets.json"
     values = read_json(path) if path.is_file() else None
     if not isinstance(values, dict | None):
@@ -180,7 +180,7 @@ def read_shapes(folder: Path) -> dict[str, Any] | None:
 
 
 def resume_command(folder: Path) -> str:
-    """What to type to continue the run in `folder`, with the options of this process."""
+    """The command that resumes the run in `folder`, with the options of this process."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     if program == "snnjax" and sys.argv[1:2] == ["train"]:
         words = ["snnjax", *_without_folder(sys.argv[1:])]
@@ -202,7 +202,7 @@ def _without_folder(words: list[str]) -> list[str]:
 
 
 def _free_folder(base: Path) -> Path:
-    """Make and return `base`, or `base`-2, -3, ... if taken."""
+    """Create and return the folder `base`, or `base`-2, -3, ... if taken."""
     for number in range(1, 100_000):
         folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
         try:

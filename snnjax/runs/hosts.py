@@ -1,8 +1,8 @@
-"""Several processes as one run: what they say to each other, and what they agree on.
+"""Communication and agreement between the processes of one run.
 
 The engine is JAX's own: `jax.distributed` connects the processes, and the compiled programs do all
-the work over the devices of all of them. What stands here is said in few words between them.
-Process 0 writes files and speaks to the user.
+the work over the devices of all of them. This module exchanges only short messages.
+Process 0 writes files and reports to the user.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from jax.sharding import PartitionSpec as P
 from snnjax.runs.errors import HostError
 
 NOTES = "SNNJAX_NOTES"
-"""Environment variable with the file in which a process tells the one that waits for it."""
+"""Environment variable with the file through which a process reports to its parent."""
 
-_BLOCK = 1024  # bytes of a message that go at once
+_BLOCK = 1024  # bytes sent at a time
 _PATIENCE = 24 * 3600.0  # one process may read its data for hours
 _rounds = itertools.count()
 _heartbeat = 100
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def expect_life(seconds: int) -> None:
-    """Set after how many seconds without a sign of life the service takes a process for dead."""
+    """Set the number of seconds without a heartbeat after which a process counts as dead."""
     global _heartbeat
     _heartbeat = seconds
 
@@ -51,15 +51,15 @@ def several() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes files and speaks."""
+    """Whether this is the process that writes files and reports to the user."""
     return jax.process_index() == 0
 
 
 def exchange(text: str) -> list[str]:
-    """What each process says, in their order; all must call this, and wait for the last one.
+    """The messages of all processes, in order; all must call this, and wait for the last one.
 
     Raises:
-      HostError: another process failed; says which one, and how.
+      HostError: another process failed; the message has its number and error.
     """
     return _exchange({"text": text})
 
@@ -67,7 +67,7 @@ def exchange(text: str) -> list[str]:
 def _exchange(message: dict[str, str], *, patience: float = _PATIENCE) -> list[str]:
     if not several():
         return [message["text"]]
-    wait = ocp.multihost.get_barrier_sync_fn()  # costs nothing while others are busy
+    wait = ocp.multihost.get_barrier_sync_fn()  # uses no CPU while waiting
     wait(key=f"snnjax-{next(_rounds)}", timeout_ms=round(1000 * patience))
     heard = [json.loads(part) for part in _gather(json.dumps(message).encode())]
     failed = [(i, m["error"]) for i, m in enumerate(heard) if "error" in m]
@@ -77,7 +77,7 @@ def _exchange(message: dict[str, str], *, patience: float = _PATIENCE) -> list[s
 
 
 def _gather(message: bytes) -> list[bytes]:
-    """The bytes of all processes, in blocks of one size, so that one program serves all."""
+    """Gather the bytes of all processes, in blocks of one size, so that one program serves all."""
     parts = [b"" for _ in range(jax.process_count())]
     sizes = np.ones(len(parts), np.int64)
     for first in itertools.count(0, _BLOCK):
@@ -91,11 +91,11 @@ def _gather(message: bytes) -> list[bytes]:
         sizes = np.frombuffer(every[:, :8].tobytes(), np.int64)
         parts = [part + row[8:].tobytes() for part, row in zip(parts, every, strict=True)]
         parts = [part[:size] for part, size in zip(parts, sizes, strict=True)]
-    raise AssertionError  # the loop does not end otherwise
+    raise AssertionError  # unreachable
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives in process 0, as JSON brings it to all; the others do not call it."""
+    """The result of `make` in process 0, sent to all as JSON; the others do not call it."""
     if not several():
         return make()
     return json.loads(exchange(json.dumps(make() if is_first() else None))[0])
@@ -103,19 +103,19 @@ def from_first(make: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """What is inside succeeds in all processes or in none: an error in one is raised in all.
+    """A context whose body succeeds in all processes or fails in all of them.
 
-    Inside, processes may speak by `exchange` and `from_first`. A program over devices of others
-    that runs inside holds up the error: they wait in it until the process that failed has gone.
+    Inside, processes may use `exchange` and `from_first`. A program over devices of several
+    processes delays the error: the others wait in it until the failed process has exited.
     """
     try:
         yield
     except HostError:
-        raise  # the others know
+        raise  # the others have it already
     except Exception as error:
         if several():
             message = {"error": f"{type(error).__name__}: {first_line(error)}"}
-            with contextlib.suppress(jax.errors.JaxRuntimeError):  # nobody waits for it
+            with contextlib.suppress(jax.errors.JaxRuntimeError):  # the others do not wait for it
                 _exchange(message, patience=_heartbeat)
         raise
     exchange("")
@@ -123,12 +123,12 @@ def together() -> Iterator[None]:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Where the connection to another process breaks, learn which one died before ending.
+    """If the connection to another process breaks, wait for the name of the dead one.
 
-    JAX's service ends this process (SIGABRT) as soon as it knows, and names the dead one.
+    JAX's service aborts this process (SIGABRT) when it detects the failure, and names it.
 
     Raises:
-      HostError: it did not in time.
+      HostError: the service did not do so in time.
     """
     try:
         yield
@@ -137,13 +137,13 @@ def guarded() -> Iterator[None]:
             raise
         time.sleep(1.5 * _heartbeat + 5)
         raise HostError(
-            f"the connection to another process broke: {first_line(error)}. End what is left of "
-            "the run, and resume it."
+            f"the connection to another process broke: {first_line(error)}. Stop the remaining "
+            "processes of the run, and resume it."
         ) from error
 
 
 def _broken(error: BaseException | None) -> bool:
-    """Whether a program failed for want of another process; of memory it may run out alone."""
+    """Whether a program failed because another process is gone, not for lack of memory."""
     while error is not None:
         if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
             return "RESOURCE_EXHAUSTED" not in str(error)
@@ -152,10 +152,10 @@ def _broken(error: BaseException | None) -> bool:
 
 
 class Agreement:
-    """The largest wish of any process, told to all of them at the same step.
+    """The maximum of a value over all processes, available to all at the same step.
 
-    Nobody waits: a wish goes over the network behind the step, and is read `late` steps later.
-    Alone, a process gets its own wish at once.
+    It does not block: a value is sent after the step and read `late` steps later. A single process
+    gets its own value immediately.
 
     >>> agree = Agreement(late=2)
     >>> agree(0), agree(15)
@@ -166,14 +166,14 @@ class Agreement:
         self._late = late
         self._cast: deque[jax.Array] = deque()
         if several():
-            # All devices, as of a step: what runs on one of a process alone is not kept in order
+            # All devices, as in a step: programs on a single device of a process are not ordered
             # with the steps, and gloo mixes its messages with those of a group of the same devices.
             mesh = Mesh(np.asarray(jax.devices()), ("all",), axis_types=(AxisType.Auto,))
             self._place = NamedSharding(mesh, P("all"))
             self._largest = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, P()))
 
     def __call__(self, wish: int) -> int:
-        """Say what this process wishes now; get what all wished before."""
+        """Submit the value of this process; returns the maximum of earlier values."""
         if not several():
             return wish
         own = np.full(jax.local_device_count(), wish, np.int32)
@@ -183,16 +183,16 @@ class Agreement:
 
 
 def check_shared(path: Path, seconds: float = 30.0) -> None:
-    """Raise unless this process sees a file that process 0 wrote.
+    """Raise unless a file written by process 0 is visible to this process.
 
     Raises:
-      ValueError: the folder lies on a disk of process 0 alone.
+      ValueError: the folder is on a disk that only process 0 can access.
     """
-    deadline = time.monotonic() + seconds  # a network disk may be late
+    deadline = time.monotonic() + seconds  # a network disk may lag
     while not path.exists():
         if time.monotonic() > deadline:
             raise ValueError(
-                f"this host ({socket.gethostname()}) does not see {path}, which process 0 wrote. "
+                f"this host ({socket.gethostname()}) cannot access {path}, which process 0 wrote. "
                 "Put the run folder on a disk that all hosts share (--run-root or --run-folder)."
             )
         time.sleep(0.1)
@@ -211,7 +211,7 @@ def check_mesh(mesh: Mesh) -> None:
 
 
 def note(**facts: Any) -> None:
-    """Tell the waiting parent, if there is one, what it may have to explain later."""
+    """Report facts to the parent process, if there is one, for its error messages."""
     name = os.environ.get(NOTES)
     if name is None:
         return
@@ -223,9 +223,9 @@ def note(**facts: Any) -> None:
 
 
 def leave(seconds: float) -> None:
-    """Part from the other processes, if they part as well within so many seconds.
+    """Disconnect from the other processes if they do so too within `seconds`.
 
-    If not, they need this process, which has failed: they learn it when it is gone.
+    Otherwise they still depend on this process, which has failed: its exit informs them.
     """
     if not jax.distributed.is_initialized():
         return
@@ -237,6 +237,6 @@ def leave(seconds: float) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, short enough to be passed on."""
+    """The first line of an error message, truncated."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".")[:300] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the end of the time as a request that the loop grants between two steps."""
+"""Ctrl-C, SIGTERM and the time limit as requests that the loop honours between steps."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 REASONS = ("", "--max-hours", "SIGTERM", "SIGINT")
-"""Why a run may stop. Of processes that share one, the last of their reasons counts."""
+"""Reasons to stop a run. Among processes of one run, the last reason in this list counts."""
 
 ONE_REQUEST = 1.0
-"""Seconds in which further signals are the same request: a launcher may send it to a process and
-to the parent that hands it on."""
+"""Seconds in which further signals count as the same request: a launcher may signal a process and
+its parent, which forwards it."""
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM asks to stop.
+    """A context in which the first SIGINT or SIGTERM requests a stop.
 
-    A signal that comes more than `ONE_REQUEST` seconds later acts as usual. Outside the main thread
+    A signal more than `ONE_REQUEST` seconds later has its usual effect. Outside the main thread
     no handler can be installed, and signals keep their usual meaning.
 
     Attributes:
-      asked: why to stop, as its place in `REASONS`; 0 to go on.
+      reason: index in `REASONS` of the reason to stop; 0 to continue.
     """
 
     def __init__(self, notify: Callable[[str], None]):
-        self.asked = 0
+        self.reason = 0
         self._since = 0.0
         self._notify = notify
         self._old: dict[int, Any] = {}
 
-    def ask(self, reason: str, text: str) -> None:
-        """Ask to stop for one of `REASONS`, unless one is there; `text` says what happens."""
-        if not self.asked:
-            self.asked = REASONS.index(reason)
+    def request_stop(self, reason: str, text: str) -> None:
+        """Request a stop for one of `REASONS`, unless requested already; `text` is reported."""
+        if not self.reason:
+            self.reason = REASONS.index(reason)
             self._notify(f"{reason}: {text}")
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
-        if self.asked and now - self._since <= ONE_REQUEST:
+        if self.reason and now - self._since <= ONE_REQUEST:
             return
-        if self.asked:
+        if self.reason:
             self._restore()
             signal.raise_signal(number)
             return
         self._since = now
         name = signal.Signals(number).name
-        self.ask(name, "saving after this step; once more stops at once without saving.")
+        self.request_stop(name, "saving after this step; once more stops at once without saving.")
 
     def _restore(self) -> None:
         for number, handler in self._old.items():

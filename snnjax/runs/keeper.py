@@ -1,4 +1,4 @@
-"""A training that is kept in a run folder, and stops when it is asked or its time is over."""
+"""Training that is stored in a run folder and stops on request or at its time limit."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from snnjax.train import Keeper, Loop, Progress, Reporter, TrainState
 from snnjax.train.loop import AHEAD
 
 _WRITTEN = 5e7
-"""Bytes that a slow disk writes in a second."""
+"""Bytes per second that a slow disk writes."""
 
 
 class FolderKeeper(Keeper):
-    """Writes metrics and checkpoints, and asks signals and the deadline whether to stop.
+    """Writes metrics and checkpoints, and stops on signals and at the deadline.
 
     Args:
-      folder: the run folder. experiment: whose run it is.
+      folder: the run folder. experiment: its experiment.
       checkpoints, writer: where states and rows go.
-      reporter: says what happens. deadline: the time the run may take.
+      reporter: reports to the user. deadline: the time limit of the run.
     """
 
     def __init__(
@@ -64,47 +64,49 @@ class FolderKeeper(Keeper):
         self.writer.write(row)
 
     def stop(self, loop: Loop) -> str:
-        """Why to stop: a signal, or one more step would leave too little time to save.
+        """The reason to stop: a signal, or too little time for another step and a save.
 
-        Several processes take `AHEAD` steps more until they all know of it.
+        Several processes take `AHEAD` more steps until all have received it.
         """
         if self._request is None:
             return ""
         self.deadline.save = self.checkpoints.seconds or self.deadline.save
         steps = 1 + AHEAD if hosts.several() else 1
         if self.deadline.reached(evaluation=self._next_evaluation(loop, steps), steps=steps):
-            self._request.ask("--max-hours", f"{self.deadline.hours} h are nearly over; saving.")
-        return REASONS[self._agree(self._request.asked)]
+            self._request.request_stop(
+                "--max-hours", f"{self.deadline.hours} h are nearly over; saving."
+            )
+        return REASONS[self._agree(self._request.reason)]
 
     def stepped(self, loop: Loop, seconds: float) -> None:
-        """Raise an error of a save in the background; note how long a step takes."""
+        """Raise errors of background saves; record the duration of a step."""
         self.checkpoints.check()
         self.deadline.step = max(self.deadline.step, seconds)
 
     def save(self, loop: Loop, state: TrainState, score: float | None) -> None:
-        """Begin to write a checkpoint; the metrics up to it are on disk before."""
+        """Start writing a checkpoint, after flushing the metrics up to it."""
         self.writer.flush()
         record = record_of(loop.progress, self.experiment)
         self.checkpoints.save(loop.progress.step, state, record, score=score)
 
     def stopped(self, loop: Loop, reason: str) -> None:
-        """Wait for the save, and say how to go on.
+        """Wait for the save, then raise with the command that resumes.
 
         Raises:
-          Interrupted: always, but for:
-          ValueError: the limit of time allows no step: started again and again, none is done.
+          Interrupted: always, except for:
+          ValueError: the time limit does not allow a single step, so restarts would never progress.
         """
         self.checkpoints.wait()
         step = loop.progress.step
         if reason == "--max-hours" and step == self._began:
             raise ValueError(
-                f"max_hours={self.deadline.hours} ends before the first step of this process is "
-                f"done, and its save; step {step} is saved. Allow more."
+                f"max_hours={self.deadline.hours} ends before the first step of this process "
+                f"and its save are done; step {step} is saved. Allow more."
             )
         raise Interrupted(str(self.folder), step, resume_command(self.folder), reason)
 
     def kept(self) -> str:
-        """Which checkpoint is left."""
+        """A sentence about the checkpoint that remains."""
         self.writer.flush()
         self.checkpoints.wait()
         steps = self.checkpoints.steps()
@@ -127,7 +129,7 @@ class FolderKeeper(Keeper):
 
 
 def record_of(progress: Progress, experiment: Experiment) -> dict[str, Any]:
-    """What a checkpoint records with the state: the progress, and of which experiment."""
+    """The record of a checkpoint: the progress and the experiment."""
     return {**dataclasses.asdict(progress), "experiment": experiment_to_dict(experiment)}
 
 

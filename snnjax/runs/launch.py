@@ -1,4 +1,4 @@
-"""How the processes of one run find each other."""
+"""How the processes of a run connect."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from snnjax.runs.hosts import exchange, expect_life, first_line, note, together
 
 @dataclass(frozen=True, kw_only=True)
 class Hosts:
-    """How the processes of one run find each other; each is started with the same command.
+    """How the processes of a run connect; each is started with the same command.
 
-    A process is named by `coordinator`, `count` and `index`. With `auto` JAX asks the scheduler for
-    what is not given: Slurm, Kubernetes (JobSet), TPU pods, Open MPI.
+    A process is named by `coordinator`, `count` and `index`. With `auto` JAX takes missing
+    fields from the scheduler: Slurm, Kubernetes (JobSet), TPU pods, Open MPI.
     """
 
     coordinator: str | None = None
     """HOST:PORT at which process 0 listens, the same in all processes."""
     count: int | None = None
-    """How many processes there are."""
+    """Number of processes."""
     index: int | None = None
-    """Which one this is, from 0."""
+    """Index of this process, from 0."""
     auto: bool = False
-    """Let the scheduler name what is not given (Slurm, Kubernetes JobSet, TPU pod, Open MPI)."""
+    """Take missing fields from the scheduler (Slurm, Kubernetes JobSet, TPU pod, Open MPI)."""
     start_timeout: int = 300
-    """Seconds to wait until all processes have come."""
+    """Seconds to wait for all processes to connect."""
     heartbeat_timeout: int = 100
-    """Seconds without a sign of life after which a process is taken for dead, and the run ends."""
+    """Seconds without a heartbeat after which a process counts as dead, and the run ends."""
 
     @property
     def asked(self) -> bool:
-        """Whether there are several processes at all."""
+        """Whether several processes are configured."""
         return self.auto or any(v is not None for v in (self.coordinator, self.count, self.index))
 
     def check(self) -> None:
-        """Raise unless the fields make sense together.
+        """Raise unless the fields are consistent.
 
         Raises:
           ValueError: one is missing or impossible; names the option.
@@ -54,7 +54,7 @@ class Hosts:
                 raise ValueError(f"hosts.{name} must be at least 1 second; got {seconds}.")
             if not self.asked and seconds != getattr(Hosts, name):
                 raise ValueError(
-                    f"hosts.{name} is of several processes; got {seconds} for one alone. Leave it "
+                    f"hosts.{name} is only for several processes; got {seconds} for one. Leave it "
                     "out, or give hosts.coordinator, hosts.count and hosts.index, or hosts.auto."
                 )
         if self.count is not None and self.count < 1:
@@ -75,14 +75,14 @@ class Hosts:
 
 
 def start(hosts: Hosts) -> None:
-    """Join the other processes of the run; nothing happens where `hosts` names none.
+    """Connect to the other processes of the run; does nothing for a single process.
 
-    Must come before anything that touches a device.
+    Call it before any use of a device.
 
     Raises:
-      ValueError: an impossible field, no scheduler to ask, or another number of processes than the
-        others were started with.
-      HostError: process 0 cannot be reached, or cannot listen.
+      ValueError: an invalid field, no scheduler, or a number of processes that differs from that of
+        the others.
+      HostError: process 0 cannot be reached, or cannot open its port.
     """
     hosts.check()
     if not hosts.asked or hosts.count == 1:
@@ -119,7 +119,7 @@ def _initialize(hosts: Hosts, seconds: int) -> None:
         if not hosts.auto:
             raise
         raise ValueError(
-            f"no scheduler names the processes of this run ({error}). Give hosts.coordinator, "
+            f"no scheduler describes the processes of this run ({error}). Give hosts.coordinator, "
             "hosts.count and hosts.index."
         ) from error
     except jax.errors.JaxRuntimeError as error:
@@ -137,7 +137,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _reach(coordinator: str, seconds: float) -> None:
-    """Wait until something listens at process 0: JAX itself would end this process if not."""
+    """Wait until process 0 accepts connections: JAX itself would abort this process."""
     deadline, why = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
         try:
@@ -149,6 +149,6 @@ def _reach(coordinator: str, seconds: float) -> None:
             return
     raise HostError(
         f"nothing answered at the coordinator {coordinator} in {seconds} s ({why}). Check that "
-        "process 0 runs there, that hosts.coordinator is the address of its host as this one sees "
-        "it, and that no firewall closes the port."
+        "process 0 runs there, that hosts.coordinator is the address of its host as seen from "
+        "here, and that no firewall closes the port."
     )

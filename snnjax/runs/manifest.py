@@ -1,4 +1,4 @@
-"""The SHA-256 of every file of a checkpoint, written before it is committed and checked after."""
+"""SHA-256 manifests of checkpoints, written before a commit and verified on restore."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 NAME = "sha256.json"
 
-# Orbax still changes these two while it commits. Nothing of a state is in them, and a checkpoint
-# is restored without them.
+# Orbax still changes these two while it commits. They contain no part of a state and are
+# not needed to restore it.
 _UNLISTED = ("_CHECKPOINT_METADATA", "commit_success.txt")
 
 
@@ -25,11 +25,11 @@ def write_manifest(folder: Path) -> None:
 
 
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with the first file that is not as it was saved; None if all are.
+    """The problem with the first file that differs from what was saved; None if all match.
 
     The answer depends on the files alone, so processes that see the same ones agree. Sizes are
-    compared first, then contents, in the order of the names. Files that are not listed are not
-    looked at.
+    compared first, then contents, in the order of the names. Unlisted files are
+    ignored.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as name:
@@ -39,7 +39,7 @@ def find_damage(folder: Path) -> str | None:
     ...     sound = find_damage(Path(name))
     ...     _ = file.write_bytes(bytes([0, 0, 1, 0]))
     ...     sound, find_damage(Path(name))
-    (None, 'array has other content than was saved')
+    (None, 'array differs in content from what was saved')
     """
     try:
         listed = _read(folder / NAME)
@@ -48,10 +48,10 @@ def find_damage(folder: Path) -> str | None:
             if name not in found:
                 return f"{name} is missing"
             if found[name] != size:
-                return f"{name} has {found[name]} bytes, saved were {size}"
+                return f"{name} has {found[name]} bytes instead of {size}"
         for name, (_, digest) in listed.items():
             if _digest(folder / name) != digest:
-                return f"{name} has other content than was saved"
+                return f"{name} differs in content from what was saved"
     except OSError as error:
         name = error.filename and os.path.relpath(error.filename, folder)
         return f"{name or 'a file'} cannot be read: {error.strerror or error}"

@@ -1,4 +1,4 @@
-"""Memory that stays with the process between steps."""
+"""Keeping freed memory in the process between steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
     "MALLOC_TOP_PAD_": str(_PAD),
 }
-"""What does the same for a process that is to be started."""
+"""Environment variables with the same effect for a new process."""
 
 
 def keep_memory() -> bool:
@@ -25,11 +25,11 @@ def keep_memory() -> bool:
     `snnjax train` calls it; call it once, before the first step, in a training loop of your own.
     On a CPU each step allocates its arrays again. Large ones come from the system, which hands out
     zeroed pages one by one as they are first touched: for a layer of LIF neurons over 1000 steps
-    that is two thirds of the time. The process then stays as large as it has been at its largest.
+    that is two thirds of the time. The process then keeps its peak size.
 
     Returns:
-      Whether it was done: with glibc, and where the environment sets none of `ENVIRONMENT`. If the
-      library refuses one of the settings, all are put back to its defaults.
+      Whether it was applied: only with glibc, and if the environment sets none of `ENVIRONMENT`. If
+      the library refuses one of the settings, all are put back to its defaults.
     """
     if any(name in os.environ for name in ENVIRONMENT):
         return False

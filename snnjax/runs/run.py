@@ -47,7 +47,7 @@ def train(
     progress: bool = True,
     mesh: Mesh | None = None,
 ) -> dict[str, Any]:
-    """Train an experiment, evaluate it, and leave all that matters in its run folder.
+    """Train and evaluate an experiment, and store the results in its run folder.
 
     The folder holds config.json, dataset.json, buckets.json (where batches have several shapes),
     metrics.jsonl, checkpoints/, summary.json, code/ (copies of the files that define classes from
@@ -56,24 +56,24 @@ def train(
     devices it ends with the same weights, bit for bit, as if it had not been killed. If files of
     that checkpoint are damaged, the one before is taken, and a warning names the file.
 
-    Where `jax.distributed` runs (see `snnjax.runs.start`), all processes call this alike and
-    share each batch; process 0 writes, into a folder that all of them see.
+    Where `jax.distributed` runs (see `snnjax.runs.start`), all processes make the same call and
+    share each batch; process 0 writes, into a folder that all can access.
 
     Args:
-      experiment: what to do; None with `resume` takes the run's own.
-      run_folder: where to write; by default <run_root>/<name>-<seed>, or that with a number.
+      experiment: the experiment; None with `resume` uses the run's own.
+      run_folder: where to write; by default <run_root>/<name>-<seed>, numbered if taken.
       resume: continue the run in `run_folder`, by default the newest of this name and seed.
-      max_hours: save and stop in time for the process to end so many hours after its start.
+      max_hours: save and stop so that the process ends within this many hours of its start.
       compile_cache: keep compiled programs in this folder; True is a folder of the user, False
         keeps none. See `kept_programs`.
-      progress: say on stderr what happens.
-      mesh: devices with an axis "data"; by default what `experiment.mesh` says.
+      progress: report progress on stderr.
+      mesh: devices with an axis "data"; by default `experiment.mesh`.
 
     Returns:
       The summary, as in summary.json.
 
     Raises:
-      ValueError, TypeError: the configuration, the data or their combination is impossible.
+      ValueError, TypeError: the configuration, the data or their combination is invalid.
       RunFolderError, CheckpointError: the folder cannot be used, or the disk is full.
       Diverged: loss, gradients or weights are not finite; the last good checkpoint is kept.
       Interrupted: Ctrl-C, SIGTERM or `max_hours`; the last step is saved.
@@ -82,7 +82,7 @@ def train(
     deadline = Deadline(max_hours)
     quiet_orbax()
     with hosts.together():
-        known, experiment, resume = _asked(experiment, run_folder, resume)
+        known, experiment, resume = _agreed(experiment, run_folder, resume)
         session = Session.open(experiment, mesh, load=load_model)
         hosts.check_mesh(session.mesh)
         stored = None if known is None else read_shapes(Path(known))
@@ -128,29 +128,29 @@ def train(
             return finish(loop, folder, state)
 
 
-def _asked(
+def _agreed(
     experiment: Experiment | None, run_folder: str | Path | None, resume: bool
 ) -> tuple[str | None, Experiment, bool]:
-    """The folder of a run to resume, the experiment, and whether to resume: as process 0 has it.
+    """The folder of a run to resume, the experiment, and whether to resume, as in process 0.
 
     Raises:
       ValueError: this process was started with another experiment.
     """
 
-    def ask() -> tuple[str | None, dict[str, Any], bool]:
+    def decide() -> tuple[str | None, dict[str, Any], bool]:
         folder = reopen_folder(experiment, run_folder) if resume else None
         if experiment is None and folder is None:
             raise TypeError("experiment may be None only with resume=True.")
         found = read_experiment(folder) if experiment is None and folder else experiment
         return folder and str(folder), experiment_to_dict(_checked(found)), resume
 
-    folder, values, resume = hosts.from_first(ask)
+    folder, values, resume = hosts.from_first(decide)
     if experiment is not None and not hosts.several():
         return folder, experiment, resume
     found = experiment_from_dict(values)
     if experiment is not None and (lines := differences(found, experiment)):
         raise ValueError(
-            "all processes of a run need the same options; in this one against process 0: "
+            "all processes of a run need the same options; this one differs from process 0: "
             + "; ".join(lines)
         )
     return folder, found, resume
@@ -165,7 +165,7 @@ def _checked(experiment: Any) -> Experiment:
 
 
 def _keep_info(folder: Path, info: DataInfo) -> None:
-    """Write down what the data are, or check that they are still the same."""
+    """Record the facts about the data, or check that they are unchanged."""
     if (folder / "dataset.json").exists():
         check_info(folder, info)
     else:
@@ -191,7 +191,7 @@ def _buckets(session: Session, stored: dict[str, Any] | None, folder: str | None
 def _restore(
     checkpoints: Checkpoints, session: Session, reporter: Reporter
 ) -> tuple[TrainState, Progress] | None:
-    """The newest state that is sound, and its progress; None before the first checkpoint."""
+    """The newest intact state and its progress; None before the first checkpoint."""
     with hosts.together():
         step = hosts.from_first(lambda: checkpoints.newest(reporter.warn))
         if step is None:
@@ -206,7 +206,7 @@ def _restore(
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this run; the lock dies with its process 0, however it ends."""
+    """Lock the run folder; the lock is released when process 0 ends, in whatever way."""
     if not hosts.is_first():
         yield
         return

@@ -41,10 +41,10 @@ _log = logging.getLogger("snnjax.train")
 
 @dataclass(frozen=True)
 class Restored:
-    """A run read back.
+    """A trained run, loaded from its folder.
 
     Attributes:
-      session: its experiment made ready, without data.
+      session: its prepared experiment, without data.
       weights: the evaluated weights, on the mesh.
       step: the checkpoint they come from.
     """
@@ -66,7 +66,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run folder says, without its arrays.
+    """The content of a run folder, without its arrays.
 
     Attributes:
       folder: the run folder.
@@ -133,7 +133,7 @@ def restore(
 
 
 def own_mesh(experiment: Experiment) -> Mesh:
-    """The data axis of a run's mesh, where this process has the devices; else one device.
+    """A mesh with the data axis of a run if this process has its devices, else one device.
 
     On the devices of the run an evaluation repeats its numbers exactly. Sums of float32 depend on
     how a batch is divided: elsewhere the last digits differ, and with them a few spikes.
@@ -142,7 +142,7 @@ def own_mesh(experiment: Experiment) -> Mesh:
         data = parse_mesh(experiment.mesh).shape["data"]
         mesh = parse_mesh(f"data={data}", jax.devices()[:data])
         check_divisible(experiment.batch_size, mesh)
-    except ValueError:  # other devices than the run had
+    except ValueError:  # devices that differ from those of the run
         return parse_mesh("data=1", jax.local_devices())
     return mesh
 
@@ -176,8 +176,8 @@ def evaluate(
       data: another path of data with the same classes and channels; None takes the run's own.
       checkpoint: as in `restore`.
       skip_bad: skip malformed samples and count them, even if the run did not.
-      votes: also average over so many changed copies of each sample, as `Votes` does; 0 does not.
-      test_part: of a run with `data.validate`, test on the test part of the data after all.
+      votes: also average over this many changed copies of each sample, see `Votes`; 0 disables it.
+      test_part: for a run with `data.validate`, test on the test part of the data instead.
       evaluators: further measurements, beyond those of the run.
       compile_cache: as in `train`.
 
@@ -186,7 +186,7 @@ def evaluate(
       numbers of the evaluators.
 
     Raises:
-      ValueError: the other source has other classes or channels, or `test_part` was asked of a run
+      ValueError: the other source has other classes or channels, or `test_part` was set for a run
         that tests on that part anyway.
     """
     if votes < 0:
@@ -240,7 +240,7 @@ def _planned(run: Restored, folder: Path, source: Any, dataset: Any, *, fitted: 
 
 
 def _stored(folder: Path, session: Session) -> Any:
-    """The buckets of a run folder; None where they do not serve this mesh."""
+    """The buckets of a run folder; None if they do not suit this mesh."""
     try:
         shapes = session.source.shapes_from_json(
             read_shapes(folder) or {}, session.model, session.layout
@@ -260,9 +260,9 @@ def predict(
     checkpoint: str | int = "last",
     compile_cache: str | Path | bool = True,
 ) -> list[tuple[str, float]]:
-    """What a run says of one file; of a classifier the probabilities, the most probable first.
+    """The prediction of a run for one file; for a classifier, the probabilities in falling order.
 
-    The file is read as a test sample would be, and gets exactly the rows it needs.
+    The file is read like a test sample and uses exactly the rows it needs.
 
     Raises:
       DataError, ValueError: the file is malformed, or has other channels than the run's data.
@@ -283,7 +283,7 @@ def predict(
 
 
 def _check_channels(info: DataInfo, sample: dict[str, Any], path: str | Path) -> None:
-    """Raise where the arrays of a file have other channels than those that were trained on."""
+    """Raise if the channels of a file differ from those of the training data."""
     arrays = [value for value in sample.values() if getattr(value, "ndim", 0) > 1]
     if arrays and all(array.shape[-1] != info.in_channels for array in arrays):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Files of a run folder: JSON written whole or not at all, and metrics as JSON lines."""
+"""Files of a run folder: JSON written atomically, and metrics as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snnjax.runs.errors import RunFolderError
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` at once: a reader sees the old file or the new one."""
+    """Write `value` to `path` atomically: a reader gets the old file or the new one."""
     _replace(path, json.dumps(plain(value), indent=2) + "\n")
 
 
@@ -77,7 +77,7 @@ class MetricsWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand all rows to the operating system's disk."""
+        """Flush all rows to disk."""
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -91,7 +91,7 @@ class MetricsWriter:
             try:
                 self.flush()
             finally:
-                with contextlib.suppress(OSError):  # told by `flush`
+                with contextlib.suppress(OSError):  # reported by `flush`
                     self._file.close()
 
     def _refused(self, error: OSError) -> RunFolderError:
@@ -100,7 +100,7 @@ class MetricsWriter:
 
 
 class SilentWriter(MetricsWriter):
-    """The writer of a process that leaves writing to another one."""
+    """A writer that does nothing, for processes other than the first."""
 
     def __init__(self) -> None:
         pass
@@ -116,7 +116,7 @@ class SilentWriter(MetricsWriter):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics file, up to the first line that is not whole."""
+    """Rows of a metrics file, up to the first incomplete line."""
     if not path.is_file():
         return []
     rows = []
@@ -132,10 +132,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def cut_metrics(path: Path, step: int) -> int:
-    """Drop the rows after `step` and any broken tail, as a resume from `step` needs.
+    """Drop the rows after `step` and any incomplete tail, for a resume from `step`.
 
     Returns:
-      How many rows stay.
+      The number of remaining rows.
     """
     rows = [row for row in read_metrics(path) if row["step"] <= step]
     _replace(path, "".join(json.dumps(row) + "\n" for row in rows))

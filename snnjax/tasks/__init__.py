@@ -1,4 +1,4 @@
-"""What a model is trained for: targets, losses, scores. One file a task."""
+"""What a model is trained for: targets, losses, scores. One file per task."""
 
 from snnjax.tasks.classification import Classification as Classification
 from snnjax.tasks.regression import Regression as Regression

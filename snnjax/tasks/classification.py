@@ -20,7 +20,7 @@ from snnjax.tasks.task import OVERFLOW, Sums, Task
 from snnjax.viz import Picture, Table, confusion_figure, worst_confusions
 
 EVERY = 64
-"""From so many classes on the report has no confusion matrix: its cells could not be read."""
+"""Number of classes from which the report omits the confusion matrix as unreadable."""
 
 
 class Target(NamedTuple):
@@ -44,7 +44,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Classification(Task):
-    """Cross-entropy with labels, hard or soft, and if asked with the scores of a teacher.
+    """Cross-entropy with hard or soft labels, and optionally with the scores of a teacher.
 
         loss = (1 - a) * CE(logits, labels) + a * t^2 * CE(logits / t, softmax(teacher / t))
 
@@ -60,13 +60,13 @@ class Classification(Task):
     class_weights: tuple[float, ...] = ()
     """How much a sample of each class counts in the training loss; empty counts all alike."""
     top_k: int = 0
-    """Also report how often the label is among so many best scores; 0 does not."""
+    """Also report how often the label is among the `top_k` best scores; 0 disables this."""
     teacher: str | None = None
     """Run folder of a model on the same data whose scores are learned too."""
     temperature: float = 2.0
-    """Temperature of both scores where they are compared; without effect without a teacher."""
+    """Temperature of both scores where they are compared; ignored without a teacher."""
     teacher_weight: float = 0.5
-    """Weight of the teacher's term; without effect without a teacher."""
+    """Weight of the teacher's term; ignored without a teacher."""
 
     goal = "max accuracy"
 
@@ -246,5 +246,5 @@ class _Taught(Classification):
 
 
 def logits_of(out: Any) -> Any:
-    """The scores of a classifier, which may report an overflow beside them."""
+    """The scores of a classifier, whose output may also report an overflow."""
     return out.logits if isinstance(out, ClassifierOutput) else out

@@ -29,13 +29,14 @@ class Regression(Task):
     """A sequence for each sample: the mean squared error, or the distance of spike trains.
 
     The source's samples hold the `target`, with the time first after `encode`: [T, B, ..., N], of
-    the shape of the model's output. Where the batch holds `lengths`, only so many steps count.
+    the shape of the model's output. Where the batch holds `lengths`, only the steps before them
+    count.
     """
 
     distance: Literal["mse", "van_rossum"] = "mse"
     """`mse`, of membranes or rates, or `van_rossum`, of spike trains."""
     tau: float = 5.0
-    """Time constant in steps of the filter of van_rossum; without effect for mse."""
+    """Time constant in steps of the filter of van_rossum; ignored for mse."""
 
     def __post_init__(self) -> None:
         if self.distance not in DISTANCES:

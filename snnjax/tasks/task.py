@@ -1,4 +1,4 @@
-"""What a task must say, and what follows from it."""
+"""The interface of tasks, and their goals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from snnjax.viz import Picture, Table
 
 Sums = dict[str, Array]
 OVERFLOW = "overflow"
-"""The sum of a task's score under this name counts what a model could not hold; the loop warns."""
+"""Name of the score that counts entries beyond a model's capacity; the loop warns of it."""
 
 
 class Task:
     """What a model is trained for. Subclass it as a frozen dataclass; its fields are options.
 
-    A task sees arrays on the device: the batch as the source encoded it, and what the model made of
-    it. It knows neither files nor meshes. The loop calls, for every batch,
+    A task works on arrays on the device: the batch as the source encoded it, and the output of the
+    model. It does not depend on files or meshes. The loop calls, for every batch,
 
         inputs, target = task.prepare(batch, key=key, train=train)
         out = model(inputs)
@@ -41,7 +41,7 @@ class Task:
         """The named inputs of the model, and the target.
 
         Args:
-          batch: as `Source.encode` made it. key: for random choices; None in evaluation.
+          batch: result of `Source.encode`. key: random key; None in evaluation.
           train: False in evaluation, whose targets are the plain ones.
         """
         inputs = {name: value for name, value in batch.items() if name != "label"}
@@ -55,7 +55,7 @@ class Task:
         """Sums over the samples of a batch, weighted; they are added over batches and devices.
 
         Args:
-          out: of the model. target: of `prepare`. weight: [B], 0 for rows that do not count.
+          out: output of the model. target: result of `prepare`. weight: [B], 0 for padding rows.
         """
         raise NotImplementedError(f"{type(self).__name__} must define score(out, target, weight)")
 
@@ -64,14 +64,14 @@ class Task:
         raise NotImplementedError(f"{type(self).__name__} must define summarise(sums, info)")
 
     def outputs(self, out: Any) -> Any:
-        """What evaluators and predictions read of a model's output: arrays [B, ...]."""
+        """The parts of a model's output that evaluators and predictions use: arrays [B, ...]."""
         return out
 
     def check(self, info: DataInfo, out: Any) -> None:
         """Raise a ValueError unless a model with such an output can do this task with such data.
 
         Args:
-          info: of the data. out: the model's output, of which only shapes and dtypes are known.
+          info: facts about the data. out: shapes and dtypes of the model's output.
         """
 
     def check_batch(self, batch: Batch, info: DataInfo) -> None:
@@ -81,30 +81,30 @@ class Task:
         """The task with the trained models that it names, before training.
 
         Args:
-          load: from a run folder to its model.
+          load: function from a run folder to its model.
         """
         return self
 
     def pictures(
         self, sums: Mapping[str, np.ndarray], info: DataInfo
     ) -> tuple[Picture | Table, ...]:
-        """What the report shows of the scores on the test split."""
+        """Figures and tables for the report about the scores on the test split."""
         return ()
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader of training and test curves must know, one sentence each."""
+        """Notes for readers of training and test curves, one sentence each."""
         return ()
 
     def answer(self, outputs: Any, info: DataInfo) -> list[tuple[str, float]]:
-        """What `snnjax predict` prints for one sample, whose `outputs` have no batch axis."""
-        raise ValueError(f"{type(self).__name__} does not say how to print a prediction.")
+        """The lines that `snnjax predict` prints for one sample; `outputs` have no batch axis."""
+        raise ValueError(f"{type(self).__name__} cannot print predictions; define `answer`.")
 
 
 class Goal(NamedTuple):
-    """A task's goal, taken apart.
+    """A task's goal: a score and its direction.
 
     Attributes:
-      name: of a number of `summarise`.
+      name: name of a number of `summarise`.
       larger: whether larger is better.
     """
 
@@ -112,7 +112,7 @@ class Goal(NamedTuple):
     larger: bool
 
     def better(self, new: float, old: float | None) -> bool:
-        """Whether `new` is at least as good as `old`; of equals the latest counts."""
+        """Whether `new` is at least as good as `old`, so that the latest of equals wins."""
         return old is None or (new >= old if self.larger else new <= old)
 
 
@@ -120,7 +120,7 @@ def goal_of(task: Any, known: Mapping[str, float] | None = None) -> Goal:
     """The goal of a task.
 
     Args:
-      task: any task. known: the numbers that it gives, if they are known yet.
+      task: any task. known: names of the numbers that it returns, if available.
 
     Raises:
       ValueError: it is not "max NAME" or "min NAME", or names none of the numbers.

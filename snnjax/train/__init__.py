@@ -1,4 +1,4 @@
-"""Training: the sharded step, the loop, evaluation and evaluators. It knows no files."""
+"""Training: the sharded step, the loop, evaluation and evaluators, without file access."""
 
 from snnjax.train.errors import Diverged as Diverged
 from snnjax.train.evaluate import Evaluation as Evaluation

@@ -16,16 +16,16 @@ Micro = Callable[[Any, Any, Array], tuple[Any, Any, Any]]
 def accumulated(
     micro: Micro, zeros: Any, stats: Any, batch: Any, key: Array, parts: int
 ) -> tuple[Any, Any, Any]:
-    """Add up what `micro` gives for each of the `parts` micro-batches of a batch.
+    """Sum the results of `micro` over the `parts` micro-batches of a batch.
 
         g = sum_k g_k,    sums = sum_k sums_k,    stats go through k = 0 .. parts - 1 in turn
 
-    A loop: only one micro-batch at a time is in memory beside the sum. One part is the batch
-    itself, with `key` as it is.
+    A loop: only one micro-batch at a time is in memory next to the sum. A single part is the
+    batch itself, with `key` unchanged.
 
     Args:
       micro: see `Micro`; its key is `fold_in(key, k)`.
-      zeros: what the gradient is added to, a tree like it.
+      zeros: a tree of zeros with the structure of the gradient.
       stats: statistics before the first micro-batch.
       batch: a tree of arrays [B, ...], with B a multiple of `parts`.
       key, parts: see above.
@@ -55,8 +55,8 @@ def accumulated(
 def micro_batches(batch: Any, parts: int) -> Any:
     """Arrays [B, ...] as [parts, B / parts, ...]: row r is in micro-batch r mod `parts`.
 
-    So it is on any number of devices that cut the batch evenly, and a micro-batch holds the same
-    samples on all meshes.
+    This holds for any number of devices that divide the batch evenly, so a micro-batch holds the
+    same samples on all meshes.
 
     >>> micro_batches(jnp.arange(6), 2).tolist()
     [[0, 2, 4], [1, 3, 5]]

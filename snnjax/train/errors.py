@@ -1,4 +1,4 @@
-"""What can end a training early."""
+"""Errors that end training early."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class Evaluation:
       scores: the task's numbers.
       sums: what they were computed from.
       loss: mean loss, as the task defines it in evaluation.
-      samples: how many counted.
+      samples: number of samples that count.
       totals: what every weighted layer received.
-      overflow: what the model could not hold.
+      overflow: number of entries beyond the model's capacity.
       seconds: wall time, compilation included.
     """
 
@@ -50,7 +50,7 @@ class Evaluation:
     def numbers(self) -> dict[str, Any]:
         """Scores, rates, operations and energy under the names of a summary.
 
-        Of a model whose layers were not counted, the scores alone.
+        Only the scores if the layers were not counted.
         """
         known = {f"test_{name}": value for name, value in self.scores.items()} | {
             "test_loss": self.loss,
@@ -73,12 +73,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model with its data and programs: what evaluators work on.
+    """A trained model with its data and programs, as passed to evaluators.
 
     Attributes:
-      session: the experiment made ready, with buckets for the split.
+      session: the prepared experiment, with buckets for the split.
       programs: compiled steps.
-      weights: on the mesh, as the spec of the programs says.
+      weights: arrays on the mesh, sharded as in the spec of the programs.
     """
 
     session: Session
@@ -87,7 +87,7 @@ class Trained:
 
     @property
     def experiment(self) -> Experiment:
-        """What was trained."""
+        """The experiment that was trained."""
         return self.session.experiment
 
     @property
@@ -98,14 +98,14 @@ class Trained:
     def replace(
         self, *, model: Any = None, source: Source | None = None, task: Any = None
     ) -> Trained:
-        """The same with another model, source or task, which has programs of its own.
+        """A copy with another model, source or task, which has its own programs.
 
         Args:
           model: a module whose arrays are like those of `model`, such as the same module with other
             static attributes. source, task: as in an experiment.
 
         Raises:
-          ValueError: the arrays of the model are not like those that were trained.
+          ValueError: the arrays of the model do not match the trained ones.
         """
         spec, weights = self.programs.spec, self.weights
         if model is not None:
@@ -149,7 +149,7 @@ class Trained:
         """Batches on the host, each with the task's outputs of its samples, [B, ...].
 
         Args:
-          dataset: the split. copies: as of `snnjax.train.feed.evaluation_feed`.
+          dataset: the split. copies: as in `snnjax.train.feed.evaluation_feed`.
         """
         for batch, out in self._run(dataset, copies):
             yield batch, jax.device_get(out.outputs)

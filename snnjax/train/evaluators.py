@@ -22,7 +22,7 @@ class Evaluator(Protocol):
     """A measurement of a trained model."""
 
     def run(self, trained: Trained, dataset: Dataset) -> dict[str, float]:
-        """Numbers by the name under which a summary shows them.
+        """Run the measurement; returns numbers by their name in the summary.
 
         Args:
           trained: the model, its experiment and its programs. dataset: the test split.
@@ -34,8 +34,8 @@ class Evaluator(Protocol):
 class Votes:
     """Accuracy of the class probabilities averaged over randomly changed copies of each sample.
 
-    The copies are made by the source's `for_voting`: of clouds turned, mirrored, scaled, shifted
-    and jittered as in training, with no point left out. The same copies whenever it is called.
+    The copies are made by the source's `for_voting`: clouds are rotated, mirrored, scaled, shifted
+    and jittered as in training, without leaving out points. Repeated calls use the same copies.
     Costs `copies` times the energy and the time of one evaluation.
 
     Source: Maturana and Scherer, "VoxNet: A 3D Convolutional Neural Network for Real-Time Object
@@ -43,14 +43,14 @@ class Votes:
     """
 
     copies: int = 16
-    """Copies of each sample."""
+    """Number of copies of each sample."""
 
     def __post_init__(self) -> None:
         if self.copies < 1:
             raise ValueError(f"votes.copies must be at least 1; got {self.copies}.")
 
     def run(self, trained: Trained, dataset: Dataset) -> dict[str, float]:
-        """`voted_accuracy`.
+        """Compute `voted_accuracy`.
 
         Raises:
           ValueError: the source has no random changes, or the task's outputs are not scores of
@@ -77,7 +77,7 @@ class Votes:
 
 @dataclass(frozen=True)
 class UnroundedDelays:
-    """What rounding costs learned delays, and where they are.
+    """The effect of rounding on learned delays, and statistics of the delays.
 
     Costs one more program and one more pass over the split. A model without learned delays has
     nothing to measure and gives no numbers.
@@ -112,8 +112,8 @@ def evaluations(evaluators: tuple[Any, ...], trained: Trained, dataset: Dataset)
     """The numbers of several evaluators together.
 
     Raises:
-      ValueError: two of them give a number of the same name.
-      TypeError: an evaluator gives something else than numbers by name.
+      ValueError: two of them return a number of the same name.
+      TypeError: an evaluator does not return numbers by name.
     """
     found: dict[str, Any] = {}
     for evaluator in evaluators:
@@ -121,15 +121,15 @@ def evaluations(evaluators: tuple[Any, ...], trained: Trained, dataset: Dataset)
         _check_numbers(evaluator, numbers)
         if twice := sorted(found.keys() & numbers.keys()):
             raise ValueError(
-                f"{type(evaluator).__name__} gives {', '.join(twice)}, which another evaluator "
-                "gives too. Use each once."
+                f"{type(evaluator).__name__} returns {', '.join(twice)}, which another evaluator "
+                "returns too. Use each once."
             )
         found |= numbers
     return found
 
 
 def _check_numbers(evaluator: Any, numbers: Any) -> None:
-    """Refuse what a summary cannot hold."""
+    """Raise unless the results can be stored in a summary."""
     name = type(evaluator).__name__
     if not isinstance(numbers, dict):
         raise TypeError(f"{name}.run must return numbers by name; got {type(numbers).__name__}.")

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Prepared(NamedTuple):
-    """A batch on its devices, and what the host knows of it.
+    """A batch on its devices, with its description on the host.
 
     Attributes:
       batch: the arrays of the step, sharded.
       host: the same batch on the host; of the source's arrays, the rows of this process.
-      shape: the bucket it takes; None where all batches look alike.
-      padding: share of what is computed that holds no data.
+      shape: its bucket; None if all batches have one shape.
+      padding: fraction of computed entries that is padding.
       position: state of the data iterator after this batch; None in evaluation.
     """
 
@@ -63,8 +63,8 @@ def evaluation_feed(
 
     Args:
       session: batch size and mesh. dataset: the split.
-      source: makes the batches; None takes the session's own.
-      copies: passes over the split with the random changes of the source; 0 is one without.
+      source: the source of the batches; None uses the session's own.
+      copies: passes over the split with the source's random changes; 0 is one pass without.
     """
     iterator = batches(
         dataset,
@@ -87,9 +87,9 @@ def _rows(session: Session) -> Any:
 
 
 def _next(iterator: Iterator[Batch], split: str) -> Batch:
-    """The next batch; what goes wrong in making it is reported as a fault of the data.
+    """The next batch; unexpected errors in making it are reported as data errors.
 
-    Errors with a message for the user, such as those of the readers, pass as they are.
+    Errors with a message for the user, such as those of readers, are raised unchanged.
     """
     try:
         return next(iterator)

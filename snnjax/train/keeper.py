@@ -1,4 +1,4 @@
-"""What becomes of a training besides its steps: rows, saved states, reasons to stop."""
+"""The hooks of a training loop: metrics, saved states, reasons to stop."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Keeper:
-    """Keeps the rows in memory and nothing else, as a notebook needs it.
+    """Keeps only the metrics, in memory, for use in notebooks.
 
-    `snnjax.runs` has one that keeps a run folder.
+    `snnjax.runs` has one that writes to a run folder.
 
     Attributes:
-      reporter: says what happens.
-      rows: the metrics.
+      reporter: reports to the user.
+      rows: rows of the metrics.
     """
 
     def __init__(self, reporter: Reporter):
@@ -29,7 +29,7 @@ class Keeper:
 
     @contextlib.contextmanager
     def watching(self, loop: Loop) -> Iterator[None]:
-        """Around all steps."""
+        """A context around all steps."""
         yield
 
     def write(self, row: dict[str, Any]) -> None:
@@ -37,23 +37,23 @@ class Keeper:
         self.rows.append(row)
 
     def stop(self, loop: Loop) -> str:
-        """Why to stop before the next step; empty to go on."""
+        """The reason to stop before the next step; empty to continue."""
         return ""
 
     def stepped(self, loop: Loop, seconds: float) -> None:
-        """A step was launched, which took the host so long."""
+        """Called after a step was launched, which took the host `seconds`."""
 
     def save(self, loop: Loop, state: TrainState, score: float | None) -> None:
-        """Keep a state whose numbers are finite.
+        """Save a state, whose numbers are finite.
 
         Args:
-          loop: with its progress. state: after its last step.
-          score: the goal of the task at this very step, if it was evaluated.
+          loop: the loop, with its progress. state: state after its last step.
+          score: the task's goal at this step, if it was evaluated.
         """
 
     def stopped(self, loop: Loop, reason: str) -> None:
-        """The training stopped early; its state is saved. Raise to say so."""
+        """Called when training stopped early, after its state was saved; may raise."""
 
     def kept(self) -> str:
-        """What is left of the training after it diverged, as a sentence."""
+        """A sentence about what remains of the training after it diverged."""
         return "Nothing was saved."

@@ -1,4 +1,4 @@
-"""The training loop: dispatch ahead, look at metrics late, save before anything can be lost."""
+"""The training loop: dispatches ahead, checks metrics late, saves checkpoints in time."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from snnjax.train.state import TrainState, all_finite, evaluated
 from snnjax.train.step import StepMetrics
 
 AHEAD = 2
-"""Steps that may be under way while the host looks at the metrics of an earlier one."""
+"""Number of steps in flight while the host processes the metrics of an earlier one."""
 
 
 @dataclass
 class Progress:
-    """How far a run is, saved with every checkpoint as JSON.
+    """The progress of a run, saved with every checkpoint as JSON.
 
     Attributes:
       step: updates done.
@@ -36,9 +36,9 @@ class Progress:
       evaluated: last step whose evaluation is complete.
       score: the task's goal at that evaluation.
       best_score: the best so far, and its step.
-      overflow: what the model could not hold in training so far.
+      overflow: number of entries beyond the model's capacity in training so far.
       seconds: wall time in the loop, over all processes that worked on the run.
-      compiles: programs compiled, over all processes; and the time it took.
+      compiles: programs compiled, over all processes.
     """
 
     step: int = 0
@@ -61,15 +61,15 @@ class _Pending(NamedTuple):
 
 @dataclass
 class Loop:
-    """One process' work on a run. `run` is its only entry.
+    """The training loop of one process. `run` is its only entry point.
 
     Attributes:
       session: what is trained, with buckets for its batches.
       programs: compiled steps.
-      keeper: takes rows and states, and says when to stop.
-      progress: how far the run is.
+      keeper: receives rows and states, and decides when to stop.
+      progress: the progress of the run.
       result: the last evaluation of this process.
-      rate: samples in a second, a running mean; None before the first.
+      rate: samples per second, a running mean; None before the first.
       evaluation_seconds: the longest evaluation so far; None before the first.
     """
 
@@ -88,7 +88,7 @@ class Loop:
 
     @property
     def goal(self) -> Goal:
-        """What decides which state is best."""
+        """The goal that determines the best state."""
         return goal_of(self.session.experiment.task)
 
     @property
@@ -98,7 +98,7 @@ class Loop:
 
     @property
     def reporter(self) -> Reporter:
-        """What says what happens."""
+        """The reporter of the keeper."""
         return self.keeper.reporter
 
     def trained(self, state: TrainState) -> Trained:
@@ -107,7 +107,7 @@ class Loop:
 
     def run(self, state: TrainState) -> TrainState:
         """Train from `state` to the end of the run."""
-        self._carried = replace(self.progress)  # what earlier processes spent
+        self._carried = replace(self.progress)  # time spent by earlier processes
         reason = ""
         with (
             self.keeper.watching(self),
@@ -144,7 +144,7 @@ class Loop:
         return state
 
     def _drain(self, keep: int) -> None:
-        """Look at all but the `keep` newest metrics; this is where the host waits."""
+        """Process all but the `keep` newest metrics; this is where the host waits."""
         while len(self._pending) > keep:
             self._record(self._pending.popleft())
 
@@ -202,7 +202,7 @@ class Loop:
         return step % self.session.experiment.checkpoint_every == 0 or step == self.total
 
     def _evaluate(self, state: TrainState) -> bool:
-        """Evaluate, write the row; True if this is the best so far."""
+        """Evaluate and write the row; returns whether this is the best so far."""
         self._drain(0)
         result = self.trained(state).evaluate(self.session.test_set)
         self._last_row = time.perf_counter()
@@ -211,7 +211,7 @@ class Loop:
         progress, goal = self.progress, goal_of(self.session.experiment.task, result.scores)
         score = result.scores[goal.name]
         progress.evaluated, progress.score = progress.step, score
-        improved = goal.better(score, progress.best_score)  # of equals the latest, as on disk
+        improved = goal.better(score, progress.best_score)  # the latest of equals, as on disk
         if improved:
             progress.best_score, progress.best_step = score, progress.step
         epoch = -(-progress.step // self.session.spec.epoch_steps)
@@ -233,9 +233,9 @@ class Loop:
         return improved
 
     def _save(self, state: TrainState) -> None:
-        """Save this step; its weights, and all metrics up to it, are finite before."""
+        """Save this step, after checking that its weights and all metrics up to it are finite."""
         self._drain(0)
-        if not all_finite(state):  # a finite loss may come before the update that breaks them
+        if not all_finite(state):  # the loss may be finite before the update that breaks them
             self._diverged(self.progress.step, "weights or norm statistics are not finite")
         self._account()
         fresh = self.progress.evaluated == self.progress.step

@@ -80,7 +80,7 @@ def shard(tree: Any, mesh: Mesh) -> Any:
 
 
 def place_batch(arrays: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """A batch on its devices; of several processes each has its own rows, or all of them."""
+    """Place a batch on its devices; each process passes its own rows, or all rows."""
     if not mesh.is_multi_process:
         return shard(arrays, mesh)
     size = len(arrays["weight"])
@@ -92,7 +92,7 @@ def place_batch(arrays: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
 
 
 def fetch(tree: Any) -> Any:
-    """`tree` in full on the host of every process; all must ask."""
+    """`tree` in full on the host of every process; all processes must call this."""
 
     def full(leaf: Any) -> Any:
         if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:

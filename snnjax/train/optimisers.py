@@ -38,8 +38,8 @@ def build_optimiser(
         sgd:    u = momentum(g + weight_decay * w)    (coupled, as in PyTorch)
         w <- w - rate(t) * u
 
-    The parameters of a group take the same rule with a rate and a decay of their own; the norm that
-    is clipped is that of all.
+    The parameters of a group take the same rule with a rate and a decay of their own; the clipped
+    norm is the global one.
 
     Args:
       config: rule and constants.
@@ -62,7 +62,7 @@ def group_labels(patterns: Sequence[str], params: Any) -> Any:
     """For each parameter the number, as text, of the first pattern found in its path, or REST.
 
     Raises:
-      ValueError: a pattern is found in no path.
+      ValueError: a pattern matches no path.
 
     >>> group_labels(["delay"], {"a": {"weight": 0, "delay": 0}})
     {'a': {'delay': '0', 'weight': 'rest'}}
@@ -71,7 +71,7 @@ def group_labels(patterns: Sequence[str], params: Any) -> Any:
     for pattern in patterns:
         if not any(re.search(pattern, path) for path in paths):
             raise ValueError(
-                f"optimiser.groups: no parameter has {pattern!r} in its path; there are "
+                f"optimiser.groups: no parameter has {pattern!r} in its path; the paths are "
                 f"{', '.join(paths)}."
             )
 
@@ -88,7 +88,7 @@ def _rule(
     schedule: optax.Schedule,
     momentum: optax.Schedule | None = None,
 ) -> list[optax.GradientTransformation]:
-    """Precondition, decay and scale, as `build_optimiser` says."""
+    """Precondition, decay and scale; see `build_optimiser`."""
     decay = [optax.add_decayed_weights(weight_decay, mask=decay_mask)] if weight_decay > 0 else []
     if config.name != "sgd":
         adam = _adam(config, momentum)

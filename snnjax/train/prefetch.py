@@ -12,7 +12,7 @@ _END = object()
 
 
 class Prefetch(Generic[T]):
-    """Calls `produce` in a thread and hands out its results in order, `depth` of them ahead.
+    """Calls `produce` in a thread and yields its results in order, `depth` of them ahead.
 
     A result must carry whatever its consumer needs to know about it (for instance the state of
     the data iterator behind it): the thread may be several results further. An exception of
@@ -37,7 +37,7 @@ class Prefetch(Generic[T]):
                 item = (self._produce(), None)
             except StopIteration:
                 item = (_END, None)
-            except BaseException as error:  # noqa: BLE001 - handed to the consumer
+            except BaseException as error:  # noqa: BLE001 - passed to the consumer
                 item = (_END, error)
             if not self._put(item) or item[0] is _END:
                 return

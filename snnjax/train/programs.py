@@ -13,7 +13,7 @@ from snnjax.train.step import EvalOutput, Shape, StepMetrics, StepSpec, eval_ste
 
 
 class Programs:
-    """Compiles a step when a bucket is first met, and tells which and how long it took.
+    """Compiles a step when a bucket first occurs, and reports the bucket and the time.
 
     Args:
       spec: the static part of the steps.
@@ -58,7 +58,7 @@ class Programs:
         return self._get("evaluate", shape, build, batch)(weights, batch)
 
     def for_spec(self, spec: StepSpec) -> Programs:
-        """Programs of another spec, which tell in the same way and count here too."""
+        """Programs of another spec, with the same reporting and shared counters."""
         other = Programs(spec, self._notify, self._warn)
         other._parent = self
         return other
@@ -70,7 +70,7 @@ class Programs:
             self._parent._count(seconds)
 
     def _evaluation(self, shape: Shape, weights: Weights, batch: dict[str, jax.Array]) -> Any:
-        """The evaluation step, which counts operations if the model lets its layers be counted."""
+        """The evaluation step, which counts operations if the model supports it."""
         if self._record:
             try:
                 return eval_step(self.spec, shape).lower(weights, batch)
@@ -105,13 +105,13 @@ def _described(batch: dict[str, jax.Array]) -> dict[str, str]:
 
 
 def _check_alike(first: dict[str, str], batch: dict[str, jax.Array]) -> None:
-    """Refuse a batch that the program of its bucket was not compiled for."""
+    """Raise if the program of its bucket was not compiled for the shapes of a batch."""
     found = _described(batch)
     if found == first:
         return
     name = next(n for n in [*first, *found] if first.get(n) != found.get(n))
     raise ValueError(
-        f"batches of one bucket must look alike; `{name}` is {found.get(name, 'missing')} in this "
+        f"batches of a bucket must be alike; `{name}` is {found.get(name, 'missing')} in this "
         f"one and {first.get(name, 'missing')} in the first. Pad the samples to one shape in the "
         "source's `collate`, or give it `shapes` with a bucket for each shape."
     )

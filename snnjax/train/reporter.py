@@ -1,4 +1,4 @@
-"""What a run says on stderr."""
+"""Progress reports on stderr."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ class Reporter:
         self._task = self._bar.add_task("steps", total=total, epoch=0, text="")
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print a line."""
         _log.info(text)
         if self._shown:
             self._bar.console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """One line about something that went wrong; without progress it goes to the log."""
+        """Print a warning; without progress it goes to the log."""
         if self._shown:
             self._bar.console.print(f"warning: {text}", markup=False)
         else:
             _log.warning(text)
 
     def step(self, row: Mapping[str, Any], goal: str) -> None:
-        """Move the bar to a row of the metrics, of which loss and goal are shown."""
+        """Advance the bar to a row of the metrics, and show its loss and goal."""
         text = f"loss {row['loss']:.3f}  {goal} {row[goal]:.3f}"
         self._bar.update(self._task, completed=row["step"], epoch=row["epoch"], text=text)
 

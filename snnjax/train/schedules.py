@@ -1,4 +1,4 @@
-"""Learning rates over a run."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def build_schedule(
         one_cycle, t < V: peak * (start + (1 - start) * (1 - cos(pi t / V)) / 2)
           and from V on:  the cosine with u = (t - V) / (total - 1 - V), V = warmup * total - 1 >= 0
 
-    Where the config says `every="epoch"`, t and total count epochs. The cycle is that of Smith and
+    With `every="epoch"`, t and total count epochs. The cycle is that of Smith and
     Topin, "Super-convergence", 2018, with the phases of PyTorch's `OneCycleLR`.
 
     Args:
@@ -34,7 +34,7 @@ def build_schedule(
       epoch_steps: updates of an epoch; needed by `every="epoch"` alone.
 
     Raises:
-      ValueError: there are no steps, or they are not full epochs.
+      ValueError: `total_steps` is below 1, or not a multiple of `epoch_steps`.
 
     >>> rate = build_schedule(ScheduleConfig("step", warmup=0.0), 1.0, 10)
     >>> [round(float(rate(t)), 3) for t in (0, 5, 6, 8)]

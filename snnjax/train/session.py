@@ -1,4 +1,4 @@
-"""An experiment made ready to run: data opened and described, model and step built, feeds."""
+"""An experiment that is ready to run: open data, model and step built, batch feeds."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from snnjax.train.step import StepSpec
 
 @dataclass(frozen=True)
 class Session:
-    """What an experiment fixes before the first step; nothing is computed for it but shapes.
+    """What an experiment determines before the first step; only shapes are computed.
 
     Attributes:
-      experiment: what is done.
+      experiment: the experiment.
       mesh: the devices.
-      info: what is known of the data.
+      info: facts about the data.
       spec: the static part of the steps.
-      model: the model without its numbers.
+      model: the abstract model, without arrays.
       state: shapes of the training state, with their shardings.
       create: draws the weights and makes the state before the first update.
       shapes: the buckets of the batches.
@@ -62,9 +62,9 @@ class Session:
         """Open and describe both splits, and build model and step; batches are not planned yet.
 
         Args:
-          experiment: what is to be done. mesh: devices; None takes what the experiment says.
-          build: makes the model from (info, rngs); None takes that of the model's configuration.
-          load: gives the trained models that the task names, such as a teacher.
+          experiment: the experiment. mesh: devices; None uses the experiment's mesh.
+          build: makes the model from (info, rngs); None uses that of the model's configuration.
+          load: returns trained models that the task refers to, such as a teacher.
 
         Raises:
           ValueError, TypeError: the parts do not fit each other.
@@ -87,7 +87,7 @@ class Session:
         *,
         build: Callable[..., Any] | None = None,
     ) -> Session:
-        """A session on data that are only described."""
+        """A session for data that are described, but not opened."""
         make: Callable[..., Any] = build or experiment.model.build
 
         def draw() -> Any:
@@ -97,7 +97,7 @@ class Session:
             return model
 
         goal_of(experiment.task)  # refuses a goal without a direction
-        model = nnx.eval_shape(draw)  # unlike jax.eval_shape it knows modules that are used twice
+        model = nnx.eval_shape(draw)  # unlike jax.eval_shape it supports shared modules
         if not isinstance(model, Module):
             raise TypeError(
                 f"a model that is trained must be a snnjax.nn.Module with forward(run, x); got "
@@ -133,7 +133,7 @@ class Session:
 
     @property
     def source(self) -> Source:
-        """What makes the batches."""
+        """The source of the batches."""
         return self.experiment.data
 
     @property
@@ -158,10 +158,10 @@ class Session:
         return steps_of(self.experiment, self.info)[1]
 
     def planned(self, stored: dict[str, Any] | None = None) -> Session:
-        """With buckets for its batches: those stored if they serve, else fitted to the data.
+        """A session with buckets for its batches: the stored ones, or else fitted to the data.
 
         Raises:
-          ValueError: what is stored does not describe buckets of this model.
+          ValueError: the stored values are not buckets of this model.
         """
         if stored is not None:
             known = self.source.shapes_from_json(stored, self.model, self.layout)
@@ -171,11 +171,11 @@ class Session:
         return replace(self, shapes=found)
 
     def with_spec(self, **changes: Any) -> Session:
-        """With another graph, source or task of the steps."""
+        """A session with another graph, source or task."""
         return replace(self, spec=self.spec._replace(**changes))
 
     def first_state(self) -> TrainState:
-        """The state before the first update; here weights are drawn, in their place."""
+        """Draw the state before the first update, sharded on the mesh."""
         shardings = self.spec.shardings
         if all(leaf.is_fully_replicated for leaf in jax.tree.leaves(shardings)):
             return put(self.create(), shardings)  # equal bit for bit, without a program to compile

@@ -1,4 +1,4 @@
-"""What a sharding costs before a device is taken: bytes where they lie, and what a step sends."""
+"""The cost of a sharding, without its devices: bytes per device and communication per step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from snnjax.train.step import train_step
 
 @dataclass(frozen=True)
 class Placement:
-    """Where one parameter lies.
+    """The placement of one parameter.
 
     Attributes:
-      path, shape, dtype: of the parameter.
+      path, shape, dtype: those of the parameter.
       spec: the axis of the mesh that shards each dimension, or None; empty if it is replicated.
-      bytes: on one device.
+      bytes: size on one device.
     """
 
     path: str
@@ -34,16 +34,16 @@ class Placement:
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """A training step on a mesh.
+    """The memory and communication of a training step on a mesh.
 
     Attributes:
       mesh: sizes of its axes.
       sharding: the preset.
-      parameters: one row each.
-      device_bytes: on one device, of parameters, statistics, optimiser and running average.
+      parameters: one `Placement` each.
+      device_bytes: parameters, statistics, optimiser and running average on one device.
       replicated_bytes: the same if nothing were sharded.
       scratch_bytes: temporary memory of the step on one device, as the compiler plans it.
-      collectives: what the step sends.
+      collectives: the communication of the step.
     """
 
     mesh: dict[str, int]
@@ -58,7 +58,7 @@ class ShardPlan:
 def shard_plan(experiment: Experiment) -> ShardPlan:
     """Compile a training step of the experiment on its mesh; nothing is trained or stored.
 
-    The devices must be there, be it fake ones: `snnjax shard-plan` makes those.
+    The devices must exist, but may be fake ones, as in `snnjax shard-plan`.
 
     Raises:
       ValueError: mesh, sharding, batch and model do not fit each other.

@@ -16,7 +16,7 @@ from snnjax.sharding import Rules, placed, preset_specs, specs_like, stats_specs
 
 
 class Weights(NamedTuple):
-    """What a model needs to compute: parameters, and statistics of its norms.
+    """The arrays of a model: parameters, and statistics of its norms.
 
     Attributes:
       params: the `nnx.Param` leaves, as plain arrays.
@@ -28,7 +28,7 @@ class Weights(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything that one update reads and writes.
+    """The arrays that an update reads and writes.
 
     Attributes:
       step: updates done, int32 [].
@@ -52,7 +52,7 @@ def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, Weights]:
 
 
 def merge_model(graphdef: nnx.GraphDef, weights: Weights) -> Any:
-    """The module again; inside a trace this costs nothing at run time."""
+    """Rebuild the module; inside a trace this has no run-time cost."""
     return nnx.merge(graphdef, weights.params, weights.stats)
 
 
@@ -69,27 +69,27 @@ def create_state(
 def state_shardings(
     state: TrainState, name: str, mesh: Mesh, rules: Rules | None = None
 ) -> TrainState:
-    """How each leaf of a state lies on the mesh: moments and running averages as the parameters.
+    """The sharding of each leaf of a state; moments and averages follow the parameters.
 
     Args:
       state: a state, or its shapes.
       name: a sharding of `snnjax.sharding.PRESETS`.
       mesh: devices.
-      rules: how the model cuts its kernels over the axis "model", if it says so.
+      rules: sharding rules of the model over the axis "model", if it has any.
 
     Returns:
-      A tree as `state`, of `NamedSharding`.
+      A tree like `state`, of `NamedSharding`.
 
     Raises:
       ValueError: the sharding does not fit the parameters or the mesh.
     """
     params, stats = state.weights
-    cut = preset_specs(name, params, mesh, rules, stats)
-    weights = Weights(cut, stats_specs(name, stats, mesh, rules))
-    moments = specs_like(params, cut, state.opt_state)
+    specs = preset_specs(name, params, mesh, rules, stats)
+    weights = Weights(specs, stats_specs(name, stats, mesh, rules))
+    moments = specs_like(params, specs, state.opt_state)
     average = None if state.ema is None else weights
-    whole: Any = P()
-    return placed(TrainState(whole, weights, moments, average, whole), mesh)
+    replicated: Any = P()
+    return placed(TrainState(replicated, weights, moments, average, replicated), mesh)
 
 
 def evaluated(state: TrainState) -> Weights:
@@ -99,7 +99,7 @@ def evaluated(state: TrainState) -> Weights:
 
 @jax.jit
 def all_finite(state: TrainState) -> Array:
-    """Whether weights, norm statistics and their running average hold numbers only, bool []."""
+    """Whether weights, norm statistics and their running average are finite, bool []."""
     leaves = jax.tree.leaves((state.weights, state.ema))
     kept = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in kept]))

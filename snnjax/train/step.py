@@ -23,13 +23,13 @@ from snnjax.train.mesh import AXIS
 from snnjax.train.state import TrainState, Weights, merge_model, split_model, update_average
 
 WEIGHT = "weight"
-"""Key of a batch with the weight of each row: 0 for those that only fill it."""
+"""Key of a batch with the weight of each row: 0 for padding rows."""
 
-_ENCODE, _PREPARE = 1, 2  # streams of random keys beside the model's
+_ENCODE, _PREPARE = 1, 2  # streams of random keys in addition to the model's
 
 
 class StepMetrics(NamedTuple):
-    """What one update found, over the full batch.
+    """Metrics of one update, over the full batch.
 
     Attributes:
       loss: sums over counts of the task's loss.
@@ -48,8 +48,8 @@ class EvalOutput(NamedTuple):
     """One evaluated batch.
 
     Attributes:
-      outputs: what the task hands to evaluators, [B, ...].
-      sums, counts: of the loss, per sample, [B].
+      outputs: the task's outputs for evaluators, [B, ...].
+      sums, counts: sums and counts of the loss, per sample, [B].
       scores: the task's score, over the full batch.
       activity: what each weighted layer received, [B] counts; empty if nothing was recorded.
     """
@@ -68,15 +68,15 @@ class StepSpec(NamedTuple):
       graphdef: the model's graph.
       optimiser: the update rule.
       schedule: the learning rate, for the metrics.
-      source: how a batch becomes inputs of the model.
-      task: what the model is trained for.
-      info: what is known of the data.
+      source: converts a batch to inputs of the model.
+      task: the task.
+      info: facts about the data.
       ema: decay of the running average, 0 for none.
       mesh: devices with the axis "data".
-      shardings: how the state lies on them, a tree of `NamedSharding` as `TrainState`.
-      epoch_steps: updates in an epoch. epochs: of the run; for models that change over the run.
+      shardings: shardings of the state, a `TrainState` of `NamedSharding`.
+      epoch_steps: updates per epoch. epochs: epochs of the run; for models with schedules.
       accumulate: micro-batches that make up a batch.
-      remat: what the model keeps of its layers for the backward pass.
+      remat: what layers keep for the backward pass, see `snnjax.nn.Remat`.
     """
 
     graphdef: nnx.GraphDef
@@ -95,11 +95,11 @@ class StepSpec(NamedTuple):
 
 
 Shape = Hashable | None
-"""The bucket of a batch, see `snnjax.data.Shapes`; None where all batches look alike."""
+"""The bucket of a batch, see `snnjax.data.Shapes`; None if all batches have one shape."""
 
 
 def call_model(model: Any, inputs: dict[str, Any], **options: Any) -> Any:
-    """The output of a model at rest, with those of the named inputs that it takes.
+    """Call a model from its resting state with the named inputs that it accepts.
 
     Args:
       model: a `snnjax.nn.Module`. inputs: `x`, and others by name.
@@ -107,7 +107,7 @@ def call_model(model: Any, inputs: dict[str, Any], **options: Any) -> Any:
     """
     if "x" not in inputs:
         raise ValueError(
-            f"the inputs of a model need an `x`; the source and the task gave {sorted(inputs)}."
+            f"the inputs of a model need an `x`; the source and the task provide {sorted(inputs)}."
         )
     named = {name: value for name, value in inputs.items() if name != "x"}
     return model(None, inputs["x"], **options, **inputs_of(model, named))[1]
@@ -123,7 +123,7 @@ def train_step(spec: StepSpec, shape: Shape) -> Callable[..., Any]:
     computes each parameter where it lies.
 
     The model's `at_epoch(epoch, epochs)` is called before each update (epoch is a traced int32, so
-    nothing compiles again), and its `constrain()` after it.
+    nothing is recompiled), and its `constrain()` after it.
 
     With `spec.accumulate` the batch goes through the model in that many micro-batches, in a loop.
     The gradients are summed where they are made and over the devices once, after the loop, and
@@ -169,10 +169,10 @@ def eval_step(spec: StepSpec, shape: Shape, *, record: bool = True) -> Callable[
 
 
 def _compiler_options(spec: StepSpec) -> dict[str, str] | None:
-    """What the compiler must be told so that it computes again what was not kept.
+    """Compiler options that keep rematerialised computations from being merged.
 
-    Barriers part the second computation from the first. On a CPU XLA drops them early, finds both
-    equal, and keeps the results of the first after all.
+    Barriers separate the second computation from the first. On a CPU XLA drops them early, merges
+    the equal computations, and keeps the results of the first.
     """
     on_cpu = spec.mesh.devices.flat[0].platform == "cpu"
     return (
@@ -183,9 +183,9 @@ def _compiler_options(spec: StepSpec) -> dict[str, str] | None:
 
 
 def data_axis(spec: StepSpec) -> str | None:
-    """The axis to sum over; None where "data" has one device beside other axes.
+    """The axis to sum over; None if "data" has one device and there are other axes.
 
-    The partitioner cannot tell a manual axis of size 1 from none, and refuses sums over it.
+    The partitioner treats a manual axis of size 1 as absent, and rejects sums over it.
     """
     alone = spec.mesh.shape[AXIS] == 1 and len(spec.mesh.shape) > 1
     return None if alone else AXIS
@@ -201,7 +201,7 @@ def over_data(
         in_specs=in_specs,
         out_specs=out_specs,
         axis_names={AXIS},
-        check_vma=False,  # custom derivatives of the layers know no mesh axis
+        check_vma=False,  # custom derivatives of the layers have no mesh axis
     )
 
 
@@ -210,7 +210,7 @@ def _sum(tree: Any, axis: str | None) -> Any:
 
 
 def _manual_specs(spec: StepSpec) -> Any:
-    """Where the parameters are sharded over the data axis."""
+    """Specs of the parameters that are sharded over the data axis."""
     return jax.tree.map(manual_spec, spec.shardings.weights.params)
 
 
@@ -251,7 +251,7 @@ def gradient(
     key: Array,
     batch: dict[str, Array],
 ) -> tuple[Weights, tuple[Array, dict[str, Array]]]:
-    """Gradient with the new statistics, and loss and scores; seen from one device."""
+    """Gradient, new statistics, loss and scores, as computed on one device."""
     axis, placement = data_axis(spec), spec.shardings.weights.params
     share = 0 if axis is None else jax.lax.axis_index(axis)
     key = jax.random.fold_in(jax.random.fold_in(key, step), share)
@@ -281,7 +281,7 @@ def gradient(
     if axis is not None:
         grads = reduce_whole(grads, placement)
     loss, count, scores = _sum(sums, axis)
-    if not alone:  # how much counts is known behind the last micro-batch
+    if not alone:  # the total count is known only after the last micro-batch
         count = _at_least_some(count)
         grads = jax.tree.map(lambda g: g / count.astype(g.dtype), grads)
         loss = loss / count
@@ -289,7 +289,7 @@ def gradient(
 
 
 def _at_least_some(count: Array) -> Array:
-    """A count to divide by: 1 where nothing counts."""
+    """A count to divide by: 1 where it is 0."""
     return jnp.where(count > 0, count, 1)
 
 

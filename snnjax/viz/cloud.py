@@ -23,7 +23,7 @@ class CloudLevel(NamedTuple):
     """The voxels of one level of a network, for one sample.
 
     Attributes:
-      title: what stands above the picture.
+      title: title above the picture.
       coords: int [n, 3], (z, y, x) in units of this level's voxels.
       counts: int [n] spikes of each voxel; None for a level without spikes.
       stride: edge of this level's voxels in voxels of the input.
@@ -38,7 +38,7 @@ class CloudLevel(NamedTuple):
 def cloud_levels(
     x: SparseTensor, spikes: Sequence[tuple[str, SparseTensor]] = (), *, sample: int = 0
 ) -> tuple[CloudLevel, ...]:
-    """One sample's input voxels, then its spike counts level by level, ready to be drawn.
+    """One sample's input voxels, then its spike counts level by level, for `voxel_cloud`.
 
     The count of a voxel is the sum of its integer spikes over time and channels.
 
@@ -62,7 +62,7 @@ def voxel_cloud(levels: Sequence[CloudLevel], *, title: str = "") -> Figure:
 
     Args:
       levels: as from `cloud_levels`; each is drawn at its own voxel size in one common frame.
-      title: a line above all.
+      title: title of the figure.
     """
     if not levels:
         raise ValueError("levels is empty; give at least the input's CloudLevel.")
@@ -169,7 +169,7 @@ def _colours(figure: Figure, ax: Axes3D, level: CloudLevel) -> np.ndarray:
     from matplotlib.colors import BoundaryNorm, Normalize, to_rgba
     from matplotlib.ticker import MaxNLocator
 
-    if level.counts is None:  # height, so that the shape is read
+    if level.counts is None:  # colour by height, to show the shape
         height = level.coords[:, 0] - level.coords[:, 0].min()
         return colormaps["Blues_r"](0.2 + 0.5 * height / max(height.max(), 1))
     top = max(int(level.counts.max()), 1)

@@ -23,12 +23,12 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], *, score: str = "accuracy
     Every numeric key that contains "loss", the score or "learning_rate" becomes a curve, drawn
     against "step" (or "epoch" where no row has a step). A row with a "split" gives its name to
     its keys. Values that are null or not finite leave a gap and are counted in the legend. Curves
-    of more than 60 points are drawn faint under their running mean, but for the learning rate,
+    of more than 60 points are drawn faint under their running mean, except for the learning rate,
     which has no noise to average out.
 
     Args:
       rows: dictionaries as read from `metrics.jsonl`; other keys are ignored.
-      score: what is drawn with the loss.
+      score: name of the score that is drawn with the loss.
 
     Raises:
       ValueError: no row holds such a key.

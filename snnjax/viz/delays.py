@@ -1,4 +1,4 @@
-"""Where learned delays went, and what they do to the spikes that a neuron receives."""
+"""Figures of learned delays and of their effect on the spikes that a neuron receives."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Arrivals(NamedTuple):
-    """The spikes on their way to one neuron, with delays to compare.
+    """The spikes sent to one neuron, with two sets of delays to compare.
 
     Attributes:
-      name: of the neuron, or what it is to detect.
+      name: name of the neuron, or of what it detects.
       spikes: [T, I], as they are sent.
       before, after: [I], the delays of the neuron's synapses.
     """
@@ -34,10 +34,10 @@ class Arrivals(NamedTuple):
 def delay_histograms(
     before: Mapping[str, np.ndarray | Array], after: Mapping[str, np.ndarray | Array], size: int
 ) -> Figure:
-    """One panel a layer: the share of its delays on each step, as drawn and as learned.
+    """One panel per layer: the share of its delays on each step, before and after learning.
 
     Delays are rounded as in evaluation, so that a uniform draw has half as many on the first and
-    on the last step. The title says how many are at the ends of the buffer, before and after.
+    on the last step. The title has the share at the ends of the buffer, before and after.
 
     Args:
       before, after: layer -> delays of any shape, in the same order; for instance of
@@ -61,7 +61,7 @@ def delay_histograms(
         ax.set_xlim(edges[0], edges[-1])
     axes[0].set_ylabel("share of synapses", fontsize=10)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(  # beside the panels, where no bar can hide it
+    figure.legend(  # next to the panels, clear of the bars
         handles, labels, loc="outside right upper", fontsize=9, frameon=False, handlelength=1.4
     )
     return figure
@@ -70,15 +70,15 @@ def delay_histograms(
 def aligned_raster(rows: Sequence[Arrivals]) -> Figure:
     """Spikes as they are sent, and as they arrive with the delays before and after learning.
 
-    One row a neuron and one mark a spike, in the colour of its input if there are few; the shade
-    behind them counts the spikes of each step. Delays are whole.
+    One row per neuron and one mark per spike, in the colour of its input if there are few; the
+    shade behind them counts the spikes of each step. Delays are rounded.
 
     Args:
       rows: the neurons, each with the spikes of one sample.
     """
     if not rows:
         raise ValueError("rows is empty; give at least one neuron's Arrivals.")
-    columns = ("sent", "arriving, delays as drawn", "arriving, delays learned")
+    columns = ("sent", "arriving, initial delays", "arriving, learned delays")
     events = [_events(row) for row in rows]
     height = sum(0.5 + 0.05 * max(row.spikes.shape[1], 8) for row in rows)
     figure = new_figure(9.4, 0.7 + height)
@@ -127,8 +127,8 @@ def _draw_events(ax: Axes, who: np.ndarray, at: np.ndarray, inputs: int, most: i
 
 def _shares(delay: np.ndarray, size: int) -> np.ndarray:
     """The share of the delays on each of `size` steps."""
-    whole = np.asarray(to_discrete(delay, size), int)
-    return np.bincount(whole.ravel(), minlength=size) / whole.size
+    rounded = np.asarray(to_discrete(delay, size), int)
+    return np.bincount(rounded.ravel(), minlength=size) / rounded.size
 
 
 def _delays(delay: np.ndarray | Array) -> np.ndarray:

@@ -36,8 +36,8 @@ pre { background: #f6f6f6; padding: 1rem; border-radius: .5rem; overflow-x: auto
 _FIRST = {
     "parameters": "parameters",
     "firing_rate": "mean firing rate",
-    "synops": "synaptic operations a sample",
-    "energy_mj": "energy a sample, mJ",
+    "synops": "synaptic operations per sample",
+    "energy_mj": "energy per sample, mJ",
     "seconds": "seconds",
     "compiles": "compilations",
 }
@@ -61,7 +61,7 @@ def section(title: str, body: str) -> str:
 
 
 def folded(title: str, text: str) -> str:
-    """Preformatted text that is closed at first."""
+    """Preformatted text in an initially collapsed section."""
     return f"<details>\n<summary>{escape(title)}</summary>\n<pre>{escape(text)}</pre>\n</details>"
 
 
@@ -110,14 +110,14 @@ def energy_bars(summary: Mapping[str, Any]) -> str:
     )
     times = f"{ann / snn:.1f} times less" if ann >= snn else f"{snn / ann:.1f} times more"
     note = (
-        f"{times} than the twin by counting: 4.6 pJ a multiply-add, 0.9 pJ an addition (45 nm). "
+        f"{times} than the twin by counting: 4.6 pJ per multiply-add, 0.9 pJ per addition (45 nm). "
         "Memory traffic, norms and neurons are not counted; no hardware was measured."
     )
     return f'<table class="bars">{rows}</table>\n<p>{escape(note)}</p>'
 
 
 def rates_table(rates: Sequence[LayerRate], alarms: Sequence[str]) -> str:
-    """The rates of all layers, and what to do about those in alarm."""
+    """The rates of all layers, and remedies for those in alarm."""
     if not rates:
         return "<p>No layer of this network receives spikes.</p>"
     head = ("layer", "non-zero", "mean count", "state")
@@ -135,7 +135,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def show(value: Any, name: str = "") -> str:
-    """A number as a reader wants it: accuracies and rates in %, large counts with separators.
+    """Format a number for the report: accuracies and rates in %, large counts with separators.
 
     >>> show(0.95312, "test_accuracy"), show(1874216), show(0.0421, "energy_mj"), show(None)
     ('95.31 %', '1,874,216', '0.0421', 'none')
@@ -154,7 +154,7 @@ def show(value: Any, name: str = "") -> str:
 
 
 def _main(summary: Mapping[str, Any]) -> dict[str, str]:
-    """Keys of the main numbers, with what they are called."""
+    """Keys of the main numbers and their labels."""
     goal = next((key for key in summary if key.startswith("test_")), None)
     if goal is None:
         return _FIRST

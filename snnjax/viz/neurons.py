@@ -37,7 +37,7 @@ def spike_raster(
     figure = new_figure(7.2, min(max(1.9 + 0.05 * neurons, 3.2), 7.0))
     top, low = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
     if groups is not None and np.shape(groups) != (neurons,):
-        raise ValueError(f"groups must be [{neurons}], one a neuron; got {np.shape(groups)}.")
+        raise ValueError(f"groups must be [{neurons}], one per neuron; got {np.shape(groups)}.")
     t, n = np.nonzero(spikes)
     mark = float(np.clip(0.75 * 72 * 0.72 * figure.get_figheight() / max(neurons, 1), 1.2, 9))
     colours = _mark_colours(spikes[t, n], spikes.max(), None if groups is None else groups[n])
@@ -62,7 +62,7 @@ def membrane_traces(
     neurons: Sequence[int] | None = None,
     title: str = "Membrane potential",
 ) -> Figure:
-    """Membrane potentials over time, one row and one scale a neuron, with threshold and spikes.
+    """Membrane potentials over time, one row and one scale per neuron, with threshold and spikes.
 
     Args:
       v: [T, N], as recorded (after the reset, if the neuron records it so).

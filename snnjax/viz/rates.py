@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def firing_rate_bars(
     rates: Sequence[LayerRate], *, band: tuple[float, float] = RATE_BAND
 ) -> Figure:
-    """One bar a layer, first layer on top, over the band in which a layer is healthy.
+    """One bar per layer, first layer on top, over the band in which a layer is healthy.
 
-    A layer in alarm is vermilion and says "silent" or "saturated".
+    A layer in alarm is vermilion and labelled "silent" or "saturated".
 
     Args:
       rates: as `snnjax.metrics.firing_rates` returns them.
-      band: the healthy non-zero fractions, as they were given there.
+      band: the range of healthy non-zero fractions used there.
     """
     if not rates:
         raise ValueError("rates is empty; the network has no layer with spiking input.")

@@ -21,7 +21,7 @@ class Picture(NamedTuple):
     """A figure of the report.
 
     Attributes:
-      name: of its file. caption: what it shows. figure: of matplotlib.
+      name: file name without suffix. caption: its caption. figure: a matplotlib figure.
     """
 
     name: str
@@ -60,7 +60,7 @@ def write_report(
       rates: firing rates by layer; empty for a network without spikes.
       score: the number of the rows that is drawn with the loss.
       alarms: sentences about the rates; None has one for each layer in alarm.
-      notes: what a reader of the curves must know.
+      notes: notes about the curves.
       config: the experiment; None reads `config.json` of the run folder if it is there.
 
     Returns:

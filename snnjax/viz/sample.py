@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {1: "gray", 2: "event", 3: "rgb"}
-"""How the channels of an image are drawn, by their number."""
+"""Image modes by number of channels."""
 
 
 def input_figure(x: Any, spikes: Mapping[str, Any] | None = None, *, title: str) -> Figure | None:
-    """The first sample of a model's input; None for a form that has no picture.
+    """A figure of the first sample of a model's input; None for an unsupported shape.
 
     Args:
       x: voxels; or [T, B, C] (channels over time), [B, H, W, C] (an image) or [T, B, H, W, C]
         (frames, of which the sum and the first are shown).
-      spikes: by layer; those on voxels are shown beside the input, one layer a resolution.
-      title: what it is.
+      spikes: spikes by layer; those on voxels are drawn next to the input, one layer per
+        resolution.
+      title: title of the figure.
     """
     if isinstance(x, SparseTensor):
         every = [(name, s) for name, s in (spikes or {}).items() if isinstance(s, SparseTensor)]
@@ -48,10 +49,10 @@ def input_figure(x: Any, spikes: Mapping[str, Any] | None = None, *, title: str)
 
 
 def spikes_figure(x: Any, spikes: Mapping[str, Any], *, title: str) -> Figure | None:
-    """A raster of the first layer whose spikes are [T, B, ...]; None if there is none.
+    """A raster of the first layer whose spikes are [T, B, ...]; None without one.
 
     Args:
-      x: the input, which is not looked at. spikes: by layer. title: of the sample.
+      x: the input, unused. spikes: spikes by layer. title: title of the sample.
     """
     del x
     for name, found in spikes.items():

@@ -1,4 +1,4 @@
-"""What all pictures share: a figure without global state, a palette, and a safe way to disk."""
+"""Common parts of all figures: creation without global state, a palette, and safe saving."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def require_matplotlib() -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of `width` x `height` inches that belongs to its caller alone.
+    """An empty figure of `width` x `height` inches, owned by the caller.
 
     It is not registered with pyplot: nothing to close, no window, safe in threads.
     """
@@ -55,7 +55,7 @@ def tidy(ax: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", grid:
 
 
 def save_figure(figure: Figure, path: str | Path, *, dpi: int = 140) -> Path:
-    """Write `figure` as PNG, whole or not at all, making the folder if need be."""
+    """Write `figure` as PNG atomically, creating the folder if necessary."""
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"pictures are saved as .png; got '{path.name}'.")

@@ -23,7 +23,7 @@ def surrogate_gallery(
     """A panel for each surrogate: the spike, its derivative g and its primitive P.
 
     g is drawn divided by its peak, which is written below it, and filled where it is negative. P is
-    left out where there is none.
+    omitted if undefined.
 
     Args:
       surrogates: name -> spike function of `v - threshold`, elementwise; all of them by default.
@@ -67,7 +67,7 @@ def _draw(ax: Axes, name: str, spike: Spike, x: jax.Array) -> None:
 
 
 def _legend(ax: Axes) -> tuple[list, list[str]]:
-    """One entry a kind of line; the primitive's also where the first panel has none."""
+    """One legend entry per kind of line, including the primitive if the first panel lacks it."""
     from matplotlib.lines import Line2D
 
     handles, labels = ax.get_legend_handles_labels()

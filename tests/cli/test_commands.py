@@ -80,7 +80,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     [
         (KeyboardInterrupt(), "snnjax doctor: KeyboardInterrupt", 130),
         (Interrupted("runs/x", 3, "snnjax train --resume"), "step 3, which is saved", 130),
-        (Interrupted("x", 3, "snnjax train", signal.SIGTERM), "Go on with: snnjax train", 0),
+        (Interrupted("x", 3, "snnjax train", signal.SIGTERM), "Resume with: snnjax train", 0),
     ],
 )
 def test_interruption_has_its_own_code_and_says_how_to_go_on(

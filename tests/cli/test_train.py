@@ -152,6 +152,9 @@ def test_a_limit_of_time_that_allows_no_step_is_an_error(tiny_config, tmp_path, 
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "--max-hours: 1e-06 h are nearly over; saving." in captured.err
-    assert "max_hours=1e-06 ends before the first step of this process is done" in captured.err
+    assert (
+        "max_hours=1e-06 ends before the first step of this process and its save are done"
+        in captured.err
+    )
     assert main([*arguments[:-1], "0"]) == 2
     assert "`max_hours` must be above 0; got 0.0" in capsys.readouterr().err

@@ -36,7 +36,7 @@ class Own(SourceBase):
 def test_defaults_say_what_is_missing() -> None:
     with pytest.raises(NotImplementedError, match="Own must define open"):
         Own().open("train")
-    with pytest.raises(ValueError, match="Own reads no single files; define read"):
+    with pytest.raises(ValueError, match="Own cannot read single files; define read"):
         Own().read("a.txt")
     with pytest.raises(ValueError, match="Own has no random changes for them"):
         Own().for_voting()

@@ -67,7 +67,7 @@ def test_an_experiment_on_speech_survives_json_with_its_types() -> None:
 
 
 def test_a_configuration_from_before_there_were_tasks_is_told() -> None:
-    with pytest.raises(ValueError, match="by a version of snnjax before there were tasks"):
+    with pytest.raises(ValueError, match="by a version of snnjax that had no tasks"):
         experiment_from_dict({"kind": "clouds", "data": {}, "model": {}})
 
 
@@ -85,7 +85,7 @@ def part(name: str, **changes: object) -> dict:
         (stored(epoch=3), "unknown field 'epoch'; did you mean 'epochs'"),
         (stored(epochs="three"), "epochs must be NoneType or int; got 'three'"),
         (stored(data=3), "data must be an object of fields"),
-        (stored(data={"points": 3}), r"data must say its 'type', as 'module:Class'"),
+        (stored(data={"points": 3}), r"data must have a 'type', as 'module:Class'"),
         (part("data", pints=3), "unknown field 'data.pints'; did you mean 'points'"),
         (part("data", train_size="all"), "data.train_size must be NoneType or int"),
         (part("model", levels=0), "levels must be at least 1; got 0"),
@@ -162,7 +162,7 @@ def test_an_impossible_value_is_refused(build, message: str) -> None:
         ("task", "clasification", "no task is called 'clasification'; did you mean 'classificat"),
         ("source", "event", "no source is called 'event'; did you mean 'events'"),
         ("evaluator", "x", "no evaluator is called 'x'; known are unrounded_delays, votes"),
-        ("tasks", "x", "there is no kind 'tasks' of names; did you mean 'task'"),
+        ("tasks", "x", "there is no registry of kind 'tasks'; did you mean 'task'"),
     ],
 )
 def test_an_unknown_name_is_told_with_the_nearest(kind: str, name: str, message: str) -> None:

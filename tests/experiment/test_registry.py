@@ -19,5 +19,5 @@ def test_every_name_makes_a_configuration(kind: str, name: str) -> None:
 def test_unknown_names_give_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"no model is called .* did you mean .spiking_vgg"):
         make("model", "spiking_vg")
-    with pytest.raises(ValueError, match="no kind 'models' of names; did you mean 'model'"):
+    with pytest.raises(ValueError, match="no registry of kind 'models'; did you mean 'model'"):
         make("models", "e3dsnn_t")

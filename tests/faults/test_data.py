@@ -133,7 +133,7 @@ def test_a_run_stops_before_its_time_is_over(
 ) -> None:
     with monkeypatch.context() as patch:
         seen = stop_at(patch, 7)
-        with pytest.raises(Interrupted, match=r"which is saved\. Go on with") as caught:
+        with pytest.raises(Interrupted, match=r"which is saved\. Resume with") as caught:
             train(tiny_experiment(tmp_path), max_hours=1.0, progress=False)
     assert (caught.value.reason, caught.value.exit_code) == ("--max-hours", 0)
     assert "--max-hours: 1.0 h are nearly over; saving." in caplog.text

@@ -69,7 +69,7 @@ def test_a_run_survives_a_preemption_and_the_death_of_a_process(
     assert not any(out for _, out, _ in found)
     saved = newest(folder)
     for _, _, err in found:
-        assert f"stopped after step {saved}, which is saved. Go on with: snnjax train" in err
+        assert f"stopped after step {saved}, which is saved. Resume with: snnjax train" in err
 
     env = environment(2, compile_cache, SLOW="0.3")
     cut = [*words, "--resume", "--sharding", "fsdp"]

@@ -84,7 +84,7 @@ def test_kills_at_the_worst_moments_change_nothing(
     assert row["after"] in (4, 6)
     assert halfway["after"] == 8  # all files of 9 were written, and it was not committed
     assert term["after"] == 9
-    assert "stopped after step 9, which is saved. Go on with: " in said
+    assert "stopped after step 9, which is saved. Resume with: " in said
     check_same(tmp_path / "tiny-0", finished)
 
 

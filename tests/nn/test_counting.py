@@ -523,7 +523,7 @@ def test_layers_without_matrices_count_nothing_and_others_are_refused():
     ):
         Sequential(Bilinear())(None, x, record=True)
     back = Sequential(Recurrent(LIF(3), lambda z: 2 * z))
-    with pytest.raises(ValueError, match=r"'layers\.0', a Recurrent, .* nothing says how many"):
+    with pytest.raises(ValueError, match=r"'layers\.0', a Recurrent, .* does not declare how many"):
         back(None, x, record=True)
     assert math.isfinite(float(back(None, x)[1].sum()))  # it runs, but is not counted
 

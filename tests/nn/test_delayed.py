@@ -176,7 +176,7 @@ def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
     want = np.maximum(params["conv"]["position"] - 1, low)
     np.testing.assert_allclose(after["conv"]["position"], want, atol=1e-6)
     other = delay_optimiser(optax.sgd(0.1), optax.sgd(1.0), Delay(N, SIZE - 1, rngs=nnx.Rngs(0)))
-    with pytest.raises(ValueError, match="no buffer of conv/position; it knows delays/delay"):
+    with pytest.raises(ValueError, match="no buffer for conv/position; it has delays/delay"):
         other.update(params, other.init(params), params)
     with pytest.raises(ValueError, match="needs the parameters"):
         rule.update(params, rule.init(params))

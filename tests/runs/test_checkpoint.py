@@ -358,12 +358,12 @@ def test_where_the_best_is_damaged_a_newer_one_is_named(tmp_path: Path) -> None:
     (folder / "1" / "sha256.json").write_text("[")
     with closing(Checkpoints(folder, read_only=True)) as reader:
         assert reader.pick("best") == 1
-        with pytest.raises(CheckpointError, match=r"Take checkpoint 'last', which is of step 2\.$"):
+        with pytest.raises(CheckpointError, match=r"Use checkpoint 'last', which is step 2\.$"):
             reader.restore(1, state_of(0))
     (folder / "1" / "progress" / "metadata").write_text("[")
     with (
         closing(Checkpoints(folder, read_only=True)) as reader,
-        pytest.raises(CheckpointError, match=r"step 1 .*Take checkpoint 'last'"),
+        pytest.raises(CheckpointError, match=r"step 1 .*Use checkpoint 'last'"),
     ):
         reader.pick("best")  # its score is lost, and 2 is not the best
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs si
         ({"coordinator": "a:1", "count": 2, "index": -1}, "from 0 to 1, .*got -1"),
         ({"coordinator": "a:1", "count": 0, "index": 0}, "hosts.count must be at least 1; got 0"),
         ({"heartbeat_timeout": 0}, "hosts.heartbeat_timeout must be at least 1 second; got 0"),
-        ({"heartbeat_timeout": 9}, "hosts.heartbeat_timeout is of several processes; got 9"),
+        ({"heartbeat_timeout": 9}, "hosts.heartbeat_timeout is only for several processes; got 9"),
         ({"start_timeout": -1}, "hosts.start_timeout must be at least 1 second; got -1"),
     ],
 )

@@ -14,10 +14,10 @@ def test_a_signal_asks_and_the_old_handlers_return(number: int) -> None:
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     said: list[str] = []
     with StopRequest(said.append) as stop:
-        assert stop.asked == 0
+        assert stop.reason == 0
         signal.raise_signal(number)
         signal.raise_signal(number)  # the same request, by way of a parent
-        assert REASONS[stop.asked] == signal.Signals(number).name
+        assert REASONS[stop.reason] == signal.Signals(number).name
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
     assert said == [
         f"{signal.Signals(number).name}: saving after this step; once more stops at once without "
@@ -41,7 +41,7 @@ def test_the_second_ctrl_c_stops_at_once(
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        assert stop.asked
+        assert stop.reason
 
 
 def test_another_thread_leaves_the_signals_alone() -> None:
@@ -50,7 +50,7 @@ def test_another_thread_leaves_the_signals_alone() -> None:
 
     def work() -> None:
         with StopRequest(lambda _: None) as stop:
-            seen.extend([signal.getsignal(signal.SIGINT), stop.asked])
+            seen.extend([signal.getsignal(signal.SIGINT), stop.reason])
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -108,7 +108,7 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(
     experiment = tiny_experiment(tmp_path)
     with monkeypatch.context() as patch:
         signal_at(patch, step, number)
-        with pytest.raises(Interrupted, match=r"Go on with: .*resume=True") as caught:
+        with pytest.raises(Interrupted, match=r"Resume with: .*resume=True") as caught:
             train(experiment, progress=False)
     assert signal.getsignal(signal.SIGINT) is before
     folder = Path(caught.value.run_folder)
@@ -257,7 +257,9 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_as_it_did(
     assert damaged.exists()
     caplog.clear()
     train(None, run_folder=folder, resume=True, progress=False)
-    told = re.escape(f"{damaged.name} has other content than was saved. The one of step 9 is used")
+    told = re.escape(
+        f"{damaged.name} differs in content from what was saved. The one of step 9 is used"
+    )
     assert re.search(rf"step 12 .* is damaged: .*{told} .* kept as 12\.damaged\.", caplog.text)
     assert (folder / "checkpoints" / "12.damaged" / "sha256.json").exists()
     assert restore(folder).step == 12

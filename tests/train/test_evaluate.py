@@ -111,7 +111,7 @@ def test_votes_that_would_be_equal_and_none_are_refused(finished: Finished) -> N
 def test_evaluators_together_must_not_say_the_same_twice(finished: Finished) -> None:
     trained, dataset = subject(finished[0], 24, 1, TURNED)
     assert evaluations((UnroundedDelays(),), trained, dataset) == {}  # it has no delays
-    with pytest.raises(ValueError, match="voted_accuracy, which another evaluator gives too"):
+    with pytest.raises(ValueError, match="voted_accuracy, which another evaluator returns too"):
         evaluations((Votes(1), Votes(2)), trained, dataset)
 
 

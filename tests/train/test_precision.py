@@ -211,7 +211,7 @@ def test_all_kinds_of_layers_take_it() -> None:
 def test_models_without_such_products_are_refused() -> None:
     with pytest.raises(ValueError, match="has no layer whose products"):
         compute_in(nnx.BatchNorm(3, rngs=nnx.Rngs(0)), NARROW)
-    with pytest.raises(ValueError, match="is an EventLinear, which adds weights up"):
+    with pytest.raises(ValueError, match="is an EventLinear, which sums weights"):
         compute_in(EventLinear(3, 3, rngs=nnx.Rngs(0)), NARROW)
     with pytest.raises(ValueError, match="precision must be float32 or bfloat16; got 'float16'"):
         any_experiment(precision="float16")  # pyright: ignore

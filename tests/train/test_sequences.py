@@ -278,7 +278,7 @@ def test_sequences_that_lose_their_end_are_said(folder, tmp_path, caplog) -> Non
     config = experiment(folder, tmp_path, epochs=1)
     data = dataclasses.replace(config.data, steps=20)
     train(dataclasses.replace(config, data=data), progress=False)
-    said = [message for message in caplog.messages if "lose their end" in message]
+    said = [message for message in caplog.messages if "are truncated" in message]
     assert len(said) == 1
     assert "36 of 36 sequences have more than data.steps = 20" in said[0]
     assert "the longest has 21" in said[0]

@@ -2,7 +2,7 @@
 
     snnjax train e3dsnn_t_modelnet10_long --data ../shared/data/modelnet10_voxels
 
-Expected: 90.3 % of the 454 test shapes, with `evaluate --votes 16` as many. Run time: about 36
+Expected: 90.3 % of the 454 test shapes, and the same with `evaluate --votes 16`. Run time: about 36
 minutes on one CPU core.
 """
 
@@ -25,7 +25,7 @@ experiment = Experiment(
             shift=0.1,
             jitter=0.01,
             drop=0.5,
-            cut=0.3,
+            crop_fraction=0.3,
             flip=True,
         ),
     ),

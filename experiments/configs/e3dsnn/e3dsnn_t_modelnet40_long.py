@@ -25,7 +25,7 @@ experiment = Experiment(
             shift=0.1,
             jitter=0.015,
             drop=0.5,
-            cut=0.3,
+            crop_fraction=0.3,
             flip=True,
         ),
     ),

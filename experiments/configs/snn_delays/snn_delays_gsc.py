@@ -1,6 +1,6 @@
 """SNN-delays on Speech Commands v0.02, 35 words as mel spectrograms: layers of 512, up to 300 ms.
 
-    snnjax train snn_delays_gsc --data FOLDER      with a folder a word and the two lists
+    snnjax train snn_delays_gsc --data FOLDER      with one folder per word and the two lists
     snnjax evaluate runs/snn_delays_gsc-0 --checkpoint best --test-part
 
 Published, not measured here, of the test part (testing_list.txt):
@@ -12,7 +12,7 @@ Published, not measured here, of the test part (testing_list.txt):
 
 The epoch is chosen on the validation part (validation_list.txt), and the second command tests once.
 
-A recording is cut or filled up to 16,000 samples, halved to 8 kHz, and becomes 101 frames of 140
+A recording is truncated or padded to 16,000 samples, halved to 8 kHz, and becomes 101 frames of 140
 mel bands from 50 to 14,000 Hz in dB, from spectra of 256 samples every 80. As published, 53 of the
 bands lie above half the rate: they are empty and always -100 dB, and nothing is normalised. The
 network and its training are those of Hammouamri et al., ICLR 2024; the low-pass of the halving is

@@ -4,7 +4,7 @@
     snnjax evaluate runs/snn_delays_shd-0 --checkpoint best --test-part
 
 Published, not measured here: 95.07 +- 0.24 % of the 2,264 test recordings (2L-1KC, 214,016
-parameters), of the epoch that was best on the test recordings themselves. SHD has no validation
+parameters), at the best epoch on the test recordings themselves. SHD has no validation
 part; here every tenth training recording is held out to choose the epoch (815 of 8,156), and the
 second command tests once. Its voices are in training too, two of the test's are not. To train on
 all and test on the test part after each epoch: --data.no-validate.
@@ -13,8 +13,8 @@ The network and its training are those of Hammouamri et al., ICLR 2024. What dif
 frames for all, and padding counts neither in norms nor in scores; frames begin at time 0, not at
 the first spike; the last, partial batch of an epoch is left out; the first delays are uniform over
 the buffer, where the published ones begin a step before it and are clamped; the taps have their
-last width from epoch 37.5 on, not 37. Results are with whole delays; unrounded ones stand beside
-them in summary.json. Needs h5py: pip install 'snnjax[events]'.
+last width from epoch 37.5 on, not 37. Results are with rounded delays; summary.json also has
+those with unrounded ones. Needs h5py: pip install 'snnjax[events]'.
 """
 
 from snnjax.data.speech import FrontEnd, SpeechSource

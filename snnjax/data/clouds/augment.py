@@ -1,4 +1,4 @@
-"""Random transformations of a batch of clouds, on the host and for a batch at once."""
+"""Random transformations of a batch of clouds, on the host, vectorised over the batch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ INSIDE = 0.999  # the largest coordinate after augmentation
 
 @dataclass(frozen=True)
 class Augment:
-    """What is done to a training cloud, in this order.
+    """Random transformations of a training cloud, applied in this order.
 
-        p = p * (mirror * stretch * scale);  p = p R;  p = p + jitter;  drop and cut points
+        p = p * (mirror * stretch * scale);  p = p R;  p = p + jitter;  drop and crop points
         p = p * min(1, 0.999 / max|p|);      p = p + shift, as far as [-1, 1]^3 leaves room
 
     A cloud is therefore never clipped at the border of the grid. Normals (columns 3..5 of six) are
@@ -40,7 +40,7 @@ class Augment:
     """mirror x, and y, each in half of the clouds"""
     angle: float = 180.0
     """largest turn about the axis to either side, in degrees"""
-    cut: float = 0.0
+    crop_fraction: float = 0.0
     """largest fraction of the points left out on one side of a random plane: occlusion"""
 
     def __post_init__(self):
@@ -57,7 +57,7 @@ class Augment:
         for name in ("shift", "jitter"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be in [0, 1); got {getattr(self, name)}")
-        for name in ("drop", "cut"):
+        for name in ("drop", "crop_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(
                     f"`{name}` must be in [0, 1); got {getattr(self, name)}. "
@@ -73,13 +73,13 @@ class Augment:
 
     @property
     def keeping_all(self) -> Augment:
-        """The same, with no point left out."""
-        return replace(self, drop=0.0, cut=0.0)
+        """These augmentations without those that leave out points."""
+        return replace(self, drop=0.0, crop_fraction=0.0)
 
     def __call__(
         self, points: np.ndarray, count: np.ndarray, rngs: list[np.random.Generator]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Transform a batch; sample b sees only draws of rngs[b].
+        """Transform a batch; sample b uses only draws from rngs[b].
 
         Args:
           points: float32 [B, P, C], zeros after the count. count: int32 [B]. rngs: B generators.
@@ -100,7 +100,7 @@ class Augment:
             noise *= np.float32(self.jitter)
             xyz += noise * valid[..., None]
         out = xyz if features.shape[-1] == 0 else np.concatenate([xyz, features], axis=-1)
-        if self.drop or self.cut:
+        if self.drop or self.crop_fraction:
             out, count = _compact(out, self._kept(xyz, valid, q[:, 9:10], rngs))
             valid = np.arange(points.shape[1]) < count[:, None]
         self._place(out[..., :3], valid, q[:, 10:13])
@@ -123,19 +123,19 @@ class Augment:
     def _kept(
         self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray, rngs: list[np.random.Generator]
     ) -> np.ndarray:
-        """Mark the points that are neither dropped nor cut; at least the first of a cloud stays."""
+        """Mark the points that are neither dropped nor cropped; the first point always stays."""
         keep = valid.copy()
         if self.drop:
             chance = np.stack([rng.random(valid.shape[1], dtype=np.float32) for rng in rngs])
             keep &= chance >= self.drop * q
-        if self.cut:
+        if self.crop_fraction:
             plane = np.stack([rng.random(4, dtype=np.float32) for rng in rngs])
-            keep &= _this_side(xyz, keep, self.cut * plane[:, 0], plane[:, 1:])
+            keep &= _this_side(xyz, keep, self.crop_fraction * plane[:, 0], plane[:, 1:])
         keep[:, 0] |= valid[:, 0] & ~keep.any(1)
         return keep
 
     def _place(self, xyz: np.ndarray, valid: np.ndarray, q: np.ndarray) -> None:
-        """Shrink what sticks out of the cube, then shift within it; in place."""
+        """Shrink clouds that exceed the cube, then shift within it; in place."""
         columns = np.ascontiguousarray(xyz.transpose(0, 2, 1))  # ten times faster to reduce
         low, high = columns.min(2), columns.max(2)
         extent = np.maximum(np.maximum(high, -low).max(1), INSIDE)

@@ -9,7 +9,7 @@ from snnjax.data.source import Sample
 
 from .outliers import without_outliers
 
-RADIUS = 0.999  # a little inside the unit ball, so that no point falls off the grid's upper face
+RADIUS = 0.999  # a little inside the unit ball, so that no point lies beyond the grid's upper face
 
 
 def normalise(
@@ -20,11 +20,11 @@ def normalise(
         p' = radius * (p - mean p) / max |p - mean p|
 
     Columns after the third (normals, features) stay. A cloud whose points are all equal goes to
-    the origin; an empty one stays empty. One far outlier sets centre and scale for all: with an
-    `outlier_limit` such points are left out before.
+    the origin; an empty one stays empty. A single far outlier would set centre and scale: an
+    `outlier_limit` removes such points first.
 
     Args:
-      points: [n, C] with C >= 3. radius: of the ball round the origin.
+      points: [n, C] with C >= 3. radius: radius of the ball around the origin.
       outlier_limit: points farther from the median than this many times the distance within which
         95 % of the points lie are left out (see `outliers.bulk_distance`); None keeps all.
 
@@ -62,7 +62,7 @@ def _check_finite(points: np.ndarray, xyz: np.ndarray, features: np.ndarray) -> 
 
 
 def sample_points(points: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Exactly `n` rows of a cloud: without replacement if it has enough, else all and some twice.
+    """Exactly `n` rows of a cloud: without replacement if it has enough, else with repetitions.
 
     >>> sample_points(np.eye(3), 5, np.random.default_rng(0)).shape
     (5, 3)
@@ -83,8 +83,8 @@ class CloudSet:
     Args:
       flat: float32 [M, C], all clouds one after the other. offset: int64 [N + 1], cloud i owns
         rows offset[i]:offset[i+1]. labels: int32 [N] into class_names.
-      names: what to call sample i in a message. skipped: samples left out while reading.
-      limit: most points of a sample; a larger cloud loses a random subset. None keeps all.
+      names: names of the samples in messages. skipped: samples left out while reading.
+      limit: maximum points of a sample; a larger cloud loses a random subset. None keeps all.
     """
 
     sample_shape = None

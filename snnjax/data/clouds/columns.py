@@ -1,7 +1,7 @@
-"""Rows of numbers in text files: what parts them, what stands before them.
+"""Rows of numbers in text files: separators, headers and counts.
 
-Programs write decimal commas, semicolons, headers and counts. What can be read in one way only is
-read; what can be read in two ways is refused, since a wrong reading gives a wrong cloud.
+Programs write decimal commas, semicolons, headers and counts. Unambiguous
+files are read; ambiguous ones are refused, since a wrong reading gives a wrong cloud.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ Table = list[list[bytes]]
 def read_columns(raw: bytes, path: Path) -> np.ndarray:
     """The numbers of a text, a row for each line that is not blank or a comment ('#').
 
-    Numbers are parted by blanks, tabs, commas or semicolons. Decimal commas are read where the
-    numbers are parted by something else. A count of the rows and a header that names x, y, z first
-    may stand in front.
+    Numbers are separated by blanks, tabs, commas or semicolons. Decimal commas are read where
+    another character separates the numbers. A count of the rows and a header that names x, y, z
+    first may precede the rows.
 
     Args:
       raw: the text. path: its file, for messages.
@@ -44,8 +44,7 @@ def read_columns(raw: bytes, path: Path) -> np.ndarray:
       float64 [n, C].
 
     Raises:
-      DataError: a row is not numbers, has another number of them than the first, or can be read in
-        two ways.
+      DataError: a row is not numbers, differs in length from the first, or is ambiguous.
     """
     lines = enumerate(raw.splitlines(), 1)
     rows = [_Row(i, text) for i, line in lines if (text := line.partition(b"#")[0].strip())]
@@ -56,7 +55,7 @@ def read_columns(raw: bytes, path: Path) -> np.ndarray:
 
 
 def _after_count(rows: list[_Row], path: Path) -> list[_Row]:
-    """Without a first line that holds nothing but the number of points."""
+    """The rows without a first line that holds only the number of points."""
     if len(rows) == 1 or not rows[0].text.isdigit() or len(_words(rows[1].text)) < 3:
         return rows
     header = _is_header(rows[1])
@@ -72,7 +71,7 @@ def _after_count(rows: list[_Row], path: Path) -> list[_Row]:
 
 
 def _after_header(rows: list[_Row], path: Path) -> list[_Row]:
-    """Without a first line that names the columns, if they are x, y, z and others."""
+    """The rows without a header line, which must name x, y, z first."""
     if not _is_header(rows[0]):
         return rows
     names = [name.lower() for name in _header(rows[0].text)]
@@ -99,7 +98,7 @@ def _words(text: bytes) -> list[bytes]:
 
 
 def _table(rows: list[_Row], path: Path) -> Table:
-    """The words of each row, with decimal points."""
+    """Split each row into words with decimal points."""
     if any(b";" in row.text for row in rows):
         fields = [[f.strip() for f in _open(row.text, b";").split(b";")] for row in rows]
         return [[_point(field) for field in found] for found in fields]
@@ -120,7 +119,7 @@ def _table(rows: list[_Row], path: Path) -> Table:
     if commas is None:
         row = next(row for row in rows if _is_mixed(row.text))
         problem = f"has commas and blanks between its numbers: {row.text[:40]!r}"
-        fix = "part all numbers by the same character, and write decimal points"
+        fix = "separate all numbers by the same character, and write decimal points"
         raise DataError.at(path, problem, line=row.line, fix=fix)
     return commas
 
@@ -131,7 +130,7 @@ def _open(text: bytes, separator: bytes) -> bytes:
 
 
 def _is_mixed(text: bytes) -> bool:
-    """Whether some numbers of a row are parted by commas and others by blanks alone."""
+    """Whether a row separates some numbers by commas and others by blanks alone."""
     return b"," in text and any(b" " in f or b"\t" in f for f in _comma_fields(text))
 
 
@@ -140,14 +139,14 @@ def _comma_fields(text: bytes) -> list[bytes]:
 
 
 def _by_commas(rows: list[_Row]) -> Table | None:
-    """Rows read with commas between the numbers; None where blanks part some of them."""
+    """Rows read with commas as separators; None if blanks separate some numbers."""
     if any(_is_mixed(row.text) for row in rows):
         return None
     return [_comma_fields(row.text) if b"," in row.text else row.text.split() for row in rows]
 
 
 def _by_blanks(rows: list[_Row]) -> Table | None:
-    """Rows read with decimal commas: a comma at a blank parts, one inside a number does not."""
+    """Rows read with decimal commas: only commas next to a blank are separators."""
     fields = [_BLANKS.split(_open(row.text, b",")) for row in rows]
     if any(f.count(b",") > 1 or (b"," in f and b"." in f) for found in fields for f in found):
         return None
@@ -155,7 +154,7 @@ def _by_blanks(rows: list[_Row]) -> Table | None:
 
 
 def _is_cloud(table: Table | None) -> bool:
-    """Whether a reading gives at least three columns, the same in each row."""
+    """Whether a reading gives at least three columns, with the same number in each row."""
     return table is not None and len(table[0]) >= 3 and len({len(found) for found in table}) == 1
 
 
@@ -164,10 +163,10 @@ def _point(field: bytes) -> bytes:
 
 
 def _refuse_thousands(rows: list[_Row], path: Path) -> None:
-    """Refuse 1,234 where no comma of the file can only be a decimal one."""
+    """Raise if every comma of the file may be a thousands separator, as in 1,234."""
     fields = [f for row in rows for f in _BLANKS.split(row.text) if b"," in f]
     if fields and all(_THOUSANDS.fullmatch(field) for field in fields):
-        problem = f"has commas that may be decimal or part thousands: {rows[0].text[:40]!r}"
+        problem = f"has commas that may be decimal or separate thousands: {rows[0].text[:40]!r}"
         fix = "write decimal points, and no commas inside numbers"
         raise DataError.at(path, problem, line=rows[0].line, fix=fix)
 

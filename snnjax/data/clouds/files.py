@@ -31,7 +31,7 @@ def read_cloud(
 ) -> np.ndarray:
     """Read a file as a cloud centred and scaled into the unit ball.
 
-    What scaling does to a cloud with a far outlier, or with one point, is logged as a warning.
+    A far outlier, or a cloud of one point, is logged as a warning.
 
     Args:
       path: a mesh (.off), an array [n, C >= 3] (.npy; .npz under the name `points` or alone), or
@@ -39,9 +39,9 @@ def read_cloud(
         [S, S, S] is a solid grid over [-1, 1]^3; its shell stays where it is.
       points: at most this many are returned; a mesh gives exactly this number.
       normals: append the normals, columns 3..5 of an array, or those of the mesh.
-      rng: for the draws; a fixed seed if None.
+      rng: random generator; None uses a fixed seed.
       outlier_limit: as in `normalise`; grids stay as they are.
-      findings: where many files are read, what gathers their warnings.
+      findings: collects the warnings when many files are read.
 
     Returns:
       float32 [n, 3], or [n, 6] with normals.
@@ -87,7 +87,7 @@ def _read(
 
 
 def scaled(cloud: np.ndarray, findings: Findings, name: str) -> np.ndarray:
-    """`normalise`, with what it does to this cloud added to the findings."""
+    """Apply `normalise` and add what it did to the findings."""
     out = normalise(cloud, outlier_limit=findings.limit)
     findings.look(cloud, len(out), name)
     return out
@@ -135,7 +135,7 @@ def _read_array(path: Path) -> np.ndarray:
 
 
 def read_text(path: str | Path) -> np.ndarray:
-    """Lines of numbers parted by blanks, commas or semicolons; see `columns.read_columns`.
+    """Lines of numbers separated by blanks, commas or semicolons; see `columns.read_columns`.
 
     Returns:
       float64 [n, C].

@@ -18,9 +18,7 @@ from .files import SUFFIXES, read_cloud
 from .outliers import Findings
 
 log = logging.getLogger(__name__)
-POOL = (
-    2  # points kept of a file, in multiples of those asked for, so that epochs see different ones
-)
+POOL = 2  # points kept of a file, as a multiple of those requested, so that epochs differ
 _FILE_STREAM = 4
 
 
@@ -48,7 +46,8 @@ def load_folder(
 
     Args:
       folder: in a layout that `list_split` understands. split: "train" or "test".
-      points: as in `load_dataset`. seed: of the points drawn. size: how many files, spread evenly.
+      points: as in `load_dataset`. seed: seed of the point draws. size: how many files, spread
+        evenly.
       skip_bad: leave out files that cannot be read, log and count them. normals: six channels.
       outlier_limit: as in `normalise`.
 
@@ -121,7 +120,7 @@ def list_split(folder: Path, split: str, *, skip_bad: bool = False) -> Listing:
 
 LAYOUTS = f"""understood layouts:
   <folder>/train.npz, test.npz           packed splits (arrays: see snnjax.data.clouds.packed)
-  <folder>/<class>/train/*, test/*       one file a shape: {", ".join(SUFFIXES)}
+  <folder>/<class>/train/*, test/*       one file per shape: {", ".join(SUFFIXES)}
   <folder>/train/<class>/*, test/...     the same, split first
   <folder>/<class>/*, *_train.txt        the same, with lists of names for the splits"""
 
@@ -137,7 +136,7 @@ def _collect(places: dict[str, Path]) -> Listing:
 
 
 def _from_lists(folder: Path, lists: dict[str, list[Path]], split: str, skip_bad: bool) -> Listing:
-    """Names such as chair_0001 or chair/chair_0001 to the file of that stem in its class."""
+    """Map names such as chair_0001 or chair/chair_0001 to the file of that stem in its class."""
     rows = {s: read_names(found[0]) if found else [] for s, found in lists.items()}
     check_lists({lists[s][0]: rows[s] for s in rows if lists[s]}, key=_sample_of)
     class_names = tuple(sorted({_class_of(name) for some in rows.values() for _, name in some}))
@@ -170,7 +169,7 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
 
 
 def _sample_of(name: str) -> tuple[str, str]:
-    """What a listed name stands for: class and stem of its file."""
+    """The class and the file stem of a listed name."""
     return _class_of(name), Path(name).name
 
 

@@ -31,9 +31,9 @@ def load_dataset(
 
     Args:
       source: "shapes3d", or a folder. split: "train" or "test".
-      points: per generated shape, and at most of a sample; of a file up to twice as many are kept
-        to draw from.
-      seed: of generated shapes, and of the points drawn from meshes and large files.
+      points: points per generated shape and at most per sample; up to twice as many of a file
+        are kept to draw from.
+      seed: seed of generated shapes, and of points drawn from meshes and large files.
       skip_bad: leave out samples that cannot be read, count them in `.skipped` and log each.
       size: how many samples (of a folder at most, evenly spread over its order).
       normals: three further channels, from columns 3..5 or from the mesh.
@@ -88,21 +88,21 @@ def load_dataset(
 
 
 def _check_splits(folder: Path) -> None:
-    """Both packed splits must number the same classes, and share no sample."""
+    """Raise unless both packed splits have the same classes and share no sample."""
     train, test = folder / "train.npz", folder / "test.npz"
     if not (train.is_file() and test.is_file()):
         return
     if class_names(train) != class_names(test):
         raise DataError.at(
             test,
-            "has other `class_names` than train.npz",
+            "has different `class_names` from train.npz",
             fix="pack both splits with the same list",
         )
     check_disjoint(train, test)
 
 
 def _missing(source: str, folder: Path) -> str:
-    """What to say about a source that is neither a name nor a folder."""
+    """The error message for a source that is neither a name nor a folder."""
     if folder.is_file():
         return f"{source} is a file; a data set is a folder or the name '{EMBEDDED}'; {LAYOUTS}"
     if difflib.get_close_matches(source.lower(), [EMBEDDED], cutoff=0.6):

@@ -23,7 +23,7 @@ class Mesh(NamedTuple):
 
 
 class _Lines(NamedTuple):
-    """The lines with content, and where each stood in the file."""
+    """The lines with content, and the line number of each."""
 
     text: list[bytes]
     number: list[int]
@@ -32,7 +32,7 @@ class _Lines(NamedTuple):
 def read_off(path: str | Path) -> Mesh:
     """Read an ASCII OFF mesh; polygons are fanned into triangles.
 
-    Numbers may be laid out on lines in any way, as the format has it. Comments and blank lines are
+    Numbers may be laid out on lines in any way, as the format allows. Comments and blank lines are
     skipped, and so are colours after a face that ends with its line. The header may share its line
     with the counts ("OFF490 518 0"), a known fault of some ModelNet40 files.
 
@@ -46,7 +46,7 @@ def read_off(path: str | Path) -> Mesh:
     if counts is None:
         return _by_tokens(lines, path, len(raw))
     vertices, faces, start = counts
-    if len(lines.text) < start + vertices + faces:  # fewer lines than one for each
+    if len(lines.text) < start + vertices + faces:  # fewer than one line each
         return _by_tokens(lines, path, len(raw))
     try:
         corners = _vertices(lines, start, vertices, path)
@@ -69,7 +69,7 @@ def _content(raw: bytes) -> _Lines:
 def _counts(lines: _Lines, path: Path) -> tuple[int, int, int] | None:
     """Numbers of vertices and faces, and the index of the first vertex line.
 
-    None where the counts do not stand on a line of their own.
+    None where the counts are not on a line of their own.
     """
     if not lines.text:
         raise DataError.at(path, "the file is empty", byte=0, fix=_EXPORT)
@@ -88,7 +88,7 @@ def _counts(lines: _Lines, path: Path) -> tuple[int, int, int] | None:
 
 
 def _two_counts(words: list[bytes], path: Path, line: int) -> tuple[int, int]:
-    """Vertices and faces from the words that begin with them."""
+    """Parse the numbers of vertices and faces at the start of `words`."""
     try:
         counts = [int(word) for word in words[:3]]
     except ValueError:
@@ -108,7 +108,7 @@ class _Tokens(NamedTuple):
 
 
 def _by_tokens(lines: _Lines, path: Path, size: int) -> Mesh:
-    """A mesh by the format's own rule, that any white space parts the numbers.
+    """Parse a mesh by the rule of the format that any white space separates numbers.
 
     Nothing may follow the last face, so that a line with too many numbers is not read as the
     beginning of the next. The number of edges may be missing where a line ends before it.
@@ -265,8 +265,8 @@ def sample_mesh(
         p = (1 - r) a + r (1 - v) b + r v c
 
     Args:
-      mesh: triangles. n: how many points. rng: where the draws come from.
-      normals: append the triangle's unit normal, its side given by the order of the corners.
+      mesh: triangles. n: how many points. rng: random generator.
+      normals: append the triangle's unit normal, oriented by the order of the corners.
 
     Returns:
       float64 [n, 3] or [n, 6].

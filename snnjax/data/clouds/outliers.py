@@ -1,4 +1,4 @@
-"""Points far from all others, which would scale a cloud into a single voxel."""
+"""Detection of far outliers, which would shrink a cloud to a single voxel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 BULK = 0.95  # share of the points that is taken to be the shape
 FAR = 10.0  # times the radius of the bulk: beyond, a grid of 32 voxels shows it in three of them
-_SAME = 1e-12  # of the largest coordinate: places that differ by less are equal up to rounding
+_SAME = 1e-12  # relative to the largest coordinate: smaller differences are rounding
 
 
 def bulk_distance(xyz: np.ndarray) -> np.ndarray:
@@ -21,7 +21,7 @@ def bulk_distance(xyz: np.ndarray) -> np.ndarray:
         d = |p - median p| / r,   r the distance within which 95 % of the points lie
 
     The median and the quantile do not move with a few outliers, as mean and maximum do. All zeros
-    if r is 0: nearly all points are at one place, and the others say nothing about a size.
+    if r is 0: nearly all points coincide, and the others do not define a size.
 
     Args:
       xyz: finite points [n > 0, 3].
@@ -48,7 +48,7 @@ def without_outliers(points: np.ndarray, limit: float) -> np.ndarray:
 
 @dataclass
 class Findings:
-    """What scaling does to the clouds of a split, gathered for one warning of each kind.
+    """Collects the effects of scaling on the clouds of a split, for one warning of each kind.
 
     Attributes:
       limit: the outlier limit that the clouds are normalised with, or None.
@@ -64,7 +64,7 @@ class Findings:
     _left_out: int = 0
 
     def look(self, raw: np.ndarray, kept: int, name: str) -> None:
-        """Take note of one cloud: as read [n, C], finite, and how many of its points are kept."""
+        """Record one cloud: finite, as read [n, C], and how many of its points are kept."""
         if not len(raw):
             return
         self._clouds += 1
@@ -98,6 +98,6 @@ class Findings:
         if self._collapsed:
             log.warning(
                 "%s: %d of %d clouds have (nearly) all points at one place, the first of them %s. "
-                "A network sees a single voxel. Remove them, or give them points.",
+                "A network receives a single voxel. Remove them, or give them points.",
                 *(path, self._collapsed, self._clouds, self._first),
             )

@@ -46,8 +46,8 @@ def load_packed(
     stays, with its label, so that accuracy is over all shapes.
 
     Args:
-      path: the .npz. train: which of the two rules above.
-      points: most points of a sample, drawn in every epoch again; None keeps all.
+      path: the .npz. train: whether it is the training split.
+      points: maximum points per sample, redrawn in every epoch; None keeps all.
       skip_bad: leave out samples with NaN or infinite coordinates or a label out of range, instead
         of raising. size: at most this many samples, spread evenly. normals: keep columns 3..5.
       outlier_limit: as in `normalise`; voxel grids stay as they are.
@@ -102,7 +102,7 @@ def class_names(path: str | Path) -> tuple[str, ...]:
 
 
 def check_disjoint(train: str | Path, test: str | Path) -> None:
-    """Refuse packed splits that share the `name` of a sample: it would be trained on and tested on.
+    """Raise if packed splits share the `name` of a sample, which would leak into the test.
 
     Splits without names are not compared.
     """
@@ -123,7 +123,7 @@ def _named(path: str | Path) -> list[str]:
 
 
 def _sample_names(arrays: dict[str, np.ndarray], path: Path) -> list[str] | None:
-    """The names of all samples, no two alike; None if they have none."""
+    """The unique names of all samples; None if they have none."""
     names, count = arrays.get("name"), len(_labels(arrays, path))
     if names is None:
         return None

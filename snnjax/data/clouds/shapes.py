@@ -34,7 +34,7 @@ class Grid(NamedTuple):
 
     @property
     def cube(self) -> dict[str, Any]:
-        """The grid, as the functions of `snnjax.sparse` take it."""
+        """The grid in the form that `snnjax.sparse` takes."""
         n = self.extent
         return {"extent": (n, n, n), "voxel_size": 2.0 / n, "origin": (-1.0, -1.0, -1.0)}
 
@@ -47,7 +47,7 @@ class Grid(NamedTuple):
         return level_occupancy(batch["points"], batch["count"], **self.cube, depth=self.depth)
 
     def check(self) -> None:
-        """Raise where a halving would leave out the last plane of the grid, and what lies in it."""
+        """Raise if a halving would drop the last plane of the grid and its contents."""
         step = 2**self.depth
         if self.extent % step:
             below = self.extent // step * step
@@ -63,9 +63,9 @@ class CloudShapes:
     """The capacities among which batches of clouds choose.
 
     Attributes:
-      training: those of training batches.
-      evaluation: the one bucket of the test split, fitted without room.
-      grid: in which sites are counted.
+      training: buckets of training batches.
+      evaluation: the single bucket of the test split, fitted without headroom.
+      grid: grid in which sites are counted.
       layout: how batches are divided.
     """
 
@@ -102,7 +102,7 @@ class CloudShapes:
         return {name: json.loads(buckets.to_json()) for name, buckets in named.items()}
 
     def _counts(self, batch: Batch) -> np.ndarray:
-        """Sites of a batch; the last result is kept, as `choose` and `padding` follow in turn."""
+        """Sites of a batch; the last result is cached for `choose` and `padding`."""
         known = self._counted[-1:]
         if known and known[0][0] is batch["points"] and known[0][1] is batch["count"]:
             return known[0][2]
@@ -115,7 +115,7 @@ def shapes_from_json(values: Any, grid: Grid, layout: Layout) -> CloudShapes:
     """The inverse of `CloudShapes.to_json`.
 
     Raises:
-      ValueError: the values describe no capacities, or those of a model of another depth.
+      ValueError: the values are not valid capacities, or belong to a model of another depth.
     """
     try:
         read = {name: Buckets.from_json(json.dumps(value)) for name, value in values.items()}
@@ -132,9 +132,9 @@ def _check_levels(buckets: Buckets, levels: int) -> None:
     sizes = [choice.rows for choice in buckets.choices]
     for rows in [*sizes, buckets.cells]:
         if len(rows) != levels or not all(type(n) is int and n > 0 for n in rows):
-            raise ValueError(f"needed are {levels} positive numbers; got {list(rows)}")
+            raise ValueError(f"each bucket needs {levels} positive numbers; got {list(rows)}")
     if not sizes:
-        raise ValueError("there are no choices")
+        raise ValueError("there are no buckets")
 
 
 def fit_capacities(
@@ -149,10 +149,10 @@ def fit_capacities(
     """Buckets for the clouds of some batches.
 
     Args:
-      items: batches. grid: in which sites are counted.
-      local: samples that a device gets at once; packed into one grid if its keys allow that.
-      limit: most points of a cloud. table: of measured choices between the arithmetics.
-      options: of `snnjax.sparse.fit_buckets`.
+      items: batches. grid: grid in which sites are counted.
+      local: samples per device; packed into one grid if its keys allow that.
+      limit: maximum points of a cloud. table: measured choices between the arithmetics.
+      options: options of `snnjax.sparse.fit_buckets`.
     """
     rest = iter(items)
     first = next(rest)

@@ -25,13 +25,14 @@ def draw_shapes(index: np.ndarray, *, split: str, seed: int, points: int) -> np.
     Shape i belongs to family i mod 12. Its surface is sampled in proportion to area, each axis is
     stretched by up to 15 %, a random half-space or a cap round a random surface point removes up to
     30 % of it, the rest is turned by a uniform random rotation of SO(3), blurred by Gaussian
-    noise, centred and scaled into the unit ball. Rotation is full because the families stay apart
-    under it: a small network on rotation-invariant histograms reaches 99.8 %, while a linear model
-    on voxel counts, which would read upright shapes off their bounding boxes, gets about half.
+    noise, centred and scaled into the unit ball. Rotation is full because the families remain
+    distinguishable: a small network on rotation-invariant histograms reaches 99.8 %, while a linear
+    model on voxel counts, which would read upright shapes off their bounding boxes, gets about
+    half.
 
     Args:
-      index: int [B]. split: "train" or "test"; their streams share no seed sequence.
-      seed: of the data set. points: P per shape.
+      index: int [B]. split: "train" or "test"; their streams are independent.
+      seed: seed of the data set. points: P per shape.
 
     Returns:
       float32 [B, P, 3].
@@ -88,7 +89,7 @@ def _stream(seed: int, split: str, i: int) -> np.random.Generator:
 
 
 def _unit(cloud: np.ndarray) -> np.ndarray:
-    """Each of [b, m, 3] centred on its centroid and scaled into the ball of radius `RADIUS`."""
+    """Centre each of [b, m, 3] on its centroid and scale it into the ball of radius `RADIUS`."""
     centre = np.einsum("bmc->bc", cloud) / np.float32(cloud.shape[1])
     cloud = cloud - centre[:, None]
     norm = np.sqrt(np.einsum("bmc,bmc->bm", cloud, cloud).max(1))
@@ -120,11 +121,11 @@ def _occlude(cloud: np.ndarray, q: np.ndarray, keep: int) -> np.ndarray:
 
 
 class Shapes3D:
-    """One split of shapes3d, generated when asked for and then kept in memory.
+    """One split of shapes3d, generated on first access and then kept in memory.
 
     Args:
-      split: "train" or "test". points: per shape. seed: of the data set. size: shapes in the
-        split (default 8,000 for training and 1,000 for testing).
+      split: "train" or "test". points: points per shape. seed: seed of the data set. size: shapes
+        in the split (default 8,000 for training and 1,000 for testing).
 
     >>> ds = Shapes3D("test", size=24, points=64)
     >>> len(ds), ds.points(3).shape, ds.class_names[ds.label(3)]

@@ -22,7 +22,7 @@ from .load import load_dataset
 from .shapes import CloudShapes, Grid, fit_capacities, shapes_from_json
 from .shapes3d import Shapes3D
 
-_SCANNED = 20_000  # training clouds that a scan looks at
+_SCANNED = 20_000  # training clouds that a scan reads
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class CloudSource(SourceBase):
     path: str = "shapes3d"
     """`shapes3d` (the embedded generator) or a folder of clouds."""
     points: int = 1024
-    """Points of a cloud, sampled with a fixed rule."""
+    """Points of a cloud, sampled by a fixed rule."""
     extent: int = 32
     """Voxels along each side of the grid; the voxel size is 2 / extent."""
     normals: bool = False
     """Three more channels: columns 3..5 of a cloud, or the normals of a mesh."""
     outlier_limit: float | None = None
     """Leave out points farther from the median than this many times the distance within which 95 %
-    of a cloud's points lie, before it is scaled; None keeps all, and far ones set the scale."""
+    of a cloud's points lie, before it is scaled; None keeps all, and far points set the scale."""
     augment: Augment = field(default_factory=Augment)
     """Random changes of the training clouds."""
     arithmetic: str | None = None
     """File of `snnjax profile --write-table` that chooses how sparse convolutions are computed;
-    None takes the table that comes with the library."""
+    None uses the built-in table."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,8 +87,8 @@ class CloudSource(SourceBase):
     ) -> CloudShapes:
         """Fit buckets to one epoch of augmented training clouds, and one to all test clouds.
 
-        Later epochs are augmented otherwise, so a batch may still need more than was seen; the
-        fitted buckets leave room, and a batch that still does not fit gets a larger one.
+        Later epochs are augmented differently, so a batch may need more rows than were seen; the
+        fitted buckets leave headroom, and a batch that still does not fit gets a larger one.
 
         Args:
           train, test: the splits. model: with `depth`, the levels below the input grid.
@@ -123,14 +123,14 @@ class CloudSource(SourceBase):
         return found | {"label": batch["label"]} if "label" in batch else found
 
     def read(self, path: str | Path) -> Sample:
-        """A cloud or mesh, normalised and thinned as a test sample is."""
+        """A cloud or mesh, normalised and subsampled like a test sample."""
         cloud = read_cloud(
             path, points=self.points, normals=self.normals, outlier_limit=self.outlier_limit
         )
         return {"points": cloud}
 
     def for_voting(self) -> Self:
-        """The same turns, scales, shifts and noise, with no point of a cloud left out."""
+        """The same rotations, scales, shifts and noise, without leaving out points."""
         if self.augment.keeping_all == Augment():
             raise ValueError(
                 "votes are over augmented copies, and data.augment changes nothing but the choice "
@@ -153,7 +153,7 @@ class CloudSource(SourceBase):
 def to_voxels(points: Array, count: Array, extent: int, capacities: Capacities) -> SparseTensor:
     """The voxels of clouds in the cube [-1, 1]^3, on the device.
 
-    Rows are those of the capacities, or, if samples are to be packed, one for each point.
+    The number of rows follows the capacities, or, for packed samples, the number of points.
     """
     return voxelize(
         points,
@@ -164,7 +164,7 @@ def to_voxels(points: Array, count: Array, extent: int, capacities: Capacities) 
 
 
 def _read_table(path: str | None) -> ArithmeticTable | None:
-    """The table of arithmetics in a file; None for none.
+    """Read the table of arithmetics from a file; None without one.
 
     Raises:
       ValueError: the file was not written by `snnjax profile --write-table`.

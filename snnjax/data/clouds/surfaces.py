@@ -26,7 +26,7 @@ def _circle(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _square(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Once round the square [-1, 1]^2, a side each quarter of v."""
+    """Once around the square [-1, 1]^2, one side per quarter of v."""
 
     def coordinate(w: np.ndarray) -> np.ndarray:  # two clipped triangle waves, a quarter apart
         return np.clip(8 * np.abs((w + np.float32(0.125)) % 1 - np.float32(0.5)) - 2, -1, 1)
@@ -43,7 +43,7 @@ def _polyline(u: np.ndarray, knots: tuple[float | np.ndarray, ...]) -> np.ndarra
 
 
 def _sweep(r: np.ndarray, z: np.ndarray, cross: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """The profile (r, z) carried along a cross-section."""
+    """The profile (r, z) swept along a cross-section."""
     return _stack(r * cross[0], r * cross[1], z)
 
 

@@ -11,7 +11,7 @@ from .stream import Events
 
 @dataclass(frozen=True)
 class EventAugment:
-    """What is done to the events of a training sample, in this order.
+    """Random changes to the events of a training sample, applied in this order.
 
     Mirror, shift, polarity; then events are lost at random, in a stretch of time and in a
     rectangle; then times are jittered. Sizes of what is lost are uniform between 0 and the given
@@ -54,7 +54,8 @@ class EventAugment:
         """Change one recording.
 
         Args:
-          events: sorted by time. span: the recording's time, (start, stop). rng: of the sample.
+          events: sorted by time. span: the recording's time, (start, stop). rng: the sample's
+            generator.
 
         Returns:
           the events that are left, sorted by time; perhaps none.
@@ -106,12 +107,12 @@ def shift(events: Events, dx: int, dy: int) -> Events:
 
 
 def drop_time(events: Events, start: int, stop: int) -> Events:
-    """Lose the events with start <= t < stop."""
+    """Remove the events with start <= t < stop."""
     return events.where((events.t < start) | (events.t >= stop))
 
 
 def drop_area(events: Events, rows: tuple[int, int], columns: tuple[int, int]) -> Events:
-    """Lose the events in a rectangle, given by half-open intervals of rows and columns."""
+    """Remove the events in a rectangle, given by half-open intervals of rows and columns."""
     inside = (events.y >= rows[0]) & (events.y < rows[1])
     inside &= (events.x >= columns[0]) & (events.x < columns[1])
     return events.where(~inside)
@@ -120,7 +121,7 @@ def drop_area(events: Events, rows: tuple[int, int], columns: tuple[int, int]) -
 def jitter(
     events: Events, sigma_us: float, span: tuple[int, int], rng: np.random.Generator
 ) -> Events:
-    """Add rounded normal noise to the times and sort again; what leaves the span is lost."""
+    """Add rounded normal noise to the times and sort again; events outside the span are lost."""
     t = events.t + np.rint(rng.normal(0.0, sigma_us, len(events.t))).astype(np.int64)
     order = np.argsort(t, kind="stable")
     moved = events._replace(t=t).where(order)

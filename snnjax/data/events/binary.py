@@ -2,7 +2,7 @@
 
 Sources: Orchard et al., "Converting static image datasets to spiking neuromorphic datasets using
 saccades", Frontiers in Neuroscience 2015 (.bin); the AEDAT specification of iniVation; the file
-format pages of Prophesee (.dat). Reading checks what a format says of itself; `check_events` then
+format pages of Prophesee (.dat). Reading checks the consistency of the format; `check_events` then
 checks the events.
 """
 
@@ -23,7 +23,7 @@ _MARKER = 240  # the row of time overflow markers in recordings longer than 23 b
 
 
 class Raw(NamedTuple):
-    """Arrays of a file before they are checked; `sensor` is None where the file does not say it."""
+    """Unchecked arrays of a file; `sensor` is None if the file does not specify it."""
 
     t: np.ndarray
     x: np.ndarray
@@ -47,7 +47,7 @@ def read_bin(path: Path) -> Raw:
     Byte 0 is x, byte 1 is y, then one bit of polarity and 23 bits of microseconds.
 
     Raises:
-      DataError: the length is no multiple of 5; a time stamp that has overflowed.
+      DataError: the length is not a multiple of 5, or a time stamp has overflowed.
     """
     data = read_bytes(path)
     check_length(path, len(data), 5)
@@ -194,10 +194,10 @@ def check_length(path: Path, size: int, event: int, start: int = 0) -> None:
     """Raise unless `size` bytes, from `start` on, are complete events of `event` bytes."""
     rest = (size - start) % event
     if rest:
-        whole = (size - start) // event
+        complete = (size - start) // event
         raise DataError.at(
             path,
-            f"ends within event {whole}: {rest} of its {event} bytes are there",
-            byte=start + whole * event,
+            f"ends within event {complete}: {rest} of its {event} bytes are there",
+            byte=start + complete * event,
             fix="the file is truncated; copy it again",
         )

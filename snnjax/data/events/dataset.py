@@ -18,8 +18,9 @@ class Piece:
     """The events of one sample in narrow types: 7 bytes each for a small sensor.
 
     Attributes:
-      t: from the start of the span, uint32, or int64 beyond 71 minutes. x, y: uint8, or uint16.
-      p: uint8. sensor: (H, W). span: start and stop in microseconds. name: of the sample.
+      t: times from the start of the span, uint32, or int64 beyond 71 minutes. x, y: uint8, or
+        uint16.
+      p: uint8. sensor: (H, W). span: start and stop in microseconds. name: name of the sample.
     """
 
     t: np.ndarray
@@ -55,10 +56,11 @@ class Piece:
 
 
 class EventSet:
-    """Samples of one split; frames are made when a sample is asked for.
+    """Samples of one split; frames are made when a sample is read.
 
     Args:
-      pieces: events of the samples, of one sensor. labels: int32 [N]. class_names: of the labels.
+      pieces: events of the samples, of one sensor. labels: int32 [N]. class_names: names of the
+        labels.
       frames: how events become frames. augment: random changes for samples that get a generator.
       skipped: samples left out while reading.
     """

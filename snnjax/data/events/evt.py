@@ -19,7 +19,7 @@ _NUMBER = re.compile(rb"%\s*geometry\s+(\d+)x(\d+)")
 
 
 def read_raw(path: Path) -> Raw:
-    """Change-detection events of a .raw file; triggers and other words are passed over.
+    """Change-detection events of a .raw file; triggers and other words are skipped.
 
     Raises:
       DataError: another format than EVT 2.0 or 3.0, or a truncated file.
@@ -43,7 +43,7 @@ def read_raw(path: Path) -> Raw:
 
 
 def _geometry(header: bytes) -> tuple[int, int] | None:
-    """The sensor (H, W) that a header says."""
+    """The sensor size (H, W) from a header."""
     plain = _NUMBER.search(header)
     if plain:
         return int(plain[2]), int(plain[1])
@@ -118,6 +118,6 @@ def _time(kind: np.ndarray, low12: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _latest(sets: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At each word the value at the last word that sets it (0 before), and whether there is one."""
+    """For each word, the value of the latest setting word (or 0), and whether there is one."""
     at = np.maximum.accumulate(np.where(sets, np.arange(len(sets)), -1))
     return np.where(at >= 0, value[np.maximum(at, 0)], 0), at >= 0

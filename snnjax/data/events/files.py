@@ -23,8 +23,8 @@ def read_events(
     Args:
       path: N-MNIST .bin, AEDAT 2.0 (DVS128) or 3.1 .aedat, Prophesee .dat (version 2) or .raw (EVT
         2, EVT 3), arrays t, x, y, p and perhaps `sensor` in .npz, or lines "t x y p" in .txt, .csv.
-      sensor: (H, W); None takes that of the file, and 34 x 34 of .bin files. Needed where the file
-        does not say it (.npz and text without it, most .dat).
+      sensor: (H, W); None takes that of the file, and 34 x 34 of .bin files. Required where the
+        file does not specify it (.npz and text without it, most .dat).
       first_pixel: number of the first row and column, 1 in recordings exported from MATLAB.
 
     Raises:
@@ -40,7 +40,7 @@ def read_events(
     raw = reader(path)
     sensor = sensor or raw.sensor or (NMNIST_SENSOR if path.suffix.lower() == ".bin" else None)
     if sensor is None:
-        raise DataError.at(path, "does not say the size of its sensor", fix=NO_SENSOR)
+        raise DataError.at(path, "does not specify the size of its sensor", fix=NO_SENSOR)
     return check_events(raw.t, raw.x - first_pixel, raw.y - first_pixel, raw.p, sensor, path)
 
 
@@ -50,7 +50,7 @@ NO_SENSOR = "give `sensor` as (height, width); .npz files may hold it as an arra
 def _read_npz(path: Path) -> Raw:
     arrays = read_npz(path)
     if "offset" in arrays:
-        problem = "holds many recordings (it has `offset`), but one is wanted here"
+        problem = "holds many recordings (it has `offset`), but a single one is needed here"
         raise DataError.at(path, problem, fix="save the arrays t, x, y, p of one recording")
     t, x, y, p = event_arrays(arrays, path)
     return Raw(t, x, y, p, stored_sensor(arrays, path))
@@ -95,7 +95,7 @@ def _read_text(path: Path) -> Raw:
     if lines and len(lines[0][1]) == 2:
         width, height = _integers(lines[0][1], path, lines[0][0])
         if min(width, height) < 1:
-            problem = f"says a sensor of {width} columns and {height} rows"
+            problem = f"declares a sensor of {width} columns and {height} rows"
             raise DataError.at(path, problem, line=lines[0][0], fix="correct the line")
         sensor, lines = (height, width), lines[1:]
     for i, words in lines:

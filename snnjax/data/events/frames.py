@@ -68,7 +68,7 @@ def to_binary_frames(
 
         b[k, y, x, p] = 1 if n[k, y, x, p] > 0 else 0;   signed:  b[k, y, x, 1] - b[k, y, x, 0]
 
-    Args: as of `to_count_frames`.
+    Args: as in `to_count_frames`.
 
     Returns:
       uint8 [T, H, W, 2], or int8 [T, H, W, 1] in {-1, 0, 1}.
@@ -88,7 +88,7 @@ def to_voxel_grid(
     downsample: int = 1,
     span: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Counts shared out between the two nearest frames, bilinearly in time.
+    """Counts split between the two nearest frames, linearly in time.
 
         V[k, y, x, p] = sum over events of max(0, 1 - |k - u|)
         signed:  V[k, y, x, 1] - V[k, y, x, 0]
@@ -96,10 +96,10 @@ def to_voxel_grid(
     The position u of an event between the centres 0..T - 1 is that of the rule, a fraction of
     integers. With `EqualParts` this is the grid of Zhu et al., "Unsupervised event-based
     learning of optical flow, depth, and egomotion", CVPR 2019: the first event lies at 0, the last
-    at T - 1. What falls beyond the last centre is left out, which happens only where the rule is
-    given its number of steps.
+    at T - 1. Events beyond the last centre are left out, which happens only if the rule has a fixed
+    number of steps.
 
-    Args: as of `to_count_frames`.
+    Args: as in `to_count_frames`.
 
     Returns:
       float32 [T, H, W, C]; sums are made in float64.
@@ -107,10 +107,10 @@ def to_voxel_grid(
     events, span = _prepare(events, polarity, downsample, span)
     top, bottom, steps = frames.position(events, span)
     shape = (steps, *events.sensor, 2)
-    whole, rest = np.divmod(top, bottom)
+    floor, rest = np.divmod(top, bottom)
     part = rest / bottom
     grid = np.zeros(int(np.prod(shape)))
-    for index, weight in ((whole, 1 - part), (whole + 1, part)):
+    for index, weight in ((floor, 1 - part), (floor + 1, part)):
         inside = (index < steps) & (weight > 0)
         cell = _cells(events, index)[inside]
         grid += np.bincount(cell, weight[inside], minlength=len(grid))
@@ -135,7 +135,7 @@ def to_time_surface(
     hierarchy of event-based time-surfaces for pattern recognition", IEEE TPAMI 2017.
 
     Args:
-      tau_us: time constant in microseconds. Others as of `to_count_frames`; merged pixels keep the
+      tau_us: time constant in microseconds. Others as in `to_count_frames`; merged pixels keep the
         latest of their events.
 
     Returns:
@@ -148,7 +148,7 @@ def to_time_surface(
     ends = frames.ends(events, span)
     last = np.full((steps, *events.sensor, 2), -1, np.int64)
     inside = index < steps
-    # events are sorted by time: of several in one cell the last is kept
+    # events are sorted by time: the last one in a cell wins
     last.reshape(-1)[_cells(events, index)[inside]] = events.t[inside] - span[0]
     np.maximum.accumulate(last, axis=0, out=last)
     surface = np.exp((last - ends[:, None, None, None]) / tau_us)
@@ -158,7 +158,7 @@ def to_time_surface(
 def _prepare(
     events: Events, polarity: Polarity, factor: int, span: tuple[int, int] | None
 ) -> tuple[Events, tuple[int, int]]:
-    """Events of the span on the coarser sensor."""
+    """The events within the span, on the downsampled sensor."""
     _check_polarity(polarity)
     events = downsample(events, factor)
     if span is None:

@@ -33,7 +33,7 @@ class EventFrames:
     """
 
     kind: Literal["count", "binary", "voxel", "surface"] = "count"
-    """Counts, 0 and 1, counts shared out bilinearly in time, or exponential time surfaces."""
+    """Counts, 0 and 1, counts split linearly between two frames, or exponential time surfaces."""
     steps: int = 10
     """Number of frames, T."""
     window_us: int | None = None
@@ -81,7 +81,8 @@ class EventFrames:
         """Frames of a sample.
 
         Args:
-          events: sorted. span: of the sample, which its changes do not move. where: for messages.
+          events: sorted events. span: the sample's span, unaffected by augmentation. where: the
+            source, for messages.
 
         Returns:
           [T, H, W, C]: counts of `bits` bits, unsigned or signed; binary frames uint8 or int8; else

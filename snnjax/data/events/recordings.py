@@ -22,8 +22,8 @@ from .stream import Events, check_events
 
 LAYOUTS = f"""understood layouts:
   <folder>/train.npz, test.npz        packed splits (arrays: see snnjax.data.events.recordings)
-  <folder>/all.npz                    both splits packed; `train_recordings` says how many are train
-  <folder>/train/<class>/*, test/...  one file a recording: {", ".join(READERS)}"""
+  <folder>/all.npz                    both splits packed; `train_recordings` sets the train size
+  <folder>/train/<class>/*, test/...  one file per recording: {", ".join(READERS)}"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Listing:
     """Recordings of a split, to be read one at a time.
 
     Attributes:
-      read: recording i, checked. labels: int64 [N]. class_names: of both splits. names: [N].
+      read: recording i, checked. labels: int64 [N]. class_names: the classes of both splits. names:
+        [N].
       path: file or folder, for messages.
     """
 
@@ -53,7 +54,7 @@ def list_recordings(
     """The recordings of a split of a folder whose layout is recognised.
 
     Args:
-      folder: the data. split: "train" or "test". sensor, first_pixel: as of `read_events`.
+      folder: the data. split: "train" or "test". sensor, first_pixel: as in `read_events`.
       train_recordings: in all.npz, how many come first and are the training split.
 
     Raises:
@@ -116,7 +117,7 @@ def _files(
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Equal for links to one file."""
+    """An identity that is equal for links to the same file."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
@@ -141,7 +142,7 @@ def _packed(
     ends = _offsets(arrays, path, len(labels), len(t))
     sensor = sensor or stored_sensor(arrays, path)
     if sensor is None:
-        raise DataError.at(path, "does not say the size of its sensor", fix=NO_SENSOR)
+        raise DataError.at(path, "does not specify the size of its sensor", fix=NO_SENSOR)
     first, last = _part(split, train_recordings, len(labels), path)
 
     def read(i: int) -> Events:
@@ -201,14 +202,14 @@ def _offsets(arrays: dict[str, np.ndarray], path: Path, recordings: int, events:
 
 
 def _class_names(arrays: dict[str, np.ndarray], path: Path, labels: np.ndarray) -> tuple[str, ...]:
-    """Names that the files hold, equal in both splits; without them, numbers up to the largest."""
+    """The class names in the files, which must agree in both splits; otherwise numbers."""
     names, largest = _strings(arrays, "class_names", path), int(labels.max())
     for other in (path.with_name("train.npz"), path.with_name("test.npz")):
         if other == path or path.stem == "all" or not other.is_file():
             continue
         theirs = read_npz(other, only=("class_names", "label"))
         if _strings(theirs, "class_names", other) != names:
-            problem = f"has other `class_names` than {other.name}"
+            problem = f"has different `class_names` from {other.name}"
             raise DataError.at(path, problem, fix="pack both splits with the same list")
         largest = max(largest, int(_labels(theirs, other).max()))
     names = names or tuple(map(str, range(largest + 1)))

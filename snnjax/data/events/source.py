@@ -32,7 +32,7 @@ class EventSource(SourceBase):
     """Recordings of an event camera as sequences of frames [T, H, W, C].
 
     `path` is a folder, see `snnjax.data.events.recordings`. Frames are made on the host when a
-    sample is asked for, after the random changes of training; the device receives integers where
+    sample is read, after the random changes of training; the device receives integers where
     frames are counts.
     """
 
@@ -41,7 +41,7 @@ class EventSource(SourceBase):
     augment: EventAugment = field(default_factory=EventAugment)
     """Random changes of the events in training."""
     sensor: tuple[int, int] | None = None
-    """Height and width in pixels; None takes what the files say."""
+    """Height and width in pixels; None takes those of the files."""
     first_pixel: int = 0
     """Number of the first row and column, 1 in recordings exported from MATLAB."""
     start: Literal["first_event", "zero"] = "first_event"
@@ -115,7 +115,7 @@ class EventSource(SourceBase):
         return self if self.augment.changes else super().for_voting()
 
     def notices(self, *splits: Dataset) -> list[str]:
-        """Recordings of which frames do not show the end."""
+        """A notice about recordings that are longer than their frames."""
         longer = [s.longer() for s in splits if isinstance(s, EventSet)]
         total = sum(len(s) for s in splits)
         if not any(longer):
@@ -166,7 +166,7 @@ class EventSource(SourceBase):
 
 
 def _read_one(listing: Listing, i: int, sensor: tuple[int, int] | None) -> Events:
-    """Recording i, with a label that exists and the sensor of the recordings before it."""
+    """Recording i, checked to have a valid label and the sensor of earlier recordings."""
     label, top = int(listing.labels[i]), len(listing.class_names) - 1
     if not 0 <= label <= top:
         problem = f"recording {i} has the label {label}, outside 0..{top}"

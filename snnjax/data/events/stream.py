@@ -9,7 +9,7 @@ import numpy as np
 
 from snnjax.data.errors import DataError
 
-LATEST = 1 << 53  # microseconds; larger times are damage, and floats could not tell them apart
+LATEST = 1 << 53  # microseconds; larger times indicate damage, and floats would round them
 
 
 class Events(NamedTuple):
@@ -58,7 +58,7 @@ def check_events(
       sensor: (H, W). where: the file, and the sample in it, for messages.
 
     Raises:
-      DataError: no events; shapes that differ; numbers that are no integers; an event before time 0
+      DataError: no events; shapes that differ; non-integer values; an event before time 0
         or before its predecessor; an event outside the sensor; another polarity.
 
     >>> e = check_events(np.array([5, 9]), np.array([0, 1]), np.array([2, 2]), np.array([-1, 1]),
@@ -138,8 +138,8 @@ def _check_polarity(p: np.ndarray, where: str | Path) -> np.ndarray:
     bad = ~((p == 1) | negative | ((p == 0) & ~negative.any()))
     if bad.any():
         i = int(np.argmax(bad))
-        beside = " in a recording with -1" if p[i] == 0 else ""
-        problem = f"event {i} has the polarity {int(p[i])}{beside}"
+        context = " in a recording with -1" if p[i] == 0 else ""
+        problem = f"event {i} has the polarity {int(p[i])}{context}"
         raise DataError.at(where, problem, fix="save 0 and 1, or -1 and 1")
     return (p == 1).astype(np.uint8)
 

@@ -15,10 +15,10 @@ from .stream import Events
 
 
 class Position(NamedTuple):
-    """Where events lie on the axis of frames, as exact fractions.
+    """Positions of events on the axis of frames, as exact fractions.
 
     Attributes:
-      numerator: int64 [E]. denominator: of all of them, at least 1. steps: frames, T.
+      numerator: int64 [E]. denominator: common to all, at least 1. steps: frames, T.
     """
 
     numerator: np.ndarray
@@ -27,7 +27,7 @@ class Position(NamedTuple):
 
 
 class Frames(Protocol):
-    """A rule that places events in T frames. `span` is the half-open interval that is looked at."""
+    """A rule that assigns events to T frames. `span` is the half-open interval in question."""
 
     def index(self, events: Events, span: tuple[int, int]) -> tuple[np.ndarray, int]:
         """The frame of each event, int64 [E], and T; events with another index are left out."""
@@ -96,7 +96,7 @@ class TimeWindow:
         return (events.t - span[0]) // self.window_us, self._count(span, 0)
 
     def position(self, events: Events, span: tuple[int, int]) -> Position:
-        # the events of the last window share out to the centre that follows it
+        # the events of the last window also contribute to the centre after it
         return Position(events.t - span[0], self.window_us, self._count(span, 1))
 
     def ends(self, events: Events, span: tuple[int, int]) -> np.ndarray:

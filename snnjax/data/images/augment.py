@@ -8,12 +8,12 @@ import numpy as np
 
 from .operations import OPERATIONS, apply
 
-_FIXED = 10  # draws of a sample beside those of its operations
+_FIXED = 10  # draws of a sample in addition to those of its operations
 
 
 @dataclass(frozen=True)
 class ImageAugment:
-    """What is done to a training picture, in this order.
+    """Random changes of a training picture, applied in this order.
 
         pad and crop;  mirror;  `operations` random changes;  cutout and erasing
         normalise (always);  mixup or cutmix, on the device
@@ -61,7 +61,7 @@ class ImageAugment:
 
     @property
     def mixes(self) -> bool:
-        """Whether labels become soft."""
+        """Whether mixing makes labels soft."""
         return self.mix_probability > 0 and (self.mixup > 0 or self.cutmix > 0)
 
     @property
@@ -70,12 +70,12 @@ class ImageAugment:
         return replace(ImageAugment(), crop=self.crop, flip=self.flip, fill=self.fill)
 
     def __call__(self, images: np.ndarray, rngs: list[np.random.Generator]) -> np.ndarray:
-        """Change a batch; sample b sees only draws of rngs[b].
+        """Change a batch; sample b uses only draws from rngs[b].
 
         The draws of crop, flip and erasing do not depend on which of them are in use.
 
         Args:
-          images: uint8 [B, H, W, C], left as they are. rngs: B generators.
+          images: uint8 [B, H, W, C], not modified. rngs: B generators.
 
         Returns:
           uint8 [B, H, W, C].
@@ -136,7 +136,7 @@ def fill_boxes(images: np.ndarray, boxes: np.ndarray, fill: int) -> None:
 
 
 def _squares(q: np.ndarray, size: tuple[int, ...], side: int) -> np.ndarray:
-    """Squares around uniform pixels, as far as they lie inside; [B, 4]."""
+    """Squares around uniformly drawn pixels, clipped to the picture; [B, 4]."""
     height, width = size
     first = np.stack([_below(q[:, 0], height), _below(q[:, 1], width)], axis=1) - side // 2
     low = np.maximum(first, 0)

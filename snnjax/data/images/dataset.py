@@ -23,7 +23,7 @@ class ImageSet:
     """int32 [N]"""
     class_names: tuple[str, ...]
     names: tuple[str, ...] = ()
-    """what messages and pictures call each sample; its position if empty"""
+    """name of each sample in messages and figures; its position if empty"""
     skipped: int = 0
     """samples left out because they could not be read"""
 
@@ -46,5 +46,5 @@ class ImageSet:
         return {"image": self.images[i], "label": self.labels[i]}
 
     def name(self, i: int) -> str:
-        """What messages and pictures call sample i."""
+        """The name of sample i in messages and figures."""
         return self.names[i] if self.names else f"#{i}"

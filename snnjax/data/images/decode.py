@@ -23,12 +23,12 @@ MAX_FILE = 64 << 20  # bytes of one encoded picture
 _DAMAGED = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
     *(IndexError, KeyError, TypeError, OverflowError, MemoryError, NotImplementedError),
-    UserWarning,  # Pillow's of damaged EXIF, where warnings are errors; else it ignores that EXIF
+    UserWarning,  # Pillow warns of damaged EXIF and ignores it; an error where warnings are errors
 )
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _ADVICE = {
     "CMYK": ("has CMYK colours, which need a colour profile", "convert it to RGB"),
-    "I;16": ("has 16 bits a channel", "save it with 8 bits a channel"),
+    "I;16": ("has 16 bits per channel", "save it with 8 bits per channel"),
 }
 
 
@@ -39,7 +39,7 @@ def read_image(path: str | Path, form: Form) -> np.ndarray:
       uint8 [H, W, C].
 
     Raises:
-      DataError: the file is missing, damaged, too large, or not what its suffix says.
+      DataError: the file is missing, damaged, too large, or of another format than its suffix.
     """
     path = Path(path)
     kind = SUFFIXES.get(path.suffix.lower())
@@ -61,12 +61,12 @@ def read_image(path: str | Path, form: Form) -> np.ndarray:
 def decode(content: bytes, name: str | Path, form: Form, kind: str | None = None) -> np.ndarray:
     """Decode the bytes of a PNG or JPEG file.
 
-    A JPEG is turned as its EXIF orientation says, palettes become colours, and an alpha channel
+    A JPEG is rotated by its EXIF orientation, palettes become colours, and an alpha channel
     is dropped if all pixels are opaque. Damage inside the compressed data of a JPEG that leaves a
     valid stream cannot be noticed: the format has no checksum.
 
     Args:
-      content: the file. name: what messages call it. form: the shape to give it.
+      content: the file. name: its name in messages. form: the shape to give it.
       kind: "PNG" or "JPEG" if it must be one of them.
 
     Returns:
@@ -110,7 +110,7 @@ def _open(content: bytes, name: str | Path, kind: str) -> Image.Image:
     try:
         picture = _checked_size(Image.open(BytesIO(content), formats=(kind,)), name)
         if kind == "PNG":
-            picture.verify()  # the checksums, which decoding does not look at
+            picture.verify()  # verifies the checksums, which decoding ignores
             picture = Image.open(BytesIO(content), formats=(kind,))
         picture.load()
         ImageOps.exif_transpose(picture, in_place=True)

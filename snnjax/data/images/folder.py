@@ -15,7 +15,7 @@ from .stored import Stored
 LAYOUTS = f"""understood layouts:
   <folder>/train.npz, test.npz           packed splits (arrays: see snnjax.data.images.packed)
   <folder>/train_0.npz, train_1.npz, ... the same in several parts
-  <folder>/train/<class>/*, test/...     one file a picture: {", ".join(SUFFIXES)}
+  <folder>/train/<class>/*, test/...     one file per picture: {", ".join(SUFFIXES)}
   <folder>/<class>/train/*, test/*       the same, class first
   <folder>/train-images-idx3-ubyte, ...  the IDX files of MNIST, also with .gz"""
 
@@ -63,7 +63,7 @@ def list_split(folder: Path, split: str) -> Stored:
 
 
 def _places(folder: Path, split: str) -> dict[str, Path]:
-    """The folder of each class; a class of the other split alone has one that may be missing."""
+    """The folder of each class, which may not exist for a class of the other split only."""
     if any((folder / s).is_dir() for s in SPLITS):
         classes = {p.name for s in SPLITS for p in _folders(folder / s)}
         return {c: folder / split / c for c in classes}
@@ -74,7 +74,7 @@ def _places(folder: Path, split: str) -> dict[str, Path]:
 def _unique(
     files: list[Path], seen: dict[tuple[int, int], Path]
 ) -> tuple[list[Path], list[DataError]]:
-    """The files that are not in `seen`, which grows, and an error for each of the others."""
+    """The files not yet in `seen`, to which they are added, and an error for each repeated one."""
     kept, repeated = [], []
     for path in files:
         status = path.stat()

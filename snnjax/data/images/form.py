@@ -1,4 +1,4 @@
-"""The one shape that all pictures get, and how pictures of other sizes get it."""
+"""The common shape of all pictures, and how other sizes are brought to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Resize = Literal["exact", "stretch", "crop", "pad"]
 
 @dataclass(frozen=True)
 class Form:
-    """The shape that every picture gets, and how it gets there."""
+    """The shape of every picture, and how other sizes are brought to it."""
 
     height: int
     width: int
@@ -39,7 +39,7 @@ def check_pillow() -> None:
     """Raise unless Pillow can be imported.
 
     Raises:
-      ModuleNotFoundError: names the extra that brings it.
+      ModuleNotFoundError: Pillow is missing; the message names the extra to install.
     """
     if importlib.util.find_spec("PIL") is None:
         raise ModuleNotFoundError(
@@ -52,7 +52,7 @@ def to_form(pixels: np.ndarray, name: str | Path, form: Form) -> np.ndarray:
     """Give an array of pixels the shape of `form`.
 
     Args:
-      pixels: uint8 [H', W', 1 or 3]. name: what messages call it.
+      pixels: uint8 [H', W', 1 or 3]. name: its name in messages.
 
     Returns:
       uint8 [H, W, C]; `pixels` itself where nothing needs to change.

@@ -58,7 +58,7 @@ def read_array(path: Path, axes: int) -> np.ndarray:
     """The bytes of an IDX file as uint8, with this number of axes.
 
     Raises:
-      DataError: not an IDX file of unsigned bytes, or of another size than its header says.
+      DataError: not an IDX file of unsigned bytes, or a size other than its header declares.
     """
     head_size = 4 + 4 * axes
     try:
@@ -72,7 +72,7 @@ def read_array(path: Path, axes: int) -> np.ndarray:
             for extent in shape:  # Python integers: a hostile shape cannot overflow
                 size *= extent
             if size > MAX_BYTES:
-                problem = f"says shape {shape}, more than the {MAX_BYTES} bytes this reader takes"
+                problem = f"declares shape {shape}, more than the {MAX_BYTES} bytes of this reader"
                 raise DataError.at(path, problem, byte=4, fix="split the file")
             data = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
@@ -80,7 +80,7 @@ def read_array(path: Path, axes: int) -> np.ndarray:
         raise DataError.at(path, problem, fix="copy or download the file again") from error
     if len(data) != size:
         found = f"{len(data)} follow" if len(data) < size else "more follow"
-        problem = f"says shape {shape}, {size} bytes, but {found}"
+        problem = f"declares shape {shape}, {size} bytes, but {found}"
         raise DataError.at(path, problem, byte=head_size, fix="copy the file again")
     return np.frombuffer(data, np.uint8).reshape(shape)
 

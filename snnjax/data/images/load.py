@@ -40,11 +40,11 @@ def load_images(
 
     Args:
       path: a folder; its layout is recognised. split: "train" or "test".
-      form: the shape that every picture gets. class_names: for data that have none of their own.
+      form: the shape of every picture. class_names: names for data that have none of their own.
       size: at most this number of pictures, spread evenly over the order.
       skip_bad: leave out pictures that cannot be read or have a label out of range, log each and
         count them in `.skipped`, instead of raising.
-      memory_gb: the most that the decoded pictures may take, in units of 2**30 bytes.
+      memory_gb: limit for the decoded pictures, in units of 2**30 bytes.
 
     Raises:
       DataError: the layout is not understood, or a picture is bad: the file, and the fix.
@@ -90,7 +90,7 @@ def find_stored(folder: Path, split: str) -> Stored:
 
 
 def _names(stored: Stored, folder: Path, split: str, given: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes: the files' own, which both splits must share, or those given, or numbers."""
+    """The class names: those of the files, equal in both splits, those given, or numbers."""
     other = next(s for s in SPLITS if s != split)
     parts, idx = find_parts(folder, other), find_idx(folder, other)
     labels = [stored.labels]
@@ -98,7 +98,7 @@ def _names(stored: Stored, folder: Path, split: str, given: tuple[str, ...]) -> 
         label, names = read_labels(part)
         labels.append(label)
         if names != stored.class_names:
-            problem = f"has other `class_names` than {stored.path.name}"
+            problem = f"has different `class_names` from {stored.path.name}"
             raise DataError.at(part, problem, fix="pack both splits with the same list")
     if stored.class_names:
         if given and given != stored.class_names:
@@ -130,7 +130,7 @@ def _check_memory(folder: Path, total: int, form: Form, memory_gb: float) -> Non
 def _decode(
     stored: Stored, rows: np.ndarray, form: Form, classes: int, skip_bad: bool
 ) -> tuple[np.ndarray, dict[int, DataError]]:
-    """All pictures uint8 [N, H, W, C], and the errors by position, which need `skip_bad`."""
+    """All pictures uint8 [N, H, W, C], and the errors by position (with `skip_bad`)."""
     out = np.zeros((len(rows), *form.shape), np.uint8)
 
     def work(first: int) -> dict[int, DataError]:
@@ -153,7 +153,7 @@ def _decode(
 
 
 def _in_threads(work, items: range) -> Iterator[dict[int, DataError]]:
-    """Results in the order of the items; what has not begun is dropped after an error."""
+    """Results in the order of the items; pending items are dropped after an error."""
     pool = ThreadPoolExecutor(max_workers=os.cpu_count())
     try:
         yield from pool.map(work, items)

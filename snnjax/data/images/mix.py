@@ -35,8 +35,8 @@ def mix(
 
     p is a random permutation. m is one number from Beta(mixup, mixup), or a mask that is 0 in a box
     and 1 elsewhere. The box has the aspect of the picture, a share 1 - Beta(cutmix, cutmix) of its
-    area, and a uniform centre; what sticks out is cut off. One m serves the whole batch, as in the
-    papers, so the sum over the batch stays the same. All rows must be samples, not fill.
+    area, and a uniform centre, and is clipped to the picture. One m serves the full batch, as in
+    the papers, so the sum over the batch stays the same. All rows must be samples, not fill.
 
     Args:
       x: pictures, shape [B, H, W, C]. label: classes, shape [B]. num_classes: K.

@@ -69,7 +69,7 @@ def apply(
 
 
 def affine(image: np.ndarray, matrix: tuple[float, ...], fill: int) -> np.ndarray:
-    """The pixel at (x, y) comes from (a x + b y + c, d x + e y + f), measured at pixel centres.
+    """An affine map: pixel (x, y) comes from (a x + b y + c, d x + e y + f), at pixel centres.
 
     Args:
       image: uint8 [H, W, C]. matrix: a, b, c, d, e, f. fill: value from outside the picture.
@@ -86,7 +86,7 @@ def affine(image: np.ndarray, matrix: tuple[float, ...], fill: int) -> np.ndarra
 
 
 def rotate(image: np.ndarray, degrees: float, fill: int) -> np.ndarray:
-    """Turn about the centre, counter-clockwise."""
+    """Rotate about the centre, counter-clockwise."""
     height, width, _ = image.shape
     angle = -math.radians(degrees)
     cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
@@ -127,7 +127,7 @@ def smooth(image: np.ndarray) -> np.ndarray:
 
 
 def _by_table(image: np.ndarray, table_of) -> np.ndarray:
-    """Each channel through a table made from its histogram."""
+    """Map each channel through a table computed from its histogram."""
     out = np.empty_like(image)
     for c in range(image.shape[2]):
         channel = image[..., c]

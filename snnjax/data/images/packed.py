@@ -1,6 +1,6 @@
 """Splits packed into .npz files: `train.npz` and `test.npz`, or parts `train_0.npz`, ...
 
-Understood arrays, beside `label` [N] (integers), `class_names` [K] and perhaps `name` [N]:
+Understood arrays, next to `label` [N] (integers), `class_names` [K] and optionally `name` [N]:
 
 - `image` uint8 [N, H, W] or [N, H, W, C] with C = 1 or 3: pixels;
 - `jpeg`, `png` or `encoded` uint8 [M] with `offset` [N + 1]: the files one after the other, sample
@@ -31,7 +31,7 @@ def find_parts(folder: Path, split: str) -> list[Path]:
     """The packed files of a split in order, none if it is not packed.
 
     Raises:
-      DataError: a part is missing, or one file and parts stand side by side.
+      DataError: a part is missing, or there are both a single file and parts.
     """
     one = folder / f"{split}.npz"
     found = [p for p in folder.glob(f"{split}_*.npz") if _number(p, split).isdecimal()]
@@ -41,8 +41,8 @@ def find_parts(folder: Path, split: str) -> list[Path]:
         problem = f"{twice[0]} has the number of another part"
         raise DataError.at(folder, problem, fix="number the parts 0, 1, ...")
     if one.is_file() and parts:
-        problem = f"stands beside {parts[min(parts)].name}; which of them is the {split} split?"
-        raise DataError.at(one, problem, fix="remove the one or the other")
+        problem = f"lies next to {parts[min(parts)].name}; which of them is the {split} split?"
+        raise DataError.at(one, problem, fix="remove one of them")
     if sorted(parts) != list(range(len(parts))):
         missing = min(set(range(max(parts))) - set(parts))
         problem = f"part {split}_{missing}.npz is missing"
@@ -64,7 +64,7 @@ def read_packed(paths: list[Path]) -> Stored:
     first = parts[0]
     for part in parts[1:]:
         if part.class_names != first.class_names:
-            problem = f"has other `class_names` than {first.path.name}"
+            problem = f"has different `class_names` from {first.path.name}"
             raise DataError.at(part.path, problem, fix="pack all parts with the same list")
     ends = np.cumsum([len(part.labels) for part in parts])
 

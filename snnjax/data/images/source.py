@@ -1,4 +1,4 @@
-"""The source of labelled pictures: what `snnjax.data` asks of a kind of data."""
+"""The source of labelled pictures, as `snnjax.data` requires it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class ImageSource(SourceBase):
 
     @property
     def form(self) -> Form:
-        """The shape of every picture, and how it gets it."""
+        """The shape of every picture, and how other sizes are brought to it."""
         return Form(*self.image_size, self.channels, self.resize, self.augment.fill)
 
     def open(self, split: str) -> ImageSet:
@@ -170,7 +170,7 @@ class ImageSource(SourceBase):
 
 @dataclass(frozen=True)
 class SoftLabels(Static):
-    """The shapes of batches that all look alike, and whose labels become rows of K numbers."""
+    """Batches of one shape whose labels become rows of K numbers."""
 
     num_classes: int
 

@@ -1,4 +1,4 @@
-"""One split as it is stored, whatever the layout: pictures that can be read by position."""
+"""A stored split of any layout: pictures that can be read by position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .form import Form
 
 
 class Stored(NamedTuple):
-    """The labels and names of a split, and how to get each of its pictures."""
+    """The labels and names of a split, and a function that reads picture i."""
 
     path: Path
     """the folder or file that error messages name"""
@@ -25,6 +25,6 @@ class Stored(NamedTuple):
     class_names: tuple[str, ...]
     """empty where the files have none"""
     names: tuple[str, ...]
-    """what messages call each picture"""
+    """the name of each picture in messages"""
     bad: tuple[DataError, ...] = ()
-    """pictures that were found bad before reading, and are not among the N"""
+    """number of pictures found bad before reading, not included in N"""

@@ -1,4 +1,4 @@
-"""Random changes of sequences of frames, on the host and for a batch at once."""
+"""Random changes of sequences of frames, on the host, vectorised over the batch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SpeechAugment:
-    """What is done to a training sequence, in this order.
+    """Random changes of a training sequence, applied in this order.
 
         x[t, c] <- x[t - a, c - b];  noise;  then w frames and w channels set to 0
 
-    What is shifted out is lost, and zeros (silence) come in. Widths and places are uniform.
+    Entries shifted out are lost, and zeros (silence) fill the gap. Widths and places are uniform.
     Masking is that of Park et al., "SpecAugment", Interspeech 2019.
     """
 
@@ -38,13 +38,13 @@ class SpeechAugment:
 
     @property
     def puts_zeros(self) -> bool:
-        """Whether zeros come in, from a shift or a mask."""
+        """Whether a shift or a mask inserts zeros."""
         return any((self.time_shift, self.channel_shift, self.time_mask, self.channel_mask))
 
     def __call__(
         self, frames: np.ndarray, count: np.ndarray, rngs: list[np.random.Generator]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Change a batch; sample b sees only draws of rngs[b].
+        """Change a batch; sample b uses only draws from rngs[b].
 
         Args:
           frames: float32 [B, T, C], zeros after the count. count: int32 [B]. rngs: B generators.
@@ -68,12 +68,12 @@ class SpeechAugment:
 
 
 def _either_side(q: np.ndarray, largest: int) -> np.ndarray:
-    """Integers in -largest .. largest from uniform ones; int64 [B]."""
+    """Integers in -largest .. largest from uniform numbers; int64 [B]."""
     return np.floor(q * (2 * largest + 1)).astype(np.int64) - largest
 
 
 def _shifted(x: np.ndarray, by: np.ndarray, axis: int) -> np.ndarray:
-    """Sample b moved by by[b] places along an axis; zeros come in."""
+    """Shift sample b by by[b] places along an axis; zeros fill the gap."""
     if not by.any():
         return x
     size = x.shape[axis]
@@ -86,7 +86,7 @@ def _shifted(x: np.ndarray, by: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _window(width: np.ndarray, place: np.ndarray, largest: int, size: int) -> np.ndarray:
-    """0 in a stretch of up to `largest` places, else 1; bool [B, size]."""
+    """False in an interval of up to `largest` places, else True; bool [B, size]."""
     wide = np.floor(width * (min(largest, size) + 1)).astype(np.int64)
     first = np.floor(place * (size - wide + 1)).astype(np.int64)
     at = np.arange(size)

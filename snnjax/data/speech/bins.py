@@ -49,7 +49,7 @@ def bin_events(
 
 
 def _frames(times: np.ndarray, frame_ms: float) -> np.ndarray:
-    """The frame of each time; one that its rounding may have brought below a border opens the next.
+    """The frame of each time; one just below a border by rounding counts as the next frame.
 
     A time computed in float32 is off by a unit in the last place; one stored as float16, where that
     is up to half a millisecond, by the half of it that rounding to nearest leaves.
@@ -61,7 +61,7 @@ def _frames(times: np.ndarray, frame_ms: float) -> np.ndarray:
 
 
 def _check_events(times: np.ndarray, units: np.ndarray, total: int) -> None:
-    """Refuse times and units that no recording has."""
+    """Raise for invalid times or units."""
     if times.ndim != 1 or units.shape != times.shape:
         raise ValueError(
             f"times and units must both be [E]; got shapes {times.shape} and {units.shape}."

@@ -17,7 +17,7 @@ class Clip(NamedTuple):
 
     Attributes:
       read: returns its samples float32 [n], or its recorded spikes (see `SpikeClips`).
-      label: class. speaker: who speaks. name: of the recording.
+      label: class. speaker: name of the speaker. name: name of the recording.
     """
 
     read: Callable[[], np.ndarray]
@@ -30,7 +30,8 @@ class Listing(NamedTuple):
     """The clips of one part of a data set.
 
     Attributes:
-      clips: in a fixed order. class_names: of all parts. path: file or folder, for messages.
+      clips: clips in a fixed order. class_names: classes of all parts. path: file or folder, for
+        messages.
       rate: samples a second, or 0 for spikes recorded with `units` channels.
       units: channels of recorded spikes, or 0.
       skipped: recordings left out of all parts since their names or labels are wrong.
@@ -51,10 +52,10 @@ def tenth(train: Listing, validation: bool) -> Listing:
 
 
 def hold_out(train: Listing, test: Listing, speaker: str) -> tuple[Listing, Listing]:
-    """One speaker's clips to test on, and all others' to train on, of both parts together.
+    """Both parts joined and split again: one speaker to test on, all others to train on.
 
     Raises:
-      DataError: there is no such speaker, or no other.
+      DataError: the speaker is unknown, or is the only one.
     """
     clips = train.clips + test.clips
     known = sorted({clip.speaker for clip in clips})

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 ORDER = 4
-WIDTH = 1.019  # of b in ERB: makes the equivalent rectangular bandwidth of order 4 one ERB
+WIDTH = 1.019  # of b, in ERB: makes the equivalent rectangular bandwidth of order 4 one ERB
 COMPRESSION = 0.3
 STEP_MS = 1.0
 TAU_MS, GAIN, REFRACTORY = 20.0, 0.5, 1  # of the LIF neurons; refractory steps of STEP_MS
@@ -100,8 +100,8 @@ def lif_spikes(drive: np.ndarray) -> np.ndarray:
 
         v <- v exp(-1 / tau) + gain e;    spike and v <- 0 where v >= 1
 
-    For `REFRACTORY` steps after a spike v stays 0. Twice as strong a drive is at most twice as
-    fast; below 1 - exp(-1 / tau) of the gain there are no spikes.
+    For `REFRACTORY` steps after a spike v stays 0. Doubling the drive at most doubles the
+    rate; below 1 - exp(-1 / tau) of the gain there are no spikes.
 
     Args:
       drive: [T, ..., C] at steps of 1 ms.

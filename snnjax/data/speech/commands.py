@@ -1,4 +1,4 @@
-"""Speech Commands v0.02: a folder a word, 16 kHz, and lists of the files to validate and test on.
+"""Speech Commands v0.02: one folder per word, 16 kHz, lists of validation and test files.
 
 Warden, "Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition", 2018. Recordings are
 trimmed or zero-padded to one second and downsampled to 8 kHz.
@@ -27,7 +27,7 @@ LISTS = {"test": "testing_list.txt", "valid": "validation_list.txt"}
 def list_commands(folder: Path, part: str, *, skip_bad: bool = False) -> Listing:
     """One part, "train", "valid" or "test".
 
-    What neither list names is the training part; folders that begin with _ (noise) are not words.
+    Files in neither list form the training part; folders that begin with _ (noise) are not words.
     Hidden files are left out; so are, with `skip_bad`, listed files that are missing, which are
     logged and counted.
 
@@ -42,7 +42,7 @@ def list_commands(folder: Path, part: str, *, skip_bad: bool = False) -> Listing
     }
     words = tuple(p.name for p in visible_folders(folder) if not p.name.startswith("_"))
     if not words:
-        raise DataError.at(folder, "holds no folder of a word", fix="unpack the archive here")
+        raise DataError.at(folder, "holds no word folders", fix="unpack the archive here")
     if part == "train":
         kept = set(listed["test"]) | set(listed["valid"])
         files = [f"{word}/{p.name}" for word in words for p in _wavs(folder / word)]
@@ -103,7 +103,7 @@ def _read_list(folder: Path, file: str, skip_bad: bool) -> list[tuple[int, str]]
 
 
 def _is_clip(folder: Path, row: str) -> bool:
-    """Whether a row names an existing file exactly as the folders of words are listed."""
+    """Whether a row names an existing file with the exact spelling of its word folder."""
     try:
         return _is_name(row) and (folder / row).is_file()
     except OSError:  # such as a name that is too long

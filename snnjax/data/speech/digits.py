@@ -70,12 +70,12 @@ def _skip(error: DataError, skip_bad: bool) -> int:
 
 
 def is_packed(folder: Path) -> bool:
-    """Whether one of the parts lies here as an archive; then both are read from archives."""
+    """Whether the folder holds an archive of either part; then both are read from archives."""
     return any((folder / f"{part}.npz").is_file() for part in ("train", "test"))
 
 
 def _check_packs(folder: Path) -> None:
-    """Refuse a digit, speaker and take that stands twice in one part or in both."""
+    """Raise if a digit, speaker and take occurs twice, in one part or in both."""
     known: dict[tuple[int, str, int], tuple[Path, int]] = {}
     for path in (folder / "train.npz", folder / "test.npz"):
         for i, name in enumerate(_takes(path) if path.is_file() else []):
@@ -87,7 +87,7 @@ def _check_packs(folder: Path) -> None:
 
 
 def _takes(path: Path) -> list[tuple[int, str, int]]:
-    """Digit, speaker and take of each recording; none of a part that is malformed anyway."""
+    """Digit, speaker and take of each recording; empty if the part is malformed."""
     arrays = read_npz(path, only=("digit", "speaker", "take", "speaker_names"))
     if len(arrays) < 4 or any(a.ndim != 1 for a in arrays.values()):
         return []
@@ -108,7 +108,7 @@ def _packed(path: Path, skip_bad: bool) -> Listing:
     arrays = read_npz(path)
     missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
-        problem = f"has no array `{missing[0]}`; needed are {', '.join(_ARRAYS)}"
+        problem = f"has no array `{missing[0]}`; it needs {', '.join(_ARRAYS)}"
         raise DataError.at(path, problem, fix="pack the recordings again with all of them")
     audio, offset = arrays["audio"], _integers(arrays, "offset", path)
     _check_audio(arrays, path)

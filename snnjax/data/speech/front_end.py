@@ -1,4 +1,4 @@
-"""From recordings to frames of channels."""
+"""Front ends that convert recordings to frames of channels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class FrontEnd:
     """How a recording becomes frames of `channels` numbers."""
 
     name: Literal["log_mel", "mel_db", "cochlea", "recorded"] = "log_mel"
-    """`log_mel` (real values in [0, 1]), `mel_db` (the same bands in dB as they are, -100 for
-    silence), `cochlea` (spike counts of a simple ear), or `recorded` (those of SHD and SSC)"""
+    """`log_mel` (values in [0, 1]), `mel_db` (the same bands in unscaled dB, -100 for
+    silence), `cochlea` (spike counts of an ear model), or `recorded` (those of SHD and SSC)"""
     channels: int = 40
-    """C; of recorded spikes a divisor of 700"""
+    """C; for recorded spikes a divisor of 700"""
     frame_ms: float = 10.0
-    """length of a frame, and distance of two"""
+    """length of a frame, and distance between frames"""
     low_hz: float = 50.0
     """lowest frequency of a filter; no effect on recorded spikes"""
     high_hz: float = 3800.0
@@ -78,7 +78,7 @@ class FrontEnd:
         n_fft, hop = round(rate * WINDOW_MS / 1000), round(rate * self.frame_ms / 1000)
         powers = [power_spectrogram(audio, n_fft, hop) for audio in chunk]
         filters = mel_filters(self.channels, n_fft, rate, self.low_hz, self.high_hz)
-        # one product for all: the threads of a small one wait for each other longer than they work
+        # one product for all: small ones spend more time synchronising threads than computing
         bands = decibel(np.concatenate(powers) @ filters)
         for frames in np.split(bands, np.cumsum([len(power) for power in powers[:-1]])):
             yield (unit_range(frames) if self.name == "log_mel" else frames).astype(np.float16)
@@ -95,7 +95,7 @@ class FrontEnd:
 
 
 def _sound(audio: np.ndarray, i: int) -> np.ndarray:
-    """A recording, checked to be [samples] of finite values."""
+    """A recording, checked to be finite values [samples]."""
     audio = np.asarray(audio)
     if audio.ndim != 1 or not audio.size:
         raise ValueError(

@@ -41,11 +41,11 @@ def load_speech(
 
     Args:
       source: a folder. split: "train" or "test".
-      front_end: from recordings to frames; None is the default `FrontEnd`.
-      held_out: test on all clips of this speaker and train on all of the others, instead of the
+      front_end: converts recordings to frames; None uses the default `FrontEnd`.
+      held_out: test on all clips of this speaker and train on all others, instead of using the
         data set's own parts.
-      validate: test on the part of the data set that is meant for choosing settings. Digits and SHD
-        have none: there every tenth training clip is tested on, and not trained on.
+      validate: test on the validation part of the data set. Digits and SHD have none: every tenth
+        training clip is held out for validation instead.
       size: how many samples, evenly spread over the order; None takes all.
       skip_bad: leave out clips that cannot be read or whose name is wrong, count them in `.skipped`
         and log each. Hidden files (`._a.wav`) are never read.
@@ -93,7 +93,7 @@ def read_recording(path: str | Path, front_end: FrontEnd) -> np.ndarray:
 
 
 def has_validation(folder: Path) -> bool:
-    """Whether the data set of this folder has a part for choosing settings of its own."""
+    """Whether the data set in this folder has a validation part."""
     if find_spikes(folder) is not None:
         return find_spikes(folder) == "ssc"
     return any((folder / name).is_file() for name in LISTS.values())

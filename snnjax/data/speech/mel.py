@@ -45,7 +45,7 @@ def mel_filters(
     A filter narrower than the distance of two bins, or above half the rate, may be empty.
 
     Args:
-      channels: M. n_fft: of the spectrum. rate: samples a second. low, high: outer corners in Hz.
+      channels: M. n_fft: FFT size. rate: samples per second. low, high: outer corners in Hz.
       scale: see `hz_to_mel`.
     """
     if not 0 <= low < high:
@@ -109,9 +109,9 @@ def decibel(power: np.ndarray) -> np.ndarray:
 
 
 def unit_range(decibel: np.ndarray) -> np.ndarray:
-    """DB to [0, 1]: 1 is the loudest entry, 0 lies 80 dB below it or at the floor; float32.
+    """Scale dB to [0, 1]: 1 is the loudest entry, 0 lies 80 dB below it or at the floor; float32.
 
-    Zero stands for silence, so frames that fill up a short recording are silent.
+    Zero stands for silence, so frames that pad a short recording are silent.
 
     >>> unit_range(np.array([[0.0, -40.0, -100.0]])).tolist()
     [[1.0, 0.5, 0.0]]

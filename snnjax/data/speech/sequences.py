@@ -12,7 +12,7 @@ class SequenceSet:
 
     Args:
       frames: [T_i, C] each, of one dtype; counts stay integers until a batch is made of them.
-      labels: int32 [N] into `class_names`. speakers: N names. names: of the samples.
+      labels: int32 [N] into `class_names`. speakers: N names. names: names of the samples.
       skipped: samples left out while reading.
     """
 

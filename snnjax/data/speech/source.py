@@ -30,7 +30,7 @@ class FrameShapes(Static):
     """Batches of T frames, of which those after a sample's length are padding.
 
     Attributes:
-      silence: frames that follow; 0 for a network without delays.
+      silence: frames of silence after the T frames; 0 for a network without delays.
     """
 
     silence: int = 0
@@ -56,14 +56,14 @@ class SpeechSource(SourceBase):
     path: str = "../shared/data/fsdd"
     """A folder in a layout that `snnjax.data.speech.load_speech` understands."""
     steps: int = 64
-    """T: longer recordings lose their end, shorter ones are filled up with silence."""
+    """T: longer recordings are truncated, shorter ones padded with silence."""
     held_out: str | None = None
     """Test on this speaker and train on all others; None takes the parts of the data set."""
     validate: bool = False
-    """Test on the data set's validation part, to choose settings without looking at the test; where
+    """Test on the data set's validation part, to choose settings without using the test part. Where
     it has none, on every tenth training sample, which is then not trained on."""
     front_end: FrontEnd = field(default_factory=FrontEnd)
-    """From a recording to frames."""
+    """How a recording is converted to frames."""
     augment: SpeechAugment = field(default_factory=SpeechAugment)
     """Random changes of the training sequences."""
 
@@ -104,19 +104,19 @@ class SpeechSource(SourceBase):
     def shapes(
         self, train: Dataset | None, test: Dataset, model: Any, layout: Layout
     ) -> FrameShapes:
-        """As much silence as the model's configuration asks for in `silent_steps`."""
+        """The silence that the model requires, its `silent_steps`."""
         return FrameShapes(getattr(getattr(model, "config", None), "silent_steps", 0))
 
     def shapes_from_json(self, values: dict[str, Any], model: Any, layout: Layout) -> FrameShapes:
         silence = values.get("silence", 0)
         if set(values) - {"silence"} or type(silence) is not int or silence < 0:
-            raise ValueError(f"batches of speech have a `silence` of so many frames; got {values}.")
+            raise ValueError(f"speech batches need a `silence`, in frames; got {values}.")
         return FrameShapes(silence)
 
     def encode(
         self, batch: dict[str, Array], shape: Silence | None, *, key: Array | None, train: bool
     ) -> dict[str, Any]:
-        """`x` [T, B, C] with the silence of the shape behind, its `lengths` [B], and `label`."""
+        """`x` [T, B, C] followed by the silence of the shape, its `lengths` [B], and `label`."""
         found = super().encode(batch, shape, key=key, train=train)
         x = jnp.swapaxes(found.pop("frames"), 0, 1)
         if shape is not None:
@@ -133,7 +133,7 @@ class SpeechSource(SourceBase):
         return replace(self, validate=False)
 
     def notices(self, *splits: Dataset) -> list[str]:
-        """How many sequences are too long."""
+        """A notice about sequences that are too long."""
         lengths = np.concatenate(
             [np.diff(split.offset) for split in splits if isinstance(split, SequenceSet)]
         )
@@ -142,5 +142,5 @@ class SpeechSource(SourceBase):
             return []
         return [
             f"{truncated} of {len(lengths)} sequences have more than data.steps = {self.steps} "
-            f"frames and lose their end; the longest has {lengths.max()}."
+            f"frames and are truncated; the longest has {lengths.max()}."
         ]

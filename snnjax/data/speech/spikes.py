@@ -26,10 +26,10 @@ _NEEDED = ("spikes/times", "spikes/units", "labels")
 
 
 def find_spikes(folder: Path) -> str | None:
-    """Which of the two, shd or ssc, lies in the folder; None if neither does.
+    """The data set in the folder, shd or ssc; None if neither.
 
     Raises:
-      DataError: both do, so that it is unclear which is meant.
+      DataError: the folder holds both, which is ambiguous.
     """
     found = [name for name in CLASSES if (folder / f"{name}_train.h5").is_file()]
     if len(found) > 1:
@@ -75,7 +75,7 @@ def list_spikes(folder: Path, part: str, *, channels: int, frame_ms: float) -> L
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """The HDF5 file, its needed arrays there and of one length."""
+    """Open the HDF5 file and check that the required arrays exist and have equal length."""
     try:
         import h5py
     except ImportError as error:
@@ -99,7 +99,7 @@ def opened(path: Path) -> Iterator[Any]:
 def _check_arrays(file: Any, path: Path) -> None:
     for name in _NEEDED:
         if not hasattr(file.get(name), "shape"):
-            problem = f"has no array `{name}`; needed are {', '.join(_NEEDED)}"
+            problem = f"has no array `{name}`; it needs {', '.join(_NEEDED)}"
             raise DataError.at(path, problem, fix="take the file of the original data set")
     sizes = {name: file[name].shape for name in _NEEDED}
     if len(set(sizes.values())) > 1 or len(sizes["labels"]) != 1 or sizes["labels"] == (0,):
@@ -109,7 +109,7 @@ def _check_arrays(file: Any, path: Path) -> None:
 
 
 def _rows(file: Any, name: str, path: Path) -> np.ndarray:
-    """An array whose rows have lengths of their own."""
+    """An array with rows of different lengths."""
     rows = file[name][:]
     if rows.dtype != object:
         problem = f"`{name}` must hold a row of its own length for each recording; got {rows.dtype}"
@@ -137,7 +137,7 @@ def _class_names(file: Any, path: Path, labels: np.ndarray, classes: int) -> tup
         names = tuple(_text(key) for key in keys)
     at = int(labels.argmax())
     if labels[at] >= len(names):
-        problem = f"`labels` says {labels[at]} of recording {at}, but {source} {len(names)} classes"
+        problem = f"`labels` is {labels[at]} for recording {at}, but {source} {len(names)} classes"
         raise DataError.at(
             path, problem, fix=f"copy the file again; labels are 0..{len(names) - 1}"
         )
@@ -145,7 +145,7 @@ def _class_names(file: Any, path: Path, labels: np.ndarray, classes: int) -> tup
 
 
 def _speakers(file: Any, path: Path, count: int) -> list[str]:
-    """Who speaks, from extra/speaker; "unknown" for all without it."""
+    """Speakers from extra/speaker; "unknown" for all without it."""
     if not hasattr(file.get("extra/speaker"), "shape"):
         return ["unknown"] * count
     speakers = np.asarray(file["extra/speaker"][()])

@@ -18,7 +18,7 @@ def read_wav(path: str | Path, *, rates: tuple[int, ...]) -> tuple[int, np.ndarr
     """The rate of a mono PCM file of 8, 16 or 32 bits, and its samples float32 [n] in [-1, 1).
 
     Args:
-      path: the file. rates: samples a second of which it must have one.
+      path: the file. rates: accepted sampling rates, in samples per second.
 
     Raises:
       DataError: not a wave file, compressed, truncated, empty, of another rate, or not mono.
@@ -60,7 +60,7 @@ def _check(path: Path, header: Any, size: int, rates: tuple[int, ...]) -> None:
     if size != header.nframes * frame:
         raise DataError.at(
             path,
-            f"says {header.nframes} samples, but holds {size // frame}: it is truncated",
+            f"declares {header.nframes} samples, but holds {size // frame}: it is truncated",
             byte=path.stat().st_size,
             fix="copy the file again",
         )

@@ -1,4 +1,4 @@
-"""What spiking convolutional networks share: settings, units, and the way in and out."""
+"""Parts of spiking convolutional networks: settings, units, input and output stages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RESETS = {"subtract": subtract, "zero": zero}
 
 
 class ImageInfo(DataInfo, Protocol):
-    """What the configurations read of data that are pictures or frames."""
+    """The facts about picture or frame data that configurations use."""
 
     @property
     def sample_shape(self) -> tuple[int, ...] | None: ...
@@ -43,7 +43,7 @@ class ImageInfo(DataInfo, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvNetConfig:
-    """What defines the neurons, the input and the output of a spiking convolutional network."""
+    """Settings for the neurons, input and output of a spiking convolutional network."""
 
     in_channels: int | None = None
     """Channels of a picture or frame; None takes those of the data."""
@@ -51,7 +51,7 @@ class ConvNetConfig:
     """Classes; None takes those of the data."""
     steps: int = 4
     """T, time steps in which a picture is shown; frames of events have their own. The ANN twin
-    sees a picture once."""
+    receives a picture once."""
     tau: float = 2.0
     """Time constant of the neurons in steps, at least 1: v decays by 1 - 1 / tau a step."""
     threshold: float = 1.0
@@ -65,7 +65,7 @@ class ConvNetConfig:
     readout: Readout = "mean"
     """Scores: the mean of the head over time, or of leaky `integrators` that it drives."""
     readout_tau: float = 2.0
-    """Time constant of the integrators in steps, at least 1; without effect for `mean`."""
+    """Time constant of the integrators in steps, at least 1; ignored for `mean`."""
     dropout: float = 0.0
     """Share of the inputs of the head that a sample loses in training, the same at every step."""
     bn_decay: float = 0.9
@@ -92,7 +92,7 @@ class ConvNetConfig:
         get_surrogate(self.surrogate)  # refuses an unknown name now
 
     def for_data(self, info: DataInfo) -> Self:
-        """With the channels and classes of the data."""
+        """This configuration with the channels and classes of the data filled in."""
         return filled(self, info)
 
     def neurons(self, channels: int) -> LIF | Callable[[Array], Array]:
@@ -111,7 +111,7 @@ class ConvNetConfig:
         )
 
     def integrators(self, classes: int) -> LI:
-        """Leaky integrators that weigh the scores of late steps more."""
+        """Leaky integrators that give late steps more weight in the scores."""
         return LI(classes, tau=self.readout_tau, trainable=(), decay=euler, scale_input=True)
 
     def norm(self, channels: int) -> BatchNorm:
@@ -119,7 +119,7 @@ class ConvNetConfig:
         return BatchNorm(channels, decay=self.bn_decay)
 
     def sizes(self) -> tuple[int, int]:
-        """Channels and classes, which a network needs."""
+        """The numbers of channels and classes; raises if they are not set."""
         if self.in_channels is None or self.num_classes is None:
             raise ValueError(
                 "the network needs in_channels and num_classes; set them in its configuration, or "
@@ -145,7 +145,7 @@ class Current(Module):
 
 
 class Unit(Module):
-    """Weighted layer, norm, neurons: SN(BN(W x)), with a pool behind the layer where asked.
+    """Weighted layer, norm, neurons: SN(BN(W x)), with an optional pool after the layer.
 
     Args:
       layer: a convolution or dense layer with `channels` outputs and no bias.
@@ -171,13 +171,13 @@ def pair_layers(first: nnx.Module, norm: Any, neurons: Any, second: nnx.Module) 
 
 
 class Head(nnx.Linear):
-    """A linear layer on the mean over places, or on all of them.
+    """A linear layer on the mean over positions, or on all positions.
 
     The mean of scores of all places equals the score of the mean, which costs less. It is counted
     as the former where the places hold spikes: each adds a weight to every class.
 
     Args:
-      in_features, num_classes: of the layer. average: whether places are averaged.
+      in_features, num_classes: sizes of the layer. average: whether positions are averaged.
       spikes: whether the input holds spikes. rngs: random keys for the weights.
     """
 
@@ -192,7 +192,7 @@ class Head(nnx.Linear):
         return super().__call__(self.joined(x))
 
     def joined(self, x: Array) -> Array:
-        """Places joined to one axis with the channels, or averaged: [T, B, N]."""
+        """Positions flattened into the channel axis, or averaged: [T, B, N]."""
         if x.ndim == 3:
             return x
         return x.mean((2, 3)) if self.average else x.reshape(*x.shape[:2], -1)
@@ -257,6 +257,6 @@ def repeat(x: Array, steps: int) -> Array:
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuse an unknown choice."""
+    """Raise unless a value is one of the choices."""
     if value not in known:
         raise ValueError(f"{name} must be {' or '.join(map(repr, known))}; got {value!r}.")

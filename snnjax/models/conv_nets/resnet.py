@@ -78,7 +78,7 @@ class SpikingResNetConfig(ConvNetConfig):
 
 
 class SpikeBlock(Module):
-    """y = SN(BN(conv SN(BN(conv x)))) + x: spikes are added, so that y holds small integers.
+    """y = SN(BN(conv SN(BN(conv x)))) + x: spikes are added, so y holds small integers.
 
     Where the block changes the shape, x is SN(BN(1 x 1 conv x)).
     """
@@ -108,7 +108,7 @@ class SpikeBlock(Module):
 
 
 class MembraneBlock(Module):
-    """y = BN(conv SN(BN(conv SN(x)))) + x: the stream is real, every convolution receives spikes.
+    """y = BN(conv SN(BN(conv SN(x)))) + x: a real-valued stream; convolutions receive spikes.
 
     Where the block changes the shape, x is BN(1 x 1 conv SN(x)) with the same spikes.
     """

@@ -1,4 +1,4 @@
-"""Spiking networks in the manner of VGG: convolutions and pools in turn."""
+"""VGG-style spiking networks: alternating convolutions and pools."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class SpikingVGGConfig(ConvNetConfig):
     """What the pool of a stage takes the largest of: `spikes`, as event-driven hardware can, or the
     `currents` of its last convolution, which leaves a quarter of its neurons to compute."""
     hidden: int = 0
-    """Neurons of a dense layer before the head, where places are not averaged; 0 has none."""
+    """Neurons of a dense layer before the head, where places are not averaged; 0 for none."""
     average: bool = True
     """Average the places behind the last stage; else each has weights of its own, which needs
     `image_size`."""
     image_size: tuple[int, int] | None = None
-    """Height and width of the input; None takes those of the data. Without effect where places
+    """Height and width of the input; None takes those of the data. Ignored where places
     are averaged."""
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class SpikingVGGConfig(ConvNetConfig):
             )
 
     def places(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width behind the last stage."""
+        """Height and width after the last stage."""
         return size[0] >> len(self.widths), size[1] >> len(self.widths)
 
     def build(self, info: ImageInfo, *, rngs: nnx.Rngs) -> SpikingVGG:
@@ -95,8 +95,8 @@ class SpikingVGG(Module):
     """The spiking VGG classifier of pictures and event frames.
 
     stages x [depth x (3 x 3 convolution -> batch norm -> LIF), 2 x 2 max pool] -> head -> mean over
-    time. The first convolution and norm see a picture once, and its neurons receive their current
-    in each of T steps. Frames of events go through all layers as they are.
+    time. The first convolution and norm process a picture once, and the neurons receive their
+    current in each of T steps. Event frames go through all layers.
 
     Source: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
     recognition", ICLR 2015; spiking with batch norm over time: Zheng et al., "Going deeper with

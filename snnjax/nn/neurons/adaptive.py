@@ -29,7 +29,7 @@ class ALIF(StepPopulation):
       dt: length of a step.
       decay: `exact` or `euler`, from (tau, dt) to the decay of a step.
       spike: surrogate spike function.
-      reset: `subtract`, `zero`, `none`, or one of them with `detach`; it sees the raised threshold.
+      reset: `subtract`, `zero`, `none`, or one of them with `detach`; it uses the raised threshold.
       scale_input: whether the input is scaled by 1 - decay.
       checkpoint: see `snnjax.unroll.unroll`.
 
@@ -205,7 +205,7 @@ class GLIF(StepPopulation):
     Args:
       features: N.
       alpha: gate between linear (0) and exponential leak (1), in [0, 1], a number or [N].
-      beta: gate between the input as it is (0) and times `conduct` (1), likewise.
+      beta: gate between the unscaled input (0) and `conduct` times it (1), likewise.
       gamma: gate between reset by subtraction (0) and to 0 (1), likewise.
       tau: time constant of the exponential leak, in the unit of `dt`, a number or [N].
       leak: amount of the linear leak in a step, in [0, 1]; threshold / (2 T) for the paper's T = 4.

@@ -21,7 +21,7 @@ from snnjax.neurons.membrane import concrete
 def check_finite(layer: str, current: ArrayLike) -> None:
     """Refuse a NaN or an infinity in the input.
 
-    Traced values pass, and those of which other processes hold a part.
+    Traced values, and arrays that are partly on other processes, are not checked.
     """
     if isinstance(current, Tracer):
         return
@@ -37,7 +37,7 @@ def check_finite(layer: str, current: ArrayLike) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say of an unknown name: the nearest known one, or all of them."""
+    """A hint for an unknown name: the nearest known one, or all of them."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
@@ -53,7 +53,7 @@ def spread(name: str, value: ArrayLike, shape: tuple[int, ...], layer: str = "")
 
 
 def check_shape(name: str, given: tuple[int, ...], shape: tuple[int, ...], layer: str = "") -> None:
-    """Refuse a shape that is neither that of a number nor that of the last axes of `shape`."""
+    """Raise unless a shape is that of a number or of the last axes of `shape`."""
     if len(given) > len(shape) or given != shape[len(shape) - len(given) :]:
         each = f"one for each of the {shape[0]} features" if len(shape) == 1 else f"of {shape}"
         wanted = f"a number or {each}" if shape else "a number, which all features share"
@@ -61,13 +61,13 @@ def check_shape(name: str, given: tuple[int, ...], shape: tuple[int, ...], layer
 
 
 def as_floating(x: ArrayLike, like: Array) -> Array:
-    """`x` as it is where it is floating; integers and bools in the dtype of `like`."""
+    """`x` unchanged if it is floating; integers and bools cast to the dtype of `like`."""
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(like.dtype)
 
 
 def check_dt(layer: str, dt: ArrayLike) -> None:
-    """Refuse a step without a length; a traced one passes."""
+    """Raise unless `dt` is a finite positive number; traced values are not checked."""
     length = concrete(dt)
     if length is not None and not np.all(np.isfinite(length) & (length > 0)):
         raise ValueError(
@@ -76,7 +76,7 @@ def check_dt(layer: str, dt: ArrayLike) -> None:
 
 
 def named(layer: str, function: Callable[..., Any], *args: Any) -> Any:
-    """`function(*args)`, whose ValueError begins with the layer's name."""
+    """`function(*args)`, prefixing any ValueError with the layer's name."""
     try:
         return function(*args)
     except ValueError as error:
@@ -101,7 +101,7 @@ def check_count(name: str, count: int, layer: str = "") -> int:
     return count
 
 
-# what other libraries call an argument: ours, and how to write it
+# names used by other libraries: our name, and how to write it
 _SYNONYMS = {
     "beta": ("tau", "tau=snnjax.neurons.time_constant({value!r})"),
     "alpha": ("tau_c", "tau_c=snnjax.neurons.time_constant({value!r})"),
@@ -126,9 +126,9 @@ _SYNONYMS = {
 
 
 def with_hints(init: Callable[..., None]) -> Callable[..., None]:
-    """An `__init__` that answers an unknown keyword with the right name.
+    """Wraps `__init__` so that an unknown keyword raises with the nearest valid name.
 
-    Its signature stays as it is, for help and completion.
+    The signature is unchanged, for help and completion.
     """
     parameters = inspect.signature(init).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -151,7 +151,7 @@ def with_hints(init: Callable[..., None]) -> Callable[..., None]:
 class InitSignature:
     """`__signature__` of a class: the arguments of its `__init__`, for help and completion.
 
-    The metaclass of Flax modules would show `(*args, **kwargs)`. Instances have none of it.
+    The metaclass of Flax modules would show `(*args, **kwargs)`. Instances do not have it.
     """
 
     def __init__(self, init: Callable[..., None]):

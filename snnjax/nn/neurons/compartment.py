@@ -21,12 +21,12 @@ class TCLIF(StepPopulation):
       features: N.
       c1: the soma pulls on the dendrite by sigmoid(c1), a number or [N].
       c2: the dendrite drives the soma by sigmoid(c2), a number or [N].
-      gamma: what a spike takes from the dendrite, in the unit of the membrane, a number or [N].
+      gamma: what a spike subtracts from the dendrite, in the unit of the membrane, a number or [N].
       threshold: in the unit of the membrane, above 0, a number or [N].
       trainable: which of ("c1", "c2", "gamma", "threshold") are trained.
       spike: surrogate spike function.
-      reset: of the soma: `subtract`, `zero`, `none`, or one of them with `detach`.
-      reset_dendrite: of the dendrite, called with gamma in place of the threshold.
+      reset: reset of the soma: `subtract`, `zero`, `none`, or one of them with `detach`.
+      reset_dendrite: reset of the dendrite, called with gamma in place of the threshold.
       checkpoint: see `snnjax.unroll.unroll`.
     """
 

@@ -1,4 +1,4 @@
-"""Neurons with several levels, signs or weighted spikes: ILIF, Ternary, Delta, STBIF, FewSpike."""
+"""Neurons with multi-level, signed or weighted spikes: ILIF, Ternary, Delta, STBIF, FewSpike."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ILIF(StepPopulation):
       features: N.
       levels: D, the largest integer emitted.
       beta: share of the membrane that a step keeps, in [0, 1], a number or [N]; the published 0.25
-        is no time constant worth the name, at 0.7 steps.
+        is too short to be a meaningful time constant, at 0.7 steps.
       trainable: which of ("beta",) are trained; none by default, as published.
       spike: integer spike function, called as `spike(h, levels)`.
       reset: `subtract`, `zero`, `none`, or one of them with `detach`.
@@ -93,7 +93,7 @@ class Ternary(StepPopulation):
 
 
 class Delta(StepPopulation):
-    """Senders of changes: see `snnjax.neurons.delta_step`.
+    """Delta modulators, which emit changes: see `snnjax.neurons.delta_step`.
 
     Args:
       features: N.
@@ -125,7 +125,7 @@ class STBIF(StepPopulation):
 
     Args:
       features: N.
-      scale: worth of one spike, in the unit of the input, above 0, a number or [N].
+      scale: value of one spike, in the unit of the input, above 0, a number or [N].
       low, high: bounds of the spike count, the quantiser's lowest and highest level.
       trainable: which of ("scale",) are trained.
       spike: surrogate spike function.
@@ -181,6 +181,6 @@ class FewSpike(Population):
         self.spike = self.choice(spike)
 
     def step(self) -> Callable[..., Any]:
-        """One step with the tables of now."""
+        """One step with the current tables."""
         params = n.FewSpikeParams(*(self.value(name) for name in n.FewSpikeParams._fields))
         return partial(n.few_spike_step, params, spike=self.spike)

@@ -1,4 +1,4 @@
-"""Where a constant lies, and how a trainable one stays there whatever the optimiser does."""
+"""Domains of constants, and parametrisations that keep trainable constants inside them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from jax.typing import ArrayLike
 
 
 class Domain(NamedTuple):
-    """The interval in which a constant lies.
+    """The interval of valid values of a constant.
 
-    A trainable constant is held as a number x without limits, so that no update leaves the
-    interval, not at the ends of float32 either: exponents are clipped at +-34.5.
+    A trainable constant is stored as an unconstrained number x, so that no update leaves the
+    interval, even at the extremes of float32: exponents are clipped at +-34.5.
 
-        x                                 without limits
-        low + exp(x) or high - exp(x)     with one
-        low + (high - low) sigmoid(x)     with two
-        high tanh(x / high)               with two that are opposite; near 0 it moves as x does
+        x                                 unbounded
+        low + exp(x) or high - exp(x)     one bound
+        low + (high - low) sigmoid(x)     two bounds
+        high tanh(x / high)               two opposite bounds; close to x near 0
 
     Attributes:
       low, high: the limits.
       closed: whether a constant that is not trained may lie on them.
-      reason: what they come from, for errors.
-      above, under: another constant that is the low or the high limit where it is the tighter.
+      reason: where the limits come from, for errors.
+      above, under: another constant that is the low or the high limit where it is tighter.
       ratio: factor by which a constant stays away from the one that limits it, 1 for none.
     """
 
@@ -43,7 +43,7 @@ class Domain(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """Of the trained variable's name: that of a trained `tau` above 0 is `log_tau`."""
+        """Prefix of the trained variable's name: a trained `tau` above 0 is stored as `log_tau`."""
         known = {REAL: "", POSITIVE: "log_", UNIT: "logit_"}
         return known.get(self, "free_")
 
@@ -55,7 +55,7 @@ class Domain(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What a constant must do."""
+        """The condition on a constant, in words for messages."""
         if self.closed:
             return f"lie in [{self.low:g}, {self.high:g}]"
         if self.high < math.inf:
@@ -82,7 +82,7 @@ REAL = Domain()
 POSITIVE = Domain(low=0.0)
 UNIT = Domain(low=0.0, high=1.0, closed=True)
 APART = 1e-6  # between a constant and another that limits it; float32 tells numbers near 1 apart
-INNER = 1.0 + 1e-6  # a limit that must not be reached when x runs away is drawn in by this factor
+INNER = 1.0 + 1e-6  # a limit that must not be reached when x diverges is tightened by this factor
 LARGEST = 1e15  # of a trained constant, as 1 / LARGEST is the least distance from a limit: its
 EXPONENT = math.log(LARGEST)  # square and the inverse of that are finite in float32
 
@@ -102,7 +102,7 @@ def euler_frequency(dt: ArrayLike) -> Domain:
 
 
 def free(value: np.ndarray, low: Any, high: Any) -> np.ndarray:
-    """The number without limits that stands for a constant between `low` and `high`."""
+    """The unconstrained number that represents a constant between `low` and `high`."""
     if not _there(high):
         return np.log(value - low) if _there(low) else value
     if not _there(low):
@@ -113,7 +113,7 @@ def free(value: np.ndarray, low: Any, high: Any) -> np.ndarray:
 
 
 def held(x: Array, low: Any, high: Any) -> Array:
-    """The constant between `low` and `high` that `x` stands for; NaN for NaN."""
+    """The constant between `low` and `high` that `x` represents; NaN for NaN."""
     if not _there(low) and not _there(high):
         return jnp.clip(x, -LARGEST, LARGEST)
     if not _there(high):

@@ -242,7 +242,7 @@ class Alpha(Population):
     Args:
       features: N.
       tau_exc: time constant of the falling flank, in the unit of `dt`, above 0, a number or [N].
-      tau_inh: of the rising flank, below `tau_exc`, likewise.
+      tau_inh: time constant of the rising flank, below `tau_exc`, likewise.
       threshold: in the unit of the membrane, above 0, a number or [N].
       trainable: which of ("tau_exc", "tau_inh", "threshold") are trained.
       dt: length of a step.
@@ -288,7 +288,7 @@ class Alpha(Population):
         return n.exact(self.value("tau_exc"), self.dt), n.exact(self.value("tau_inh"), self.dt)
 
     def step(self) -> Callable[..., Any]:
-        """One step with the constants of now."""
+        """One step with the current constants."""
         fall, rise = self.value("tau_exc"), self.value("tau_inh")
         gain = fall / (fall - rise)  # `alpha_gain` of exact decays, without their logarithms
         params = n.AlphaParams(*self._decays(), gain, self.value("threshold"))

@@ -1,4 +1,4 @@
-"""What all layers of neurons share: constants, which of them train, and the unrolled call."""
+"""The base of neuron layers: constants, which of them are trained, and the unrolled call."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from snnjax.unroll import unroll
 
 
 class Fixed(nnx.Variable):
-    """A constant of a layer, such as a time constant that is not trained; no `nnx.Param`."""
+    """A constant of a layer, such as a time constant that is not trained; not an `nnx.Param`."""
 
 
 class Population(Stateful):
@@ -81,7 +81,7 @@ class Population(Stateful):
         *,
         limit: ArrayLike = 0.0,
     ) -> None:
-        """Hold a constant of `shape`, by default one a neuron; as a parameter if it is trainable.
+        """Store a constant of `shape`, by default one per neuron; as a parameter if trainable.
 
         A number stands for all of them, and so does an array of the shape's last axes. `limit` is
         the value of the constant that `domain` names in `above` or `under`; both concern
@@ -118,7 +118,7 @@ class Population(Stateful):
         )
 
     def check_trainable(self) -> None:
-        """Refuse unknown names in `trainable`; a subclass calls it after its last constant."""
+        """Raise for unknown names in `trainable`; a subclass calls it after its last constant."""
         known = dict(self.domains)
         for name in self.trainable:
             if name not in known:
@@ -139,7 +139,7 @@ class Population(Stateful):
         return nnx.data(function) if carries else function
 
     def value(self, name: str) -> Array:
-        """A constant, [N] in most cases, in its domain whether it is trained or not."""
+        """The value of a constant, [N] in most cases, inside its domain whether trained or not."""
         if name not in self.trainable:
             return getattr(self, name)[...]
         domain = dict(self.domains)[name]
@@ -148,7 +148,7 @@ class Population(Stateful):
         return held(getattr(self, domain.prefix + name)[...], low, high)
 
     def step(self) -> Callable[[Any, Array], tuple[Any, Any]]:
-        """`step(state, current) -> (state, out)` with the constants of now."""
+        """`step(state, current) -> (state, out)` with the current constants."""
         raise NotImplementedError(
             f"{type(self).__name__} must define step(), a function of (state, current)."
         )
@@ -187,10 +187,10 @@ class Population(Stateful):
         return unroll(self.step(), state, current, checkpoint=self.checkpoint, record=record)
 
     def check_input(self, state: Any, current: ArrayLike) -> Array:
-        """`current` as an array [T, B, ..., N] that fits the state; None as a state fits all.
+        """`current` as an array [T, B, ..., N], checked to fit the state unless that is None.
 
         Raises:
-          ValueError: it does not, has no steps, or is known to hold a NaN or an infinity.
+          ValueError: it does not fit, has no steps, or is known to hold NaN or infinity.
           TypeError: it is not floating point.
         """
         current = jnp.asarray(current)
@@ -209,7 +209,7 @@ class Population(Stateful):
         return current
 
     def _check_shape(self, shape: tuple[int, ...], state: Any = None) -> None:
-        """Refuse an input that is not [T, B, ..., N], or does not fit `state` if there is one."""
+        """Raise unless the input is [T, B, ..., N] and fits `state`, if there is one."""
         own, held = self.shape(()), jax.tree.map(jnp.shape, state)
         axes = len(own)
         fits = len(shape) > axes and shape[-axes:] == own
@@ -227,7 +227,7 @@ class Population(Stateful):
         )
 
     def check_back(self, layer: str, out: ArrayLike, current: Array) -> None:
-        """Refuse an output of the step before, in the state of `layer`, of another shape."""
+        """Raise if the previous output in the state of `layer` has the wrong shape."""
         want = (*self.batch_shape(current), self.features)
         if jnp.shape(out) != want:
             raise ValueError(
@@ -242,7 +242,7 @@ class Population(Stateful):
 
 
 def _batch_first(lead: tuple[int, ...], state: Any, axes: int) -> str:
-    """The remedy for input with the leading axes `lead`, [T, B, ...], that does not fit a state.
+    """The suggested fix for input with leading axes `lead`, [T, B, ...], that does not fit a state.
 
     Where the state fits with the first two axes exchanged, the input has its batch first.
     """

@@ -1,4 +1,4 @@
-"""A layer that is the step of its neuron, under the constants that it holds."""
+"""Neuron layers defined by a step function and the domains of its constants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Decay = Callable[[ArrayLike, ArrayLike], Array]
 
 
 class StepPopulation(Population):
-    """A layer given by a neuron's four names and the domains of its constants.
+    """A neuron layer defined by the four names of its neuron and the domains of its constants.
 
     A subclass gives `rest`, `advance` (the step), `params` (their type) and `constants`; where it
     has them, `decays`, `potentials`, `below`, `euler`, `turns` and `coarse`. Its `__init__` has an
@@ -61,7 +61,7 @@ class StepPopulation(Population):
         /,
         **values: ArrayLike,
     ) -> None:
-        """Hold the constants, with checks; `dt` and `decay` where the neuron has them."""
+        """Check and store the constants; also `dt` and `decay` where the neuron has them."""
         layer = type(self).__name__
         if dt is not None:
             check_dt(layer, dt)
@@ -88,12 +88,12 @@ class StepPopulation(Population):
             self._warn_of_dt(dt, values)
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        """The shape of a constant: one number a neuron."""
+        """The shape of a constant: one number per neuron."""
         del name
         return (self.features,)
 
     def hold_options(self, **options: Any) -> None:
-        """Hold what the step takes by keyword, as attributes of these names."""
+        """Store the step's keyword options as attributes of these names."""
         for name, value in options.items():
             setattr(self, name, self.choice(value) if name in FUNCTIONS else value)
         self.options = tuple(options)
@@ -101,7 +101,7 @@ class StepPopulation(Population):
     def _domain(
         self, name: str, pairs: tuple[tuple[str, str], ...], dt: ArrayLike | None
     ) -> Domain:
-        """Where a constant lies, with what a step of `dt` and the other constants allow."""
+        """The domain of a constant, narrowed by `dt` and by the other constants."""
         domain = self.constants[name]
         for low, high in pairs:  # where both are trained, the low one moves with the high one
             if name == low:
@@ -125,7 +125,7 @@ class StepPopulation(Population):
     def _check_order(
         self, pairs: tuple[tuple[str, str], ...], known: Mapping[str, ArrayLike]
     ) -> None:
-        """Refuse constants in the wrong order, such as a reset at the threshold."""
+        """Raise for constants in the wrong order, such as a reset at the threshold."""
         for low, high in pairs:
             for name in (low, high):
                 shape = np.shape(known[name])
@@ -137,7 +137,7 @@ class StepPopulation(Population):
                 )
 
     def _warn_of_dt(self, dt: ArrayLike, known: Mapping[str, ArrayLike]) -> None:
-        """Warn of a step that is too long; a traced one passes."""
+        """Warn if the step is too long; traced values are not checked."""
         length, layer = concrete(dt), type(self).__name__
         if length is None:
             return
@@ -158,7 +158,7 @@ class StepPopulation(Population):
         return type(self).rest(self.shape(batch_shape), dtype, **self._potentials())
 
     def step(self) -> Callable[..., Any]:
-        """One step with the constants of now."""
+        """One step with the current constants."""
         values = {name: self.value(name) for name in self.held if name not in self.potentials}
         for name in self.decays:
             values[name.replace("tau", "decay", 1)] = self.decay(values.pop(name), self.dt)

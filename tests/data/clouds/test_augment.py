@@ -7,7 +7,9 @@ from scipy.optimize import linprog
 from snnjax.data.clouds import Augment
 from snnjax.data.clouds.rotations import uniform_rotations
 
-FULL = Augment("so3", (0.8, 1.3), (0.7, 1.3), shift=0.2, jitter=0.02, drop=0.3, cut=0.2, flip=True)
+FULL = Augment(
+    "so3", (0.8, 1.3), (0.7, 1.3), shift=0.2, jitter=0.02, drop=0.3, crop_fraction=0.2, flip=True
+)
 
 
 def _rngs(n: int, seed: int = 0) -> list[np.random.Generator]:
@@ -105,7 +107,7 @@ def test_drop_leaves_a_random_subset_in_order_and_never_nothing():
 
 def test_a_cut_takes_one_side_of_a_plane():
     points, count = _batch(64)
-    out, left = Augment(cut=0.5)(points, count, _rngs(64))
+    out, left = Augment(crop_fraction=0.5)(points, count, _rngs(64))
     assert 0.15 < 1 - (left / count).mean() < 0.35
     for b in range(64):
         kept = out[b, : left[b]]
@@ -120,7 +122,7 @@ def test_a_cut_takes_one_side_of_a_plane():
 
 def test_a_cut_leaves_a_single_point():
     one = np.full((4, 1, 3), 0.1, np.float32)
-    _, left = Augment(cut=0.99)(one, np.ones(4, np.int32), _rngs(4))
+    _, left = Augment(crop_fraction=0.99)(one, np.ones(4, np.int32), _rngs(4))
     assert left.tolist() == [1] * 4
 
 
@@ -180,7 +182,7 @@ def test_other_features_are_left_alone():
         ({"shift": -0.1}, "`shift` must be"),
         ({"jitter": 2.0}, "`jitter` must be"),
         ({"drop": 1.0}, "`drop` must be"),
-        ({"cut": -0.1}, "`cut` must be"),
+        ({"crop_fraction": -0.1}, "`crop_fraction` must be"),
         ({"rotate": "z", "angle": 200.0}, "`angle` must be"),
         ({"rotate": "so3", "angle": 20.0}, "turns about one axis"),
     ],

@@ -74,7 +74,7 @@ def test_commas_without_another_separator_part_numbers():
         ("1.5,2.5 3.5\n", "line 1: has commas and blanks between its numbers"),
         ("1.234,5 2.000,1 3.000,0\n", "has commas and blanks between its numbers"),
         ("694,386 5,155,487 381,041\n", "has commas and blanks between its numbers"),
-        ("1,234 2 3,456\n1,235 3 4,567\n", "commas that may be decimal or part thousands"),
+        ("1,234 2 3,456\n1,235 3 4,567\n", "commas that may be decimal or separate thousands"),
         ("1.234,5;2;3\n", "line 1: is not a row of numbers"),
         ("1,,3\n", "line 1: is not a row of numbers"),
         ("1;;3\n", "line 1: is not a row of numbers"),

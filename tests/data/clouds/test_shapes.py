@@ -149,7 +149,7 @@ def test_json_of_something_else_is_refused(values: Any) -> None:
 
 
 def test_shapes_of_a_model_of_another_depth_are_refused() -> None:
-    with pytest.raises(ValueError, match="needed are 4 positive numbers"):
+    with pytest.raises(ValueError, match="each bucket needs 4 positive numbers"):
         SOURCE.shapes_from_json(fitted().to_json(), SimpleNamespace(depth=3), LAYOUT)
 
 

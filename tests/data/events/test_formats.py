@@ -268,7 +268,7 @@ BAD = {
             lambda path: path.write_text("1 1 1 1\n99999999999999999999 1 1 1\n"),
             "line 2: is not a time",
         ),
-        (lambda path: path.write_text("0 5\n1 1 1 1\n"), "line 1: says a sensor of 0 columns"),
+        (lambda path: path.write_text("0 5\n1 1 1 1\n"), "line 1: declares a sensor of 0 columns"),
         (lambda path: path.write_text(""), "holds no events"),
     ],
     "e.npz": [
@@ -296,7 +296,7 @@ def test_a_missing_file_and_a_missing_sensor(tmp_path) -> None:
         with pytest.raises(DataError, match="cannot be read"):
             read_events(tmp_path / name, sensor=(3, 3))
     path = files.write_npz(tmp_path / "e.npz", files.columns())
-    with pytest.raises(DataError, match="does not say the size of its sensor"):
+    with pytest.raises(DataError, match="does not specify the size of its sensor"):
         read_events(path)
     with pytest.raises(ValueError, match="`sensor` must be"):
         read_events(path, sensor=(0, 3))

@@ -288,7 +288,7 @@ def test_a_training_file_is_not_tested_on(tmp_path) -> None:
         ({"t": np.zeros(123)}, r"recording 0: `t` must be integers"),
         ({"name": np.array(["a"])}, "`name` must be strings of shape"),
         ({"p": None}, "has no array `p`"),
-        ({"sensor": None}, "does not say the size of its sensor"),
+        ({"sensor": None}, "does not specify the size of its sensor"),
         ({"sensor": np.array([3, 3])}, "outside a sensor of 3 rows"),
     ],
 )
@@ -323,7 +323,7 @@ def test_bad_layouts(folder, tmp_path_factory) -> None:
         EventSource(str(empty), train_recordings=2).open("train")
     names = np.array(["a", "b", "c"])
     files.write_packed(folder / "test.npz", recordings(3), [0, 1, 2], class_names=names)
-    with pytest.raises(DataError, match=r"other `class_names` than test\.npz"):
+    with pytest.raises(DataError, match=r"different `class_names` from test\.npz"):
         EventSource(str(folder)).open("train")
 
 

@@ -79,7 +79,7 @@ def test_missing_part_and_ambiguous_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"part train_1.npz is missing"):
         load_images(tmp_path, "train", FORM)
     save(tmp_path, "train", image=IMAGES, label=LABELS)
-    with pytest.raises(DataError, match=r"stands beside train_0.npz"):
+    with pytest.raises(DataError, match=r"lies next to train_0.npz"):
         load_images(tmp_path, "train", FORM)
 
 
@@ -111,7 +111,7 @@ def test_given_class_names(tmp_path: Path) -> None:
 def test_splits_with_other_classes(tmp_path: Path) -> None:
     save(tmp_path, "train", image=IMAGES, label=LABELS, class_names=NAMES)
     save(tmp_path, "test", image=IMAGES, label=LABELS, class_names=NAMES[::-1])
-    with pytest.raises(DataError, match=r"test.npz: has other `class_names` than train.npz"):
+    with pytest.raises(DataError, match=r"test.npz: has different `class_names` from train.npz"):
         load_images(tmp_path, "train", FORM)
 
 

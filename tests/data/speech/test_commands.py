@@ -120,7 +120,7 @@ def test_a_missing_list_or_word_is_refused(folder: Path, tmp_path: Path) -> None
     empty.mkdir()
     for name in ("testing_list.txt", "validation_list.txt"):
         (empty / name).write_text("")
-    with pytest.raises(DataError, match="holds no folder of a word"):
+    with pytest.raises(DataError, match="holds no word folders"):
         list_commands(empty, "train")
 
 

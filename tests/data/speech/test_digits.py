@@ -56,7 +56,7 @@ def test_a_packed_part_is_cut_into_its_recordings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"take": None}, "has no array `take`; needed are audio, offset"),
+        ({"take": None}, "has no array `take`; it needs audio, offset"),
         ({"audio": np.zeros(12, np.float32)}, r"`audio` must be int16 \[samples\]; got float32"),
         ({"audio": np.zeros((12, 1), np.int16)}, r"got int16 \(12, 1\)"),
         ({"offset": np.array([0, 3, 7, 13])}, "`offset` must rise from 0 to the 12 samples"),

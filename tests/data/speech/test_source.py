@@ -82,7 +82,7 @@ def test_truncated_sequences_are_noticed(digits: SpeechSource) -> None:
     assert digits.notices(*splits) == []
     [line] = replace(digits, steps=20).notices(*splits)
     assert line == (
-        "36 of 36 sequences have more than data.steps = 20 frames and lose their end; the longest "
+        "36 of 36 sequences have more than data.steps = 20 frames and are truncated; the longest "
         "has 21."
     )
 

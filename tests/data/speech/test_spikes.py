@@ -93,7 +93,7 @@ def floats(value: list[np.ndarray]) -> list[np.ndarray]:
         ("spikes/units", None, "has no array `spikes/units`"),
         ("labels", np.array([0.0, 1, 2, 0, 1, 2]), "`labels` must be integers.*float64"),
         ("labels", np.array([0, 1, -2, 0, 1, 2]), "`labels` must be integers from 0 on.*-2"),
-        ("labels", np.array([0, 1, 9, 0, 1, 2]), "says 9 of recording 2, but `extra/keys` names 3"),
+        ("labels", np.array([0, 1, 9, 0, 1, 2]), "is 9 for recording 2, but `extra/keys` names 3"),
         ("labels", np.array([0, 1, 2]), r"one N of at least 1; got .*labels \(3,\)"),
         ("labels", np.array([b"a"] * 6), r"`labels` must be integers from 0 on; got .S1\."),
         ("extra/speaker", np.array([0, 1]), r"`extra/speaker` must be \[6\]; got \(2,\)"),
@@ -141,9 +141,7 @@ def test_without_names_the_classes_are_those_of_the_data_set(tmp_path: Path) -> 
     values = content() | {"labels": np.array([0, 1, 20, 0, 1, 2])}
     del values["extra/keys"]
     write(tmp_path / "shd_train.h5", values)
-    with pytest.raises(
-        DataError, match=r"says 20 of recording 2, but the data set has 20.*0\.\.19"
-    ):
+    with pytest.raises(DataError, match=r"is 20 for recording 2, but the data set has 20.*0\.\.19"):
         load_speech(tmp_path, "train", front_end=RECORDED)
 
 
