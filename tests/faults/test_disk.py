@@ -1,6 +1,6 @@
 """Disks that are full, cannot be written, or are used twice; see `docs/faults.md`.
 
-Damage of each file in turn is tested in `tests/train/test_checkpoint.py`.
+Damage of each file in turn is tested in `tests/runs/test_checkpoint.py`.
 """
 
 from __future__ import annotations

@@ -481,7 +481,7 @@ def test_the_record_equals_a_loop_over_kernel_pairs(batch, dense, evaluated):
     inputs, masks, activity = dense.inputs, dense.masks, evaluated.activity
     assert [layer.name for layer in activity] == [*LAYERS, "head"]
     occupied = batch[1].any((1, 2, 3)).tolist()  # of nothing all is silent
-    assert [layer.real.tolist() for layer in activity] == [
+    assert [layer.samples()["real"].tolist() for layer in activity] == [
         occupied, *[[False] * BATCH] * 6, occupied
     ]  # fmt: skip
     widths = [(3, 3)] * 3 + [(3, 4)] + [(4, 4)] * 4

@@ -63,7 +63,8 @@ def test_it_counts_what_its_layers_receive() -> None:
     _, (_, activity) = net(None, X, record=True)
     _, seen = probe(net, paths)(None, X)
     assert [a.name for a in activity] == ["hidden.0.linear", "hidden.1.linear", "linear"]
-    assert [a.real.tolist() for a in activity] == [[False] * B] * 3  # counts are integers
+    known = [layer.samples()["real"].tolist() for layer in activity]
+    assert known == [[False] * B] * 3  # counts are integers
     for b in range(B):
         own = [jax.tree.map(lambda leaf: leaf[b : b + 1], layer) for layer in activity]  # noqa: B023
         first, second, head = ActivityTotals().add(own).layers

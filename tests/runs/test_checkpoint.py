@@ -163,7 +163,7 @@ from pathlib import Path
 from snnjax.sharding import parse_mesh
 from snnjax.runs import CheckpointError
 from snnjax.runs.checkpoint import Checkpoints
-from tests.train.test_checkpoint import state_of
+from tests.runs.test_checkpoint import state_of
 
 checkpoints = Checkpoints(Path(sys.argv[1]))
 checkpoints.save(1, state_of(1), {"step": 1})

@@ -12,6 +12,7 @@ from snnjax.nn import (
     BatchNorm,
     Conv,
     Module,
+    Neurons,
     SpikformerBlock,
     SpikingDense,
     max_pool,
@@ -49,7 +50,8 @@ class Transformer(Module):
     """Tokens become spikes, which an encoder block reads: its stream is of integers."""
 
     def __init__(self, in_channels: int, num_classes: int, *, rngs: nnx.Rngs, **_: Any):
-        options: dict[str, Any] = {"kernel_init": nnx.initializers.kaiming_uniform(), "rngs": rngs}
+        lively = Neurons(threshold=0.5, attention_threshold=0.1)  # published ones fire once in 30
+        options: dict[str, Any] = {"neurons": lively, "rngs": rngs}
         self.embed = SpikingDense(in_channels // TOKENS, FEATURES, **options)
         block = SpikformerBlock(FEATURES, HEADS, hidden=HIDDEN, qkv_bias=True, **options)
         self.blocks = nnx.List([block])
