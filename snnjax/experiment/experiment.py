@@ -21,7 +21,7 @@ else:  # the command line takes the options from the value, whatever its class
 NEEDED = {
     "data": ("open", "collate", "shapes", "encode"),
     "model": ("build",),
-    "task": ("goal", "prepare", "loss", "score", "summarise"),
+    "task": ("goal", "inputs", "prepare", "loss", "score", "summarise"),
 }
 """Methods required of the parts; see `snnjax.data.Source` and `snnjax.tasks.Task`."""
 

@@ -51,6 +51,9 @@ class Regression(Task):
         """The smallest distance."""
         return f"min {self.distance}"
 
+    def inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in batch.items() if name not in ("target", "label")}
+
     def prepare(
         self, batch: dict[str, Any], *, key: Array | None, train: bool
     ) -> tuple[dict[str, Any], Target]:
@@ -59,8 +62,7 @@ class Regression(Task):
                 "regression needs a `target`, which the samples of this source do not hold; they "
                 f"hold {', '.join(batch)}."
             )
-        inputs = {name: value for name, value in batch.items() if name not in ("target", "label")}
-        return inputs, Target(batch["target"], batch.get("lengths"))
+        return self.inputs(batch), Target(batch["target"], batch.get("lengths"))
 
     def loss(self, out: Any, target: Target) -> tuple[Array, Array]:
         self._check_shapes(out, target.values)

@@ -35,6 +35,10 @@ class Task:
 
     goal: str = ""
 
+    def inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The named inputs of the model, also for a prediction, which has no target."""
+        return {name: value for name, value in batch.items() if name != "label"}
+
     def prepare(
         self, batch: dict[str, Any], *, key: Array | None, train: bool
     ) -> tuple[dict[str, Any], Any]:
@@ -44,8 +48,7 @@ class Task:
           batch: result of `Source.encode`. key: random key; None in evaluation.
           train: False in evaluation, whose targets are the plain ones.
         """
-        inputs = {name: value for name, value in batch.items() if name != "label"}
-        return inputs, batch.get("label")
+        return self.inputs(batch), batch.get("label")
 
     def loss(self, out: Any, target: Any) -> tuple[Array, Array]:
         """A sum and a count for each sample, [B] each; the loss is the ratio of their sums."""

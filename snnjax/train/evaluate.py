@@ -162,7 +162,7 @@ class Trained:
 
         def run(weights: Weights, arrays: dict[str, Any]) -> Any:
             encoded = spec.source.encode(arrays, shape, key=None, train=False)
-            inputs = {name: value for name, value in encoded.items() if name != "label"}
+            inputs = spec.task.inputs(encoded)
             out = call_model(merge_model(spec.graphdef, weights), inputs, train=False)
             return spec.task.outputs(out)
 
