@@ -2,7 +2,7 @@
 
     snnjax train nmnist_conv --data ../shared/data/nmnist
 
-Expected: 98 of the 100 test recordings. Run time: 90 seconds on two CPU cores.
+Expected: 95 to 98 of the 100 test recordings (three seeds). Run time: 75 seconds on two CPU cores.
 """
 
 from snnjax.data.events import EventAugment, EventFrames, EventSource
