@@ -142,7 +142,7 @@ class Bare:
         (lambda: Group("delay", rate=0.0), "groups.rate must be a positive number"),
         (lambda: any_experiment(model=E3DSNNConfig), "got the class E3DSNNConfig"),
         (lambda: any_experiment(model=Bare()), "model needs `build`, which Bare does not define"),
-        (lambda: any_experiment(task=Bare()), "task needs `goal`, `inputs`, `prepare`, `loss`, `score`"),
+        (lambda: any_experiment(task=Bare()), "task needs `goal`, `inputs`, `prepare`, `loss`"),
         (lambda: any_experiment(data="clouds"), "data must be an instance of .*; got str"),
         (lambda: any_experiment(evaluators=(Bare(),)), "evaluators needs `run`"),
         (
