@@ -519,7 +519,7 @@ def test_layers_without_matrices_count_nothing_and_others_are_refused():
         assert count_inputs(layer, "layer", jnp.ones((1, 1, 5, 2))) is None
     x = jnp.ones((2, 1, 3))
     with pytest.raises(
-        ValueError, match=r"'layers\.0', a Bilinear, .*says how many .*count_inputs"
+        ValueError, match=r"'layers\.0', a Bilinear, .*declare how many .*count_inputs"
     ):
         Sequential(Bilinear())(None, x, record=True)
     back = Sequential(Recurrent(LIF(3), lambda z: 2 * z))

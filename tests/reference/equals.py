@@ -61,7 +61,7 @@ ROWS = (
     Row(
         "plif_step",
         "SpikingJelly ParametricLIFNode",
-        "w=plif_weight(init_tau), as LIFNode else",
+        "w=plif_weight(init_tau), else as LIFNode",
         "spikingjelly",
         "plif",
     ),

@@ -207,7 +207,7 @@ def test_other_ways_of_writing(text: str, want: list[Collective]) -> None:
     ("text", "message"),
     [
         ("no program", "has no ENTRY"),
-        (program("%a = f32[2]{0} all-reduce(%z), replica_groups={}"), "'%z' .* defined nowhere"),
+        (program("%a = f32[2]{0} all-reduce(%z), replica_groups={}"), "'%z' .* not defined"),
         (program(P0, "%a = f32[2]{0} all-reduce(%p), replica_groups=?"), "unknown format"),
         (program(P0, "%a = f32[2]{0} all-reduce(odd[2] %p), replica_groups={}"), "dtype 'odd'"),
     ],

@@ -706,7 +706,7 @@ def test_double_weights_are_not_narrowed_in_silence(name, dtype):
     with jax.enable_x64(True):
         arguments = {"weight": case.weight, "bias": case.bias}
         arguments[name] = arguments[name].astype(jnp.float64)
-        wanted = f"`{name}` is float64 but the features {jnp.dtype(dtype)}: .* or cast `{name}`"
+        wanted = f"`{name}` is float64 but the features are {jnp.dtype(dtype)}: .* or cast `{name}`"
         with pytest.raises(TypeError, match=wanted):
             sparse_conv(narrow, kmap=case.kmap, **arguments)
 

@@ -95,7 +95,7 @@ def test_votes_are_mean_probabilities_of_augmented_copies(finished: Finished) ->
         shares += softmax(logits, axis=1) / 5
     want = np.mean(shares.argmax(1) == labels)
     assert len(set(single)) > 1  # the copies differ
-    augment = dataclasses.replace(TURNED, drop=0.9, cut=0.5)
+    augment = dataclasses.replace(TURNED, drop=0.9, crop_fraction=0.5)
     for size, devices in [(24, 1), (16, 1), (8, 2)]:
         voter, clouds = subject(finished[0], size, devices, augment)
         assert Votes(5).run(voter, clouds) == {"voted_accuracy": want}

@@ -190,7 +190,7 @@ def test_a_model_receives_the_inputs_that_it_names() -> None:
     out = call_model(Told(4, 3, nnx.Rngs(0)), inputs, train=True)
     assert told == [{"train": True, "lengths": lengths, "capacities": None}]
     np.testing.assert_array_equal(call_model(Least(4, 3, nnx.Rngs(0)), inputs, train=True), out)
-    with pytest.raises(ValueError, match=r"need an `x`; .* gave \['lengths'\]"):
+    with pytest.raises(ValueError, match=r"need an `x`; .* provide \['lengths'\]"):
         call_model(Least(4, 3, nnx.Rngs(0)), {"lengths": lengths})
 
 

@@ -123,7 +123,7 @@ def test_both_splits_must_number_the_same_classes(pack, tmp_path):
     path = pack(name=None)
     arrays = dict(np.load(path))
     np.savez(tmp_path / "test.npz", **(arrays | {"class_names": np.array(["b", "a"])}))
-    with pytest.raises(DataError, match="other `class_names`"):
+    with pytest.raises(DataError, match="different `class_names`"):
         load_dataset(str(tmp_path), "test")
     np.savez(tmp_path / "test.npz", **arrays)
     assert len(load_dataset(str(tmp_path), "test")) == 3

@@ -102,7 +102,7 @@ def test_sequences_have_no_copies_to_vote(digits: SpeechSource) -> None:
 def test_shapes_survive_their_file(digits: SpeechSource) -> None:
     shapes = digits.shapes(None, digits.open("test"), None, Layout(4))
     assert digits.shapes_from_json(shapes.to_json(), None, Layout(4)) == shapes
-    with pytest.raises(ValueError, match="batches of speech have a `silence`"):
+    with pytest.raises(ValueError, match="speech batches need a `silence`"):
         digits.shapes_from_json({"training": {}}, None, Layout(4))
 
 
