@@ -27,7 +27,7 @@ from snnjax.nn import (
     pair,
     set_sigma,
 )
-from snnjax.nn.delayed import Per
+from snnjax.nn.delay_buffer import Per
 from snnjax.surrogates import atan
 
 READOUTS = {"softmax_sum": softmax_sum, "mean": membrane_mean}

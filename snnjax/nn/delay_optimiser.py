@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from snnjax.nn.delayed import Delays, SpacedConv
+from snnjax.nn.delay_buffer import Delays
+from snnjax.nn.spaced_conv import SpacedConv
 
 NAMES = ("delay", "position")
 """Last names of the parameters that are places, not weights."""

@@ -14,7 +14,7 @@ from snnjax.delays import Taps, delayed, delayed_dense, gaussian_taps
 from snnjax.metrics import dense_activity
 from snnjax.nn.convolution import check_odd, conv, patches, window_outdegree
 from snnjax.nn.counting import Counts, count_inputs
-from snnjax.nn.delayed import (
+from snnjax.nn.delay_buffer import (
     Delays,
     Per,
     delay_shapes,

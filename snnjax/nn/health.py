@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from snnjax.metrics import RATE_BAND, PopulationRate, population_rate
-from snnjax.nn.delayed import DelayedRecurrent
+from snnjax.nn.delayed_recurrent import DelayedRecurrent
 from snnjax.nn.module import Module, Sequential
 from snnjax.nn.neurons.population import Population, check_finite
 from snnjax.nn.probe import layers_of, probe
