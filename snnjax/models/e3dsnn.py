@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from snnjax.encoders import direct
 from snnjax.metrics import dense_activity, sparse_activity
 from snnjax.models.info import DataInfo, filled
 from snnjax.nn import (
@@ -176,7 +177,7 @@ class Stem(Module):
     def forward(self, run: Run, x: SparseTensor, kmap: KernelMap, steps: int) -> SparseTensor:
         x = run(self.norm, run(self.conv, x, kmap))
         if steps > 1 and x.feats.ndim == 3:  # a static input is encoded once
-            x = x.replace(feats=jnp.broadcast_to(x.feats, (steps, *x.feats.shape)))
+            x = x.replace(feats=direct(x.feats, steps))
         return run(self.third, run(self.second, x, kmap), kmap)
 
 

@@ -48,6 +48,11 @@ def holds_matrices(layer: Any) -> bool:
     return any(leaf.ndim > 1 for leaf in jax.tree.leaves(nnx.state(layer, nnx.Param)))
 
 
+def own_matrices(layer: nnx.Module) -> bool:
+    """Whether a module itself, not one of its parts, has a parameter of two axes or more."""
+    return any(isinstance(own, nnx.Param) and own.ndim > 1 for own in vars(layer).values())
+
+
 @count_inputs.register
 def _(layer: nnx.Linear, name: str, x: Array, **_: Any) -> Counts:
     return (dense_activity(name, x, layer.out_features),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +17,12 @@ from flax import nnx
 from jax import Array
 
 from snnjax.metrics import LayerActivity
-from snnjax.nn.counting import count_inputs
+from snnjax.nn.counting import count_inputs, own_matrices
+from snnjax.nn.neurons.population import Population
 from snnjax.nn.paths import below, join, unnumber, unnumbered
 from snnjax.nn.remat import Remat, kept_by
 from snnjax.nn.stateful import Stateful
-
-State = dict[str, Any]
-"""States of the layers of a model by their dotted path, batch first in every leaf."""
+from snnjax.nn.states import State, check_same, check_state, names_of, other_batch, shapes_of
 
 
 class Composite(nnx.Module):
@@ -111,6 +111,7 @@ class Run:
     _state: State = field(default_factory=dict)
     _activity: list[LayerActivity] = field(default_factory=list)
     _seen: dict[str, list[Any]] = field(default_factory=dict)
+    _inner: set[str] = field(default_factory=set)
     _inside: str = ""
     _open: bool = True
 
@@ -152,9 +153,11 @@ class Run:
         if self.given is not None and (extra := sorted(set(self.given) - set(self._calls))):
             raise ValueError(
                 f"the state holds {', '.join(map(repr, extra))}, which {type(self.root).__name__} "
-                f"does not call with a state; its own are {_names(self._state)}. Pass the state "
+                f"does not call with a state; its own are {names_of(self._state)}. Pass the state "
                 "that this model returned, or None to start at rest."
             )
+        if self.options.record:
+            self._warn_of_uncounted()
         return Found(self._state, tuple(self._activity), self._seen)
 
     def scan(self, block: Composite, count: int, inputs: tuple, named: dict[str, Any]) -> Any:
@@ -176,7 +179,7 @@ class Run:
             own = nnx.merge(graphdef, params, rest)
             inner = Run(own, states, options, key, path)
             out = own.forward(inner, x, *inputs[1:], **named)
-            _check_same(type(block).__name__, x, out)
+            check_same(type(block).__name__, x, out)
             return out, (_changed(own, rest), inner.close())
 
         if again:
@@ -185,9 +188,8 @@ class Run:
         out, (after, found) = jax.lax.scan(body, inputs[0], layers)
         if self.train:  # nothing else changes variables
             nnx.update(block, after)
-        self._absorb(
-            found._replace(state=jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), found.state))
-        )
+        states = jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), found.state)
+        self._absorb(path, found._replace(state=states))
         self._number(path, count)
         return out
 
@@ -228,14 +230,14 @@ class Run:
         try:
             after, out = self._call(layer, path, (state, *inputs), options)
         except (TypeError, ValueError) as error:
-            fits = state is None or _shapes(state) == _shapes(
+            fits = state is None or shapes_of(state) == shapes_of(
                 jax.eval_shape(layer.rest_for, *inputs)
             )
             if fits or "state" in str(error):  # the layer's message is already specific
                 raise
-            raise _other_batch(path, layer, state, inputs) from error
-        if state is not None and _shapes(after) != _shapes(state):  # broadcast, most likely
-            raise _other_batch(path, layer, state, inputs)
+            raise other_batch(path, layer, state, inputs) from error
+        if state is not None and shapes_of(after) != shapes_of(state):  # broadcast, most likely
+            raise other_batch(path, layer, state, inputs)
         if fields:
             out, records = out
             for name in fields:
@@ -272,8 +274,8 @@ class Run:
         if path not in self.given and jax.tree.leaves(jax.eval_shape(layer.rest_for, *inputs)):
             raise ValueError(
                 f"the state lacks {path!r}, a {type(layer).__name__}; it holds "
-                f"{_names(self.given)}. Pass the state that this model returned, or None to start "
-                "at rest."
+                f"{names_of(self.given)}. Pass the state that this model returned, or None to "
+                "start at rest."
             )
         return self.given.get(path)
 
@@ -315,6 +317,20 @@ class Run:
             )
         self._activity += found
 
+    def _warn_of_uncounted(self) -> None:
+        """Warn of layers with matrices that were not called through the run."""
+        called = self._calls.keys() | self._inner
+        for module, path in ((m, self._paths[id(m)]) for _, m in nnx.iter_modules(self.root)):
+            if isinstance(module, Composite | Population) or not own_matrices(module):
+                continue
+            if not any(path == known or path.startswith(below(known)) for known in called):
+                warnings.warn(
+                    f"{path!r}, a {type(module).__name__} with weights, was not called through "
+                    "the run. If the model uses it, write run(self.layer, x) in place of "
+                    "self.layer(x): its operations are not counted.",
+                    stacklevel=2,
+                )
+
     def _recomputes(self, module: Composite) -> bool:
         return module.rematerialised and self.options.remat != "none"
 
@@ -336,7 +352,7 @@ class Run:
         pieces = nnx.as_pure(params), nnx.as_pure(rest), self._under(path), self.key, arrays
         out, after, found = again(*pieces)
         nnx.update(module, after)
-        self._absorb(found)
+        self._absorb(path, found)
         return out
 
     def _under(self, path: str) -> State | None:
@@ -345,8 +361,9 @@ class Run:
             return None
         return {name: state for name, state in self.given.items() if name.startswith(below(path))}
 
-    def _absorb(self, found: Found) -> None:
-        """Merge what an inner run collected."""
+    def _absorb(self, path: str, found: Found) -> None:
+        """Merge what the run of the module at `path` collected."""
+        self._inner.add(path)
         for path in found.state:
             if path in self._state:
                 raise ValueError(f"{path!r} is called twice in one traversal, and holds one state.")
@@ -373,21 +390,6 @@ class Run:
                 ]
         for layer in unnumbered(self.options.taps, path) - self.options.taps:
             self._seen.pop(layer, None)
-
-
-def check_state(model: nnx.Module, state: Any) -> None:
-    """Raise unless `state` is a dictionary of states by path.
-
-    Raises:
-      TypeError: for anything else, such as the state of a single layer.
-    """
-    if state is None or (isinstance(state, dict) and all(isinstance(path, str) for path in state)):
-        return
-    raise TypeError(
-        f"{type(model).__name__} takes its state as a dictionary by the paths of its layers; got "
-        f"{type(state).__name__}. Pass the state that this model returned, or None to start at "
-        "rest."
-    )
 
 
 @functools.cache
@@ -422,33 +424,3 @@ def _changed(module: nnx.Module, before: Any) -> Any:
     rest: Any = nnx.as_pure(nnx.split(module, nnx.Param, ...)[2])
     after = nnx.to_flat_state(rest)
     return nnx.from_flat_state([(path, leaf) for path, leaf in after if leaf is not known[path]])
-
-
-def _names(state: State | None) -> str:
-    return ", ".join(map(repr, sorted(state or ()))) or "no states"
-
-
-def _shapes(state: Any) -> Any:
-    return jax.tree.structure(state), [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
-
-
-def _other_batch(path: str, layer: Stateful, state: Any, inputs: tuple) -> ValueError:
-    """The error for a state whose shape does not match the inputs."""
-    want = _shapes(jax.eval_shape(layer.rest_for, *inputs))[1]
-    given = jax.tree.map(jnp.shape, inputs)
-    return ValueError(
-        f"{path}: the state of this {type(layer).__name__} has the shapes {_shapes(state)[1]}; "
-        f"inputs of {', '.join(map(str, given))} need {want}. Pass the state that this model "
-        "returned for the same batch, or None to start at rest."
-    )
-
-
-def _check_same(name: str, x: Any, out: Any) -> None:
-    """Check that consecutive blocks return what they take."""
-    before, after = (jax.tree.map(jnp.shape, tree) for tree in (x, out))
-    dtypes = [[leaf.dtype for leaf in jax.tree.leaves(tree)] for tree in (x, out)]
-    if before != after or dtypes[0] != dtypes[1]:
-        raise ValueError(
-            f"Repeat: {name} must return an output of the shape and dtype of its input, for the "
-            f"next block to take; got {before} {dtypes[0]} in and {after} {dtypes[1]} out."
-        )

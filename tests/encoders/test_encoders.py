@@ -102,13 +102,14 @@ def test_latency_fires_once_at_most_and_larger_values_not_later(values, time):
     assert fired[values >= 0.2505].all()
 
 
-def test_direct():
+@pytest.mark.parametrize("steps", [1, 4, 40])  # above 32 in another form
+def test_direct(steps):
     values = jnp.arange(6.0).reshape(2, 3)
-    out = direct(values, 4)
-    assert out.shape == (4, 2, 3)
-    np.testing.assert_array_equal(out[3], values)
+    out = direct(values, steps)
+    assert out.shape == (steps, 2, 3)
+    np.testing.assert_array_equal(out, np.stack([values] * steps))
     np.testing.assert_array_equal(
-        jax.grad(lambda v: direct(v, 4).sum())(values), jnp.full((2, 3), 4.0)
+        jax.grad(lambda v: direct(v, steps).sum())(values), jnp.full((2, 3), float(steps))
     )
 
 

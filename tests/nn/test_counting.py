@@ -27,7 +27,9 @@ from snnjax.nn import (
     DelayedRecurrent,
     Dropout,
     EventLinear,
+    Module,
     Recurrent,
+    Repeat,
     Sequential,
     SpacedConv,
     SparseConv,
@@ -550,3 +552,26 @@ def test_a_layer_of_the_user_is_counted_once_it_is_registered():
         return ()
 
     assert net(None, x, record=True)[1][1] == ()
+
+
+class PastTheRun(Module):
+    """Calls its second layer itself, not through `run`."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.first, self.second = (nnx.Linear(3, 3, rngs=rngs) for _ in range(2))
+
+    def forward(self, run, x):
+        return self.second(run(self.first, x))
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, Sequential, lambda m: repeated(m)])
+def test_a_weighted_layer_called_past_the_run_is_reported(wrap):
+    net, x = wrap(PastTheRun(rngs=nnx.Rngs(0))), jnp.ones((T, B, 3))
+    with pytest.warns(UserWarning, match=r"second', a Linear with weights, was not called through"):
+        _, (_, activity) = net(None, x, record=True)
+    assert all(layer.name.endswith("first") for layer in activity)
+    net(None, x)  # a warning would be an error here: nothing is asked for
+
+
+def repeated(block: Module) -> Repeat:
+    return Repeat(lambda rngs: type(block)(rngs=rngs), 2, rngs=nnx.Rngs(0))

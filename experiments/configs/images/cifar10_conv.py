@@ -24,6 +24,6 @@ experiment = Experiment(
     optimiser=OptimiserConfig(name="adamw", learning_rate=5e-3, weight_decay=2e-2, clip_norm=1.0),
     schedule=ScheduleConfig(name="cosine", warmup=0.1),
     batch_size=64,
-    epochs=8,
+    epochs=7,
     checkpoint_every=1000,
 )

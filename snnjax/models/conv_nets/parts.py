@@ -12,6 +12,7 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
+from snnjax.encoders import direct
 from snnjax.metrics import dense_activity
 from snnjax.models.info import DataInfo, filled
 from snnjax.neurons import detach, euler, subtract, zero
@@ -162,7 +163,7 @@ class Unit(Module):
         """From [T, B, ..., I] to spikes [T, B, ..., C]; an input with T = 1 is repeated."""
         x = run(self.layer, x)
         x = max_pool(x, pool) if pool > 1 else x
-        return run(self.neurons, repeat(run(self.norm, x), steps))
+        return run(self.neurons, shown(run(self.norm, x), steps))
 
 
 def pair_layers(first: nnx.Module, norm: Any, neurons: Any, second: nnx.Module) -> None:
@@ -247,13 +248,9 @@ def frames_of(x: ArrayLike, config: ConvNetConfig) -> tuple[Array, int]:
     return x[None], 1 if config.twin else config.steps
 
 
-def repeat(x: Array, steps: int) -> Array:
-    """One frame [1, ...] shown in each of several steps, [T, ...].
-
-    The gradient of a concatenation adds slices, that of a broadcast reduces an axis: on a CPU the
-    latter takes a hundred times as long.
-    """
-    return jnp.concatenate([x] * steps) if steps > 1 else x
+def shown(x: Array, steps: int) -> Array:
+    """One frame [1, ...] shown in each of several steps, [T, ...]; other inputs as they are."""
+    return direct(x[0], steps) if steps > 1 else x
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from snnjax.models.conv_nets.parts import (
     frames_of,
     one_of,
     pair_layers,
-    repeat,
+    shown,
 )
 from snnjax.nn import Conv, DropPath, Module, Run
 
@@ -185,7 +185,7 @@ class SpikingResNet(Module):
           Scores [B, K].
         """
         h, steps = frames_of(x, self.config)
-        h = repeat(run(self.stem, h), steps)
+        h = shown(run(self.stem, h), steps)
         h = h if self.neurons is None else run(self.neurons, h)
         h = overlapping_max_pool(h) if self.config.stem == "large" else h
         for block in self.blocks:
