@@ -12,6 +12,7 @@ Row = Literal[
     "conv-net",
     "long-time",
     "cost",
+    "depth",
     "sparse-conv",
     "sparse-conv-batch",
     "extents",
@@ -37,6 +38,7 @@ class Options:
     """Which rows to measure: lif-layer (neurons alone, forward and backward, and other
     libraries), lif-net (a training step of three layers), conv-net (of a convolutional net),
     long-time (memory of backpropagation by length), cost (neurons alone by length and number),
+    depth (time to compile a transformer by its blocks),
     sparse-conv (submanifold convolution of one cloud, its map and its
     gradient, and spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
     same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dispatch (what

@@ -18,4 +18,4 @@ class Bounded(nnx.Module):
         """Clip the bounded parameters to their bounds."""
         for name, (low, high) in self.bounds().items():
             variable = getattr(self, name)
-            variable[...] = jnp.clip(variable[...], low, high)
+            variable.set_value(jnp.clip(variable[...], low, high))

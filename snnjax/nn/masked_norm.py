@@ -64,4 +64,4 @@ class MaskedBatchNorm(nnx.Module):
         for running, batch in ((self.mean, mean), (self.var, unbiased)):
             fresh = (1 - self.decay) * jax.lax.stop_gradient(batch)
             moved = self.decay * running[...] + fresh
-            running[...] = jnp.where(count > 0, moved, running[...])
+            running.set_value(jnp.where(count > 0, moved, running[...]))

@@ -19,6 +19,7 @@ from experiments.bench import (
     cost,
     delays,
     dense,
+    depth,
     dispatch,
     events,
     extents,
@@ -327,6 +328,13 @@ def test_memory_of_long_time():
     check(records, "long-time")
     assert [r["checkpoint"] for r in records] == [True, 8]
     assert records[1]["temp_bytes"] < records[0]["temp_bytes"]
+
+
+def test_compilation_by_depth(monkeypatch):
+    monkeypatch.setattr(depth, "BLOCKS", 2)
+    records = list(depth.run(Options(repeats=1)))
+    check(records, "depth")
+    assert [r["shapes"]["blocks"] for r in records] == [1, 2, 2]
 
 
 @pytest.mark.parametrize("sound", [True, False])
