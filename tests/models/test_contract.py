@@ -24,6 +24,10 @@ from snnjax.models import (
     E3DSNNConfig,
     SNNDelays,
     SNNDelaysConfig,
+    SpikingResNet,
+    SpikingResNetConfig,
+    SpikingVGG,
+    SpikingVGGConfig,
     e3dsnn_t,
     snn_delays_shd,
 )
@@ -105,6 +109,10 @@ def averaged(first: Any, second: Any) -> Any:
     return first._replace(logits=(first.logits + second.logits) / 2)
 
 
+def mean_of(first: Any, second: Any) -> Any:
+    return (first + second) / 2
+
+
 def lively(tree: Any) -> Any:
     """Parameters and statistics as after training: no layer is silent, and none at rest."""
     rng = np.random.default_rng(1)
@@ -147,6 +155,11 @@ def delays(**options: Any) -> Case:
     )  # fmt: skip
 
 
+SMALL: dict[str, Any] = {"widths": (4, 6), "depths": (1, 1), "steps": T}
+CIFAR: dict[str, Any] = {"in_channels": 3, "num_classes": 10}
+VGG = SpikingVGGConfig(in_channels=2, num_classes=3, **SMALL)
+RESNET = SpikingResNetConfig(in_channels=2, num_classes=3, shortcut="membranes", **SMALL)
+
 BRANCHES = ("first", "second", "third")
 PRODUCTS = ("qkv.dense", "product.scores", "product.values", "out.dense")
 
@@ -170,6 +183,30 @@ CASES = {
     "snn_delays fixed": delays(delays="fixed"),
     "snn_delays none": delays(delays="none"),
     "snn_delays axonal": delays(per="input"),
+    "spiking VGG": Case(
+        lambda rngs: SpikingVGG(VGG, rngs=rngs),
+        partial(frames, 4, 4, 2),
+        ("units.0.layer", "units.1.layer", "scores.head"),
+        mean_of,
+        (lambda rngs: SpikingVGG(SpikingVGGConfig.vgg16(**CIFAR), rngs=rngs), 14_724_042),
+        remats=("layers",),
+    ),
+    "spiking ResNet": Case(
+        lambda rngs: SpikingResNet(RESNET, rngs=rngs),
+        partial(frames, 4, 4, 2),
+        (
+            "stem.layer",
+            "blocks.0.first.layer",
+            "blocks.0.second.layer",
+            "blocks.1.first.layer",
+            "blocks.1.second.layer",
+            "blocks.1.down.layer",
+            "scores.head",
+        ),
+        mean_of,
+        (lambda rngs: SpikingResNet(SpikingResNetConfig.resnet18(**CIFAR), rngs=rngs), 11_173_962),
+        remats=("layers",),
+    ),
     "recurrent ALIF": Case(
         recurrent,
         partial(frames, 4),

@@ -119,7 +119,7 @@ def test_every_layer_is_counted_and_all_but_the_first_receive_spikes(name: str) 
     assert all(layer.nonzero > 0 for layer in layers)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["vgg-flat"])  # the battery has equal halves
 def test_two_chunks_are_the_whole(name: str) -> None:
     net, x = net_of(CONFIGS[name]), frames(5)
     whole, scores = net(None, x)
@@ -161,7 +161,7 @@ def test_the_twin_has_the_same_parameters_and_no_state(name: str) -> None:
     assert layers[1].sites <= B * SIDE * SIDE  # a picture is seen once
 
 
-@pytest.mark.parametrize("name", ["vgg", "resnet-spikes", "resnet-membranes"])
+@pytest.mark.parametrize("name", ["resnet-spikes"])  # with dropout; the battery has none
 def test_gradients_reach_every_parameter_and_remat_changes_none(name: str) -> None:
     config = with_(CONFIGS[name], dropout=0.3)
     graphdef, params, rest = nnx.split(net_of(config), nnx.Param, ...)
