@@ -48,14 +48,14 @@ class ArrayDataset:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArraySource(SourceBase):
-    """Arrays in memory; made by `from_arrays`. A run on them cannot be resumed from its folder."""
+    """Arrays in memory, for `snnjax.runs.fit`; made by `from_arrays`. No run folder holds them."""
 
     train: ArrayDataset
     """The training split."""
     test: ArrayDataset | None = None
     """The test split; None tests on the training split."""
     sequences: bool = False
-    """Whether a sample of `x` is [T, ...]; the model then receives [T, B, ...], else [B, ...]."""
+    """Whether samples of `x` and `target` are [T, ...]; they are then passed on as [T, B, ...]."""
 
     def open(self, split: str) -> ArrayDataset:
         size = self.size(split)
@@ -66,7 +66,10 @@ class ArraySource(SourceBase):
         self, batch: dict[str, Array], shape: Any, *, key: Array | None, train: bool
     ) -> dict[str, Any]:
         found = super().encode(batch, shape, key=key, train=train)
-        return found | {"x": jnp.swapaxes(found["x"], 0, 1)} if self.sequences else found
+        if not self.sequences:
+            return found
+        timed = [name for name in ("x", "target") if name in found]
+        return found | {name: jnp.swapaxes(found[name], 0, 1) for name in timed}
 
     def notices(self, *splits: Dataset) -> list[str]:
         if self.test is not None:
@@ -84,11 +87,11 @@ def from_arrays(
     """A source of arrays in memory.
 
     Args:
-      train: (x, y), or arrays by name with `x` among them; [N, ...] each. Integers y (or `label`)
-        are classes, anything else a target of the task.
+      train: (x, y), or arrays by name with `x` among them; [N, ...] each. Integers y become the
+        `label`, the classes; other y the `target`, as for regression.
       test: the same; None tests on the training samples.
       class_names: names of the classes; None numbers them.
-      sequences: x is [N, T, ...], and the model receives [T, B, ...].
+      sequences: x and `target` are [N, T, ...]; the model and the task receive [T, B, ...].
 
     Raises:
       ValueError: there is no `x`, arrays differ in length or are empty, or a label is not a class.
@@ -119,8 +122,11 @@ def _named(arrays: Arrays) -> dict[str, np.ndarray]:
     """The arrays by name, checked to be numeric and of equal length."""
     if not isinstance(arrays, Mapping) and len(arrays) != 2:
         raise ValueError(f"arrays must be (x, y), or a dict of them; got {len(arrays)} of them.")
-    given = arrays if isinstance(arrays, Mapping) else {"x": arrays[0], "label": arrays[1]}
-    found = {name: np.asarray(array) for name, array in given.items()}
+    if isinstance(arrays, Mapping):
+        found = {name: np.asarray(array) for name, array in arrays.items()}
+    else:
+        x, y = map(np.asarray, arrays)
+        found = {"x": x, "target" if y.dtype.kind == "f" else "label": y}
     if "x" not in found:
         raise ValueError(f"arrays must have an `x`, what the model receives; got {sorted(found)}.")
     for name, array in found.items():

@@ -19,11 +19,16 @@ else:  # the command line takes the options from the value, whatever its class
     Source = Task = Any
 
 NEEDED = {
-    "data": ("open", "collate", "shapes", "encode"),
+    "data": ("open", "collate", "shapes", "shapes_from_json", "encode", "notices"),
     "model": ("build",),
-    "task": ("goal", "inputs", "prepare", "loss", "score", "summarise"),
+    "task": (
+        *("goal", "inputs", "prepare", "loss", "score", "summarise", "outputs"),
+        *("check", "check_batch", "bind", "pictures", "notes", "answer"),
+    ),
 }
-"""Methods required of the parts; see `snnjax.data.Source` and `snnjax.tasks.Task`."""
+"""What the loop uses of the parts; `snnjax.data.SourceBase` and `snnjax.tasks.Task` have defaults
+for all but `open`, `goal`, `loss`, `score` and `summarise`."""
+BASES = {"data": "snnjax.data.SourceBase", "task": "snnjax.tasks.Task"}
 
 
 def _default_task() -> Any:
@@ -138,12 +143,20 @@ def check_part(name: str, part: Any, needed: tuple[str, ...]) -> None:
             f"{name} must be an instance of a frozen dataclass, whose fields can be stored; got "
             f"{got}."
         )
-    missing = [method for method in needed if not hasattr(part, method)]
+    missing = [method for method in needed if not _defines(part, method)]
     if missing:
+        base = BASES.get(name)
+        hint = f" {base} has defaults for the others." if base else ""
         raise TypeError(
             f"{name} needs {', '.join(f'`{m}`' for m in missing)}, which {type(part).__name__} "
-            "does not define."
+            f"does not define.{hint}"
         )
+
+
+def _defines(part: Any, method: str) -> bool:
+    """Whether a part has a method other than an abstract one of its base class."""
+    found = getattr(part, method, None)
+    return found not in (None, "") and not getattr(found, "__isabstractmethod__", False)
 
 
 def _near(value: int, factor: int) -> int:

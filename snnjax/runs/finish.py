@@ -45,7 +45,10 @@ def finish(loop: Loop, folder: Path, state: TrainState) -> dict[str, Any]:
     if result is None:  # the run was complete when it was resumed
         result = trained.evaluate(dataset)
     summary = summarise(loop, folder, state, result)
-    summary |= evaluations(experiment.evaluators, trained, dataset)
+    if experiment.evaluators:
+        if hosts.is_first():  # an evaluator that fails must not lose it
+            write_json(folder / "summary.json", summary)
+        summary |= evaluations(experiment.evaluators, trained, dataset)
     weights = fetch(trained.weights) if hosts.several() else trained.weights
     if not hosts.is_first():
         return summary

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,8 @@ class _Given:
 
     def build(self, info: Any, *, rngs: nnx.Rngs) -> Any:
         """A copy of the model, whatever the data."""
-        return copy.deepcopy(self.model)
+        graphdef, state = nnx.split(self.model)
+        return nnx.merge(graphdef, state, copy=True)
 
 
 def fit(
@@ -100,6 +101,11 @@ def fit(
     >>> len(found.metrics), 0.0 <= found.result.scores["accuracy"] <= 1.0
     (2, True)
     """
+    if isinstance(dataset, Mapping):
+        raise TypeError(
+            "`dataset` must be a source or a pair (x, y); for arrays by name write "
+            "snnjax.data.from_arrays({...})."
+        )
     if not isinstance(model, Module):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(

@@ -94,7 +94,8 @@ class Classification(Task):
         if label is None:
             raise ValueError(
                 "classification needs a `label`, which the samples of this source do not hold; "
-                f"they hold {', '.join(batch)}."
+                f"they hold {', '.join(batch)}. Arrays with soft labels need that name: "
+                "from_arrays({'x': x, 'label': y})."
             )
         return inputs, Target(label, self._teacher_scores(inputs) if train else None, train)
 
@@ -166,7 +167,14 @@ class Classification(Task):
         return logits_of(out)
 
     def check(self, info: DataInfo, out: Any) -> None:
-        classes, shape = len(info.class_names), logits_of(out).shape
+        classes, logits = len(info.class_names), logits_of(out)
+        if not hasattr(logits, "shape"):
+            raise ValueError(
+                f"classification needs a model whose output is an array [B, {classes}]; it is a "
+                f"{type(logits).__name__}. Return the scores alone, or write a task for this "
+                "output, as in docs/extending.md."
+            )
+        shape = logits.shape
         if len(shape) != 2 or shape[-1] != classes:
             raise ValueError(
                 f"classification of {classes} classes needs a model with an output [B, {classes}]; "

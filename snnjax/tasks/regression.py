@@ -110,5 +110,6 @@ class Regression(Task):
         if getattr(out, "shape", None) != values.shape or values.ndim < 3:
             raise ValueError(
                 "regression compares an output with a target of the same shape, [T, B, ..., N]; "
-                f"got {getattr(out, 'shape', type(out).__name__)} and {values.shape}."
+                f"got {getattr(out, 'shape', type(out).__name__)} and {values.shape}. Arrays with "
+                "the samples first need from_arrays(..., sequences=True)."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -50,10 +51,12 @@ class Task:
         """
         return self.inputs(batch), batch.get("label")
 
+    @abstractmethod
     def loss(self, out: Any, target: Any) -> tuple[Array, Array]:
         """A sum and a count for each sample, [B] each; the loss is the ratio of their sums."""
         raise NotImplementedError(f"{type(self).__name__} must define loss(out, target)")
 
+    @abstractmethod
     def score(self, out: Any, target: Any, weight: Array) -> Sums:
         """Sums over the samples of a batch, weighted; they are added over batches and devices.
 
@@ -62,6 +65,7 @@ class Task:
         """
         raise NotImplementedError(f"{type(self).__name__} must define score(out, target, weight)")
 
+    @abstractmethod
     def summarise(self, sums: Mapping[str, np.ndarray], info: DataInfo) -> dict[str, float]:
         """Numbers from the added scores, `goal` among them."""
         raise NotImplementedError(f"{type(self).__name__} must define summarise(sums, info)")

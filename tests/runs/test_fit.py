@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from snnjax.data import DataError, SourceBase, from_arrays
-from snnjax.nn import LI, Sequential
+from snnjax.nn import LI, Module, Sequential
 from snnjax.runs import fit
 from snnjax.tasks import Classification, Task
 
@@ -152,3 +152,52 @@ def test_odd_samples_are_refused(make: Any, message: str) -> None:
 def test_batches_that_do_not_look_alike_are_refused() -> None:
     with pytest.raises(ValueError, match=r"`x` is float32\[1, \d, 3\] in this .* float32\[1, \d"):
         run(net(), Made(make=lambda i: sample(5 + i % 2)), batch_size=1, steps=8)
+
+
+class Drops(Module):
+    """Flax's dropout with a stream of its own; `pair` returns two outputs."""
+
+    def __init__(self, pair: bool = False):
+        self.fc, self.pair = nnx.Linear(3, 2, rngs=nnx.Rngs(0)), pair
+        self.drop = nnx.Dropout(0.5, rngs=nnx.Rngs(1))
+
+    def forward(self, run: Any, x: Any) -> Any:
+        out = run(self.drop, run(self.fc, x)).mean(0)
+        return (out, out) if self.pair else out
+
+
+def test_a_model_may_hold_random_streams() -> None:
+    model = Drops()
+    found = run(model, data())
+    assert not np.array_equal(found.model.fc.bias[...], model.fc.bias[...])  # the given one is kept
+
+
+def test_a_classifier_returns_one_array() -> None:
+    with pytest.raises(ValueError, match=r"output is an array \[B, 2\]; it is a tuple"):
+        run(Drops(pair=True), data())
+
+
+def test_arrays_by_name_need_from_arrays() -> None:
+    with pytest.raises(TypeError, match=r"write snnjax\.data\.from_arrays\(\{\.\.\.\}\)"):
+        run(net(), {"x": np.zeros((8, 5, 3)), "label": [0, 1] * 4})
+
+
+@dataclass(frozen=True)
+class Unfinished(Task):
+    goal = "max accuracy"
+
+    def loss(self, out: Any, target: Any) -> Any:
+        return out.sum(-1), jnp.ones(len(out))
+
+
+@dataclass(frozen=True)
+class BareSource:
+    def open(self, split: str) -> Any:
+        return data().open(split)
+
+
+def test_parts_lacking_methods_are_refused_before_training() -> None:
+    with pytest.raises(TypeError, match=r"task needs `score`, `summarise`, which Unfinished"):
+        run(net(), data(), Unfinished())
+    with pytest.raises(TypeError, match=r"data needs `collate`, .*`notices`.*SourceBase has def"):
+        run(net(), BareSource())
