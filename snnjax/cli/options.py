@@ -100,7 +100,7 @@ def _flags(options: type, default: object | None) -> list[str]:
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         _tyro(options, ["--help"], "", "", default)
-    return sorted(set(re.findall(r"--[a-z][\w.-]*", text.getvalue())))
+    return sorted(set(re.findall(r"--[a-z][\w.-]*\w", text.getvalue())))
 
 
 def _tyro(

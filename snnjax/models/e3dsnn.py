@@ -73,8 +73,8 @@ class E3DSNNConfig:
     def __post_init__(self) -> None:
         for name in ("stem", "depth", "in_channels", "num_classes", "levels", "steps"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}.")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{name} must be an integer of at least 1; got {value}.")
         if not self.channels or min(self.channels) < 1:
             raise ValueError(
                 f"channels must be at least 1 in each stage, with one stage or more; got "

@@ -80,8 +80,8 @@ class Classification(Task):
                 "task.class_weights must be at least 0, and one above it; got "
                 f"{self.class_weights}."
             )
-        if self.top_k < 0:
-            raise ValueError(f"task.top_k must be at least 0; got {self.top_k}.")
+        if not (isinstance(self.top_k, int) and self.top_k >= 0):
+            raise ValueError(f"task.top_k must be an integer of at least 0; got {self.top_k}.")
         if not self.temperature > 0:
             raise ValueError(f"task.temperature must be above 0; got {self.temperature}.")
         if not 0 <= self.teacher_weight <= 1:

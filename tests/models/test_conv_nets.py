@@ -224,7 +224,7 @@ def test_hidden_neurons_and_image_sizes_come_from_the_data() -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (SpikingVGGConfig, {"steps": 0}, "steps must be at least 1; got 0"),
+        (SpikingVGGConfig, {"steps": 0}, "steps must be an integer of at least 1; got 0"),
         (SpikingVGGConfig, {"tau": 0.5}, "tau must be at least 1 step; got 0.5"),
         (SpikingVGGConfig, {"threshold": 0.0}, "threshold must be above 0"),
         (SpikingVGGConfig, {"dropout": 1.0}, r"dropout must be in \[0, 1\)"),

@@ -77,8 +77,8 @@ class ConvNetConfig:
     def __post_init__(self) -> None:
         for name in ("in_channels", "num_classes", "steps"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}.")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{name} must be an integer of at least 1; got {value}.")
         for name in ("tau", "readout_tau"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1 step; got {getattr(self, name)}.")
