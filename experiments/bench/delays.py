@@ -51,7 +51,7 @@ def _forms(arrays: dict[str, np.ndarray], size: int, against: str | None = None)
     """Our forms, and the one that the table chooses."""
     steps = len(arrays["x"])
     shapes = _shapes(steps, size)
-    chosen = FormTable().choose(steps=steps, size=size, inputs=I, outputs=O, batch=B)
+    chosen = FormTable().choose(steps=steps, max_delay=size - 1, inputs=I, outputs=O, batch=B)
     return [
         our_case(
             WHAT,
@@ -66,7 +66,7 @@ def _forms(arrays: dict[str, np.ndarray], size: int, against: str | None = None)
 
 
 def _forward(size: int, form: str | None) -> Any:
-    return partial(delayed_dense, sigma=SIGMA, size=size, form=form)
+    return partial(delayed_dense, sigma=SIGMA, max_delay=size - 1, form=form)
 
 
 def _gradient(layer: Any, x: jax.Array, weight: Any, delay: Any, upstream: Any) -> Any:

@@ -45,7 +45,7 @@ def test_descent_parts_taps_that_share_a_step_even_at_the_clamp():
     @jax.jit
     def descend(delay):
         def one(_, delay):
-            return clamp_delay(delay - 0.2 * jax.grad(tap_repulsion)(delay, distance=1.2), 7)
+            return clamp_delay(delay - 0.2 * jax.grad(tap_repulsion)(delay, distance=1.2), 6)
 
         return jax.lax.fori_loop(0, 60, one, delay)
 

@@ -31,9 +31,9 @@ def linears(net: SNNDelays) -> list:
 def test_variants_differ_in_their_delays_alone() -> None:
     """Weights C H + H H + H K and norms 4 H; learned delays are as many as weights."""
     weights, norms = C * H + H * H + H * K, 4 * H
-    for delays, size, count in (("none", 1, 0), ("fixed", 5, 0), ("learned", 5, weights)):
+    for delays, longest, count in (("none", 0, 0), ("fixed", 4, 0), ("learned", 4, weights)):
         net = made(delays=delays)
-        assert net.config.buffer == linears(net)[0].delays.size == size
+        assert net.config.longest_delay == linears(net)[0].delays.max_delay == longest
         assert count_parameters(net) == weights + norms + count
     with pytest.raises(ValueError, match="'none', 'fixed' or 'learned'; got 'some'"):
         made(delays="some")

@@ -11,7 +11,7 @@ import optax
 import pytest
 from flax import nnx
 
-from snnjax.delays import deliver_step, discrete_kernel, ring_init, ring_step
+from snnjax.delays import deliver_step, ring_init, ring_step, rounded_kernel
 from snnjax.losses import membrane_mean, softmax_sum
 from snnjax.metrics import count_parameters
 from snnjax.models import snn_delays_gsc, snn_delays_shd, snn_delays_ssc
@@ -66,7 +66,7 @@ def by_hand(net, x, sigma):
     h = x.astype(float)
     for linear in linears(net):
         weight, delay = (np.asarray(a) for a in (linear.weight[...], linear.delays.delay[...]))
-        h = reference.delayed_dense(h, weight, delay, sigma, 5, "gaussian", tail=LATE)
+        h = reference.delayed_dense(h, weight, delay, sigma, 4, "gaussian", tail=LATE)
         last = linear is net.linear
         h = h if last else h / np.sqrt(1 + 1e-5)
         v, out = np.zeros(h.shape[1:]), []
@@ -185,7 +185,7 @@ def test_inference_step_by_step_with_buffers_is_the_network():
 def stream_init(net):
     """Rings of inputs for the first layer and of outputs to come for the others; membranes."""
     widths = [linear.shape[index > 0] for index, linear in enumerate(linears(net))]
-    rings = [ring_init(5, (B, width)) for width in widths]
+    rings = [ring_init(4, (B, width)) for width in widths]
     return rings, [jnp.zeros((B, 6)), jnp.zeros((B, 6)), jnp.zeros((B, 3))]
 
 
@@ -194,7 +194,7 @@ def stream_step(net, state, h):
     rings, membranes = map(list, state)
     out = []
     for index, linear in enumerate(linears(net)):
-        kernel = discrete_kernel(linear.weight[...], linear.delays.delay[...], 5)
+        kernel = rounded_kernel(linear.weight[...], linear.delays.delay[...], 4)
         move = deliver_step if index else ring_step
         rings[index], h = move(kernel, rings[index], h)
         last = linear is net.linear
