@@ -25,13 +25,13 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     """Measure both forms and the peers; then the chosen form, by time and kernel length."""
     steps = options.steps or T
     arrays = _problem(steps, min(SIZE, steps))
-    yield from _beside(arrays, min(SIZE, steps), peers, options.repeats)
+    yield from _against_peers(arrays, min(SIZE, steps), peers, options.repeats)
     for time, size in () if options.steps else GRID:
         cases = _forms(_problem(time, size), size)
         yield from measure(ROW, cases, max(3, options.repeats // 3))
 
 
-def _beside(
+def _against_peers(
     arrays: dict[str, np.ndarray], size: int, peers: Sequence[Peer], repeats: int
 ) -> list[dict[str, Any]]:
     steps = len(arrays["x"])
