@@ -172,6 +172,11 @@ def test_record_of_a_tuple_and_of_a_dataclass():
     np.testing.assert_array_equal(records["1.x"], jnp.cumprod(xs))
 
 
+def test_a_list_of_arrays_is_a_tree_of_inputs():
+    last, _ = unroll(lambda s, x: (s + x[0] * x[1], None), 0.0, [jnp.ones(3), np.arange(3.0)])
+    assert float(last) == 3
+
+
 def test_numpy_input_scalars_and_a_state_without_arrays():
     last, out = unroll(lambda s, x: (s + x, s * x), 0.0, np.arange(3, dtype=np.float32))
     assert (float(last), out.tolist()) == (3.0, [0.0, 0.0, 2.0])
