@@ -153,7 +153,7 @@ def test_taps_in_a_narrow_dtype_and_of_a_nan_that_no_check_sees():
     for got, of_nan in run(narrow, np.nan):
         assert got.dtype == jnp.bfloat16
         assert np.asarray(got).argmax(0).tolist() == [3, 258]
-        assert np.isnan(of_nan).all()  # zeros would pass for a network with nothing to say
+        assert np.isnan(of_nan).all()  # zeros would look like a silent network
 
 
 def test_integer_delays_shift_and_steps_equal_sequences():
@@ -203,9 +203,9 @@ def test_causal_and_delays_add_and_the_past_continues():
         np.testing.assert_allclose(
             run(later, WEIGHT, DELAY)[:7], run(X, WEIGHT, DELAY)[:7], atol=1e-12
         )
-    whole = run(X, WEIGHT, DELAY)
+    full = run(X, WEIGHT, DELAY)
     parts = run(X[:8], WEIGHT, DELAY), run(X[8:], WEIGHT, DELAY, past=X[8 - MAX_DELAY : 8])
-    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-12)
+    np.testing.assert_allclose(np.concatenate(parts), full, atol=1e-12)
     first, second = jnp.array([2.0]), jnp.array([3.0])
     shift = partial(delayed, sigma=0.0, max_delay=MAX_DELAY, taps=two_taps)
     twice = shift(shift(X[..., :1], first), second)

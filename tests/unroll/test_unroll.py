@@ -122,7 +122,7 @@ def test_gradients_agree_and_segments_need_less_memory():
 
 @pytest.mark.parametrize("checkpoint", [True, False, 3])
 def test_second_derivatives(checkpoint):
-    """Of a smooth recurrence, against finite differences of the first."""
+    """For a smooth recurrence, against finite differences of the first derivative."""
 
     def loss(a, steps=T):
         def step(s, x):
