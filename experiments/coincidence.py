@@ -28,7 +28,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from snnjax.delays import clamp_delay, delayed_dense, discrete_kernel, sigma_schedule
+from snnjax.delays import clamp_delay, delayed_dense, rounded_kernel, sigma_schedule
 from snnjax.delays.forms import direct_product
 from snnjax.neurons import LIFParams, detach, lif_init, lif_step, zero
 from snnjax.surrogates import atan
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
-T, SIZE, BATCH, UPDATES = 64, 25, 64, 600
+T, MAX_DELAY, BATCH, UPDATES = 64, 24, 64, 600
 WEIGHT, DECAY = 0.6, 0.005
 LAGS = {"two": (-6, 6), "four": (-9, -3, 3, 9), "six": (-10, -6, -2, 2, 6, 10)}
 
@@ -77,8 +77,8 @@ def count_spikes(current: Array) -> Array:
 
 def accuracy(delay: Array, x: Array, label: Array) -> Array:
     """Accuracy with rounded delays; a tie of n classes counts 1 / n."""
-    z = jnp.pad(x, ((SIZE - 1, 0), (0, 0), (0, 0)))
-    kernel = discrete_kernel(jnp.full_like(delay, WEIGHT), delay, SIZE)
+    z = jnp.pad(x, ((MAX_DELAY, 0), (0, 0), (0, 0)))
+    kernel = rounded_kernel(jnp.full_like(delay, WEIGHT), delay, MAX_DELAY)
     counts = count_spikes(direct_product(z, kernel))
     best = counts == counts.max(-1, keepdims=True)
     right = jnp.take_along_axis(best, label[:, None], 1)[:, 0]
@@ -92,11 +92,11 @@ def learn(key: Array, lags: Array, *, constant: float | None = None) -> Outcome:
       key: random key. lags: [K], classes. constant: a fixed sigma instead.
     """
     first, test, train = jax.random.split(key, 3)
-    start = jax.random.uniform(first, (2, len(lags)), minval=0, maxval=SIZE - 1)
+    start = jax.random.uniform(first, (2, len(lags)), minval=0, maxval=MAX_DELAY)
     rule = optax.adam(optax.cosine_decay_schedule(0.1, UPDATES))
 
     def loss(delay: Array, x: Array, label: Array, sigma: Array) -> Array:
-        current = delayed_dense(x, jnp.full_like(delay, WEIGHT), delay, sigma, SIZE)
+        current = delayed_dense(x, jnp.full_like(delay, WEIGHT), delay, sigma, MAX_DELAY)
         logits = 3 * count_spikes(current)
         return optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
 
@@ -106,7 +106,7 @@ def learn(key: Array, lags: Array, *, constant: float | None = None) -> Outcome:
         sigma = narrowing if constant is None else jnp.asarray(constant)
         grads = jax.grad(loss)(delay, *sample(jax.random.fold_in(train, step), lags, BATCH), sigma)
         updates, state = rule.update(grads, state)
-        return (clamp_delay(delay + jnp.asarray(updates), SIZE), state), None
+        return (clamp_delay(delay + jnp.asarray(updates), MAX_DELAY), state), None
 
     (delay, _), _ = jax.lax.scan(update, (start, rule.init(start)), jnp.arange(UPDATES))
     x, label = sample(test, lags, 512)

@@ -7,7 +7,7 @@
 Each run is a separate `snnjax train`, in `<run root>/digits-<variant>-<seed>`; one with
 a summary is not repeated. All have the weights of 128 hidden neurons; "wide" has no delays
 either, and "fixed_wide" has fixed ones, with as many parameters as the learned delays and weights
-together. Accuracy is that of the last weights and rounded delays; "unrounded" is that of learned
+together. Accuracy is that of the last weights and rounded delays; "continuous" is that of learned
 delays without rounding. Mean and spread go to a file `experiments/results/digits.json`, and
 as a table to stdout.
 """
@@ -41,11 +41,11 @@ RESULTS = Path(__file__).parent / "results"
 
 def row(name: str, result: dict[str, Any]) -> str:
     """One line of a Markdown table."""
-    unrounded = result.get("test_accuracy_unrounded")
+    continuous = result.get("test_accuracy_continuous")
     cells = [
         name,
         *spread(result),
-        "" if unrounded is None else f"{100 * unrounded:.1f} %",
+        "" if continuous is None else f"{100 * continuous:.1f} %",
         f"{result['parameters']:,}",
         f"{result['firing_rate']:.3f}",
         f"{result['seconds'] / 60:.1f} min",
@@ -63,8 +63,8 @@ def draw(run_folder: Path) -> Figure:
     )
     if not after:
         raise SystemExit(f"{run_folder} learned no delays; draw a run of the variant 'learned'.")
-    sizes = {delays.size for delays in learned_delays(model).values()}
-    return delay_histograms(before, after, max(sizes))
+    longest = max(delays.max_delay for delays in learned_delays(model).values())
+    return delay_histograms(before, after, longest)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     variants = {name: VARIANTS[name] for name in options.variants}
     figures = compare(variants, options.seeds, options.run_root, extra, prefix=prefix)
     write_json(options.results / f"{prefix}.json", figures)
-    print("| delays | accuracy | spread | unrounded | parameters | firing rate | time |")
+    print("| delays | accuracy | spread | continuous | parameters | firing rate | time |")
     print("|---|---|---|---|---|---|---|")
     for name, result in figures.items():
         print(row(name, result))

@@ -37,11 +37,11 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
-from snnjax.delays import count_collisions, sigma_schedule, to_discrete
+from snnjax.delays import count_collisions, round_delay, sigma_schedule
 from snnjax.losses import tap_repulsion
 from snnjax.nn import DelayedLinear, clamp_delays, set_sigma
 
-SIZE, STEPS, BATCH, RATE, UPDATES = 25, 64, 16, 0.1, 600
+MAX_DELAY, STEPS, BATCH, RATE, UPDATES = 24, 64, 16, 0.1, 600
 
 
 class Outcome(NamedTuple):
@@ -64,10 +64,10 @@ class Outcome(NamedTuple):
 def pair(key: Array, shape: tuple[int, int], taps: int) -> tuple[DelayedLinear, DelayedLinear]:
     """A teacher with integer delays, and a student with the same weights and its own delays."""
     teacher, student = (
-        DelayedLinear(*shape, SIZE - 1, kernel_count=taps, rngs=nnx.Rngs(own))
+        DelayedLinear(*shape, MAX_DELAY, kernel_count=taps, rngs=nnx.Rngs(own))
         for own in jax.random.split(key)
     )
-    teacher.delays.delay[...] = to_discrete(teacher.delays.delay[...], SIZE)
+    teacher.delays.delay[...] = round_delay(teacher.delays.delay[...], MAX_DELAY)
     student.weight[...] = teacher.weight[...]
     return teacher, student
 
@@ -103,7 +103,7 @@ def learn(
     def update(carry, step):
         delays, moments = carry
         x = spikes(jax.random.fold_in(train, step), shape[0])
-        narrowing = sigma_schedule(step, UPDATES, SIZE // 2, fraction=0.5)
+        narrowing = sigma_schedule(step, UPDATES, MAX_DELAY // 2, fraction=0.5)
 
         def loss(delays):
             net = nnx.merge(graph, delays, rest)
@@ -128,9 +128,9 @@ def learn(
     return Outcome(
         jnp.abs(found - wanted).mean(),
         jnp.abs(drawn - wanted).mean(),
-        (to_discrete(found, SIZE) == wanted).mean(),
+        (round_delay(found, MAX_DELAY) == wanted).mean(),
         jnp.square(answer - target).mean() / target.var(),
-        count_collisions(found, SIZE) / found.size,
+        count_collisions(found, MAX_DELAY) / found.size,
     )
 
 

@@ -66,8 +66,8 @@ def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         same[key] = found[0]
     accuracy = [run["test_accuracy"] for run in runs]
     keys = ["firing_rate", "synops", "macs", "acs", "energy_mj", "seconds"]
-    if all("test_accuracy_unrounded" in run for run in runs):  # delays are learned
-        keys += ["test_accuracy_unrounded", "mean_delay", "clamp_occupancy"]
+    if all("test_accuracy_continuous" in run for run in runs):  # delays are learned
+        keys += ["test_accuracy_continuous", "mean_delay", "clamp_occupancy"]
     means = {
         key: statistics.mean(values)
         if (values := [run[key] for run in runs if run[key] is not None])

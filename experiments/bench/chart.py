@@ -43,7 +43,7 @@ BARS = {
     "lif-net": "LIF net",
     "conv-net": "Convolutional net",
 }
-CUT = 3
+LONGEST_BAR = 3
 """Longest bar, as a multiple of the median."""
 
 
@@ -98,7 +98,7 @@ def bars(ax: Axes, records: Sequence[Record], title: str) -> None:
     floors = [record["median_ms"] for record in records if "alone" in record["what"]]
     timed = sorted((r for r in records if "alone" not in r["what"]), key=lambda r: -r["median_ms"])
     times = [record["median_ms"] for record in timed]
-    limit = min(max(times), CUT * statistics.median(times))
+    limit = min(max(times), LONGEST_BAR * statistics.median(times))
     names = [record["library"].replace(" (2 threads)", "") for record in timed]
     ax.barh(names, [min(t, limit) for t in times], color=[_colour(name) for name in names])
     for place, value in enumerate(times):

@@ -73,7 +73,7 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     for devices in device_counts():
         for library, loss, state in (
             ("snnjax", _loss(graph), ours),
-            ("jax, written by hand", _loss_by_hand, hand_written),
+            ("jax, hand-written", _hand_written_loss, hand_written),
         ):
             cases.append(
                 training_case(
@@ -128,7 +128,7 @@ def _all_weights(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**weights, **more}
 
 
-def _loss_by_hand(p: Any, rest: Any, x: jax.Array, label: jax.Array) -> tuple[jax.Array, Any]:
+def _hand_written_loss(p: Any, rest: Any, x: jax.Array, label: jax.Array) -> tuple[jax.Array, Any]:
     """The loss without the library: XLA's convolution and pool, a plain scan."""
 
     def step(v: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -25,13 +25,13 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     """Measure both forms and the peers; then the chosen form, by time and kernel length."""
     steps = options.steps or T
     arrays = _problem(steps, min(SIZE, steps))
-    yield from _beside(arrays, min(SIZE, steps), peers, options.repeats)
+    yield from _against_peers(arrays, min(SIZE, steps), peers, options.repeats)
     for time, size in () if options.steps else GRID:
         cases = _forms(_problem(time, size), size)
         yield from measure(ROW, cases, max(3, options.repeats // 3))
 
 
-def _beside(
+def _against_peers(
     arrays: dict[str, np.ndarray], size: int, peers: Sequence[Peer], repeats: int
 ) -> list[dict[str, Any]]:
     steps = len(arrays["x"])
@@ -51,7 +51,7 @@ def _forms(arrays: dict[str, np.ndarray], size: int, against: str | None = None)
     """Our forms, and the one that the table chooses."""
     steps = len(arrays["x"])
     shapes = _shapes(steps, size)
-    chosen = FormTable().choose(steps=steps, size=size, inputs=I, outputs=O, batch=B)
+    chosen = FormTable().choose(steps=steps, max_delay=size - 1, inputs=I, outputs=O, batch=B)
     return [
         our_case(
             WHAT,
@@ -66,7 +66,7 @@ def _forms(arrays: dict[str, np.ndarray], size: int, against: str | None = None)
 
 
 def _forward(size: int, form: str | None) -> Any:
-    return partial(delayed_dense, sigma=SIGMA, size=size, form=form)
+    return partial(delayed_dense, sigma=SIGMA, max_delay=size - 1, form=form)
 
 
 def _gradient(layer: Any, x: jax.Array, weight: Any, delay: Any, upstream: Any) -> Any:

@@ -43,16 +43,16 @@ def run(options: Options, peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     rate = round(float(spikes.mean()), 4)
     cases.append(our_case(WHAT, program, shapes, ratio_to=against, rate=rate))
     stored = partial(gradient, partial(ours, checkpoint=False))
-    hand_written = partial(gradient, _by_hand)
+    hand_written = partial(gradient, _hand_written)
     others = {
         "snnjax (stored)": stored,
         "snnjax (segments)": partial(gradient, partial(ours, checkpoint=round(steps**0.5))),
-        "jax, written by hand": hand_written,
+        "jax, hand-written": hand_written,
     }
     devices = max(n for n in range(1, jax.local_device_count() + 1) if B % n == 0)
     if devices > 1:
         others[f"snnjax (stored, {devices} devices)"] = _sharded(stored, devices)
-        others[f"jax, written by hand ({devices} devices)"] = _sharded(hand_written, devices)
+        others[f"jax, hand-written ({devices} devices)"] = _sharded(hand_written, devices)
     for name, function in others.items():
         here = _spread(devices, x, upstream) if name.endswith("devices)") else (x, upstream)
         other = compile_program(function, *here)
@@ -103,7 +103,7 @@ def ours(x: jax.Array, *, checkpoint: bool | int) -> jax.Array:
     return unroll(step, lif_init(x.shape[1:]), x, checkpoint=checkpoint)[1]
 
 
-def _by_hand(x: jax.Array) -> jax.Array:
+def _hand_written(x: jax.Array) -> jax.Array:
     """Spikes without the library: a plain scan that stores everything."""
 
     def step(v: jax.Array, current: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -13,13 +13,14 @@ from snnjax.neurons.membrane import concrete
 from snnjax.surrogates.core import check_floating
 
 
-def check_size(size: int) -> int:
-    """`size`, checked to be a buffer of at least one step."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+def check_max_delay(max_delay: int) -> int:
+    """`max_delay`, checked to be a number of steps."""
+    if isinstance(max_delay, bool) or not isinstance(max_delay, int) or max_delay < 0:
         raise ValueError(
-            f"`size` must be a Python int of at least 1, the largest delay + 1; got {size!r}."
+            f"`max_delay` must be a Python int of at least 0, the longest delay in steps; got "
+            f"{max_delay!r}."
         )
-    return size
+    return max_delay
 
 
 def check_tail(tail: int) -> int:
@@ -49,6 +50,11 @@ def check_dimensions(sizes: Sequence[int], strides: Sequence[int] | None = None)
             f"`strides` must hold one stride for each of {len(sizes)} dimensions; got {strides}. "
             f"Give {(2,) * len(sizes)}, for instance, or None for 1."
         )
+    return check_sizes(sizes)
+
+
+def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """`sizes`, checked to be extents of at least 1."""
     if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
         raise ValueError(f"`sizes` must be Python ints of at least 1; got {tuple(sizes)}.")
     return tuple(sizes)
@@ -65,11 +71,11 @@ def as_delay(delay: ArrayLike) -> Array:
     return delay
 
 
-def check_delay(delay: ArrayLike, size: int) -> None:
-    """Raise for delays that the buffer cannot hold, and for NaN.
+def check_delay(delay: ArrayLike, max_delay: int) -> None:
+    """Raise for delays outside 0 .. max_delay, and for NaN.
 
     Raises:
-      ValueError: a delay is not finite, negative, or above size - 1.
+      ValueError: a delay is not finite, negative, or above max_delay.
     """
     values = concrete(delay)
     if values is None or not values.size:
@@ -77,12 +83,13 @@ def check_delay(delay: ArrayLike, size: int) -> None:
     _check_numbers("delay", values)
     if values.min() < 0:
         raise ValueError(
-            f"`delay` must not be negative; got {values.min():g}. Use `clamp_delay(delay, {size})`."
+            f"`delay` must not be negative; got {values.min():g}. "
+            f"Use `clamp_delay(delay, {max_delay})`."
         )
-    if values.max() > size - 1:
+    if values.max() > max_delay:
         raise ValueError(
-            f"`delay` must be at most size - 1 = {size - 1}; got {values.max():g}. Raise size to "
-            f"{int(np.ceil(values.max())) + 1}, or use `clamp_delay(delay, {size})`."
+            f"`delay` must be at most max_delay = {max_delay}; got {values.max():g}. Raise "
+            f"max_delay to {int(np.ceil(values.max()))}, or use `clamp_delay(delay, {max_delay})`."
         )
 
 
@@ -102,9 +109,9 @@ def check_position(position: ArrayLike, sizes: Sequence[int]) -> None:
             )
 
 
-def check_synapses(weight: ArrayLike, delay: ArrayLike, size: int) -> tuple[Array, Array]:
-    """Weights and delays [I, O] or [I, O, Kc], checked against each other and the buffer."""
-    check_size(size)
+def check_synapses(weight: ArrayLike, delay: ArrayLike, max_delay: int) -> tuple[Array, Array]:
+    """Weights and delays [I, O] or [I, O, Kc], checked against each other and `max_delay`."""
+    check_max_delay(max_delay)
     weight, delay = jnp.asarray(weight), as_delay(delay)
     if weight.ndim not in (2, 3) or weight.shape != delay.shape or not all(weight.shape[2:]):
         raise ValueError(
@@ -115,7 +122,7 @@ def check_synapses(weight: ArrayLike, delay: ArrayLike, size: int) -> tuple[Arra
         raise TypeError(
             f"`weight` and `delay` must share a dtype; got {weight.dtype} and {delay.dtype}."
         )
-    check_delay(delay, size)
+    check_delay(delay, max_delay)
     return weight, delay
 
 

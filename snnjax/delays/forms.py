@@ -38,9 +38,10 @@ class FormTable:
     The default was measured by `experiments/bench/delays.py`; backends without a rule use the
     direct form.
 
-    >>> FormTable().choose(steps=100, size=25, inputs=700, outputs=256, batch=64, backend="cpu")
+    >>> shapes = {"steps": 100, "inputs": 700, "outputs": 256, "batch": 64}
+    >>> FormTable().choose(max_delay=24, **shapes, backend="cpu")
     'dft'
-    >>> FormTable().choose(steps=100, size=3, inputs=700, outputs=256, batch=64, backend="cpu")
+    >>> FormTable().choose(max_delay=2, **shapes, backend="cpu")
     'direct'
     """
 
@@ -50,13 +51,14 @@ class FormTable:
         self,
         *,
         steps: int,
-        size: int,
+        max_delay: int,
         inputs: int,
         outputs: int,
         batch: int,
         backend: str | None = None,
     ) -> str:
-        """The form for `steps` outputs of `batch` sequences through kernels of `size` taps."""
+        """The form for `steps` outputs of `batch` sequences and delays of up to `max_delay`."""
+        size = max_delay + 1
         backend = jax.default_backend() if backend is None else backend
         direct = steps * batch * size * inputs * outputs
         length, blocks = transform_length(steps, size)

@@ -9,26 +9,27 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from snnjax.delays.check import check_size
+from snnjax.delays.check import check_max_delay
 from snnjax.sparse import event_matmul, narrow_product
 
 
 class RingState(NamedTuple):
     """A ring buffer of the last input frames, or of the next output frames."""
 
-    frames: Array  # [K, B, N]
+    frames: Array  # [max_delay + 1, B, N]
     turn: Array  # int32 [], position where the next frame is written or read
 
 
-def ring_init(size: int, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> RingState:
-    """An empty buffer of `size` frames [B, N]."""
-    return RingState(jnp.zeros((check_size(size), *shape), dtype), jnp.zeros((), jnp.int32))
+def ring_init(max_delay: int, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> RingState:
+    """An empty buffer of K = max_delay + 1 frames [B, N]."""
+    frames = jnp.zeros((check_max_delay(max_delay) + 1, *shape), dtype)
+    return RingState(frames, jnp.zeros((), jnp.int32))
 
 
 def ring_push(state: RingState, x: Array) -> tuple[RingState, Array]:
     """Write a frame over the oldest one; returns all of them by age, [K, B, N], newest first.
 
-    >>> state = ring_init(2, (1, 1))
+    >>> state = ring_init(1, (1, 1))
     >>> for x in (1.0, 2.0, 3.0):
     ...     state, frames = ring_push(state, jnp.full((1, 1), x))
     ...     print(frames.ravel().tolist())
@@ -40,7 +41,7 @@ def ring_push(state: RingState, x: Array) -> tuple[RingState, Array]:
     if jnp.shape(x) != state.frames.shape[1:]:
         raise ValueError(
             f"a ring of shape {state.frames.shape} needs frames of {state.frames.shape[1:]}; got "
-            f"{jnp.shape(x)}. Make the ring with ring_init({size}, {jnp.shape(x)})."
+            f"{jnp.shape(x)}. Make the ring with ring_init({size - 1}, {jnp.shape(x)})."
         )
     frames = state.frames.at[state.turn].set(x)
     by_age = frames[(state.turn - jnp.arange(size, dtype=jnp.int32)) % size]
@@ -54,17 +55,18 @@ def ring_step(
 
         y[t] = sum_j x[t - j] @ kernel[j]
 
-    Make the kernel once, outside the scan: `kernel_of(weight, delay, sigma, size)`.
+    Make the kernel once, outside the scan: `kernel_of(weight, delay, sigma, max_delay)`.
 
     Args:
-      kernel: [K, I, O]. state: from `ring_init(K, (B, I))`. x: [B, I].
+      kernel: [K, I, O] with K = max_delay + 1. state: from `ring_init(max_delay, (B, I))`.
+      x: [B, I].
       product_dtype: dtype to which both are rounded, see `snnjax.sparse.narrow_product`.
 
     Returns:
       The next state, and y [B, O].
 
     >>> kernel = jnp.array([0.0, 3.0]).reshape(2, 1, 1)
-    >>> state = ring_init(2, (1, 1))
+    >>> state = ring_init(1, (1, 1))
     >>> for x in (1.0, 0.0):
     ...     state, y = ring_step(kernel, state, jnp.full((1, 1), x))
     ...     print(float(y[0, 0]))
@@ -74,7 +76,7 @@ def ring_step(
     if kernel.ndim != 3 or state.frames.shape != (kernel.shape[0], *x.shape):
         raise ValueError(
             f"a kernel [K, I, O] needs a ring [K, B, I] and input [B, I]; got {kernel.shape}, "
-            f"{state.frames.shape} and {x.shape}. Make the ring with ring_init(K, x.shape)."
+            f"{state.frames.shape} and {x.shape}. Make the ring with ring_init(K - 1, x.shape)."
         )
     state, frames = ring_push(state, x)
     product = partial(jnp.einsum, "jbi,jio->bo")
@@ -90,7 +92,8 @@ def deliver_step(kernel: Array, state: RingState, spikes: Array) -> tuple[RingSt
 
     Args:
       kernel: [K, I, O], for instance of rounded delays.
-      state: from `ring_init(K, (B, O))`. spikes: [B, I], binary or graded.
+      state: from `ring_init(max_delay, (B, O))`, with K = max_delay + 1 frames.
+      spikes: [B, I], binary or graded.
 
     Returns:
       The next state, and y [B, O].
@@ -99,7 +102,7 @@ def deliver_step(kernel: Array, state: RingState, spikes: Array) -> tuple[RingSt
     if kernel.ndim != 3 or spikes.ndim != 2 or state.frames.shape != wanted:
         raise ValueError(
             f"a kernel [K, I, O] needs a ring [K, B, O] and spikes [B, I]; got {kernel.shape}, "
-            f"{state.frames.shape} and {spikes.shape}. Make the ring with ring_init(K, (B, O))."
+            f"{state.frames.shape} and {spikes.shape}. Make the ring with ring_init(K - 1, (B, O))."
         )
     size, inputs, outputs = kernel.shape
     arrive = event_matmul(spikes, kernel.swapaxes(0, 1).reshape(inputs, -1))

@@ -19,7 +19,7 @@ def sigma_schedule(
 
     Args:
       when: e, the epoch or the step, traced or not. total: E, in the same unit.
-      start: sigma_0; half the buffer as published. floor: sigma at the end.
+      start: sigma_0; half the longest delay as published. floor: sigma at the end.
       fraction: fraction of E after which the floor is reached; a quarter as published.
 
     Returns:

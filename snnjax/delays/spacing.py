@@ -8,8 +8,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from snnjax.delays.check import check_dimensions, check_position, check_size
-from snnjax.delays.kernels import Taps, triangle_taps
+from snnjax.delays.check import (
+    check_dimensions,
+    check_position,
+    check_sigma,
+    check_sizes,
+    check_taps,
+)
+from snnjax.delays.kernels import Taps, triangle_taps, unchecked
 
 _LAYOUTS = {1: ("NHC", "HIO", "NHC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
 
@@ -48,7 +54,9 @@ def spaced_kernel(
     >>> kernel[:, :, 0, 0].round(4).tolist()
     [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    sizes = tuple(check_size(size) for size in sizes)
+    sizes = check_sizes(sizes)
+    check_sigma(sigma)
+    check_taps(taps)
     if weight.ndim != 3 or position.shape != (len(sizes), *weight.shape):
         raise ValueError(
             f"`weight` must be [I, O, Kc] and `position` [D, I, O, Kc] with D = {len(sizes)} "
@@ -57,7 +65,7 @@ def spaced_kernel(
     check_position(position, sizes)
     total = weight
     for place, size in zip(reversed(position), reversed(sizes), strict=True):
-        along = taps(place + (size - 1) / 2, sigma, size)
+        along = unchecked(taps)(place + (size - 1) / 2, sigma, size - 1)
         total = jnp.expand_dims(along, tuple(range(1, total.ndim - 2))) * total
     return total.sum(-1)
 

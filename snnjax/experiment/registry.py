@@ -35,7 +35,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "regression": "snnjax.tasks.regression:Regression",
     },
     "evaluator": {
-        "unrounded_delays": "snnjax.train.evaluators:UnroundedDelays",
+        "continuous_delays": "snnjax.train.evaluators:ContinuousDelays",
         "votes": "snnjax.train.evaluators:Votes",
     },
 }

@@ -6,10 +6,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 
 def cross_entropy(
-    logits: Array, label: Array, *, weight: Array | None = None, smoothing: float = 0.0
+    logits: ArrayLike,
+    label: ArrayLike,
+    *,
+    weight: ArrayLike | None = None,
+    smoothing: float = 0.0,
 ) -> Array:
     """Cross-entropy per sample against smoothed targets.
 
@@ -29,6 +34,8 @@ def cross_entropy(
     >>> round(float(loss[0]), 4)  # log 4
     1.3863
     """
+    logits, label = jnp.asarray(logits), jnp.asarray(label)
+    weight = None if weight is None else jnp.asarray(weight)
     soft = jnp.issubdtype(label.dtype, jnp.floating)
     if logits.ndim != 2 or label.shape != (logits.shape if soft else logits.shape[:1]):
         raise ValueError(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 
-def accuracy(logits: Array, labels: Array, weight: Array | None = None) -> Array:
+def accuracy(logits: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -> Array:
     """The weighted fraction of samples whose largest logit is the label's.
 
     Args:
@@ -24,7 +25,9 @@ def accuracy(logits: Array, labels: Array, weight: Array | None = None) -> Array
     return top_k_accuracy(logits, labels, 1, weight)
 
 
-def top_k_accuracy(logits: Array, labels: Array, k: int, weight: Array | None = None) -> Array:
+def top_k_accuracy(
+    logits: ArrayLike, labels: ArrayLike, k: int, weight: ArrayLike | None = None
+) -> Array:
     """The weighted fraction of samples whose label is among the `k` largest logits.
 
     Equal logits are ranked by class index, as in `argmax`. Arguments as in `accuracy`.
@@ -32,6 +35,8 @@ def top_k_accuracy(logits: Array, labels: Array, k: int, weight: Array | None = 
     >>> float(top_k_accuracy(jnp.array([[1.0, 2.0, 3.0]]), jnp.array([1]), 2))
     1.0
     """
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    weight = None if weight is None else jnp.asarray(weight)
     _check(logits, labels, weight)
     if not 1 <= k <= logits.shape[1]:
         raise ValueError(f"k must be between 1 and K={logits.shape[1]}; got {k}.")

@@ -96,14 +96,14 @@ class SNNDelaysConfig:
             raise ValueError(f"sigma must be finite and at least 0; got {self.sigma}.")
 
     @property
-    def buffer(self) -> int:
-        """Steps of the buffer of delays, K."""
-        return 1 if self.delays == "none" else self.max_delay + 1
+    def longest_delay(self) -> int:
+        """`max_delay`, or 0 without delays."""
+        return 0 if self.delays == "none" else self.max_delay
 
     @property
     def late_steps(self) -> int:
         """`late` if it is set, else the published number."""
-        return (self.buffer - 1) // 2 if self.late is None else self.late
+        return self.longest_delay // 2 if self.late is None else self.late
 
     @property
     def silent_steps(self) -> int:
@@ -200,8 +200,8 @@ class SNNDelays(Module):
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
         """Set the width of the taps for an epoch of training, as published; traced or not."""
         config = self.config
-        start = config.buffer // 2 if config.sigma is None else config.sigma
-        if config.delays == "learned" and config.buffer > 1 and start > FLOOR:
+        start = (config.longest_delay + 1) // 2 if config.sigma is None else config.sigma
+        if config.delays == "learned" and config.longest_delay and start > FLOOR:
             set_sigma(self, sigma_schedule(epoch, epochs, start))
 
 
@@ -211,7 +211,7 @@ def _delayed(
     return DelayedLinear(
         in_features,
         out_features,
-        config.buffer - 1,
+        config.longest_delay,
         kernel_count=config.kernel_count,
         per=config.per,
         sigma=config.sigma,

@@ -13,11 +13,12 @@ from jax.typing import ArrayLike, DTypeLike
 from snnjax.delays import (
     Taps,
     gaussian_taps,
-    to_discrete,
+    round_delay,
     two_taps,
 )
 from snnjax.delays.check import (
     check_delay,
+    check_max_delay,
     check_sequence,
     check_sigma,
     check_taps,
@@ -34,12 +35,12 @@ class Sigma(nnx.Variable):
 
 
 class Delays(Bounded):
-    """Delays of some shape, uniform over the buffer at first, and the width of their taps.
+    """Delays of some shape, uniform over 0 .. max_delay at first, and the width of their taps.
 
     Args:
       shape: shape of the delays.
-      max_delay: the longest delay; the buffer has K = max_delay + 1 steps.
-      sigma: width at first; None takes half the buffer, as published.
+      max_delay: the longest delay; a synapse has K = max_delay + 1 taps.
+      sigma: width at first; None takes half of K, as published.
       taps: see `snnjax.delays`. trainable: whether they are parameters or stay as drawn.
     """
 
@@ -55,16 +56,11 @@ class Delays(Bounded):
     ):
         self.max_delay, self.taps = check_max_delay(max_delay), check_taps(taps)
         self.trainable = trainable
-        sigma = self.size // 2 if sigma is None else sigma
+        sigma = (max_delay + 1) // 2 if sigma is None else sigma
         check_sigma(sigma)
         drawn = jax.random.uniform(rngs.params(), shape, jnp.float32, 0, max_delay)
         self.delay = nnx.Param(drawn) if trainable else Fixed(drawn)
         self.sigma = Sigma(jnp.asarray(sigma, jnp.float32))
-
-    @property
-    def size(self) -> int:
-        """Steps of the buffer, K."""
-        return self.max_delay + 1
 
     def bounds(self) -> dict[str, tuple[ArrayLike, ArrayLike]]:
         """Lower and upper bounds of this module's parameters."""
@@ -74,10 +70,12 @@ class Delays(Bounded):
         """The delays, sigma and taps for a call of `layer`; integer delays with one tap if rounded.
 
         Raises:
-          ValueError: a delay is known to lie outside the buffer.
+          ValueError: a delay is known to lie outside 0 .. max_delay.
         """
-        delay = to_discrete(self.delay[...], self.size) if round_delays else self.delay[...]
-        named(layer, check_delay, delay, self.size)
+        delay, max_delay = self.delay[...], self.max_delay
+        if round_delays:
+            delay = round_delay(delay, max_delay)
+        named(layer, check_delay, delay, max_delay)
         rounded = delay, jnp.zeros(()), two_taps
         return rounded if round_delays else (delay, self.sigma[...], self.taps)
 
@@ -97,13 +95,6 @@ def draw_weight(shape: tuple[int, ...], per: str, rngs: nnx.Rngs) -> nnx.Param[A
     bound = (6.0 / (shape[0] * shape[2])) ** 0.5
     own = shape if per == "synapse" else shape[:2]
     return nnx.Param(jax.random.uniform(rngs.params(), own, jnp.float32, -bound, bound))
-
-
-def check_max_delay(max_delay: int) -> int:
-    """A Python int of at least 0."""
-    if isinstance(max_delay, bool) or not isinstance(max_delay, int) or max_delay < 0:
-        raise ValueError(f"`max_delay` must be a Python int of at least 0; got {max_delay!r}.")
-    return max_delay
 
 
 def silent_past(batch_shape: tuple[int, ...], steps: int, features: int, dtype: DTypeLike) -> Array:

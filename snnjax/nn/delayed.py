@@ -9,12 +9,8 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.delays import (
-    Taps,
-    delayed,
-    delayed_dense,
-    gaussian_taps,
-)
+from snnjax.delays import Taps, gaussian_taps
+from snnjax.delays.dense import delay_channels, delay_synapses
 from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.delay_buffer import (
@@ -42,7 +38,7 @@ class DelayedLinear(Stateful):
 
     Args:
       in_features, out_features: I, O.
-      max_delay: the longest delay; the buffer has K = max_delay + 1 steps.
+      max_delay: the longest delay; a synapse has K = max_delay + 1 taps.
       kernel_count: Kc, taps of a synapse, each with a weight.
       per: what has a delay: every "synapse", or only every "input" (axon) or "output" (dendrite).
       sigma, taps, trainable_delays: see `Delays`.
@@ -108,29 +104,29 @@ class DelayedLinear(Stateful):
         x, past = sequence_and_past(self, state, x, self.shape[0])
         delay, sigma, taps = self.delays.taken("DelayedLinear", round_delays)
         options = {"taps": taps, "past": past}
-        args = delay, sigma, self.delays.size
+        args = delay, sigma, self.delays.max_delay
         if self.per == "synapse":
-            y = self._delayed_dense(x, past, delay, sigma, taps)
+            y = self._delay_synapses(x, past, delay, sigma, taps)
         elif self.per == "input":
-            y = self._multiply(delayed(x, *args, **options))
+            y = self._multiply(delay_channels(x, *args, **options))
         else:
             x = self._multiply(x)
-            y = delayed(x, *args, **options)
+            y = delay_channels(x, *args, **options)
         return keep_past(past, x), product_of(y)
 
     def _multiply(self, x: Array) -> Array:
         return narrow_product(jnp.matmul, x, self.weight[...], self.product_dtype)
 
-    def _delayed_dense(
+    def _delay_synapses(
         self, x: Array, past: Array, delay: Array, sigma: Array, taps: Taps
     ) -> Array:
         def product(x: tuple[Array, Array], synapses: tuple[Array, Array], sigma: Array) -> Array:
             now, past = x
-            return delayed_dense(
+            return delay_synapses(
                 now,
                 *synapses,
                 sigma,
-                self.delays.size,
+                self.delays.max_delay,
                 taps=taps,
                 past=past,
                 product_dtype=self.product_dtype,
@@ -180,7 +176,7 @@ class Delay(Stateful):
         """`x` is [T, B, ..., N]; returns the last K - 1 steps, and the delayed [T, B, ..., N]."""
         x, past = sequence_and_past(self, state, x, self.features)
         delay, sigma, taps = self.delays.taken("Delay", round_delays)
-        y = delayed(x, delay, sigma, self.delays.size, taps=taps, past=past)
+        y = delay_channels(x, delay, sigma, self.delays.max_delay, taps=taps, past=past)
         return keep_past(past, x), y
 
 

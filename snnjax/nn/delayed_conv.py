@@ -10,7 +10,8 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.delays import Taps, delayed, delayed_dense, gaussian_taps
+from snnjax.delays import Taps, gaussian_taps
+from snnjax.delays.dense import delay_channels, delay_synapses
 from snnjax.metrics import dense_activity
 from snnjax.nn.convolution import check_odd, conv, patches, window_outdegree
 from snnjax.nn.counting import Counts, count_inputs
@@ -40,7 +41,7 @@ class DelayedConv(Stateful):
 
     Args:
       in_channels, out_channels: I, O. kernel_size: S, odd.
-      max_delay: the longest delay; the buffer has K = max_delay + 1 steps.
+      max_delay: the longest delay; a synapse has K = max_delay + 1 taps.
       kernel_count, sigma, taps, trainable_delays: as in `DelayedLinear`.
       per: what has a delay: every "synapse" of the kernel, or only every "input" or "output"
         channel.
@@ -106,15 +107,15 @@ class DelayedConv(Stateful):
             )
         x, past = sequence_and_past(self, state, x, self.channels[0])
         delay, sigma, taps = self.delays.taken("DelayedConv", round_delays)
-        args = delay, sigma, self.delays.size
+        args = delay, sigma, self.delays.max_delay
         if self.per == "output":
             x = self._conv(x)
         if self.per == "synapse":
             now, before = self._patches(x), self._patches(past)
-            y = delayed_dense(now, self.weight[...], *args, past=before, taps=taps)
+            y = delay_synapses(now, self.weight[...], *args, past=before, taps=taps)
             y = y.reshape(len(y), *x.shape[1:4], y.shape[-1])
         else:
-            y = delayed(x, *args, past=past, taps=taps)
+            y = delay_channels(x, *args, past=past, taps=taps)
         return keep_past(past, x), self._conv(y) if self.per == "input" else y
 
     def _conv(self, x: Array) -> Array:

@@ -10,11 +10,8 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.delays import (
-    RingState,
-    kernel_of,
-    ring_step,
-)
+from snnjax.delays import RingState, ring_step
+from snnjax.delays.kernels import sum_taps
 from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.delay_buffer import (
     check_past,
@@ -51,7 +48,7 @@ class DelayedRecurrent(Stateful):
     def __init__(self, population: Population, max_delay: int, *, rngs: nnx.Rngs, **options: Any):
         self.population = population
         n = population.features
-        check_count("max_delay", max_delay, "DelayedRecurrent")
+        self.max_delay = check_count("max_delay", max_delay, "DelayedRecurrent")
         self.synapses = DelayedLinear(n, n, max_delay - 1, rngs=rngs, **options)
         if self.synapses.per != "synapse":
             raise ValueError(
@@ -63,15 +60,13 @@ class DelayedRecurrent(Stateful):
         self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
     ) -> DelayedRecurrentState:
         """Neurons at rest that have been silent."""
-        past = silent_past(batch_shape, self.synapses.delays.size, self.population.features, dtype)
+        past = silent_past(batch_shape, self.max_delay, self.population.features, dtype)
         return DelayedRecurrentState(self.population.init_state(batch_shape, dtype), past)
 
     def rest_for(self, x: Any) -> DelayedRecurrentState:
         """The resting state for input `x` [T, B, N], of which shape and dtype are read."""
         batch_shape = x.shape[1:-1]
-        past = silent_past(
-            batch_shape, self.synapses.delays.size, self.population.features, x.dtype
-        )
+        past = silent_past(batch_shape, self.max_delay, self.population.features, x.dtype)
         return DelayedRecurrentState(self.population.rest_for(x), past)
 
     def __call__(
@@ -88,9 +83,9 @@ class DelayedRecurrent(Stateful):
         current = self.population.check_input(None if state is None else state.cell, current)
         state = self.rest_for(current) if state is None else state
         check_past(self, state.past, current, self.rest_for(current).past)
-        delay, sigma, taps = self.synapses.delays.taken("DelayedRecurrent", round_delays)
-        size, narrow = self.synapses.delays.size, self.synapses.product_dtype
-        kernel = kernel_of(self.synapses.weight[...], delay, sigma, size, taps=taps)
+        delay, sigma, taps = self.synapses.delays.taken("DelayedRecurrent.synapses", round_delays)
+        longest, narrow = self.synapses.delays.max_delay, self.synapses.product_dtype
+        kernel = sum_taps(self.synapses.weight[...], delay, sigma, longest, taps=taps)
         advance = self.population.step()
 
         def step(state: _Turning, x: Array) -> tuple[_Turning, Any]:

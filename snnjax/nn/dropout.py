@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from jax.typing import ArrayLike
 
 
 class Dropout(nnx.Module):
@@ -26,8 +27,9 @@ class Dropout(nnx.Module):
     def __init__(self, rate: float):
         self.rate = check_rate(type(self).__name__, rate)
 
-    def __call__(self, x: Array, *, key: Array | None = None, train: bool = False) -> Array:
+    def __call__(self, x: ArrayLike, *, key: Array | None = None, train: bool = False) -> Array:
         """`x` is [T, B, ..., N]; with `train` entries are dropped by `key`."""
+        x = jnp.asarray(x)
         return self._drop(x, x.shape[1:], key, train)
 
     def _drop(self, x: Array, shape: tuple[int, ...], key: Array | None, train: bool) -> Array:
@@ -57,8 +59,9 @@ class DropPath(Dropout):
     ([0.0, 2.0], True)
     """
 
-    def __call__(self, x: Array, *, key: Array | None = None, train: bool = False) -> Array:
+    def __call__(self, x: ArrayLike, *, key: Array | None = None, train: bool = False) -> Array:
         """`x` is [T, B, ...]; with `train` samples are dropped by `key`."""
+        x = jnp.asarray(x)
         return self._drop(x, (x.shape[1], *(1,) * (x.ndim - 2)), key, train)
 
 

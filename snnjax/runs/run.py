@@ -31,7 +31,7 @@ from snnjax.runs.folder import (
 )
 from snnjax.runs.keeper import FolderKeeper, progress_of
 from snnjax.runs.use import load_model
-from snnjax.runs.writer import MetricsWriter, SilentWriter, cut_metrics, write_json
+from snnjax.runs.writer import MetricsWriter, SilentWriter, truncate_metrics, write_json
 from snnjax.tasks import goal_of
 from snnjax.train import Loop, Programs, Progress, Reporter, Session, TrainState
 
@@ -115,7 +115,7 @@ def train(
             restored = _restore(checkpoints, session, reporter)
             state, done = restored or (session.first_state(), Progress())
             with hosts.together():
-                hosts.from_first(lambda: cut_metrics(folder / "metrics.jsonl", done.step))
+                hosts.from_first(lambda: truncate_metrics(folder / "metrics.jsonl", done.step))
             if resume:
                 reporter.say(f"resuming after step {done.step}")
             programs = Programs(session.spec, reporter.say, reporter.warn)

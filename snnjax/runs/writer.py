@@ -131,7 +131,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def cut_metrics(path: Path, step: int) -> int:
+def truncate_metrics(path: Path, step: int) -> int:
     """Drop the rows after `step` and any incomplete tail, for a resume from `step`.
 
     Returns:

@@ -10,7 +10,7 @@ from snnjax.sharding.collectives import collectives as collectives
 from snnjax.sharding.gather import AXIS as AXIS
 from snnjax.sharding.gather import gather as gather
 from snnjax.sharding.gather import manual_spec as manual_spec
-from snnjax.sharding.gather import reduce_whole as reduce_whole
+from snnjax.sharding.gather import reduce_replicated as reduce_replicated
 from snnjax.sharding.mesh import mesh_axes as mesh_axes
 from snnjax.sharding.mesh import parse_mesh as parse_mesh
 from snnjax.sharding.parallel import MODEL as MODEL

@@ -28,7 +28,7 @@ def gather(params: Any, shardings: Any) -> Any:
     """All-gather the parameters that are sharded over "data"; the others are unchanged.
 
     The transpose is a reduce-scatter: a gradient through this is the shard of the sum over devices.
-    Gradients of replicated parameters are still local to each device, see `reduce_whole`.
+    Gradients of replicated parameters are still local to each device, see `reduce_replicated`.
 
     Args:
       params: the shards of this device.
@@ -53,7 +53,7 @@ def _gather_leaf(leaf: Array, sharding: NamedSharding) -> Array:
     )(leaf)
 
 
-def reduce_whole(gradient: Any, shardings: Any) -> Any:
+def reduce_replicated(gradient: Any, shardings: Any) -> Any:
     """Sum over "data" the gradients that `gather` did not already reduce."""
     leaves, structure = jax.tree.flatten(gradient)
     sharded = [AXIS in sharding.spec for sharding in jax.tree.leaves(shardings)]

@@ -3,8 +3,8 @@
 from snnjax.train.errors import Diverged as Diverged
 from snnjax.train.evaluate import Evaluation as Evaluation
 from snnjax.train.evaluate import Trained as Trained
+from snnjax.train.evaluators import ContinuousDelays as ContinuousDelays
 from snnjax.train.evaluators import Evaluator as Evaluator
-from snnjax.train.evaluators import UnroundedDelays as UnroundedDelays
 from snnjax.train.evaluators import Votes as Votes
 from snnjax.train.evaluators import evaluations as evaluations
 from snnjax.train.feed import Prepared as Prepared

@@ -1,4 +1,4 @@
-"""Further measurements of a trained model: test-time augmentation, unrounded delays.
+"""Further measurements of a trained model: test-time augmentation, continuous delays.
 
 An evaluator is a frozen dataclass with `run(trained, dataset) -> dict[str, float]`, where `trained`
 is a `snnjax.train.Trained`. Its numbers join the summary of a run.
@@ -76,7 +76,7 @@ class Votes:
 
 
 @dataclass(frozen=True)
-class UnroundedDelays:
+class ContinuousDelays:
     """The effect of rounding on learned delays, and statistics of the delays.
 
     Costs one more program and one more pass over the split. A model without learned delays has
@@ -85,24 +85,24 @@ class UnroundedDelays:
 
     def run(self, trained: Trained, dataset: Dataset) -> dict[str, float]:
         """The scores with delays and the width of their taps as in training, `mean_delay` in steps,
-        and `clamp_occupancy`, the share of delays at the ends of their buffer.
+        and `clamp_occupancy`, the share of delays at 0 or at max_delay.
         """
         model = trained.model
-        learned = [(fetch(d.delay[...]), d.size) for d in learned_delays(model).values()]
+        learned = [(fetch(d.delay[...]), d.max_delay) for d in learned_delays(model).values()]
         if not learned:
             return {}
         if not isinstance(getattr(model, "round_delays", None), bool):
             raise ValueError(
-                f"unrounded delays need a model with a static attribute `round_delays`; "
-                f"{type(model).__name__} has none. Leave UnroundedDelays out of its evaluators."
+                f"continuous delays need a model with a static attribute `round_delays`; "
+                f"{type(model).__name__} has none. Leave ContinuousDelays out of its evaluators."
             )
         model.round_delays = False
         result = trained.replace(model=model).evaluate(dataset)
-        scores = {f"test_{name}_unrounded": value for name, value in result.scores.items()}
+        scores = {f"test_{name}_continuous": value for name, value in result.scores.items()}
         counts = [delay.size for delay, _ in learned]
-        at_ends = [float(clamp_occupancy(delay, size)) for delay, size in learned]
+        at_ends = [float(clamp_occupancy(delay, max_delay)) for delay, max_delay in learned]
         return scores | {
-            "test_loss_unrounded": result.loss,
+            "test_loss_continuous": result.loss,
             "mean_delay": float(np.concatenate([delay.ravel() for delay, _ in learned]).mean()),
             "clamp_occupancy": float(np.average(at_ends, weights=counts)),
         }

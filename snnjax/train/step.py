@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from snnjax.data import DataInfo, Source
 from snnjax.nn import inputs_of
-from snnjax.sharding import gather, manual_spec, reduce_whole
+from snnjax.sharding import gather, manual_spec, reduce_replicated
 from snnjax.tasks import Task
 from snnjax.train.accumulate import accumulated
 from snnjax.train.mesh import AXIS
@@ -279,7 +279,7 @@ def gradient(
     grads, stats, sums = accumulated(micro, zeros, weights.stats, batch, key, spec.accumulate)
     (grads,) = scatter(grads)
     if axis is not None:
-        grads = reduce_whole(grads, placement)
+        grads = reduce_replicated(grads, placement)
     loss, count, scores = _sum(sums, axis)
     if not alone:  # the total count is known only after the last micro-batch
         count = _at_least_some(count)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from snnjax.unroll.unroll import State, Step, _length, unroll, vary_like
+from snnjax.unroll.unroll import State, Step, _length, time_arrays, unroll, vary_like
 
 LossStep = Callable[[Any, State, Any], tuple[State, Any]]
 
@@ -43,6 +43,7 @@ def unroll_truncated(
     _check_window(window)
     if options.get("reverse"):
         raise ValueError("windows are counted from the first step; `reverse` is not supported.")
+    xs = time_arrays(xs)
     time = jnp.arange(_length(xs))
     boundary = (time % window == 0) & (time > 0)
 
@@ -99,7 +100,8 @@ def online_gradient(
     >>> float(online_gradient(step, 2.0, 0.0, jnp.ones(3))[1])
     3.0
     """
-    params, state, xs = jax.tree.map(jnp.asarray, (params, state, xs))
+    params, state = jax.tree.map(jnp.asarray, (params, state))
+    xs = time_arrays(xs)
     local, pull = jax.vjp(lambda params: vary_like(params, (state, xs)), params)
 
     def body(carry: Any, chunk: Any) -> tuple[Any, Any]:
@@ -150,7 +152,8 @@ def online_update(
     >>> float(online_update(step, sgd, 0.0, None, 0.0, jnp.ones(2))[0])
     0.75
     """
-    params, memory, state, xs = jax.tree.map(jnp.asarray, (params, memory, state, xs))
+    params, memory, state = jax.tree.map(jnp.asarray, (params, memory, state))
+    xs = time_arrays(xs)
 
     def body(carry: Any, chunk: Any) -> tuple[Any, Any]:
         params, memory, state = carry

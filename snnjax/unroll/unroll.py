@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 State = Any
@@ -42,7 +43,8 @@ def unroll(
     Args:
       step: `step(state, x) -> (state, out)`, for instance `partial(lif_step, params)`.
       state: initial state, a pytree of arrays.
-      xs: inputs [T, ...], a pytree of arrays that share T.
+      xs: inputs [T, ...], a pytree of arrays that share T. A list of numbers, nested or not, is one
+        array; a list of arrays is a pytree.
       checkpoint: see above.
       reverse: whether time runs backwards; outputs keep the order of `xs`.
       record: names of state fields to return over time as well, each after its step: "v", or a
@@ -64,9 +66,10 @@ def unroll(
     >>> int(last), out.tolist()
     (6, [0, 0, 1, 3])
     """
+    xs = time_arrays(xs)
     steps = _length(xs)
     segment = _segment(checkpoint, steps)
-    state, xs = jax.tree.map(jnp.asarray, (state, xs))
+    state = jax.tree.map(jnp.asarray, state)
     state = vary_like(state, xs)
     names = _record_names(record, state)
 
@@ -133,6 +136,24 @@ def vary_like(state: State, xs: Any) -> State:
         return lax.pcast(x, missing, to="varying") if missing else x
 
     return jax.tree.map(cast, state) if wanted else state
+
+
+def time_arrays(xs: Any) -> Any:
+    """`xs` as arrays, in which a list of numbers, nested or not, is one array.
+
+    >>> jax.tree.map(jnp.shape, time_arrays(([[1, 2], [3, 4], [5, 6]], [jnp.ones(3), jnp.ones(3)])))
+    ((3, 2), [(3,), (3,)])
+    """
+    return jax.tree.map(jnp.asarray, xs, is_leaf=_is_numbers)
+
+
+def _is_numbers(x: Any) -> bool:
+    """Whether `x` is a list of numbers or of such lists: as a pytree it would have no time axis."""
+    return (
+        isinstance(x, list)
+        and bool(x)
+        and all(isinstance(i, (int, float, complex, np.generic)) or _is_numbers(i) for i in x)
+    )
 
 
 def _length(xs: Any) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jax import Array
 
-from snnjax.delays import clamp_occupancy, to_discrete
+from snnjax.delays import clamp_occupancy, round_delay
 from snnjax.viz.style import BLACK, BLUE, GREY, PALETTE, SKY, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -32,16 +32,18 @@ class Arrivals(NamedTuple):
 
 
 def delay_histograms(
-    before: Mapping[str, np.ndarray | Array], after: Mapping[str, np.ndarray | Array], size: int
+    before: Mapping[str, np.ndarray | Array],
+    after: Mapping[str, np.ndarray | Array],
+    max_delay: int,
 ) -> Figure:
     """One panel per layer: the share of its delays on each step, before and after learning.
 
     Delays are rounded as in evaluation, so that a uniform draw has half as many on the first and
-    on the last step. The title has the share at the ends of the buffer, before and after.
+    on the last step. The title has the share at 0 and at max_delay, before and after.
 
     Args:
       before, after: layer -> delays of any shape, in the same order; for instance of
-        `snnjax.nn.learned_delays`. size: K, the largest delay + 1.
+        `snnjax.nn.learned_delays`. max_delay: the longest delay.
     """
     if not before or list(before) != list(after):
         raise ValueError(
@@ -50,12 +52,12 @@ def delay_histograms(
         )
     figure = new_figure(1.2 + 3.0 * len(before), 3.0)
     axes = figure.subplots(1, len(before), sharey=True, squeeze=False)[0]
-    edges = np.arange(size + 1) - 0.5
+    edges = np.arange(max_delay + 2) - 0.5
     for ax, name in zip(axes, before, strict=True):
         drawn, learned = _delays(before[name]), _delays(after[name])
-        ax.stairs(_shares(learned, size), edges, fill=True, color=SKY, label="learned")
-        ax.stairs(_shares(drawn, size), edges, color=BLACK, linewidth=1.3, label="as drawn")
-        ends = [100 * float(clamp_occupancy(delay, size)) for delay in (drawn, learned)]
+        ax.stairs(_shares(learned, max_delay), edges, fill=True, color=SKY, label="learned")
+        ax.stairs(_shares(drawn, max_delay), edges, color=BLACK, linewidth=1.3, label="as drawn")
+        ends = [100 * float(clamp_occupancy(delay, max_delay)) for delay in (drawn, learned)]
         tidy(ax, title=name, xlabel="delay (steps)", grid="y")
         ax.set_title(f"at the ends {ends[0]:.0f} % → {ends[1]:.0f} %", loc="right", fontsize=9)
         ax.set_xlim(edges[0], edges[-1])
@@ -125,10 +127,10 @@ def _draw_events(ax: Axes, who: np.ndarray, at: np.ndarray, inputs: int, most: i
     ax.tick_params(axis="y", colors=GREY)
 
 
-def _shares(delay: np.ndarray, size: int) -> np.ndarray:
-    """The share of the delays on each of `size` steps."""
-    rounded = np.asarray(to_discrete(delay, size), int)
-    return np.bincount(rounded.ravel(), minlength=size) / rounded.size
+def _shares(delay: np.ndarray, max_delay: int) -> np.ndarray:
+    """The share of the delays on each of the steps 0 .. max_delay."""
+    rounded = np.asarray(round_delay(delay, max_delay), int)
+    return np.bincount(rounded.ravel(), minlength=max_delay + 1) / rounded.size
 
 
 def _delays(delay: np.ndarray | Array) -> np.ndarray:

@@ -33,7 +33,7 @@ def test_it_is_trained_with_the_options_of_its_kind(run, capsys):
     assert config["model"]["hidden"] == 6
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["steps"], summary["train_samples"], summary["test_samples"]) == (6, 24, 3)
-    assert {"test_accuracy_unrounded", "mean_delay"} <= set(summary)
+    assert {"test_accuracy_continuous", "mean_delay"} <= set(summary)
     rows = [row for row in read_run(run).metrics if row["split"] == "train"]
     rates = [row["learning_rate"] for row in rows]
     assert rates == pytest.approx([5e-3] * 3 + [2e-8] * 3, rel=1e-5)  # by epochs

@@ -20,7 +20,7 @@ from snnjax.delays import (
     two_taps,
 )
 
-SIZE, HALF = 9, 4
+MAX_DELAY, HALF = 8, 4
 CASES = {
     "gauss_wide": (gaussian_taps, 4.0),
     "gauss_narrow": (gaussian_taps, 0.23),
@@ -46,8 +46,8 @@ def test_over_time(name):
 
     @jax.jit
     def run(x, weight, delay):
-        kernel = kernel_of(weight, delay, sigma, SIZE, taps=taps)
-        layer = partial(delayed_dense, sigma=sigma, size=SIZE, taps=taps)
+        kernel = kernel_of(weight, delay, sigma, MAX_DELAY, taps=taps)
+        layer = partial(delayed_dense, sigma=sigma, max_delay=MAX_DELAY, taps=taps)
         y, pull = jax.vjp(layer, x, weight, delay)
         return kernel, y, pull(case["upstream"].transpose(2, 0, 1))
 
@@ -83,7 +83,7 @@ def test_in_the_plane(name):
 
 
 def test_spacings_of_other_shapes():
-    """Whole positions in an oblong kernel and in one and three dimensions; refusals."""
+    """Integer positions in an oblong kernel and in one and three dimensions; refusals."""
     for sizes in ((5,), (3, 7), (3, 1, 5)):
         middle = [(size - 1) // 2 for size in sizes]
         place = [m - 1 if m else 0 for m in middle]

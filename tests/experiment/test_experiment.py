@@ -19,7 +19,7 @@ from snnjax.experiment import (
 )
 from snnjax.models import E3DSNNConfig, SNNDelaysConfig
 from snnjax.tasks import Classification, Regression
-from snnjax.train import UnroundedDelays, Votes
+from snnjax.train import ContinuousDelays, Votes
 from tests.train.build import Made, any_experiment
 
 
@@ -52,7 +52,7 @@ def test_an_experiment_on_speech_survives_json_with_its_types() -> None:
         data=SpeechSource(held_out="ann", front_end=FrontEnd("cochlea", channels=7)),
         model=SNNDelaysConfig(hidden=8, delays="fixed", per="input", sigma=0.2, readout="mean"),
         task=Regression("van_rossum", tau=3.0),
-        evaluators=(UnroundedDelays(), Votes(3)),
+        evaluators=(ContinuousDelays(), Votes(3)),
         optimiser=OptimiserConfig(
             groups=(Group("delay", rate=100.0, schedule=ScheduleConfig(warmup=0.0)), Group("tau"))
         ),
@@ -161,7 +161,7 @@ def test_an_impossible_value_is_refused(build, message: str) -> None:
     [
         ("task", "clasification", "no task is called 'clasification'; did you mean 'classificat"),
         ("source", "event", "no source is called 'event'; did you mean 'events'"),
-        ("evaluator", "x", "no evaluator is called 'x'; known are unrounded_delays, votes"),
+        ("evaluator", "x", "no evaluator is called 'x'; known are continuous_delays, votes"),
         ("tasks", "x", "there is no registry of kind 'tasks'; did you mean 'task'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The benchmarks run, at sizes that measure nothing, and their records are whole."""
+"""The benchmarks run at tiny sizes, and their records are complete."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def check(records, row):
         assert record.get("correct", True) is True
 
 
-def test_sparse_conv_beside_a_peer(fake):
+def test_sparse_conv_against_a_peer(fake):
     records = list(sparse_conv.run(Options(**TINY, all_arithmetics=True), [fake]))
     check(records, "sparse-conv")
     ours = {r["what"]: r for r in records if r["library"] == "snnjax (pairs)"}
@@ -192,7 +192,7 @@ def test_sparse_conv_beside_a_peer(fake):
     assert records[0]["shapes"]["neighbours_of_27"] == pytest.approx(5.2, abs=0.5)
 
 
-def test_neurons_beside_a_peer(neurons):
+def test_neurons_against_a_peer(neurons):
     options = Options(repeats=1, steps=9)
     records = list(lif_layer.run(options, [neurons]))
     check(records, "lif-layer")
@@ -212,7 +212,7 @@ def check_losses(records):
     assert all(r["ratio_to"] == "loop: training step" for r in records[1:])
 
 
-def test_convolutional_net_beside_a_peer(neurons, monkeypatch):
+def test_convolutional_net_against_a_peer(neurons, monkeypatch):
     for name, value in {"SIDE": 9, "CHANNELS": (2, 3, 4), "B": 4}.items():
         monkeypatch.setattr(conv_net, name, value)
     assert conv_net.device_counts() == [1, 4]
@@ -313,7 +313,7 @@ def test_cost_and_the_picture(monkeypatch, tmp_path):
     assert all(10_000 < picture.stat().st_size < 120_000 for picture in pictures)
 
 
-def test_delays_beside_a_peer(delayed, monkeypatch):
+def test_delays_against_a_peer(delayed, monkeypatch):
     for name, value in {"I": 3, "O": 2, "B": 2, "GRID": ((8, 3),)}.items():
         monkeypatch.setattr(delays, name, value)
     records = list(delays.run(Options(repeats=1), [delayed]))
@@ -349,7 +349,7 @@ def test_wrong_results_are_marked(fake, sound):
     assert {case.facts["correct"] for case in wrong} == {False}
 
 
-def test_the_worker_answers_errors_and_its_end_is_told(fake):
+def test_the_worker_reports_errors_and_a_missing_peer(fake):
     with pytest.raises(PeerError, match="no such work"):
         fake.time("nonsense")
     fake.load(
@@ -405,7 +405,7 @@ def test_both_dense_forms_agree():
 
 
 def test_train_step(monkeypatch):
-    """With a model that compiles at once: what is tested is the benchmark."""
+    """With a model that compiles quickly, since only the benchmark is under test."""
     small = dataclasses.replace(train_step.published, model=TinyConfig())
     monkeypatch.setattr(train_step, "published", small)
     records = list(train_step.run(Options(repeats=1, batch_size=2, points=64)))

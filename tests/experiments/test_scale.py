@@ -1,4 +1,4 @@
-"""Scaling by calculation: costs counted by hand, a roofline and a ring on paper, a tiny program."""
+"""Scaling by calculation: known costs, a roofline, a ring, and a tiny program."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_what_bounds_an_operation() -> None:
         ("direction=LT", "direction=NE"),
     ],
 )
-def test_a_loop_of_unknown_length_is_told(before: str, after: str) -> None:
+def test_a_loop_of_unknown_length_is_reported(before: str, after: str) -> None:
     assert before in LOOP
     found = costs(LOOP.replace(before, after), PLAIN)
     assert found.loops == 1
@@ -170,7 +170,7 @@ def test_a_ring_on_paper() -> None:
 
 
 def test_networks_of_several_levels() -> None:
-    """1 GB: whole inside a node, an eighth between nodes; over three sides of a torus at once."""
+    """1 GB: all of it inside a node, an eighth between nodes; a torus uses three sides at once."""
     carried, _ = H100.send("all-reduce", 10**9, 512)
     inside, between = 2 * 7 / 8 / 450, 2 * (1 / 8) / 50  # a tree, which sends all of it
     assert carried == pytest.approx(inside + between, rel=1e-3)
@@ -254,7 +254,7 @@ def tiny() -> dict[str, Any]:
 
 
 def test_a_program_of_eight_devices(tiny: dict[str, Any]) -> None:
-    """Products and messages counted by hand."""
+    """Products and messages against manual counts."""
     steps, samples, widths = 5, 2, (4, 6, 6, 3)
     products = [a * b for a, b in pairwise(widths)]
     forward, inputs = sum(products), sum(products[1:])  # no gradient of the first input
@@ -289,7 +289,7 @@ def test_weak_scaling_of_it(tiny: dict[str, Any], tmp_path, capsys) -> None:
     assert (tmp_path / "scale.png").stat().st_size > 1000
 
 
-def test_what_cannot_be_cut_so_far_is_one_line() -> None:
+def test_a_dimension_that_cannot_be_sharded_is_one_line() -> None:
     """In a process of its own, with 512 fake devices."""
     with pytest.raises(SystemExit, match=r"e3dsnn_l on 512 devices .* no dimension that the 512"):
         command.compile_in_process("e3dsnn_l", "cpu", 512, "fsdp")
@@ -298,21 +298,21 @@ def test_what_cannot_be_cut_so_far_is_one_line() -> None:
 def by_formula_e3dsnn(rows: list[int], stem: int, channels: tuple[int, ...]) -> int:
     """Multiplications of a step of E-3DSNN with two blocks a stage, by tables of neighbours.
 
-    Rows are gathered in whole blocks, but for the gradient of a weight; a strided convolution
+    Rows are gathered in full blocks, except for the gradient of a weight; a strided convolution
     spreads the products of every row.
     """
 
-    def whole(count: int, volume: int, width: int) -> int:
+    def padded(count: int, volume: int, width: int) -> int:
         size = BLOCK_BYTES // (4 * volume * width)
         return count if size >= count else -(-count // size) * size
 
     def same(count: int, a: int, b: int, *, first: bool = False) -> int:
-        gathered = whole(count, 27, a) + (0 if first else whole(count, 27, b)) + count
+        gathered = padded(count, 27, a) + (0 if first else padded(count, 27, b)) + count
         return 27 * a * b * gathered
 
     total = same(rows[0], 6, stem, first=True) + 2 * same(rows[0], stem, stem)
     for count, (a, b) in zip(rows[1:], pairwise((stem, *channels)), strict=True):
-        total += 8 * a * b * (whole(count, 8, a) + 2 * count)
+        total += 8 * a * b * (padded(count, 8, a) + 2 * count)
         total += 2 * 3 * same(count, b, b)
     return total + 3 * 16 * channels[-1] * 40
 
@@ -327,7 +327,7 @@ def by_formula_delays(batch: int, steps: int, taps: int, widths: tuple[int, ...]
 
 
 def test_the_kept_programs_compute_what_their_models_ask_for() -> None:
-    """Forward, and twice backward but for the first layer; each of the CPU programs, exactly."""
+    """Once forward, twice backward except in the first layer; every CPU program, exactly."""
     wide = (140, 512, 512, 512, 35)
     delays = {
         "snn_delays_shd": by_formula_delays(256, 140, 25, (140, 256, 256, 20)),
@@ -360,7 +360,7 @@ def test_the_page_shows_what_the_command_prints(tmp_path, capsys) -> None:
 
 
 def test_the_kept_programs_send_gradients_norms_and_scalars() -> None:
-    """Whole parameters: no activation is ever sent, on 8 devices or on 4,096."""
+    """Parameters in full: no activation is ever sent, on 8 devices or on 4,096."""
     for one in command.read(command.RESULTS):
         if one["sharding"] == "replicated":
             assert {part["kind"] for part in one["collectives"]} == {"all-reduce"}

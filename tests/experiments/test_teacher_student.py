@@ -1,4 +1,4 @@
-"""Delays are found again from the outputs of a layer that has them, and taps kept apart."""
+"""Delays are recovered from the outputs of a layer that has them; repulsion keeps taps apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from experiments.teacher_student import learn
 
 
-def test_a_student_finds_delays_of_its_teacher_and_repulsion_parts_its_taps():
+def test_a_student_finds_delays_of_its_teacher_and_repulsion_separates_its_taps():
     """Two seeds alone and with repulsion, in one program."""
     seeds = jnp.repeat(jax.random.split(jax.random.key(0), 4)[:2], 2)
     run = partial(learn, shape=(2, 2), taps=2)

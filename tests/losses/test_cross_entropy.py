@@ -57,7 +57,7 @@ def test_huge_logits_do_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_label_that_is_no_class_gives_nan_in_the_loss_and_in_its_gradient(smoothing) -> None:
+def test_an_invalid_label_gives_nan_in_the_loss_and_in_its_gradient(smoothing) -> None:
     logits = jnp.asarray(np.random.default_rng(0).standard_normal((4, 4)), jnp.float32)
     label = jnp.array([1, 9, -1, 4])
 

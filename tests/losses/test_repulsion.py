@@ -1,4 +1,4 @@
-"""Taps that repel each other: a loop, differences, ties, and descent that parts them."""
+"""Taps that repel each other: a loop, differences, ties, and descent that separates them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_it_equals_the_loop_and_its_differences(kind):
     np.testing.assert_allclose(np.vdot(gradient, step), (ends[0] - ends[1]) / 2e-6, rtol=1e-7)
 
 
-def test_descent_parts_taps_that_share_a_step_even_at_the_clamp():
+def test_descent_separates_taps_that_share_a_step_even_at_the_clamp():
     start = np.full((1, 4, 2), 3.0, np.float32)
     start[0, 1:] = [[0, 0], [6, 6], [1, 5]]  # both ends, and a pair that is apart already
 
     @jax.jit
     def descend(delay):
         def one(_, delay):
-            return clamp_delay(delay - 0.2 * jax.grad(tap_repulsion)(delay, distance=1.2), 7)
+            return clamp_delay(delay - 0.2 * jax.grad(tap_repulsion)(delay, distance=1.2), 6)
 
         return jax.lax.fori_loop(0, 60, one, delay)
 
@@ -67,6 +67,6 @@ def test_descent_parts_taps_that_share_a_step_even_at_the_clamp():
         ("must be floating", np.ones((1, 1, 2), int), 1.0),
     ],
 )
-def test_what_has_no_pairs_is_refused(message, place, distance):
+def test_places_without_pairs_are_refused(message, place, distance):
     with pytest.raises((ValueError, TypeError), match=message):
         tap_repulsion(place, distance=distance)

@@ -21,7 +21,7 @@ COUNTS = ("sites", "spikes", "nonzero", "pairs", "fanout")
 
 
 def _layer(b: int = 2, **counts: list[int]) -> LayerActivity:
-    """Counts of whole numbers below 2^31, as if they were the only terms of their sums."""
+    """Integer counts below 2^31, as if they were the only terms of their sums."""
     given = {
         "uncounted": [0] * b,
         "fractional": [0] * b,
@@ -77,13 +77,13 @@ def test_real_input_has_pairs_but_no_spikes():
 
 
 @pytest.mark.parametrize("other", [0.5, -1e-3, np.nan, np.inf])
-def test_kinds_are_told_by_sample_whatever_else_is_in_the_batch(other):
+def test_spikes_and_real_values_are_told_apart_by_sample(other):
     """A batch and each of its samples alone give the same counts."""
     x = np.random.default_rng(2).integers(0, 3, (2, 3, 4)).astype(np.float32)
     x[1, 1, 2] = other
     together = dense_activity("fc", jnp.asarray(x), 5)
     finite = bool(np.isfinite(other) or np.isnan(other))
-    if not finite:  # an infinity is a whole number to `round`: it is refused, not counted
+    if not finite:  # `round` takes an infinity for an integer: it is refused, not counted
         with pytest.raises(ValueError, match="layer 'fc': its spikes cannot be counted exactly"):
             ActivityTotals().add([together])
         return
@@ -117,14 +117,14 @@ def test_totals_do_not_count_padding_rows():
     assert (totals.samples, layer.spikes, layer.fanout, layer.entries) == (1, 7, 9, 12)
 
 
-def test_batches_add_up_to_the_whole():
+def test_batches_add_up_to_the_total():
     spikes = np.random.default_rng(1).integers(0, 3, (4, 6, 8))
-    whole = ActivityTotals().add([dense_activity("fc", jnp.asarray(spikes), 5)])
+    full = ActivityTotals().add([dense_activity("fc", jnp.asarray(spikes), 5)])
     parts = ActivityTotals()
     for rows in (slice(0, 2), slice(2, 6)):
         parts = parts.add([dense_activity("fc", jnp.asarray(spikes[:, rows]), 5)])
-    assert parts == whole
-    assert whole.layers[0].spikes == whole.layers[0].fanout == int(spikes.sum())
+    assert parts == full
+    assert full.layers[0].spikes == full.layers[0].fanout == int(spikes.sum())
 
 
 def test_totals_pass_the_range_of_int32():

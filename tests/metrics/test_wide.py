@@ -116,7 +116,7 @@ def test_narrower_and_numpy_integers(dtype):
     assert wide_value(wide_sum(np.array([1, 0, 1], dtype)), 3).item() == 2
 
 
-def test_what_is_refused():
+def test_invalid_input_is_refused():
     with pytest.raises(ValueError, match=r"x must be in 0\.\.2147483647; got values from -1 to 3"):
         wide_sum([3, -1])
     with pytest.raises(ValueError, match="to 2147483648"):

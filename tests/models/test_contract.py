@@ -1,4 +1,4 @@
-"""What every model keeps to. A new model adds one entry to `CASES`.
+"""The contract of every model. A new model adds one entry to `CASES`.
 
 Each entry is built small and run as a few programs, since compiling is most of the time here.
 """
@@ -59,7 +59,7 @@ class Case:
     Attributes:
       make: a small one. inputs: a sequence of T steps and B samples for it.
       weighted: the paths of its layers with matrices, in the order of the calls.
-      join: from the results of two halves of a sequence to that of the whole.
+      join: from the results of two halves of a sequence to the result of the full one.
       published: a full-size one and its number of parameters, from its paper where there is one.
       remats: what can be computed again. still: parts of the paths of parameters that training
         need not move.
@@ -276,19 +276,19 @@ class Built:
 
     @cached_property
     def evaluated(self) -> Any:
-        """The whole with its record and a probe, the halves, and the whole in bfloat16."""
+        """The full sequence with record and probe, its halves, and the full one in bfloat16."""
         spiking = self.spiking
 
         @jax.jit
         def run(params: Any, rest: Any, x: Any) -> Any:
             model = self.model(params, rest)
-            whole = model(None, x, record=True)
+            full = model(None, x, record=True)
             half, first = model(None, steps_of(x, slice(HALF)))
             last, second = model(half, steps_of(x, slice(HALF, None)))
             seen = probe(model, spiking)(None, x)
             narrow = self.model(params, rest)
             compute_in(narrow, jnp.bfloat16)
-            return whole, (last, first, second), seen, narrow(None, x)[1]
+            return full, (last, first, second), seen, narrow(None, x)[1]
 
         return run(self.params, self.rest, self.x)
 
@@ -346,7 +346,7 @@ def test_states_are_those_of_the_layers_with_the_batch_first(built: Built) -> No
     assert {path for path, leaf in state.items() if jax.tree.leaves(leaf)} == stateful
 
 
-def test_two_halves_are_the_whole(built: Built) -> None:
+def test_two_halves_equal_the_full_sequence(built: Built) -> None:
     (state, (out, _)), (last, first, second), _, _ = built.evaluated
     close(built.case.join(first, second), out)
     close(last, state)
@@ -380,7 +380,7 @@ def test_probes_and_reports_see_every_population(built: Built) -> None:
 
 
 def test_products_in_bfloat16_are_near(built: Built) -> None:
-    """Spikes flip where a membrane is near its threshold; on the whole the results agree."""
+    """Spikes flip where a membrane is near its threshold; overall the results agree."""
     (_, (out, _)), _, _, narrow = built.evaluated
     out, narrow = np.asarray(result(out)), np.asarray(result(narrow))
     assert np.isfinite(narrow).all()

@@ -120,13 +120,13 @@ def test_every_layer_is_counted_and_all_but_the_first_receive_spikes(name: str) 
 
 
 @pytest.mark.parametrize("name", ["vgg-flat"])  # the battery has equal halves
-def test_two_chunks_are_the_whole(name: str) -> None:
+def test_two_chunks_equal_the_full_sequence(name: str) -> None:
     net, x = net_of(CONFIGS[name]), frames(5)
-    whole, scores = net(None, x)
+    full, scores = net(None, x)
     state, first = net(None, x[:2])
     state, second = net(state, x[2:])
     np.testing.assert_allclose(scores, (2 * first + 3 * second) / 5, rtol=1e-12)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), whole, state)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), full, state)
     assert all(leaf.shape[0] == B for leaf in jax.tree.leaves(state))
 
 
@@ -199,7 +199,7 @@ def test_gradients_reach_every_parameter_and_remat_changes_none(name: str) -> No
     ],
 )
 def test_published_sizes(config: Any, count: int) -> None:
-    """VGG as for CIFAR-10, without the biases that a norm makes useless."""
+    """VGG as for CIFAR-10, without biases, which a norm removes."""
     data = SimpleNamespace(
         in_channels=3, class_names=("",) * config.num_classes, sample_shape=(32, 32, 3)
     )

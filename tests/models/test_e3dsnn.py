@@ -390,7 +390,7 @@ def test_a_batch_of_nothing_stays_finite(evaluate, batch):
     grid, mask = batch
     found = evaluate(None, pack(grid, np.zeros_like(mask)))
     assert np.isfinite(found.out.logits).all()
-    # the mean over no site is 0: a whole number, which adds nothing
+    # the mean over no site is 0: an integer, which adds nothing
     assert [x.name for x in layer_synops(found.activity) if x.macs + x.acs] == []
     assert [x.name for x in layer_synops(found.activity) if x.dense_macs] == ["head"]
 
@@ -539,7 +539,7 @@ def test_rates_and_spikes_of_every_population(dense, evaluated):
 
 
 def test_overflow_is_everything_that_was_lost(batch):
-    """Sites of largest key find no row, and what is lost above is not missed below."""
+    """Sites with the largest keys are dropped, and each is counted at one level only."""
     grid, mask = batch
     net = net_of(dataclasses.replace(CONFIG, channels=(4, 5)))
     capacities = Capacities((CELLS, 5, 1), ("table",) * 3)
@@ -620,7 +620,7 @@ TIMED = dataclasses.replace(CONFIG, steps=2, beta=0.75)
 
 
 def test_steps_equal_the_loop_and_detach_changes_the_gradient_alone(batch):
-    """A static input in one, the same input at every step in the other: equal but for detach."""
+    """A static input in one, repeated at every step in the other: equal except for detach."""
     grid, mask = batch
     repeated = np.stack([grid] * TIMED.steps)
     runs = []
@@ -634,8 +634,8 @@ def test_steps_equal_the_loop_and_detach_changes_the_gradient_alone(batch):
         close(stats, moved(net, want.moments))
         assert len(state) == 6
         runs.append((out, state, gradient, activity))
-    (static, last, detached, once), (whole, after, through, each) = runs
-    close((static.logits, last), (whole.logits, after), 1e-12)
+    (static, last, detached, once), (full, after, through, each) = runs
+    close((static.logits, last), (full.logits, after), 1e-12)
     weights = (gradient["stem"]["conv"]["weight"] for gradient in (detached, through))
     assert np.abs(np.subtract(*weights)).max() > 1e-3
     for b in range(BATCH):
@@ -645,14 +645,14 @@ def test_steps_equal_the_loop_and_detach_changes_the_gradient_alone(batch):
             assert (one.fanout, one.sites) == (other.fanout, other.sites)
 
 
-def test_chunks_with_a_carried_state_equal_the_whole_and_the_dense_loop(batch, evaluate):
+def test_chunks_with_a_carried_state_equal_the_full_sequence_and_the_dense_loop(batch, evaluate):
     _, mask = batch
     grid, _ = clouds(BATCH, steps=(2,), seed=3)
     net = net_of(TIMED)
     run = eval_program(net)
-    whole = run(None, pack(grid, mask))
-    assert set(whole.state) == {name.replace("conv", "neuron") for name in LAYERS[1:]}
-    stem = whole.state["stem.second.neuron"]
+    full = run(None, pack(grid, mask))
+    assert set(full.state) == {name.replace("conv", "neuron") for name in LAYERS[1:]}
+    stem = full.state["stem.second.neuron"]
     assert isinstance(stem, ILIFState)
     assert stem.v.shape == (BATCH, CELLS, 3)
     state = net.model().init_state(pack(grid, mask))  # at rest
@@ -662,11 +662,11 @@ def test_chunks_with_a_carried_state_equal_the_whole_and_the_dense_loop(batch, e
         part = run(state, pack(grid[t : t + 1], mask))
         state = part.state
         parts.append(part)
-    close(np.mean([part.out.logits for part in parts], axis=0), whole.out.logits, 1e-12)
-    close(state, whole.state, 1e-12)
+    close(np.mean([part.out.logits for part in parts], axis=0), full.out.logits, 1e-12)
+    close(state, full.state, 1e-12)
     first, second = (ActivityTotals().add(part.activity).layers for part in parts)
     for layer, *pieces in zip(
-        ActivityTotals().add(whole.activity).layers, first, second, strict=True
+        ActivityTotals().add(full.activity).layers, first, second, strict=True
     ):
         assert layer.spikes == sum(piece.spikes for piece in pieces)
     stateless = evaluate(None, pack(grid[0], mask))
@@ -674,11 +674,11 @@ def test_chunks_with_a_carried_state_equal_the_whole_and_the_dense_loop(batch, e
 
     program = dense_program(net, integer_neuron, train=False)
     want = program(net.params, grid, mask, 4.0, TIMED.beta)
-    close(whole.out.logits, want.logits)
+    close(full.out.logits, want.logits)
     leakier = program(net.params, grid, mask, 4.0, 0.1)
     assert np.abs(leakier.logits - want.logits).max() > 1e-3  # beta matters
     for b in range(BATCH):
-        for layer in of_sample(whole.activity, b)[:-1]:
+        for layer in of_sample(full.activity, b)[:-1]:
             x, here = want.inputs[layer.name][:, b], want.masks[layer.name][b]
             assert layer.sites == 2 * here.sum()
             if layer.name != "stem.conv":

@@ -31,9 +31,9 @@ def linears(net: SNNDelays) -> list:
 def test_variants_differ_in_their_delays_alone() -> None:
     """Weights C H + H H + H K and norms 4 H; learned delays are as many as weights."""
     weights, norms = C * H + H * H + H * K, 4 * H
-    for delays, size, count in (("none", 1, 0), ("fixed", 5, 0), ("learned", 5, weights)):
+    for delays, longest, count in (("none", 0, 0), ("fixed", 4, 0), ("learned", 4, weights)):
         net = made(delays=delays)
-        assert net.config.buffer == linears(net)[0].delays.size == size
+        assert net.config.longest_delay == linears(net)[0].delays.max_delay == longest
         assert count_parameters(net) == weights + norms + count
     with pytest.raises(ValueError, match="'none', 'fixed' or 'learned'; got 'some'"):
         made(delays="some")
@@ -50,9 +50,9 @@ def test_delays_that_do_not_learn_are_integers_in_training_too() -> None:
                 layer.norm = lambda x, lengths: 3 * x
             net.round_delays = rounded
             found.append(net(None, x, train=train)[1])
-        whole, soft, trained = found
-        np.testing.assert_array_equal(soft, trained)  # in training delays are never rounded
-        assert (np.abs(soft - whole).max() > 1e-3) == differ
+        rounded_out, continuous, trained = found
+        np.testing.assert_array_equal(continuous, trained)  # in training delays are never rounded
+        assert (np.abs(continuous - rounded_out).max() > 1e-3) == differ
 
 
 def test_it_counts_what_its_layers_receive() -> None:
@@ -121,7 +121,7 @@ def test_a_configuration_takes_channels_and_classes_from_the_data() -> None:
 
 
 def test_the_silence_that_the_data_must_provide() -> None:
-    """Each layer counts half the longest delay of late steps, unless told otherwise."""
+    """Each layer counts half the longest delay of late steps by default."""
     assert SNNDelaysConfig(layers=2, max_delay=24).silent_steps == 3 * 12
     assert SNNDelaysConfig(layers=1, max_delay=24, late=5).silent_steps == 2 * 5
     assert SNNDelaysConfig(delays="none").silent_steps == 0

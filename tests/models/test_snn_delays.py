@@ -11,7 +11,7 @@ import optax
 import pytest
 from flax import nnx
 
-from snnjax.delays import deliver_step, discrete_kernel, ring_init, ring_step
+from snnjax.delays import deliver_step, ring_init, ring_step, rounded_kernel
 from snnjax.losses import membrane_mean, softmax_sum
 from snnjax.metrics import count_parameters
 from snnjax.models import snn_delays_gsc, snn_delays_shd, snn_delays_ssc
@@ -26,7 +26,7 @@ LATE = 2  # steps of each of the three layers, half the longest delay
 
 
 def silent(x, steps=3 * LATE):
-    """`x` with silent steps at the end, in which what is late comes out."""
+    """`x` with silent steps at the end, in which late spikes arrive."""
     return np.concatenate([x, np.zeros((steps, *x.shape[1:]), x.dtype)])
 
 
@@ -61,12 +61,12 @@ def test_ablations_are_options():
         assert out.shape == (B, 3)
 
 
-def by_hand(net, x, sigma):
+def numpy_network(net, x, sigma):
     """The network at evaluation, with the statistics it starts with."""
     h = x.astype(float)
     for linear in linears(net):
         weight, delay = (np.asarray(a) for a in (linear.weight[...], linear.delays.delay[...]))
-        h = reference.delayed_dense(h, weight, delay, sigma, 5, "gaussian", tail=LATE)
+        h = reference.delayed_dense(h, weight, delay, sigma, 4, "gaussian", tail=LATE)
         last = linear is net.linear
         h = h if last else h / np.sqrt(1 + 1e-5)
         v, out = np.zeros(h.shape[1:]), []
@@ -80,7 +80,7 @@ def by_hand(net, x, sigma):
     return shares.sum(0)
 
 
-def test_a_network_by_hand():
+def test_the_network_equals_a_numpy_loop():
     with jax.enable_x64(True):
         net = small(rngs=nnx.Rngs(0))
         graph, state = nnx.split(net)
@@ -93,7 +93,7 @@ def test_a_network_by_hand():
         net.round_delays = False
         start = net.init_state(x)
         after, logits = net(start, silent(x), lengths=np.full(B, T))
-        np.testing.assert_allclose(logits, by_hand(net, x, 0.6), atol=1e-9)
+        np.testing.assert_allclose(logits, numpy_network(net, x, 0.6), atol=1e-9)
         assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, start)
         assert {leaf.dtype for leaf in jax.tree.leaves((start, after))} == {jnp.dtype("float64")}
         np.testing.assert_allclose(logits.sum(1), T + 3 * LATE, rtol=1e-6)
@@ -115,7 +115,7 @@ def test_padding_does_not_matter(train):
 
 
 def test_training_learns_and_rounds_at_evaluation():
-    """One batch by heart, with narrowing taps; integer delays then give the same classes."""
+    """Memorises one batch with narrowing taps; rounded delays then give the same classes."""
     net = small(hidden=24, dropout=0.1, readout="mean", rngs=nnx.Rngs(0))
     graph, params, rest = nnx.split(net, nnx.Param, ...)
     params, rest = nnx.as_pure((params, rest))
@@ -153,7 +153,7 @@ def test_training_learns_and_rounds_at_evaluation():
 
 
 def test_inference_step_by_step_with_buffers_is_the_network():
-    """Integer delays as spikes that are delivered, neurons by hand; and the network's own state."""
+    """Rounded delays with rings of spikes and explicit neurons, and by the network's own state."""
     net = small(tau=2.0, rngs=nnx.Rngs(3))
     draw = np.random.default_rng(3)
     lowest = {"mean": -0.2, "var": 0.5, "scale": 0.8, "shift": 0.0}
@@ -185,7 +185,7 @@ def test_inference_step_by_step_with_buffers_is_the_network():
 def stream_init(net):
     """Rings of inputs for the first layer and of outputs to come for the others; membranes."""
     widths = [linear.shape[index > 0] for index, linear in enumerate(linears(net))]
-    rings = [ring_init(5, (B, width)) for width in widths]
+    rings = [ring_init(4, (B, width)) for width in widths]
     return rings, [jnp.zeros((B, 6)), jnp.zeros((B, 6)), jnp.zeros((B, 3))]
 
 
@@ -194,7 +194,7 @@ def stream_step(net, state, h):
     rings, membranes = map(list, state)
     out = []
     for index, linear in enumerate(linears(net)):
-        kernel = discrete_kernel(linear.weight[...], linear.delays.delay[...], 5)
+        kernel = rounded_kernel(linear.weight[...], linear.delays.delay[...], 4)
         move = deliver_step if index else ring_step
         rings[index], h = move(kernel, rings[index], h)
         last = linear is net.linear

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snnjax import encoders, losses, surrogates
+from snnjax import encoders, losses, metrics, nn, surrogates
 from snnjax import neurons as n
 from snnjax import plasticity as p
 from snnjax import unroll as u
@@ -21,6 +21,20 @@ WEIGHT = np.random.default_rng(1).normal(size=(N, N)).astype(np.float32)
 PAIR = p.STDPParams(1.0, 1.0, 0.5, 0.5)
 PSN = np.eye(T, dtype=np.float32), -np.ones(T, np.float32)
 SLIDING = np.float32([0.5, 1.0]), np.float32(-1.0)
+LABELS, SHARES = np.arange(T) % N, np.eye(N, dtype=np.float32)[np.arange(T) % N]
+KEY = jax.random.key(0)
+
+
+def add(state, x):
+    return state + x, 2 * state
+
+
+def error(weight, state, x):
+    return state + x, ((weight - x) ** 2).sum()
+
+
+def descend(weight, memory, gradient):
+    return weight - 0.1 * gradient, memory
 
 
 # a function of arrays, and NumPy arrays for it
@@ -62,6 +76,15 @@ CALLS = {
     "if_closed_form": (
         lambda d, x: n.if_closed_form(n.IFParams(d), n.if_init((N,)), x),
         (1.0 + UNIT[0], X),
+    ),
+    "unroll": (lambda x: u.unroll(add, jnp.zeros(N), x), (X,)),
+    "unroll segments": (lambda x: u.unroll(add, jnp.zeros(N), x, checkpoint=2), (X,)),
+    "unroll a tree": (lambda x: u.unroll(lambda s, x: add(s, x["x"]), 0.0, {"x": x}), (X[:, 0],)),
+    "unroll_truncated": (lambda x: u.unroll_truncated(add, 0.0, x, window=2), (X[:, 0],)),
+    "online_gradient": (lambda x: u.online_gradient(error, 1.0, 0.0, x), (X[:, 0],)),
+    "online_update": (
+        lambda x: u.online_update(error, descend, 1.0, None, 0.0, x),
+        (X[:, 0],),
     ),
     "linear_recurrence": (u.linear_recurrence, (UNIT[0], X, X[0])),
     "exact": (n.exact, (1.0 + UNIT,)),
@@ -128,9 +151,9 @@ CALLS = {
         lambda r, z: p.rate_step(p.RateParams(r, 0.1, 0.5), p.rate_init((N,)), z),
         (UNIT[0], UNIT[1]),
     ),
-    "forward_gradient": (  # of a tree, in which a list would be many numbers
+    "forward_gradient": (  # `params` is a tree, in which a list would be one leaf per number
         lambda w: p.forward_gradient(
-            lambda tree: (tree["w"] ** 2).sum(), {"w": np.asarray(w)}, key=jax.random.key(0)
+            lambda tree: (tree["w"] ** 2).sum(), {"w": np.asarray(w)}, key=KEY
         ),
         (WEIGHT,),
     ),
@@ -138,8 +161,8 @@ CALLS = {
     "latency": (lambda x: encoders.latency(x, 3), (UNIT,)),
     "linear_time": (lambda x: encoders.linear_time(x, 3, 0.0), (UNIT,)),
     "log_time": (lambda x: encoders.log_time(x, 3, 0.1), (UNIT,)),
-    "rate": (lambda x: encoders.rate(x, 3, key=jax.random.key(0)), (UNIT,)),
-    "poisson": (lambda x: encoders.poisson(x, 3, key=jax.random.key(0)), (UNIT,)),
+    "rate": (lambda x: encoders.rate(x, 3, key=KEY), (UNIT,)),
+    "poisson": (lambda x: encoders.poisson(x, 3, key=KEY), (UNIT,)),
     "delta": (lambda x: encoders.delta(x, 0.1), (X,)),
     "delta_tracked": (lambda x: encoders.delta_tracked(x, 0.1), (X,)),
     "delta_penalty": (lambda k: losses.delta_penalty([k]), (X[:, None],)),
@@ -148,6 +171,16 @@ CALLS = {
     "tap_repulsion": (losses.tap_repulsion, (X[None],)),
     "softmax_sum": (losses.softmax_sum, (X[:, None], np.array([3]))),
     "membrane_mean": (losses.membrane_mean, (X[:, None], np.array([3]))),
+    "cross_entropy": (
+        lambda z, y, w: losses.cross_entropy(z, y, weight=w),
+        (X, LABELS, UNIT[:, 0]),
+    ),
+    "cross_entropy soft": (losses.cross_entropy, (X, SHARES)),
+    "accuracy": (metrics.accuracy, (X, LABELS, UNIT[:, 0])),
+    "top_k_accuracy": (lambda z, y, w: metrics.top_k_accuracy(z, y, 2, w), (X, LABELS, UNIT[:, 0])),
+    "Dropout": (nn.Dropout(0.5), (X[:, None],)),
+    "Dropout train": (lambda x: nn.Dropout(0.5)(x, key=KEY, train=True), (X[:, None],)),
+    "DropPath train": (lambda x: nn.DropPath(0.5)(x, key=KEY, train=True), (X[:, None],)),
     **{
         name: (spike, (X,))
         for name, spike in surrogates.SURROGATES.items()

@@ -87,7 +87,7 @@ def test_changes_add_up_to_the_levels_and_the_first_frame_is_sent_in_full():
     np.testing.assert_array_equal(state.k, k[-1])
 
 
-def test_streamed_products_are_exact_with_whole_weights():
+def test_streamed_products_are_exact_with_integer_weights():
     """Every frame, to the last bit; and through a convolution, as another linear map."""
     weight = jnp.asarray(np.random.default_rng(1).integers(-8, 9, (3, 4)), jnp.float32)
     x, params = signal((60, 2, 3), scale=2.0), DeltaActivationParams(DELTA)
@@ -110,7 +110,7 @@ def test_streamed_products_are_exact_with_whole_weights():
 
 
 def test_a_thousand_frames_do_not_drift():
-    """In float32 with any weights; summing anew from the levels gives the same."""
+    """In float32 with any weights; the sum computed from the levels agrees."""
     weight = jax.random.normal(jax.random.key(1), (16, 8))
     x, params = jnp.abs(signal((1_000, 1, 16))), DeltaActivationParams(0.037)
 
@@ -171,7 +171,7 @@ def test_send_gradients_are_those_of_the_rule():
     """Where a frame is sent the output follows x and lets go of the past; else it stays."""
     params, state = DeltaSendParams(0.5, 0.75), DeltaActivationState(jnp.array([1.0, 1.0]))
     x = jnp.array([2.1, 0.8])  # changes of 1.6, sent, and 0.3, not
-    flat = partial(soft(atan), slope=1e6)  # a decision without gradient, but for its position
+    flat = partial(soft(atan), slope=1e6)  # a decision whose only gradient is at its threshold
 
     def run(x, k):
         return delta_send_step(params, DeltaActivationState(k), x, spike=flat)[1]

@@ -46,8 +46,8 @@ def test_a_linear_map_of_the_integers_is_the_sum_over_binary_steps():
     s = multi_level(jax.random.normal(jax.random.key(0), (64, 32)) * 2)
     spikes = ilif_unroll_spikes(s)
     real = jax.random.normal(jax.random.key(1), (32, 16))
-    whole = jnp.round(real * 8)
-    np.testing.assert_array_equal((spikes @ whole).sum(0), s @ whole)
+    rounded = jnp.round(real * 8)
+    np.testing.assert_array_equal((spikes @ rounded).sum(0), s @ rounded)
     np.testing.assert_allclose((spikes @ real).sum(0), s @ real, rtol=1e-5, atol=1e-4)
 
 

@@ -86,7 +86,7 @@ def test_rates_grow_with_the_drive():
 
 
 def test_the_published_program_fires_one_step_later():
-    """It looks for spikes before it integrates. Here with the peak as cut; it has none."""
+    """It looks for spikes before it integrates. Clipping at the peak is ours; it does not clip."""
     generator = np.random.default_rng(0)
     x = generator.normal(8.0, 4.0, 1_000)
     a, b, c, d, peak = IZHIKEVICH_PRESETS["RS"]

@@ -1,4 +1,4 @@
-"""LIF against backpropagation by hand and against the analytic firing rate."""
+"""LIF against manual backpropagation and against the analytic firing rate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("strict_promotion")
 
 @pytest.mark.parametrize("detached", [False, True])
 @pytest.mark.parametrize("checkpoint", [True, False, 3])
-def test_gradient_equals_backpropagation_by_hand(detached, checkpoint):
+def test_gradient_equals_manual_backpropagation(detached, checkpoint):
     generator = np.random.default_rng(0)
     x, upstream = generator.normal(0.4, 0.8, 10), generator.normal(size=10)
     reset = detach(subtract) if detached else subtract

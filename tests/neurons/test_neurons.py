@@ -41,7 +41,7 @@ def same_output(case, got, want):
 
 
 def floats(state):
-    """The fields of a state that are no counts."""
+    """The floating fields of a state, without counters."""
     return [field for field in state if jnp.issubdtype(field.dtype, jnp.floating)]
 
 
@@ -66,7 +66,7 @@ def drive(name):
     raise RuntimeError(f"{name}: no input stays clear of the threshold")
 
 
-def whole(name, params, x, checkpoint: bool | int = True, dtype=jnp.float32):
+def sequence(name, params, x, checkpoint: bool | int = True, dtype=jnp.float32):
     case = CASES[name]
     return unroll(
         partial(case.step, params), case.init(x.shape[1:], dtype), x, checkpoint=checkpoint
@@ -82,7 +82,7 @@ def results(name):
     direction = jax.tree.map(lambda a: jax.random.normal(jax.random.key(2), a.shape), (params, x))
 
     def loss(checkpoint, params, x):
-        state, out = whole(name, params, x, checkpoint)
+        state, out = sequence(name, params, x, checkpoint)
         rest = sum((field**2).sum() for field in floats(state))
         return (upstream * out).sum() + rest, (state, out)
 
@@ -92,7 +92,7 @@ def results(name):
         runs, grads = {}, {}
         for c in CHECKPOINTS:
             grads[c], runs[c] = both(c, params, x)
-        mapped = jax.vmap(partial(whole, name, params), in_axes=1, out_axes=(0, 1))(x)
+        mapped = jax.vmap(partial(sequence, name, params), in_axes=1, out_axes=(0, 1))(x)
         tangents = {
             c: jax.jvp(lambda *a, c=c: loss(c, *a)[0], (params, x), direction)[1] for c in (True, 4)
         }
@@ -116,7 +116,7 @@ def test_equals_the_numpy_loop(name):
 
 
 @every_case
-def test_segments_equal_the_whole(name):
+def test_segments_equal_the_full_sequence(name):
     runs, grads, _, _, _ = results(name)
     for checkpoint in CHECKPOINTS:
         (state, out), (want_state, want) = runs[checkpoint], runs[True]
@@ -126,7 +126,7 @@ def test_segments_equal_the_whole(name):
 
 
 @every_case
-def test_steps_equal_the_whole_and_a_sequence_continues(name):
+def test_steps_equal_the_full_sequence_which_can_be_continued(name):
     case, (x, _, _) = CASES[name], drive(name)
     step = jax.jit(partial(case.step, case.params))
     state, outs = case.init(x.shape[1:]), []
@@ -180,7 +180,7 @@ def test_gradients_are_finite_and_reach_every_parameter(name):
 # a detached reset leaves a part of the gradient out on purpose, so it equals no difference
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.smooth])
 def test_soft_gradients_equal_finite_differences(name):
-    """A spiking path cannot be checked so; with the primitive for spike function it can."""
+    """A spiking path cannot be checked this way; with the primitive as spike function it can."""
     case, (x, _, _) = CASES[name], drive(name)
 
     def loss(params, x):
@@ -210,7 +210,7 @@ def test_soft_gradients_equal_finite_differences(name):
 def test_bfloat16_input_keeps_a_float32_membrane(name):
     case, (x, _, _) = CASES[name], drive(name)
     narrow = x.astype(jnp.bfloat16)
-    run = jax.jit(partial(whole, name))
+    run = jax.jit(partial(sequence, name))
     state, out = run(case.params, narrow)
     assert {field.dtype for field in floats(state)} == {jnp.dtype(jnp.float32)}
     assert out.dtype == (jnp.float32 if case.wide else jnp.bfloat16)
@@ -284,7 +284,7 @@ def test_long_runs_do_not_drift(name):
     """After 4,000 steps of noise the state is finite and the output as frequent as it was."""
     case = CASES[name]
     x = case._replace(steps=4_000).input(1)
-    state, out = jax.jit(partial(whole, name))(case.params, x)
+    state, out = jax.jit(partial(sequence, name))(case.params, x)
     assert all(np.isfinite(field).all() for field in state)
     first, second = (float(jnp.abs(half).mean()) for half in jnp.split(out[500:3_900], 2))
     assert 0.8 < first / second < 1.25
@@ -302,7 +302,7 @@ def test_a_reset_never_raises_the_membrane(name):
 
 @pytest.mark.parametrize("name", [n for n in CASES if n != "few spike"])  # its tables are no [N]
 def test_parameters_of_a_shape_that_does_not_fit(name):
-    """Too many numbers, and a batch axis more, with which the state would grow."""
+    """Too many values, or one more batch axis, which would enlarge the state."""
     case, state, x = CASES[name], CASES[name].init((B, N)), jnp.ones((B, N))
     for field in case.params._fields:
         for shape in ((N + 1,), (2, B, N)):
@@ -332,10 +332,10 @@ def test_wrong_input(name):
 
 @every_case
 def test_a_nan_shows_in_the_output_and_stays_there(name):
-    """Under jit nobody looks at values: a diverged membrane must not fall silent."""
+    """Values are not checked under jit: a diverged membrane must not look silent."""
     case = CASES[name]
     x = jnp.ones((case.steps, B, N)).at[0, 0, 0].set(jnp.nan)
-    _, out = jax.jit(partial(whole, name))(case.params, x)
+    _, out = jax.jit(partial(sequence, name))(case.params, x)
     window = 3 if name == "few spike" else case.steps  # which forgets at the end of its window
     assert np.isnan(out[2:window, 0, 0]).all()  # some fire one or two steps late
     assert np.isfinite(out[:, 1]).all()

@@ -114,7 +114,7 @@ def test_norse_lsnn():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_jaxpike_izhikevich(preset):
-    """There v is cut 10 mV above the peak that counts as a spike; gradients see the cut v."""
+    """There v is clipped 10 mV above the peak that makes a spike, and so are its gradients."""
     params = IZHIKEVICH_PRESETS[PRESETS[preset]]._replace(peak=40.0)
 
     def spike(x):

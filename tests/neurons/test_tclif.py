@@ -1,4 +1,4 @@
-"""The two-compartment neuron, by hand."""
+"""The two-compartment neuron against steps computed by its equations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARAMS = TCLIFParams(0.0, 0.0, 0.5, 1.0)
         ),
     ],
 )
-def test_four_steps_by_hand(named, want):
+def test_four_steps_follow_the_equations(named, want):
     state = tclif_init(())
     for x, (d, s, z) in zip((1.0, 1.0, -1.0, -0.5), want, strict=True):
         state, fired = tclif_step(PARAMS, state, jnp.array(x), **named)

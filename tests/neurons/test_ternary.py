@@ -35,7 +35,7 @@ def noise(*shape, mean=0.0):
 
 @pytest.mark.parametrize("reset", [subtract, zero, none])
 def test_the_opposite_input_gives_the_opposite_output(reset):
-    """Exactly, and on the thresholds too: the first inputs are ties."""
+    """Exactly, including on the thresholds: the first inputs are ties."""
     x = jnp.concatenate([jnp.array([[1.0, -1.0, 0.0, 2.0]]), noise(200, 4)])
     state, s = run(TernaryParams(0.75, 1.0), x, reset=reset)
     other, opposite = run(TernaryParams(0.75, 1.0), -x, reset=reset)

@@ -34,13 +34,13 @@ from snnjax.nn import (
 from snnjax.sharding import bytes_by_kind, collectives, parse_mesh
 from tests.reference import delays as reference
 
-T, B, N, M, SIZE = 12, 2, 4, 3, 5
+T, B, N, M, MAX_DELAY = 12, 2, 4, 3, 4
 X = np.random.default_rng(0).normal(size=(T, B, N)).astype(np.float32)
 MAKE = {
-    "synapse": partial(DelayedLinear, N, M, SIZE - 1, kernel_count=2),
-    "input": partial(DelayedLinear, N, M, SIZE - 1, per="input"),
-    "output": partial(DelayedLinear, N, M, SIZE - 1, per="output"),
-    "delay": partial(Delay, N, SIZE - 1),
+    "synapse": partial(DelayedLinear, N, M, MAX_DELAY, kernel_count=2),
+    "input": partial(DelayedLinear, N, M, MAX_DELAY, per="input"),
+    "output": partial(DelayedLinear, N, M, MAX_DELAY, per="output"),
+    "delay": partial(Delay, N, MAX_DELAY),
 }
 COUNTS = {"synapse": 2 * N * M * 2, "input": N * M + N, "output": N * M + M, "delay": N}
 
@@ -64,7 +64,7 @@ def test_layers_against_a_loop_and_in_two_parts(kind):
     assert count_parameters(layer) == COUNTS[kind]
     weight, delay = full(layer)
     late = np.concatenate([X, np.zeros((2, B, N), np.float32)])
-    want = reference.delayed_dense(late, weight, delay, 0.8, SIZE, "gaussian")
+    want = reference.delayed_dense(late, weight, delay, 0.8, MAX_DELAY, "gaussian")
     state, y = layer(None, late)
     np.testing.assert_allclose(y, want, atol=1e-5)
     assert np.abs(y[T:]).max() > 0.1
@@ -73,11 +73,11 @@ def test_layers_against_a_loop_and_in_two_parts(kind):
     last, second = layer(middle, X[7:])
     np.testing.assert_allclose(np.concatenate([first, second]), want[:T], atol=1e-5)
     channels = M if kind == "output" else N
-    assert state.shape == last.shape == middle.shape == (B, SIZE - 1, channels)
+    assert state.shape == last.shape == middle.shape == (B, MAX_DELAY, channels)
     _, steps = jax.lax.scan(lambda state, x: layer(state, x[None]), layer.rest_for(X), X)
     np.testing.assert_allclose(steps[:, 0], want[:T], atol=1e-5)
     _, y = layer(None, X, round_delays=True)
-    want = reference.delayed_dense(X, weight, np.round(delay), 0.8, SIZE, "two")
+    want = reference.delayed_dense(X, weight, np.round(delay), 0.8, MAX_DELAY, "two")
     np.testing.assert_allclose(y, want, atol=1e-5)
     with pytest.raises(ValueError, match=f"must be \\[T, B, ..., {N}\\]"):
         layer(state, X[..., :2])
@@ -92,11 +92,11 @@ def test_samples_of_a_state_lie_along_its_first_axis(kind):
     _, swapped = layer(middle[::-1], X[7:, ::-1])
     np.testing.assert_allclose(swapped[:, ::-1], second, atol=1e-6)
     if kind != "output":  # there it is the past of what the weights made of it
-        np.testing.assert_array_equal(middle, np.moveaxis(X[7 - SIZE + 1 : 7], 0, 1))
+        np.testing.assert_array_equal(middle, np.moveaxis(X[7 - MAX_DELAY : 7], 0, 1))
 
 
 def test_recurrent_delays_are_those_of_a_loop():
-    layer = DelayedRecurrent(LIF(N, tau=3.0), SIZE, rngs=nnx.Rngs(2))
+    layer = DelayedRecurrent(LIF(N, tau=3.0), 5, rngs=nnx.Rngs(2))
     current = np.abs(X) * 1.5
     state, out = layer(None, current, round_delays=True)
     weight = np.asarray(layer.synapses.weight[...])[..., 0]
@@ -113,7 +113,7 @@ def test_recurrent_delays_are_those_of_a_loop():
     np.testing.assert_array_equal(out, spikes)
     np.testing.assert_allclose(state.cell.v, v, atol=1e-5)
     assert 0.1 < spikes.mean() < 0.9
-    np.testing.assert_array_equal(state.past, np.moveaxis(spikes[-SIZE:], 0, 1))
+    np.testing.assert_array_equal(state.past, np.moveaxis(spikes[-5:], 0, 1))
     for at in (1, 5, T - 1):  # shorter and longer than the buffer
         middle, first = layer(None, current[:at], round_delays=True)
         last, second = layer(middle, current[at:], round_delays=True)
@@ -122,11 +122,11 @@ def test_recurrent_delays_are_those_of_a_loop():
     with pytest.raises(ValueError, match=r"past of \(2, 5, 4\) for x .*got \(2, 4, 4\)"):
         layer(middle._replace(past=middle.past[:, 1:]), current)
     with pytest.raises(ValueError, match=r"of synapses.*got per='input'"):
-        DelayedRecurrent(LIF(N), SIZE, per="input", rngs=nnx.Rngs(0))
+        DelayedRecurrent(LIF(N), 5, per="input", rngs=nnx.Rngs(0))
 
 
 def test_every_sigma_in_one_trace_and_gradients_reach_everything():
-    layer = DelayedRecurrent(LIF(N, trainable=()), SIZE, rngs=nnx.Rngs(0))
+    layer = DelayedRecurrent(LIF(N, trainable=()), 5, rngs=nnx.Rngs(0))
     graph, params, rest = nnx.split(layer, nnx.Param, ...)
     assert {type(v) for _, v in nnx.iter_graph(layer) if type(v) is Sigma} == {Sigma}
 
@@ -152,9 +152,9 @@ def test_every_sigma_in_one_trace_and_gradients_reach_everything():
 
 class Net(nnx.Module):
     def __init__(self, rngs):
-        self.layers = nnx.List([Delay(N, SIZE - 1, rngs=rngs), DelayedLinear(N, 2, 6, rngs=rngs)])
+        self.layers = nnx.List([Delay(N, MAX_DELAY, rngs=rngs), DelayedLinear(N, 2, 6, rngs=rngs)])
         self.conv = SpacedConv(1, 1, (3, 9), kernel_count=2, rngs=rngs)
-        self.kept = Delay(N, SIZE - 1, trainable_delays=False, rngs=rngs)
+        self.kept = Delay(N, MAX_DELAY, trainable_delays=False, rngs=rngs)
 
 
 def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
@@ -175,13 +175,13 @@ def test_delays_have_a_rule_of_their_own_and_stay_in_their_buffers():
     low = np.array([-1, -4]).reshape(-1, 1, 1, 1)
     want = np.maximum(params["conv"]["position"] - 1, low)
     np.testing.assert_allclose(after["conv"]["position"], want, atol=1e-6)
-    other = delay_optimiser(optax.sgd(0.1), optax.sgd(1.0), Delay(N, SIZE - 1, rngs=nnx.Rngs(0)))
+    other = delay_optimiser(optax.sgd(0.1), optax.sgd(1.0), Delay(N, MAX_DELAY, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="no buffer for conv/position; it has delays/delay"):
         other.update(params, other.init(params), params)
     with pytest.raises(ValueError, match="needs the parameters"):
         rule.update(params, rule.init(params))
     net.layers[1].delays.delay[...] = jnp.full((N, 2, 1), 99.0)
-    with pytest.raises(ValueError, match="at most size - 1 = 6; got 99"):
+    with pytest.raises(ValueError, match="at most max_delay = 6; got 99"):
         net.layers[1](None, X)
     net.conv.position[...] = jnp.full_like(net.conv.position[...], -99.0)
     clamp_delays(net)
@@ -225,6 +225,14 @@ def test_norm_sees_only_steps_before_the_end():
             bad()
 
 
+@pytest.mark.parametrize("kind", MAKE)
+def test_delays_are_checked_once_a_call(kind, monkeypatch):
+    layer, seen = MAKE[kind](rngs=nnx.Rngs(0)), []
+    monkeypatch.setattr("snnjax.delays.check._check_numbers", lambda name, _: seen.append(name))
+    layer(None, X)
+    assert seen == ["delay"]
+
+
 def with_delay(kind, value):
     layer = MAKE[kind](rngs=nnx.Rngs(0))
     layer.delays.delay[...] = jnp.full_like(layer.delays.delay[...], value)
@@ -255,7 +263,7 @@ REFUSED = {
     ),
     "unexpected keyword argument 'tail'": lambda rngs: Delay(3, 4, tail=1, rngs=rngs),
     "a tuple of ints.*got int": lambda rngs: Delay(3, 4, rngs=rngs).init_state(2),
-    "^DelayedLinear: `delay` must be at most size - 1 = 4; got 9. Raise size to 10": lambda _: call(
+    "^DelayedLinear: `delay` must be at most max_delay = 4; got 9. Raise.* to 9": lambda _: call(
         with_delay("synapse", 9.0)
     ),
     "^Delay: `delay` must not be negative; got -1": lambda _: call(with_delay("delay", -1.0)),
@@ -282,19 +290,19 @@ def test_a_buffer_of_one_step_is_no_delay():
     state, y = plain(None, X)
     assert state.shape == (B, 0, N)
     np.testing.assert_allclose(y, X @ plain.weight[..., 0], atol=1e-5)
-    assert delayed_dense(X, *full(plain), 0.0, 1, taps=two_taps).shape == y.shape
+    assert delayed_dense(X, *full(plain), 0.0, 0, taps=two_taps).shape == y.shape
 
 
 @pytest.mark.parametrize("parallel", ["row", "column"])
 def test_a_sharded_layer_by_transform_gathers_nothing(parallel, monkeypatch):
     """Its loop over groups of inputs runs on the part of a device; one sum joins all of it."""
     monkeypatch.setattr("snnjax.delays.forms.WIDTH", 16)
-    steps, batch, width, size = 60, 8, 64, 25
-    layer = DelayedLinear(width, width, size - 1, rngs=nnx.Rngs(0))
+    steps, batch, width, max_delay = 60, 8, 64, 24
+    layer = DelayedLinear(width, width, max_delay, rngs=nnx.Rngs(0))
     shard_as(layer, parallel)
-    plain = DelayedLinear(width, width, size - 1, rngs=nnx.Rngs(0))
+    plain = DelayedLinear(width, width, max_delay, rngs=nnx.Rngs(0))
     for inputs, outputs in ((width, width), (width // 2, width), (width, width // 2)):
-        choice = {"steps": steps, "size": size, "batch": batch}
+        choice = {"steps": steps, "max_delay": max_delay, "batch": batch}
         assert FormTable().choose(inputs=inputs, outputs=outputs, **choice) == "dft"
     mesh = parse_mesh("model=2")
     kernel = P("model") if parallel == "row" else P(None, "model")

@@ -15,12 +15,12 @@ from snnjax.metrics import count_parameters
 from snnjax.nn import DelayedConv, learned_delays
 from tests.reference.delays import bump
 
-T, B, H, W, C, N, S, SIZE, SIGMA = 7, 2, 4, 3, 2, 3, 3, 4, 0.75
+T, B, H, W, C, N, S, MAX_DELAY, SIGMA = 7, 2, 4, 3, 2, 3, 3, 3, 0.75
 X = np.random.default_rng(0).normal(size=(T, B, H, W, C)).astype(np.float32)
 MAKE = {
-    "synapse": partial(DelayedConv, C, N, S, SIZE - 1, kernel_count=2),
-    "input": partial(DelayedConv, C, N, S, SIZE - 1, per="input"),
-    "output": partial(DelayedConv, C, N, S, SIZE - 1, per="output"),
+    "synapse": partial(DelayedConv, C, N, S, MAX_DELAY, kernel_count=2),
+    "input": partial(DelayedConv, C, N, S, MAX_DELAY, per="input"),
+    "output": partial(DelayedConv, C, N, S, MAX_DELAY, per="output"),
 }
 COUNTS = {"synapse": 2 * 2 * S * S * C * N, "input": S * S * C * N + C, "output": S * S * C * N + N}
 
@@ -31,7 +31,7 @@ def made(per, **options):
     rng = np.random.default_rng(1)
 
     def number(leaf):
-        drawn = rng.uniform(0, SIZE - 1, leaf.shape) if leaf.ndim else SIGMA
+        drawn = rng.uniform(0, MAX_DELAY, leaf.shape) if leaf.ndim else SIGMA
         return jnp.asarray(drawn, leaf.dtype)
 
     return nnx.merge(graph, jax.tree.map(number, state))
@@ -44,7 +44,7 @@ def loop(weight, delay, per, x, shape="gaussian"):
     delay = np.broadcast_to(delay.reshape(axes), weight.shape)
     y = np.zeros((len(x), B, H, W, N))
     for (u, v, i, o, c), w in np.ndenumerate(weight):
-        taps = bump(delay[u, v, i, o, c], SIGMA, SIZE, shape)
+        taps = bump(delay[u, v, i, o, c], SIGMA, MAX_DELAY, shape)
         for h, left in np.ndindex(H, W):
             row, column = h + u - S // 2, left + v - S // 2
             if 0 <= row < H and 0 <= column < W:
@@ -73,7 +73,7 @@ def test_a_stream_and_whole_delays_against_a_dense_loop(per):
     want = loop(weight, np.round(delay), per, late, shape="two")
     np.testing.assert_allclose(rounded, want, atol=1e-5)
     assert np.abs(want[T:]).max() > 0.1
-    assert state.shape == (B, SIZE - 1, H, W, N if per == "output" else C)
+    assert state.shape == (B, MAX_DELAY, H, W, N if per == "output" else C)
     assert not state[:, -2:].any()  # the silence at the end
     np.testing.assert_array_equal(state[:, :-2], last[:, 2:])
     assert count_parameters(layer) == COUNTS[per]
@@ -96,16 +96,16 @@ def test_a_sequence_is_a_ring_of_patches_and_gradients_are_differences():
             y = net(None, x)[1]
             return jnp.vdot(upstream, jnp.tanh(y)), y
 
-        delay = np.clip(params["delays"]["delay"], 0.1, SIZE - 1.1)
+        delay = np.clip(params["delays"]["delay"], 0.1, MAX_DELAY - 0.1)
         move = np.random.default_rng(2).normal(size=delay.shape)
         (_, y), gradient = loss(delay)
         ends = [loss(delay + e * move)[0][0] for e in (1e-5, -1e-5)]
         np.testing.assert_allclose(np.vdot(gradient, move), (ends[0] - ends[1]) / 2e-5, rtol=1e-6)
-        kernel = kernel_of(params["weight"], delay, SIGMA, SIZE)
+        kernel = kernel_of(params["weight"], delay, SIGMA, MAX_DELAY)
         padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
         views = [padded[:, :, u : u + H, v : v + W] for u in range(S) for v in range(S)]
         rows = np.concatenate(views, -1).reshape(T, B * H * W, S * S * C)
-        start = ring_init(SIZE, rows.shape[1:], float)
+        start = ring_init(MAX_DELAY, rows.shape[1:], float)
         ring = jax.jit(lambda: jax.lax.scan(partial(ring_step, kernel), start, rows)[1])()
         np.testing.assert_allclose(ring.reshape(y.shape), y, atol=1e-12)
 
@@ -115,10 +115,10 @@ def test_a_sequence_is_a_ring_of_patches_and_gradients_are_differences():
     [
         (
             "`per` must be one of",
-            lambda: DelayedConv(C, N, S, SIZE - 1, per="row", rngs=nnx.Rngs(0)),
+            lambda: DelayedConv(C, N, S, MAX_DELAY, per="row", rngs=nnx.Rngs(0)),
         ),
         ("a delay per synapse", lambda: MAKE["input"](kernel_count=2, rngs=nnx.Rngs(0))),
-        ("odd edges", lambda: DelayedConv(C, N, 2, SIZE - 1, rngs=nnx.Rngs(0))),
+        ("odd edges", lambda: DelayedConv(C, N, 2, MAX_DELAY, rngs=nnx.Rngs(0))),
         ("`max_delay` must be", lambda: DelayedConv(C, N, S, -1, rngs=nnx.Rngs(0))),
         ("images over time .T, B, H, W, 2.", lambda: made("input")(0, X[0])),
         (

@@ -198,7 +198,7 @@ def test_recurrent_weights_need_their_traces():
         eprop_step(lif(none), EPropParams(jnp.ones((2, 3))), state, jnp.ones(3))
 
 
-def test_a_counter_has_no_derivative_and_is_no_obstacle():
+def test_a_counter_without_derivative_is_accepted():
     """While a refractory neuron never fires, it is the neuron inside."""
     lif = partial(lif_step, LIFParams(0.5, 10.0))
     resting = partial(refractory_step, lif, period=2)

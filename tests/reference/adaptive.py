@@ -130,7 +130,7 @@ def glif_loop(x, alpha, beta, gamma, decay, leak, conduct, threshold, drop):
 
 
 def liaf_loop(x, decay, threshold, slope, threshold_related=False, reset="subtract"):
-    """`slope`: of the activation below 0; above it is 1."""
+    """`slope` is that of the activation below 0; above 0 it is 1."""
 
     def neuron(n, inputs):
         beta, theta = at(n, decay, threshold)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def bump(delay, sigma, size, shape):
+def bump(delay, sigma, max_delay, shape):
     """The taps of one delay."""
+    size = max_delay + 1
     steps = np.arange(size)
     if shape == "gaussian":
         x = np.exp(-0.5 * ((steps - delay) / (abs(sigma) + 0.27)) ** 2)
@@ -22,7 +23,7 @@ def bump(delay, sigma, size, shape):
     return x / (x.sum() + 1e-7)
 
 
-def delayed_dense(x, weight, delay, sigma, size, shape, tail=0):
+def delayed_dense(x, weight, delay, sigma, max_delay, shape, tail=0):
     """x [T, B, I], weight and delay [I, O, Kc]."""
     steps, batch, inputs = x.shape
     outputs = weight.shape[1]
@@ -30,7 +31,7 @@ def delayed_dense(x, weight, delay, sigma, size, shape, tail=0):
     for i in range(inputs):
         for o in range(outputs):
             for w, d in zip(weight[i, o], delay[i, o], strict=True):
-                for lag, tap in enumerate(bump(d, sigma, size, shape)):
+                for lag, tap in enumerate(bump(d, sigma, max_delay, shape)):
                     for t in range(lag, min(steps + lag, steps + tail)):
                         y[t, :, o] += w * tap * x[t - lag, :, i]
     return y

@@ -23,7 +23,7 @@ def ternary_loop(x, decay, threshold, reset="subtract", scale_input=False):
 
 
 def stbif_loop(x, scale, low, high):
-    """By what is owed: the sum of the input in units of the scale, plus a half, less the count."""
+    """From the remainder: the sum of the input in units of the scale, plus 1/2, less the count."""
 
     def neuron(n, inputs):
         unit = scale[n % 3]

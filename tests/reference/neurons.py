@@ -117,9 +117,10 @@ def ilif_loop(x, beta, levels=4, reset="subtract"):
 
 
 def lif_bptt(x, decay, threshold, slope, upstream, detach=False):
-    """Gradients of sum(upstream * spikes) with respect to x and decay, one LIF neuron, by hand.
+    """Gradients of sum(upstream * spikes) with respect to x and decay, for one LIF neuron.
 
-    Soft reset; the derivative of the step is that of the arctangent surrogate of this slope.
+    An explicit backward loop with a soft reset; the derivative of the step is that of the
+    arctangent surrogate of this slope.
     """
     steps = len(x)
     h, s, before = np.zeros(steps), np.zeros(steps), np.zeros(steps)

@@ -1,7 +1,7 @@
 """Record what SpikingJelly 2.0.0 computes, for tests/neurons/test_recorded_adaptive.py.
 
 In an environment of its own:  pip install torch numpy spikingjelly==2.0.0, then
-python tests/reference/record_adaptive.py  writes adaptive.npz beside this file.
+python tests/reference/record_adaptive.py  writes adaptive.npz next to this file.
 
 Each case has outputs, the last membrane (of Izhikevich the adaptation too), and the gradient of
 sum(upstream * outputs) with respect to the input, and to k for KLIF; the surrogate is the

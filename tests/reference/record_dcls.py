@@ -1,7 +1,7 @@
 """Record what DCLS 0.1.1 computes, for tests/delays/test_recorded.py.
 
 In an environment of its own:  pip install torch numpy dcls==0.1.1, then
-python tests/reference/record_dcls.py  writes dcls.npz beside this file.
+python tests/reference/record_dcls.py  writes dcls.npz next to this file.
 
 Each case has what went in, the dense kernel, the output of a causal layer (of a convolution in two
 dimensions), and the gradients of sum(upstream * output) by input, weight and position.

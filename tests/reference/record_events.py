@@ -2,7 +2,7 @@
 
 In an environment of its own:  pip install --no-deps tonic==1.7.0 expelliarmus==1.1.12  and
 pip install numpy tqdm librosa;  then  python tests/reference/record_events.py  writes events.npz
-beside this file.
+next to this file.
 
 tonic makes the frames. expelliarmus writes the events as .raw (EVT 2, EVT 3) and .dat, whose bytes
 are kept, and it reads vectors of EVT 3. The events last WINDOW * STEPS microseconds, so that the

@@ -1,7 +1,7 @@
 """Record what spyx 1.0.0 and jaxpike 0.1.4 compute, for tests/neurons/test_recorded_others.py.
 
 In an environment of its own:  pip install spyx==1.0.0 jaxpike==0.1.4, then
-python tests/reference/record_jax.py  writes jax.npz beside this file.
+python tests/reference/record_jax.py  writes jax.npz next to this file.
 
 Outputs, last states, and the gradient of sum(upstream * outputs) with respect to the input.
 """

@@ -1,7 +1,7 @@
 """Record what norse 1.0.0 computes, for tests/neurons/test_recorded_others.py.
 
 In an environment of its own:  pip install torch numpy norse==1.0.0, then
-python tests/reference/record_norse.py  writes norse.npz beside this file.
+python tests/reference/record_norse.py  writes norse.npz next to this file.
 
 Outputs, the last potential and threshold, and the gradient of sum(upstream * outputs) with respect
 to the input; the surrogate is norse's "super" with alpha 10.

@@ -1,7 +1,7 @@
 """Record what SpikingJelly 2.0.0 computes, for tests/neurons/parallel/test_recorded.py.
 
 In an environment of its own:  pip install torch numpy spikingjelly==2.0.0, then
-python tests/reference/record_psn.py  writes psn.npz beside this file.
+python tests/reference/record_psn.py  writes psn.npz next to this file.
 
 Each case has its weight and bias, the outputs, and the gradients of sum(upstream * outputs) with
 respect to input, weight and bias; the surrogate is the arctangent with slope 2.

@@ -1,7 +1,7 @@
 """Record what SpikingJelly 2.0.0 computes, for tests/neurons/test_recorded.py.
 
 In an environment of its own:  pip install torch numpy spikingjelly==2.0.0, then
-python tests/reference/record_spikingjelly.py  writes spikingjelly.npz beside this file.
+python tests/reference/record_spikingjelly.py  writes spikingjelly.npz next to this file.
 
 Each case has outputs, membranes after the reset, and the gradient of sum(upstream * outputs) with
 respect to the input (and w for PLIF); surrogates are arctangent with slope 2, or the clip window.

@@ -1,7 +1,7 @@
 """Record the gradients of other libraries' spike functions, for tests/surrogates/test_recorded.py.
 
 In an environment of its own:  pip install torch spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0,
-then  python tests/reference/record_surrogates.py  writes surrogates.npz beside this file.
+then  python tests/reference/record_surrogates.py  writes surrogates.npz next to this file.
 
 Each entry is [2, N]: the gradient of the sum of the spikes at x, and the spikes; "soft/..." are the
 primitives of SpikingJelly. Parameters are the defaults, or those of PARAMS where there are none.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snnjax.runs import RunFolderError
-from snnjax.runs.writer import MetricsWriter, cut_metrics, read_json, read_metrics, write_json
+from snnjax.runs.writer import MetricsWriter, read_json, read_metrics, truncate_metrics, write_json
 
 
 def write_rows(path: Path, steps: int) -> None:
@@ -27,7 +27,7 @@ def test_a_cut_row_and_later_steps_are_removed(tmp_path: Path) -> None:
     start = whole.rindex(b'{"split": "train", "step": 4')
     for end in range(start, len(whole)):
         path.write_bytes(whole[:end])
-        cut_metrics(path, 3)
+        truncate_metrics(path, 3)
         assert [row["step"] for row in read_metrics(path)] == [1, 2, 3]
         assert path.read_bytes() == whole[:start]
 
@@ -36,11 +36,11 @@ def test_rows_after_a_broken_line_are_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n{"step": 2\n{"step": 3}\n')
     assert read_metrics(path) == [{"step": 1}]
-    assert cut_metrics(path, 9) == 1
+    assert truncate_metrics(path, 9) == 1
 
 
 def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
-    assert cut_metrics(tmp_path / "metrics.jsonl", 4) == 0
+    assert truncate_metrics(tmp_path / "metrics.jsonl", 4) == 0
     assert read_metrics(tmp_path / "metrics.jsonl") == []
 
 
@@ -126,5 +126,5 @@ def test_rows_reach_the_disk_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_line_that_is_no_row_ends_the_rows(tmp_path: Path, line: str) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
-    assert cut_metrics(path, 5) == 1
+    assert truncate_metrics(path, 5) == 1
     assert path.read_text() == '{"step": 1}\n'

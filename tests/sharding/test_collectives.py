@@ -44,8 +44,8 @@ def test_a_sum_of_two_dtypes_over_one_axis() -> None:
 
 def test_gather_and_scatter() -> None:
     def both(x: Any) -> Any:
-        whole = jax.lax.all_gather(x, "model", axis=0, tiled=True)
-        return jax.lax.psum_scatter(whole * 2, "data", scatter_dimension=0, tiled=True)
+        full = jax.lax.all_gather(x, "model", axis=0, tiled=True)
+        return jax.lax.psum_scatter(full * 2, "data", scatter_dimension=0, tiled=True)
 
     found = sent(both, ((16, 3), jnp.float32, P("model")), out=P("data"))
     assert {(one.kind, one.bytes, one.group) for one in found} == {
@@ -154,7 +154,7 @@ P1 = "%q = bf16[8]{0} parameter(1)"
             ),
             [Collective("collective-permute", 16, 2)],
         ),
-        (  # groups by the axes of a mesh, of which one is cut in two
+        (  # groups by the axes of a mesh, of which one is split in two
             program(
                 P1,
                 "%a = bf16[8]{0} all-reduce(%q), replica_groups=mesh['x'=2,'y'=4], "
@@ -212,7 +212,7 @@ def test_other_ways_of_writing(text: str, want: list[Collective]) -> None:
         (program(P0, "%a = f32[2]{0} all-reduce(odd[2] %p), replica_groups={}"), "dtype 'odd'"),
     ],
 )
-def test_what_is_not_understood_is_told(text: str, message: str) -> None:
+def test_unknown_text_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         collectives(text)
 

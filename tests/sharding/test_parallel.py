@@ -42,9 +42,9 @@ def local(parallel, x, kernel, weights):
     """Value, gradients and a tangent on one device of "data"."""
     product = partial(sharded_product, looped, parallel=parallel, kernel=1)
     value, pull = jax.vjp(product, x, kernel, weights)
-    dx, *whole = pull(jnp.cos(value))
+    dx, *others = pull(jnp.cos(value))
     tangent = jax.jvp(product, (x, kernel, weights), (x, kernel, weights))[1]
-    return value, dx, lax.psum(whole, "data"), tangent
+    return value, dx, lax.psum(others, "data"), tangent
 
 
 def over_mesh(function, devices, specs, arrays, out_specs):
@@ -68,8 +68,8 @@ ALL = (P("data"), P("data"), P(), P("data"))
 
 def plainly(x, kernel, weights):
     value, pull = jax.vjp(looped, x, kernel, weights)
-    dx, *whole = pull(jnp.cos(value))
-    return value, dx, whole, jax.jvp(looped, (x, kernel, weights), (x, kernel, weights))[1]
+    dx, *others = pull(jnp.cos(value))
+    return value, dx, others, jax.jvp(looped, (x, kernel, weights), (x, kernel, weights))[1]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def specs_of(model, mesh="model=2"):
 
 
 def test_rules_follow_from_a_pair():
-    """The first by outputs with its bias, what lies between by channels, the second by inputs."""
+    """The first layer by outputs with its bias, those between by channels, the second by inputs."""
     rngs = nnx.Rngs(0)
     inner = Sequential(
         nnx.Linear(2, 4, rngs=rngs), BatchNorm(4), LIF(4), nnx.Linear(4, 2, rngs=rngs)

@@ -83,8 +83,8 @@ def test_a_rule_for_the_rest_may_have_none() -> None:
     }
 
 
-def test_fsdp_cuts_the_largest_dimension_that_divides() -> None:
-    """Small leaves stay whole; of equal dimensions the first is cut."""
+def test_fsdp_shards_the_largest_dimension_that_divides() -> None:
+    """Small leaves are replicated; of equal dimensions the first is sharded."""
     params = {
         "conv": jnp.ones((27, 16, 32)),
         "odd": jnp.ones((27, 12, 9)),
@@ -186,7 +186,7 @@ def test_moments_are_sharded_as_their_parameters() -> None:
     assert set(counters) == {P()}
 
 
-def test_a_shorter_path_or_another_shape_is_no_copy() -> None:
+def test_a_shorter_path_or_another_shape_is_not_a_copy() -> None:
     params = {"kernel": np.ones((4, 4)), "inner": {"kernel": np.ones((8, 4))}}
     specs = {"kernel": P("data"), "inner": {"kernel": P("model")}}
     state = {

@@ -15,7 +15,7 @@ from snnjax.runs import load, restore
 from snnjax.runs.use import Restored
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities
-from snnjax.train import Evaluation, Programs, Trained, UnroundedDelays, Votes, evaluations
+from snnjax.train import ContinuousDelays, Evaluation, Programs, Trained, Votes, evaluations
 
 Finished = tuple[Path, dict[str, Any]]
 
@@ -110,7 +110,7 @@ def test_votes_that_would_be_equal_and_none_are_refused(finished: Finished) -> N
 
 def test_evaluators_together_must_not_say_the_same_twice(finished: Finished) -> None:
     trained, dataset = subject(finished[0], 24, 1, TURNED)
-    assert evaluations((UnroundedDelays(),), trained, dataset) == {}  # it has no delays
+    assert evaluations((ContinuousDelays(),), trained, dataset) == {}  # it has no delays
     with pytest.raises(ValueError, match="voted_accuracy, which another evaluator returns too"):
         evaluations((Votes(1), Votes(2)), trained, dataset)
 

@@ -20,8 +20,8 @@ from snnjax.models import E3DSNNConfig, SNNDelaysConfig
 from snnjax.runs import Interrupted, evaluate, load, predict, read_run, train
 from snnjax.sharding import parse_mesh
 from snnjax.train import (
+    ContinuousDelays,
     Session,
-    UnroundedDelays,
     call_model,
     merge_model,
     session,
@@ -224,12 +224,12 @@ def test_delays_are_learned_with_their_own_rate_and_schedule(folder, tmp_path) -
         model=network,
         optimiser=rule,
         epochs=8,
-        evaluators=(UnroundedDelays(),),
+        evaluators=(ContinuousDelays(),),
     )
     own = Session.open(config, parse_mesh("data=1"))
     start = merge_model(own.spec.graphdef, own.first_state().weights)
     summary = train(config, progress=False)
-    assert summary["compiles"] == 2  # in the loop; a third evaluates unrounded delays after it
+    assert summary["compiles"] == 2  # in the loop; a third evaluates continuous delays after it
     _, model = load(summary["run_folder"])
     for before, after in zip(linears(start), linears(model), strict=True):
         old, new = np.asarray(before.delays.delay[...]), np.asarray(after.delays.delay[...])
@@ -254,16 +254,16 @@ def check_what_is_said_of_delays(
     x = jnp.pad(jnp.swapaxes(jnp.asarray(batch["frames"]), 0, 1), ((0, silent), (0, 0), (0, 0)))
     model.round_delays = False
     _, soft = model(None, x, lengths=batch["lengths"])
-    assert summary["test_accuracy_unrounded"] == np.mean(soft.argmax(-1) == labels)
+    assert summary["test_accuracy_continuous"] == np.mean(soft.argmax(-1) == labels)
     loss = optax.softmax_cross_entropy_with_integer_labels(soft, labels).mean()
-    assert summary["test_loss_unrounded"] == pytest.approx(float(loss), rel=1e-5)
-    assert summary["test_loss_unrounded"] != pytest.approx(summary["test_loss"], rel=1e-3)
+    assert summary["test_loss_continuous"] == pytest.approx(float(loss), rel=1e-5)
+    assert summary["test_loss_continuous"] != pytest.approx(summary["test_loss"], rel=1e-3)
     delays = np.concatenate([np.ravel(linear.delays.delay[...]) for linear in linears(model)])
     assert summary["mean_delay"] == pytest.approx(delays.mean(), rel=1e-5)
     ends = np.mean((delays <= 0.5) | (delays >= 3.5))
     assert summary["clamp_occupancy"] == pytest.approx(ends, rel=1e-5)
     again = evaluate(summary["run_folder"])
-    names = ("test_loss", "test_loss_unrounded", "mean_delay", "clamp_occupancy")
+    names = ("test_loss", "test_loss_continuous", "mean_delay", "clamp_occupancy")
     assert [again[name] for name in names] == [summary[name] for name in names]
     assert again["compiles"] == 2
 

@@ -18,7 +18,7 @@ SHORT = (True, 64, 16, 4)
 
 
 def gradient(weights, x, *, checkpoint):
-    """Of a loss with the whole model inside: both layers in one step."""
+    """The gradient of a loss with both layers of the model in one step."""
     cell = partial(lif_step, LIFParams(0.9, 1.0))
 
     def step(weights, states, frame):

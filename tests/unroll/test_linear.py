@@ -36,10 +36,10 @@ def methods(shape):
 
 def loop(decay, x, initial, reverse):
     """States in complex128."""
-    whole = np.broadcast_to(decay, x.shape).astype(np.complex128)
+    decays = np.broadcast_to(decay, x.shape).astype(np.complex128)
     h, states = np.asarray(initial, np.complex128), np.zeros(x.shape, np.complex128)
     for t in reversed(range(len(x))) if reverse else range(len(x)):
-        h = whole[t] * h + x[t]
+        h = decays[t] * h + x[t]
         states[t] = h
     return states
 
@@ -55,18 +55,18 @@ def make(shape, is_complex, seed=0):
 
 
 def gradients(decay, x, initial, upstream, reverse):
-    """Of sum upstream * Re(h), in float64, by the adjoint loop in NumPy; and their scales.
+    """Gradients of sum upstream * Re(h), in float64, by an adjoint loop in NumPy; their scales.
 
     The gradient of a decay is a sum over time whose terms cancel; its scale is that of the terms.
     """
     h = loop(decay, x, initial, reverse)
     before = np.concatenate([h[1:], initial[None]] if reverse else [initial[None], h[:-1]])
     y = np.zeros(x.shape, np.complex128)
-    whole = np.broadcast_to(decay, x.shape).astype(np.complex128)
+    decays = np.broadcast_to(decay, x.shape).astype(np.complex128)
     after, carried = 0.0, 0.0
     for t in range(len(x)) if reverse else reversed(range(len(x))):
         after = y[t] = upstream[t] + carried * after
-        carried = whole[t]
+        carried = decays[t]
     d_decay = y * before
     full = np.shape(decay) if np.ndim(decay) == 3 else (1,) * (3 - np.ndim(decay)) + decay.shape
     axes = tuple(i for i, n in enumerate(full) if n == 1)
@@ -171,8 +171,8 @@ def test_a_sequence_continues(method):
     decay, x, initial, _ = make((N,), True)
     run = jax.jit(partial(linear_recurrence, method=method, chunk=4))
     first = run(decay, x[:5], initial)
-    whole, second = run(decay, x, initial), run(decay, x[5:], first[-1])
-    np.testing.assert_allclose(np.concatenate([first, second]), whole, rtol=1e-5, atol=2e-6)
+    full, second = run(decay, x, initial), run(decay, x[5:], first[-1])
+    np.testing.assert_allclose(np.concatenate([first, second]), full, rtol=1e-5, atol=2e-6)
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,4 +1,4 @@
-"""Online gradients and truncated backpropagation against the whole, and their memory."""
+"""Online gradients and truncated backpropagation against full backpropagation; their memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def problem(steps=T, batch=B, dtype=np.float32):
 
 
 def through_time(params, state, xs, **options):
-    """State, gradient and losses by reverse mode over all steps, truncated if told so."""
+    """State, gradient and losses by reverse mode over all steps, truncated with `window`."""
     run = partial(unroll_truncated, **options) if options else unroll
 
     def total(params):
@@ -80,12 +80,12 @@ def test_windows_are_those_of_truncated_backpropagation(window):
     args = problem()
     want = through_time(*args, window=window)
     agree(jax.jit(partial(online_gradient, net_step, window=window))(*args), want)
-    whole = through_time(*args)
-    agree((want[0], want[2]), (whole[0], whole[2]))
-    assert float(jnp.abs(want[1]["in"] - whole[1]["in"]).max()) > 1e-2
+    full = through_time(*args)
+    agree((want[0], want[2]), (full[0], full[2]))
+    assert float(jnp.abs(want[1]["in"] - full[1]["in"]).max()) > 1e-2
 
 
-def test_a_truncated_gradient_equals_the_sum_of_its_windows_by_hand():
+def test_a_truncated_gradient_equals_the_sum_of_its_windows():
     """A linear filter v' = a v + w x with loss v: d/dw by windows of 3."""
     x = np.random.default_rng(0).normal(size=8)
     grad = 0.0
@@ -144,7 +144,7 @@ def test_real_time_recurrent_learning_is_backpropagation():
         agree(online_gradient(net_step, *args, window=T)[1], want, rtol=1e-10)
 
 
-def test_something_beside_the_loss():
+def test_auxiliary_output():
     params, state, xs = problem()
 
     def step(params, state, x):

@@ -1,4 +1,4 @@
-"""Time cut over eight devices: equal to the whole, and no more is sent than what is carried."""
+"""Time sharded over eight devices equals one device, and only the carries are sent."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def equal(got, want):
 
 
 @pytest.mark.parametrize("name", RECURRENCES)
-def test_a_recurrence_over_devices_equals_the_whole(name):
+def test_a_recurrence_over_devices_equals_one_device(name):
     """Values and gradients of both ways to differentiate, and forward mode."""
     shape, is_complex, reverse, method = RECURRENCES[name]
     rng = np.random.default_rng(0)
@@ -68,27 +68,27 @@ def test_a_recurrence_over_devices_equals_the_whole(name):
     ]
     upstream, *tangents = (jnp.asarray(rng.normal(size=a.shape), dtype) for a in (args[1], *args))
     options = {"method": method, "chunk": 3, "reverse": reverse}
-    cut = P("time") if len(shape) == 3 else P()
+    spec = P("time") if len(shape) == 3 else P()
 
     @jax.jit
     def compare(*args):
-        whole = partial(linear_recurrence, **options)
+        full = partial(linear_recurrence, **options)
         found = {}
         for way in ("fast", "both"):
-            part = partial(whole, differentiate=way, time_axis="time")
-            over = over_devices(part, (cut, P("time"), P()), P("time"), check=way == "fast")
-            for label, function in ((way, over), ("whole", whole)):
+            part = partial(full, differentiate=way, time_axis="time")
+            over = over_devices(part, (spec, P("time"), P()), P("time"), check=way == "fast")
+            for label, function in ((way, over), ("full", full)):
                 value, pull = jax.vjp(function, *args)
                 found[label] = value, pull(upstream)
         found["jvp"] = jax.jvp(over, args, tuple(tangents))[1]
-        plain = partial(whole, differentiate="both")
-        found["whole jvp"] = jax.jvp(plain, args, tuple(tangents))[1]
+        plain = partial(full, differentiate="both")
+        found["full jvp"] = jax.jvp(plain, args, tuple(tangents))[1]
         return found
 
     found = compare(*args)
-    equal(found["fast"], found["whole"])
-    equal(found["both"], found["whole"])
-    equal(found["jvp"], found["whole jvp"])
+    equal(found["fast"], found["full"])
+    equal(found["both"], found["full"])
+    equal(found["jvp"], found["full jvp"])
 
 
 SPIKE = soft(atan)  # smooth, so that nothing hangs on a flip
@@ -117,7 +117,7 @@ NEURONS = {
 
 
 @pytest.mark.parametrize("name", NEURONS)
-def test_neurons_over_devices_equal_the_whole(name):
+def test_neurons_over_devices_equal_one_device(name):
     """Spikes and the last state, gradients of parameters, state and currents, and forward mode."""
     function, params, rest = NEURONS[name]
     rng = np.random.default_rng(1)
@@ -128,13 +128,13 @@ def test_neurons_over_devices_equal_the_whole(name):
     args = jax.tree.map(lambda a: a.astype(float) if a.dtype == jnp.float32 else a, args)
     upstream, tangents = jax.tree.map(draw, (jax.eval_shape(function, *args), args))
     options = {} if function is sliding_psn else {"differentiate": "both"}
-    whole = partial(function, spike=SPIKE, **options)
-    over = over_devices(partial(whole, time_axis="time"), (P(), P(), P("time")), (P(), P("time")))
+    full = partial(function, spike=SPIKE, **options)
+    over = over_devices(partial(full, time_axis="time"), (P(), P(), P("time")), (P(), P("time")))
 
     @jax.jit
     def compare(*args):
         found = []
-        for run in (over, whole):
+        for run in (over, full):
             value, pull = jax.vjp(run, *args)
             found.append((value, pull(upstream), jax.jvp(run, args, tangents)[1]))
         return found

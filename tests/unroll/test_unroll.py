@@ -122,7 +122,7 @@ def test_gradients_agree_and_segments_need_less_memory():
 
 @pytest.mark.parametrize("checkpoint", [True, False, 3])
 def test_second_derivatives(checkpoint):
-    """Of a smooth recurrence, against finite differences of the first."""
+    """For a smooth recurrence, against finite differences of the first derivative."""
 
     def loss(a, steps=T):
         def step(s, x):
@@ -170,6 +170,11 @@ def test_record_of_a_tuple_and_of_a_dataclass():
     assert out is None
     np.testing.assert_array_equal(records["0"], jnp.cumsum(xs))
     np.testing.assert_array_equal(records["1.x"], jnp.cumprod(xs))
+
+
+def test_a_list_of_arrays_is_a_tree_of_inputs():
+    last, _ = unroll(lambda s, x: (s + x[0] * x[1], None), 0.0, [jnp.ones(3), np.arange(3.0)])
+    assert float(last) == 3
 
 
 def test_numpy_input_scalars_and_a_state_without_arrays():

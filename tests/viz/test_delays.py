@@ -12,8 +12,8 @@ BEFORE = {"first": rng.uniform(0, 4, (6, 5, 1)), "second": rng.uniform(0, 4, (5,
 AFTER = {"first": np.full((6, 5, 1), 2.4), "second": np.zeros((5, 3, 1))}
 
 
-def test_histograms_are_the_shares_of_whole_delays():
-    figure = delay_histograms(BEFORE, AFTER, 5)
+def test_histograms_are_the_shares_of_rounded_delays():
+    figure = delay_histograms(BEFORE, AFTER, 4)
     assert [ax.get_title("left") for ax in figure.axes] == list(BEFORE)
     for ax, name in zip(figure.axes, BEFORE, strict=True):
         learned, drawn = (patch.get_data().values for patch in ax.patches)
@@ -49,9 +49,9 @@ def test_a_silent_row_is_drawn():
 
 def test_errors_name_what_is_needed():
     with pytest.raises(ValueError, match=r"same layers.*\['first', 'second'\] and \[\]"):
-        delay_histograms(BEFORE, {}, 5)
+        delay_histograms(BEFORE, {}, 4)
     with pytest.raises(ValueError, match="1 not finite and 1 negative"):
-        delay_histograms({"a": [1.0]}, {"a": [np.nan, -1.0]}, 5)  # pyright: ignore
+        delay_histograms({"a": [1.0]}, {"a": [np.nan, -1.0]}, 4)  # pyright: ignore
     with pytest.raises(ValueError, match="rows is empty"):
         aligned_raster([])
     with pytest.raises(ValueError, match=r"'x' has \(4, 2\), \(3,\) and \(2,\)"):
@@ -59,7 +59,7 @@ def test_errors_name_what_is_needed():
 
 
 def test_the_legend_stands_where_no_bar_can_hide_it():
-    figure = delay_histograms(BEFORE, AFTER, 5)
+    figure = delay_histograms(BEFORE, AFTER, 4)
     figure.canvas.draw()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["learned", "as drawn"]

@@ -63,6 +63,6 @@ def test_errors_name_the_fix():
         surrogate_figure({})
 
 
-def test_real_values_are_no_raster():
+def test_real_values_are_not_drawn_as_a_raster():
     with pytest.raises(ValueError, match="spikes must be 0, 1 or counts; got values between them"):
         spike_raster(np.full((5, 3), 0.5))

@@ -42,7 +42,7 @@ def test_voxels_are_shown_with_the_spikes_of_each_resolution() -> None:
     assert figure.get_suptitle() == "a cloud"
 
 
-def test_what_has_no_picture_gets_none() -> None:
+def test_samples_of_other_forms_get_no_picture() -> None:
     assert input_figure(np.zeros((2, 3)), title="x") is None
     assert input_figure({"a": 1}, title="x") is None
     assert input_figure(np.zeros((2, 8, 8, 7)), title="x") is None

@@ -1,4 +1,4 @@
-"""Figures belong to their caller, and files are whole or absent."""
+"""Figures belong to their caller, and files are complete or absent."""
 
 from __future__ import annotations
 

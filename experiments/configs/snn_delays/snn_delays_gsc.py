@@ -22,7 +22,7 @@ our own, and the last, partial batch of an epoch is left out.
 from snnjax.data.speech import FrontEnd, SpeechSource
 from snnjax.experiment import Experiment, Group, OptimiserConfig, ScheduleConfig
 from snnjax.models import SNNDelaysConfig
-from snnjax.train import UnroundedDelays
+from snnjax.train import ContinuousDelays
 
 experiment = Experiment(
     name="snn_delays_gsc",
@@ -44,7 +44,7 @@ experiment = Experiment(
         max_delay=30,
         readout="softmax_sum",
     ),
-    evaluators=(UnroundedDelays(),),
+    evaluators=(ContinuousDelays(),),
     optimiser=OptimiserConfig(
         name="adam",
         learning_rate=5e-3,

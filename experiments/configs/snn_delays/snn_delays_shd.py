@@ -14,13 +14,13 @@ frames for all, and padding counts neither in norms nor in scores; frames begin 
 the first spike; the last, partial batch of an epoch is left out; the first delays are uniform over
 the buffer, where the published ones begin a step before it and are clamped; the taps have their
 last width from epoch 37.5 on, not 37. Results are with rounded delays; summary.json also has
-those with unrounded ones. Needs h5py: pip install 'snnjax[events]'.
+those with continuous ones. Needs h5py: pip install 'snnjax[events]'.
 """
 
 from snnjax.data.speech import FrontEnd, SpeechSource
 from snnjax.experiment import Experiment, Group, OptimiserConfig, ScheduleConfig
 from snnjax.models import SNNDelaysConfig
-from snnjax.train import UnroundedDelays
+from snnjax.train import ContinuousDelays
 
 experiment = Experiment(
     name="snn_delays_shd",
@@ -40,7 +40,7 @@ experiment = Experiment(
         max_delay=24,
         readout="softmax_sum",
     ),
-    evaluators=(UnroundedDelays(),),
+    evaluators=(ContinuousDelays(),),
     optimiser=OptimiserConfig(
         name="adam",
         learning_rate=5e-3,

@@ -18,7 +18,7 @@ and its training are those of Hammouamri et al., ICLR 2024, with the differences
 from snnjax.data.speech import FrontEnd, SpeechSource
 from snnjax.experiment import Experiment, Group, OptimiserConfig, ScheduleConfig
 from snnjax.models import SNNDelaysConfig
-from snnjax.train import UnroundedDelays
+from snnjax.train import ContinuousDelays
 
 experiment = Experiment(
     name="snn_delays_ssc",
@@ -38,7 +38,7 @@ experiment = Experiment(
         max_delay=30,
         readout="softmax_sum",
     ),
-    evaluators=(UnroundedDelays(),),
+    evaluators=(ContinuousDelays(),),
     optimiser=OptimiserConfig(
         name="adam",
         learning_rate=5e-3,

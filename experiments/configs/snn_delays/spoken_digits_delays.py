@@ -11,7 +11,7 @@ minutes on one CPU core.
 from snnjax.data.speech import FrontEnd, SpeechAugment, SpeechSource
 from snnjax.experiment import Experiment, Group, OptimiserConfig, ScheduleConfig
 from snnjax.models import SNNDelaysConfig
-from snnjax.train import UnroundedDelays
+from snnjax.train import ContinuousDelays
 
 experiment = Experiment(
     name="spoken_digits_delays",
@@ -22,7 +22,7 @@ experiment = Experiment(
         augment=SpeechAugment(time_shift=5, channel_shift=1, time_mask=8, channel_mask=4),
     ),
     model=SNNDelaysConfig(hidden=128, layers=2, tau=5.0, delays="learned", max_delay=24),
-    evaluators=(UnroundedDelays(),),
+    evaluators=(ContinuousDelays(),),
     optimiser=OptimiserConfig(
         name="adamw",
         learning_rate=4e-3,

@@ -185,7 +185,7 @@ class Izhikevich(StepPopulation):
 
     rest, advance, params = n.izhikevich_init, n.izhikevich_step, n.IzhikevichParams
     constants = domains(a=POSITIVE, b=POSITIVE, c=REAL, d=REAL, peak=REAL)
-    below, coarse = (("c", "peak"),), 1.0  # ms; the published program's half-steps are of 0.5
+    below, max_dt = (("c", "peak"),), 1.0  # ms; the published program's half-steps are of 0.5
 
     def __init__(
         self,
@@ -246,7 +246,7 @@ class HodgkinHuxley(StepPopulation):
         e_l=REAL,
         threshold=REAL,
     )
-    coarse = 0.05  # ms
+    max_dt = 0.05  # ms
 
     def __init__(
         self,

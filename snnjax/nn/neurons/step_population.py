@@ -27,7 +27,7 @@ class StepPopulation(Population):
     """A neuron layer defined by the four names of its neuron and the domains of its constants.
 
     A subclass gives `rest`, `advance` (the step), `params` (their type) and `constants`; where it
-    has them, `decays`, `potentials`, `below`, `euler`, `turns` and `coarse`. Its `__init__` has an
+    has them, `decays`, `potentials`, `below`, `euler`, `turns` and `max_dt`. Its `__init__` has an
     argument with its default for each constant and option, and passes them to `hold` and
     `hold_options`.
     """
@@ -51,8 +51,8 @@ class StepPopulation(Population):
     turns: ClassVar[tuple[str, ...]] = ()
     """Angular frequencies of Euler rotations, of less than one radian a step."""
 
-    coarse: ClassVar[float] = math.inf
-    """Largest step, in the unit of `dt`, with which the equations still hold."""
+    max_dt: ClassVar[float] = math.inf
+    """Largest `dt` for which the discretised equations are still accurate."""
 
     def hold(
         self,
@@ -142,8 +142,8 @@ class StepPopulation(Population):
         if length is None:
             return
         limits = {f"{name}={known[name]}": np.asarray(known[name]) for name in self.euler}
-        if math.isfinite(self.coarse):
-            limits[f"the largest step that holds, {self.coarse:g}"] = np.asarray(self.coarse)
+        if math.isfinite(self.max_dt):
+            limits[f"the longest step of this model, {self.max_dt:g}"] = np.asarray(self.max_dt)
         for words, limit in limits.items():
             if np.any(length > limit):
                 warnings.warn(

@@ -1,4 +1,4 @@
-"""What the battery of tests/neurons/test_neurons.py needs to know of a neuron."""
+"""What the battery of tests/neurons/test_neurons.py needs to know about a neuron."""
 
 from __future__ import annotations
 

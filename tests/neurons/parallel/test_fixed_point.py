@@ -82,7 +82,7 @@ def program(name, surrogate, forms=FORMS):
 
 
 def gradients(run, decay, dtype):
-    """Of the scan, and of the parallel forms."""
+    """Gradients of the scan, and of the parallel forms."""
     x, v, upstream = (jnp.asarray(a, dtype) for a in make())
     want, *got = run(upstream, jnp.full((LANES,), decay, dtype), jnp.asarray(0.9, dtype), v, x)
     return jax.tree.map(np.asarray, (want, got))
@@ -94,7 +94,7 @@ CHECKED += [("subtract", "sigmoid", 0.9), ("zero", "triangle", 0.5)]
 
 @pytest.mark.parametrize(("reset", "surrogate", "decay"), CHECKED)
 def test_loss_spikes_and_all_gradients_equal_the_scan(reset, surrogate, decay):
-    """Of input, decay, threshold and first state; float64, so that nothing else moves a spike."""
+    """With respect to input, decay, threshold and first state; in float64, so spikes are equal."""
     with jax.enable_x64(True):
         want, got = gradients(program(reset, surrogate), decay, jnp.float64)
     (loss, (z, v)), grads = want
@@ -120,7 +120,7 @@ def test_gradients_in_float32(reset):
 
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 def test_soft_gradients_equal_finite_differences(reset):
-    """With the primitive for spike function the neuron is smooth, and T iterations still solve."""
+    """With the primitive as spike function the neuron is smooth; T iterations still solve it."""
     with jax.enable_x64(True):
         x, v, upstream = (jnp.asarray(a[..., :2]) for a in make(steps=9))
 
@@ -209,12 +209,12 @@ def iterates(name, steps):
         params, state = LIFParams(decay, threshold), LIFState(v)
         reset = RESETS[name]
         _, true = scan(partial(lif_step, reset=reset), params, state, x)
-        _, whole, how = lif_fixed_point(params, state, x, reset=reset)
+        _, full, how = lif_fixed_point(params, state, x, reset=reset)
         parts = [
             lif_fixed_point(params, state, x, reset=reset, k=k, fallback=False)
             for k in range(1, steps + 1)
         ]
-        return true, whole, how, [z for _, z, _ in parts], [h for _, _, h in parts]
+        return true, full, how, [z for _, z, _ in parts], [h for _, _, h in parts]
 
     return jax.jit(run)
 
@@ -232,10 +232,10 @@ def test_wavefront_certificate_and_bracketing(decay, threshold, mean, name, seed
     steps = 10
     with jax.enable_x64(True):
         x, v, _ = (jnp.asarray(a) for a in make(seed, mean, steps=steps))
-        true, whole, how, parts, ends = jax.tree.map(
+        true, full, how, parts, ends = jax.tree.map(
             np.asarray, iterates(name, steps)(decay, threshold, v, x)
         )
-    np.testing.assert_array_equal(whole, true)
+    np.testing.assert_array_equal(full, true)
     assert how.settled
     assert 1 <= how.iterations <= steps
     for k, (z, end) in enumerate(zip(parts, ends, strict=True), start=1):
@@ -324,10 +324,10 @@ def test_rounding_at_the_threshold_ends_the_iteration(method, decay):
 def test_a_sequence_continues(reset):
     x, v, _ = (jnp.asarray(a, jnp.float32) for a in make(5))
     run = jax.jit(partial(lif_fixed_point, LIFParams(0.8, 1.0), reset=RESETS[reset]))
-    end, whole, _ = run(LIFState(v), x)
+    end, full, _ = run(LIFState(v), x)
     middle, first, _ = run(LIFState(v), x[:20])
     last, second, _ = run(middle, x[20:])
-    np.testing.assert_array_equal(jnp.concatenate([first, second]), whole)
+    np.testing.assert_array_equal(jnp.concatenate([first, second]), full)
     np.testing.assert_allclose(last.v, end.v, rtol=1e-6, atol=1e-6)
 
 

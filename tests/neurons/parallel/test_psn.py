@@ -78,7 +78,7 @@ def test_the_widest_mask_is_the_lower_triangle(params):
 
 
 def test_causality(params):
-    """The last input reaches the first spike of a PSN, and of none that is causal."""
+    """The last input reaches the first spike of a PSN, but not of a causal one."""
     x = currents()
     other = x.at[-1].add(jnp.where(params.weight[0, -1] > 0, 100.0, -100.0))
     assert (psn(params, other)[0] == 1).all()
@@ -100,7 +100,7 @@ def test_a_psn_refuses_to_stream(params):
 
 
 @pytest.mark.parametrize("window", [1, K, T, T + 3])
-def test_masked_steps_equal_the_whole(params, window):
+def test_masked_steps_equal_the_full_sequence(params, window):
     x = currents()
     step = partial(masked_psn_step, params)
     state, z = unroll(step, masked_psn_init((B, N), window), x)
@@ -183,19 +183,19 @@ def test_initial_values_and_numbers_of_parameters():
 
 
 def test_gradients_equal_finite_differences_in_soft_form(params):
-    """Of weight, bias and input; for forms and steps alike."""
+    """Gradients of weight, bias and input, for sequences and steps alike."""
     spike = soft(atan)
     with jax.enable_x64(True):
-        whole = PSNParams(*(jnp.asarray(leaf, jnp.float64) for leaf in params))
+        full = PSNParams(*(jnp.asarray(leaf, jnp.float64) for leaf in params))
         kernel = SlidingPSNParams(jnp.asarray([0.3, -0.5, 1.0]), jnp.asarray(-1.0))
         x = jnp.asarray(currents(), jnp.float64)
         masked = masked_psn_init((B, N), K, jnp.float64)
         recent = sliding_psn_init((B, N), 3, jnp.float64)
         forms = {
-            "psn": (whole, partial(psn, spike=spike)),
-            "masked": (whole, partial(masked_psn, window=K, strength=0.5, spike=spike)),
+            "psn": (full, partial(psn, spike=spike)),
+            "masked": (full, partial(masked_psn, window=K, strength=0.5, spike=spike)),
             "masked steps": (
-                whole,
+                full,
                 lambda p, x: unroll(partial(masked_psn_step, p, spike=spike), masked, x)[1],
             ),
             "conv": (kernel, lambda p, x: sliding_psn(p, recent, x, spike=spike, method="conv")[1]),

@@ -87,11 +87,11 @@ def test_equals_the_steps(name):
 def test_a_sequence_continues_in_either_form(name):
     parallel, step, params, start = MODELS[name]
     x = currents(name)
-    end, whole = parallel(params, start, x)
+    end, full = parallel(params, start, x)
     middle, first = parallel(params, start, x[:8])
     last, second = parallel(params, middle, x[8:])
     stepped, third = unroll(partial(step, params), middle, x[8:])
-    np.testing.assert_array_equal(jnp.concatenate([first, second]), whole)
+    np.testing.assert_array_equal(jnp.concatenate([first, second]), full)
     np.testing.assert_array_equal(third, second)
     for state in (last, stepped):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), state, end)

@@ -283,8 +283,8 @@ def test_a_step_too_long_is_warned_of():
         (nn.QIF, {"dt": 2.5}, "dt=2.5 exceeds tau=2.0"),
         (nn.EIF, {"tau": 0.5}, "dt=1.0 exceeds tau=0.5"),
         (nn.AdEx, {"tau_w": 0.5}, "dt=1.0 exceeds tau_w=0.5"),
-        (nn.Izhikevich, {"dt": 2.0}, "dt=2.0 exceeds the largest step that holds, 1"),
-        (nn.HodgkinHuxley, {"dt": 0.1}, "dt=0.1 exceeds the largest step that holds, 0.05"),
+        (nn.Izhikevich, {"dt": 2.0}, "dt=2.0 exceeds the longest step of this model, 1"),
+        (nn.HodgkinHuxley, {"dt": 0.1}, "dt=0.1 exceeds the longest step of this model, 0.05"),
     ):
         with pytest.warns(UserWarning, match=f"{layer.__name__}: {words}.*Use a smaller dt"):
             layer(N, **given)
