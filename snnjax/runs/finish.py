@@ -149,15 +149,19 @@ def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:
     if not after:
         return ()
     drawn = merge_model(loop.session.spec.graphdef, loop.session.create().weights)
-    sizes = {layer.size for layer in after.values()}
+    longest = {layer.max_delay for layer in after.values()}
     found = []
-    for size in sorted(sizes):
+    for max_delay in sorted(longest):
         before, now = (
-            {name: fetch(layer.delay[...]) for name, layer in delays.items() if layer.size == size}
+            {
+                name: fetch(layer.delay[...])
+                for name, layer in delays.items()
+                if layer.max_delay == max_delay
+            }
             for delays in (learned_delays(drawn), after)
         )
-        name = "delays" if len(sizes) == 1 else f"delays_{size}"
-        figure = viz.delay_histograms(before, now, size)
+        name = "delays" if len(longest) == 1 else f"delays_{max_delay}"
+        figure = viz.delay_histograms(before, now, max_delay)
         found.append(viz.Picture(name, "Delays before and after learning", figure))
     return tuple(found)
 
