@@ -176,7 +176,7 @@ def test_counts_by_marks_equal_those_by_sorting(monkeypatch):
     count = np.array([50, 0, 20])
     grid = {"extent": (8, 4, 6), "voxel_size": 0.15, "origin": (0, 0, 0)}
     marked = level_counts(points, count, **grid, depth=3)
-    monkeypatch.setattr("snnjax.sparse.capacity.MARKS", 0)
+    monkeypatch.setattr("snnjax.sparse.levels.MARKS", 0)
     np.testing.assert_array_equal(marked, level_counts(points, count, **grid, depth=3))
     assert not marked[:, 3].any()  # the middle axis has no cell left
     assert marked[0, 2] > 0

@@ -273,7 +273,7 @@ def test_without_a_bias_rows_without_a_site_get_no_gradient_either(few):
 def test_the_result_lies_on_the_grid_of_the_map(case):
     out, *gradients = get_result(case.kind)
     assert (out.extent, out.stride) == (case.kmap.out_extent, case.kmap.out_stride)
-    assert out.stride == {"u": 1, "k": 2}.get(case.kind[0], 1)
+    assert out.stride == ({"u": 1, "k": 2}.get(case.kind[0], 1),) * 3
     assert np.array_equal(out.n, case.kmap.n)
     for leaf in (out.feats, *gradients):
         assert leaf.dtype == jnp.float32
@@ -453,7 +453,7 @@ def test_an_overflow_is_counted_and_the_other_rows_are_whole(kind):
     else:
         case = get_case(kind)
         kept = SparseTensor(
-            case.x.feats[:, : most - 1], small.coords, small.n, before, small.out_extent, 2
+            case.x.feats[:, : most - 1], small.coords, small.n, before, small.out_extent, (2,) * 3
         )
         out = jax.jit(sparse_conv)(kept, case.weight, inverse_map(small, x), case.bias)
         assert out.overflow.tolist() == before.tolist()
@@ -652,7 +652,7 @@ def test_a_map_of_another_tensor_is_refused():
     down, up = get_case("k3s2p1"), get_case("up k3s2p1")
     for wrong in (
         x.replace(extent=(5, 6, 8)),
-        x.replace(stride=2),
+        x.replace(stride=(2, 2, 2)),
         sites(rows=2 * ROWS).replace(feats=np.zeros((B, 2 * ROWS, C), np.float32)),
     ):
         with pytest.raises(ValueError, match="Build a map from this tensor"):

@@ -69,7 +69,7 @@ def test_a_pool_equals_the_loop_over_present_sources(x, name, geometry):
     kmap = down_map(x, *geometry)
     out = pool(x, kmap)
     assert np.array_equal(out.feats[0], pool(step(x), kmap).feats)
-    assert (out.extent, out.stride) == (reference.out_extent(EXTENT, *geometry), 2)
+    assert (out.extent, out.stride) == (reference.out_extent(EXTENT, *geometry), (2, 2, 2))
     for t in range(T):
         inputs = reference.to_samples(x.feats[t], x.coords, x.n)
         outputs = reference.to_samples(out.feats[t], out.coords, out.n)

@@ -1,0 +1,346 @@
+"""Kernel maps of strided and transposed convolutions, which have sites of their own."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Int
+
+from snnjax.sparse.geometry import Geometry, Size, Triple, three
+from snnjax.sparse.maps import KernelMap
+from snnjax.sparse.rows import site_keys
+from snnjax.sparse.tensor import (
+    INT32_MAX,
+    SparseTensor,
+    check_extent,
+    key_coords,
+    one_integer,
+    valid_rows,
+)
+from snnjax.sparse.voxelize import search_rows, unique_keys
+
+
+class Grid(NamedTuple):
+    """A grid that holds `samples` packed samples of `size`, one every `pitch` planes."""
+
+    size: Triple
+    pitch: int
+    samples: int
+
+    @property
+    def extent(self) -> Triple:
+        """The full grid."""
+        return self.samples * self.pitch, *self.size[1:]
+
+    @property
+    def cells(self) -> int:
+        """Cells that can hold a site."""
+        return self.samples * math.prod(self.size)
+
+
+def strided_map(
+    x: SparseTensor,
+    kernel_size: Size = 2,
+    stride: Size = 2,
+    padding: Size = 0,
+    *,
+    dilation: Size = 1,
+    capacity: int | None = None,
+    onto: SparseTensor | None = None,
+) -> KernelMap:
+    """The kernel map of a strided convolution, with every output site that an input site reaches.
+
+        y_u = sum_k W_k^T x[u * s + k * d - p],   u in bounds with such a source for some k
+
+    The output extent is that of a dense convolution, floor((E + 2p - d (K - 1) - 1) / s) + 1. With
+    kernel 2, stride 2 the last plane of an odd extent feeds nothing: round extents up to a multiple
+    of 2^levels. Sizes are one integer, or three for z, y and x: kernel (3, 1, 1), stride (2, 1, 1).
+
+    Args:
+      x: input tensor.
+      kernel_size, stride, padding, dilation: the geometry.
+      capacity: output rows per sample; None takes the number that cannot overflow,
+        min(N * ceil(K / s), cells of the output grid), with a product over the axes.
+      onto: a tensor whose sites are taken as the output sites instead; it must lie on the output
+        grid. Sites that are not among them are left out and not counted, as in a submanifold
+        convolution.
+
+    Returns:
+      The map; sites beyond the capacity (those of largest key) are counted in `overflow`.
+
+    >>> from snnjax.sparse import sparse_tensor
+    >>> x = sparse_tensor(jnp.ones((1, 1, 1)), jnp.array([[[4, 1, 1]]]), jnp.array([1]),
+    ...                   extent=(5, 4, 4))
+    >>> down = strided_map(x, (3, 1, 1), (2, 1, 1))
+    >>> down.out_extent, down.coords[0].tolist()
+    ((2, 4, 4), [[1, 1, 1], [0, 0, 0]])
+    """
+    geometry = Geometry.of(kernel_size, stride, padding, dilation)
+    size = geometry.out_extent(x.sample_extent)
+    pitch = size[0] if x.samples == 1 else x.pitch // geometry.stride[0]
+    out = _grid(x, size, pitch, exact=x.pitch % geometry.stride[0] == 0)
+    out_stride = _times(x.stride, geometry.stride)
+    return _build("strided", x, geometry, out, out_stride, capacity, onto)
+
+
+def transposed_map(
+    x: SparseTensor,
+    kernel_size: Size = 2,
+    stride: Size = 2,
+    padding: Size = 0,
+    *,
+    dilation: Size = 1,
+    output_padding: Size = 0,
+    capacity: int | None = None,
+    onto: SparseTensor | None = None,
+) -> KernelMap:
+    """The kernel map of a transposed convolution, with every output site that an input reaches.
+
+        z_u = sum_k W_k^T x[p],   over the sites p and offsets k with u = p * s + k * d - padding
+
+    It is the adjoint of the strided convolution of the same geometry and creates sites: up to K for
+    each input. To return to known sites give them as `onto`, or use `inverse_map`, which shares the
+    map of the strided convolution. The output extent is (E - 1) s - 2p + d (K - 1) + 1 +
+    output_padding.
+
+    Args:
+      x: input tensor; its stride must be a multiple of `stride`, so that the output has one.
+      kernel_size, stride, padding, dilation: the geometry, integers or three for z, y, x.
+      output_padding: cells added to the upper side of the output grid, below the stride.
+      capacity: output rows per sample; None takes the number that cannot overflow,
+        min(N * K, cells of the output grid).
+      onto: a tensor whose sites are taken as the output sites; a strided convolution of this
+        geometry must lead from its grid to that of `x`.
+
+    Returns:
+      The map; sites beyond the capacity (those of largest key) are counted in `overflow`.
+    """
+    geometry = Geometry.of(kernel_size, stride, padding, dilation)
+    extra = three("output_padding", output_padding)
+    size = geometry.transposed_extent(x.sample_extent, extra)
+    if onto is not None:
+        size = onto.sample_extent
+        if geometry.out_extent(size) != x.sample_extent or any(extra):
+            raise ValueError(
+                f"the strided convolution of this geometry leads from {size}, the grid of `onto`, "
+                f"to {geometry.out_extent(size)}; x has the grid {x.sample_extent} (and "
+                "output_padding follows from `onto`)."
+            )
+    pitch = size[0] if x.samples == 1 else x.pitch * geometry.stride[0]
+    out = _grid(x, size, pitch, exact=True)
+    out_stride = _over(x.stride, geometry.stride)
+    return _build("transposed", x, geometry, out, out_stride, capacity, onto)
+
+
+def _build(
+    kind: str,
+    x: SparseTensor,
+    geometry: Geometry,
+    out: Grid,
+    out_stride: Triple,
+    capacity: int | None,
+    onto: SparseTensor | None,
+) -> KernelMap:
+    build, most = (
+        (_strided, geometry.reach) if kind == "strided" else (_transposed, geometry.volume)
+    )
+    if onto is not None:
+        _check_onto(onto, out, out_stride, capacity)
+    capacity = _capacity(capacity, x.capacity * most, out, onto)
+    sites = x.replace(feats=x.feats[..., :0])  # the map does not depend on the features
+    given = None if onto is None else site_keys(onto)
+    table, slots, keys, found = build(sites, given, out, geometry, capacity)
+    coords, n, overflow = _sites(keys, found, out, capacity, onto)
+    return KernelMap(
+        table=table,
+        slots=slots,
+        pairs=None,
+        coords=coords,
+        n=n,
+        overflow=overflow,
+        kind=kind,
+        geometry=geometry,
+        in_extent=x.extent,
+        out_extent=out.extent,
+        in_stride=x.stride,
+        out_stride=out_stride,
+        out_gap=out.pitch - out.size[0],
+        in_rows=x.capacity,
+    )
+
+
+# --- static checks ---
+
+
+def _grid(x: SparseTensor, size: Triple, pitch: int, *, exact: bool) -> Grid:
+    if x.samples > 1 and (not exact or pitch < size[0]):
+        raise ValueError(
+            f"packed samples are {x.pitch} planes apart, {x.gap} of them empty, which does not fit "
+            f"this convolution: the distance must be a multiple of the stride along z, and hold "
+            f"the {size[0]} planes of the output. Pack with a larger depth, or not at all."
+        )
+    out = Grid(size, pitch, x.samples)
+    check_extent(out.extent)
+    return out
+
+
+def _check_onto(onto: SparseTensor, out: Grid, stride: Triple, capacity: int | None) -> None:
+    if capacity is not None:
+        raise ValueError("give `capacity` or `onto`; the sites of `onto` bring their own rows.")
+    wanted = out.extent, out.pitch - out.size[0], out.samples, stride
+    if (onto.extent, onto.gap, onto.samples, onto.stride) != wanted:
+        raise ValueError(
+            f"`onto` must lie on the output grid, extent {out.extent} and stride {stride} with "
+            f"{out.samples} samples in it; got extent {onto.extent}, stride {onto.stride} and "
+            f"{onto.samples} samples."
+        )
+
+
+def _capacity(capacity: int | None, most: int, out: Grid, onto: SparseTensor | None) -> int:
+    if onto is not None:
+        return onto.capacity
+    capacity = min(most, out.cells) if capacity is None else one_integer("capacity", capacity)
+    if capacity < 1:
+        raise ValueError(f"capacity must be at least 1; got {capacity}.")
+    return capacity
+
+
+def _times(a: Triple, b: Triple) -> Triple:
+    z, y, x = (i * j for i, j in zip(a, b, strict=True))
+    return z, y, x
+
+
+def _over(stride: Triple, by: Triple) -> Triple:
+    if any(a % b for a, b in zip(stride, by, strict=True)):
+        raise ValueError(
+            f"a transposed convolution of stride {by} needs an input whose own stride is a "
+            f"multiple of it; got a tensor of stride {stride}. A tensor that starts at a coarse "
+            f"level is made with sparse_tensor(..., stride={by})."
+        )
+    z, y, x = (a // b for a, b in zip(stride, by, strict=True))
+    return z, y, x
+
+
+# --- arrays ---
+
+Tables = tuple[Array, Array, Array, Array]
+"""Table, slots, keys of the output sites, and their number before clipping to the capacity."""
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def _strided(
+    x: SparseTensor, given: Array | None, out: Grid, geometry: Geometry, capacity: int
+) -> Tables:
+    candidates, offsets = _reached(x.coords, x.valid, x.pitch, out, geometry)
+    sites, found = _output_keys(candidates, given, capacity)
+    batch, rows, reach = candidates.shape
+    out_row = search_rows(sites, candidates.reshape(batch, -1)).reshape(candidates.shape)
+    places = capacity * geometry.volume
+    slots = jnp.where(out_row < capacity, out_row * geometry.volume + offsets, places)
+    source = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.int32)[:, None], (rows, reach))
+    empty = jnp.full((places,), rows, jnp.int32)
+    fill = jax.vmap(
+        lambda s: empty.at[s.reshape(-1)].set(source.reshape(-1), mode="drop", unique_indices=True)
+    )
+    return fill(slots).reshape(batch, capacity, geometry.volume), slots, sites, found
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def _transposed(
+    x: SparseTensor, given: Array | None, out: Grid, geometry: Geometry, capacity: int
+) -> Tables:
+    candidates = _fed(x, out, geometry)
+    sites, found = _output_keys(candidates, given, capacity)
+    batch, rows, volume = candidates.shape
+    table = search_rows(sites, candidates.reshape(batch, -1)).reshape(candidates.shape)
+    # Backwards it is a strided convolution, from the output sites to those of x.
+    at, back = key_coords(sites, out.extent), Grid(x.sample_extent, x.pitch, x.samples)
+    keys, offsets = _reached(at, sites != INT32_MAX, out.pitch, back, geometry)
+    source = search_rows(site_keys(x), keys.reshape(batch, -1)).reshape(keys.shape)
+    slots = jnp.where(source < rows, source * volume + offsets, rows * volume)
+    return table, slots, sites, found
+
+
+def _output_keys(candidates: Array, given: Array | None, capacity: int) -> tuple[Array, Array]:
+    """Keys of the output sites [B, M], and how many there are without a capacity [B]."""
+    if given is None:
+        return unique_keys(candidates.reshape(len(candidates), -1), capacity)
+    return given, (given != INT32_MAX).sum(axis=1, dtype=jnp.int32)
+
+
+def _sites(
+    keys: Array, found: Array, out: Grid, capacity: int, onto: SparseTensor | None
+) -> tuple[Array, Array, Array]:
+    """Output coordinates, their number and the overflow."""
+    if onto is not None:
+        return onto.coords, onto.n, jnp.zeros_like(onto.overflow)
+    n = jnp.minimum(found, capacity)
+    coords = jnp.where(valid_rows(n, capacity)[..., None], key_coords(keys, out.extent), 0)
+    return coords, n, jnp.maximum(found - capacity, 0)
+
+
+def _reached(
+    coords: Int[Array, "B N 3"], valid: Array, pitch: int, out: Grid, geometry: Geometry
+) -> tuple[Array, Array]:
+    """Keys of the output sites that each input row reaches, and the corresponding offsets.
+
+    On one axis a site p reaches u = (p + padding - k * d) / s for the offsets k that make it an
+    integer, see `Geometry.offsets`. Keys are INT32_MAX where there is none. Both are [B, N, J].
+    """
+    owner, local = _unpacked(coords, pitch)
+    axes = []
+    for axis, position in enumerate(local):
+        place = position + geometry.padding[axis]
+        stride = geometry.stride[axis]
+        offset = jnp.asarray(geometry.offsets(axis))[place % stride]
+        u = (place[..., None] - offset * geometry.dilation[axis]) // stride
+        axes.append((u, offset, (offset >= 0) & (u >= 0) & (u < out.size[axis])))
+    keys, fits = _combined(axes, owner, out)
+    k = [part for _, part, _ in axes]
+    _, y, x = geometry.kernel_size
+    offsets = (_spread(k[0], 0) * y + _spread(k[1], 1)) * x + _spread(k[2], 2)
+    offsets = jnp.broadcast_to(offsets, keys.shape).reshape(*valid.shape, -1)
+    keys = jnp.where(fits & valid[..., None, None, None], keys, INT32_MAX)
+    return keys.reshape(offsets.shape), offsets
+
+
+def _fed(x: SparseTensor, out: Grid, geometry: Geometry) -> Array:
+    """Keys of the sites that each input row feeds under a transposed convolution, [B, N, K]."""
+    owner, local = _unpacked(x.coords, x.pitch)
+    axes = []
+    for axis, position in enumerate(local):
+        offset = jnp.arange(geometry.kernel_size[axis], dtype=jnp.int32) * geometry.dilation[axis]
+        u = position[..., None] * geometry.stride[axis] + offset - geometry.padding[axis]
+        axes.append((u, offset, (u >= 0) & (u < out.size[axis])))
+    keys, fits = _combined(axes, owner, out)
+    keys = jnp.where(fits & x.valid[..., None, None, None], keys, INT32_MAX)
+    return keys.reshape(*x.valid.shape, -1)
+
+
+def _unpacked(coords: Array, pitch: int) -> tuple[Array, tuple[Array, Array, Array]]:
+    """The sample within its grid of each row, and coordinates within that sample."""
+    z, y, x = coords[..., 0], coords[..., 1], coords[..., 2]
+    return z // pitch, (z % pitch, y, x)
+
+
+def _combined(
+    axes: list[tuple[Array, Array, Array]], owner: Array, out: Grid
+) -> tuple[Array, Array]:
+    """Keys and their validity for all combinations of positions along z, y, x: [B, N, J, J, J]."""
+    z, y, x = (_spread(u, axis) for axis, (u, _, _) in enumerate(axes))
+    z = z + owner[..., None, None, None] * out.pitch
+    in_z, in_y, in_x = (_spread(fits, axis) for axis, (_, _, fits) in enumerate(axes))
+    _, y_size, x_size = out.extent
+    return (z * y_size + y) * x_size + x, in_z & in_y & in_x
+
+
+def _spread(values: Array, axis: int) -> Array:
+    """[B, N, J] with its last axis moved to that position among three."""
+    shape = [1, 1, 1]
+    shape[axis] = values.shape[-1]
+    return values.reshape(*values.shape[:2], *shape)
