@@ -147,11 +147,16 @@ def _union(
 def _keys_on(x: SparseTensor, like: SparseTensor) -> Array:
     """The keys of the sites of `x` on the grid of `like`, INT32_MAX beyond it."""
     ratio = [a // b for a, b in zip(x.stride, like.stride, strict=True)]
-    z = x.coords[..., 0]
-    local = x.coords.at[..., 0].set(z % x.pitch) * jnp.array(ratio, jnp.int32)
+    owner = x.coords[..., 0] // x.pitch
+    local = (x.coords - _planes(owner * x.pitch)) * jnp.array(ratio, jnp.int32)
     fits = jnp.all(local < jnp.array(like.sample_extent, jnp.int32), axis=-1) & x.valid
-    coords = local.at[..., 0].add(z // x.pitch * like.pitch)
+    coords = local + _planes(owner * like.pitch)
     return jnp.where(fits, linear_key(coords, like.extent), INT32_MAX)
+
+
+def _planes(z: Array) -> Array:
+    """A shift along z alone, [..., 3]."""
+    return jnp.stack([z, jnp.zeros_like(z), jnp.zeros_like(z)], axis=-1)
 
 
 def _inverse(rows: Array, capacity: int) -> Array:

@@ -16,7 +16,6 @@ from snnjax.sparse.tensor import (
     SparseTensor,
     check_floating,
     key_coords,
-    linear_key,
     one_integer,
     sparse_tensor,
     valid_rows,
@@ -103,8 +102,8 @@ def _columns(x: SparseTensor, extent: Triple, capacity: int) -> tuple[Array, ...
     """Sites, their number, columns lost, rows of each column by z, and the column of each row."""
     batch, rows, _ = x.coords.shape
     depth = x.sample_extent[0]
-    z = x.coords[..., 0]
-    keys = linear_key(x.coords.at[..., 0].set(z // x.pitch), extent)
+    z, y_at, x_at = x.coords[..., 0], x.coords[..., 1], x.coords[..., 2]
+    keys = (z // x.pitch * extent[1] + y_at) * extent[2] + x_at
     keys = jnp.where(x.valid, keys, INT32_MAX)
     columns, found = unique_keys(keys, capacity)
     column = search_rows(columns, keys)

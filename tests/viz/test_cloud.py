@@ -45,7 +45,7 @@ def test_levels_sum_spikes_over_time_and_channels_of_valid_rows():
     points, level = cloud_levels(x, [("stage 1", spikes)], sample=1)
     assert points.counts is None
     assert len(points.coords) == len(level.coords) == 7
-    assert (level.title, level.stride) == ("stage 1", (2, 2, 2))
+    assert (level.title, level.stride) == ("stage 1", 2)
     for i in range(7):
         assert level.counts[i] == int(feats[:, 1, i].sum())
     with pytest.raises(ValueError, match=r"sample must be in \[0, 2\)"):
