@@ -102,8 +102,10 @@ def _convolve(
     differentiate it.
     """
     rows, weight = rows.astype(dtype), weight.astype(dtype)
-    if kmap.pairs is not None:
+    if kmap.pairs is not None and kmap.kind == "submanifold":
         return _pairs_forward(rows, weight, kmap.pairs, bounded)
+    if kmap.pairs is not None:
+        return _listed_forward(rows, weight, kmap, bounded)
     if kmap.adjoint:
         return _spread(rows, weight, _flat_slots(kmap))
     return _gather_multiply(rows, weight, _flat_table(kmap))
@@ -123,8 +125,10 @@ def _convolve_forward(rows, weight, kmap, dtype):
 def _convolve_backward(dtype, residuals, grad):
     rows, like, wide, kmap = residuals
     weight, grad = wide.astype(dtype), grad.astype(dtype)
-    if kmap.pairs is not None:
+    if kmap.pairs is not None and kmap.kind == "submanifold":
         d_rows, d_weight = _pairs_backward(rows, weight, kmap.pairs, grad)
+    elif kmap.pairs is not None:
+        d_rows, d_weight = _listed_backward(rows, weight, kmap.pairs, grad)
     elif kmap.kind == "submanifold":
         # The pairs of offset k are those of K - 1 - k with their sides exchanged.
         table = _flat_table(kmap)
@@ -230,11 +234,46 @@ def _pairs_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tu
         return d_rows, d_weight.at[volume - 1 - k].add(own)
 
     own = _outer(rows, grad, channels, out)
-    # Zeros that vary over the same mesh axes as the data, as a loop carry in shard_map must.
-    zeros = jnp.where(False, own, jnp.zeros(weight.shape, own.dtype))
-    d_weight = zeros.at[volume // 2].set(own)
+    d_weight = _zeros(weight.shape, own).at[volume // 2].set(own)
     d_rows = _multiply(grad, transposed[volume // 2])
     return jax.lax.fori_loop(0, pairs.used, tile, (d_rows, d_weight))
+
+
+def _listed_forward(rows: Array, weight: Array, kmap: KernelMap, bounded: bool) -> Array:
+    """As `_pairs_forward`, for maps whose pairs are all listed."""
+    pairs = cast(Pairs, kmap.pairs)
+
+    def tile(t, out):
+        product = _multiply(_read(rows, pairs.rows_in[t]), weight[pairs.offset[t]])
+        return _add(out, pairs.rows_out[t], product)
+
+    some = _multiply(rows[:1], weight[0])
+    out = _zeros((len(kmap.coords) * kmap.out_rows, some.shape[1]), some)
+    if not bounded:
+        return jax.lax.fori_loop(0, pairs.used, tile, out)
+    tiles = jnp.arange(pairs.offset.shape[0])
+    return jax.lax.scan(lambda out, t: (tile(t, out), None), out, tiles)[0]
+
+
+def _listed_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tuple[Array, Array]:
+    _, channels, out = weight.shape
+    transposed = weight.swapaxes(1, 2)
+
+    def tile(t, carry):
+        d_rows, d_weight = carry
+        i, o, k = pairs.rows_in[t], pairs.rows_out[t], pairs.offset[t]
+        grad_o = gather(grad, o)
+        d_rows = _add(d_rows, i, _multiply(grad_o, transposed[k]))
+        return d_rows, d_weight.at[k].add(_outer(_read(rows, i), grad_o, channels, out))
+
+    own = _outer(rows[:1], grad[:1], channels, out)
+    d_rows = _zeros(rows.shape, _multiply(grad[:1], transposed[0]))
+    return jax.lax.fori_loop(0, pairs.used, tile, (d_rows, _zeros(weight.shape, own)))
+
+
+def _zeros(shape: tuple[int, ...], like: Array) -> Array:
+    """Zeros that vary over the same mesh axes as the data, as a loop carry in shard_map must."""
+    return jnp.where(False, like.reshape(-1)[0], jnp.zeros(shape, like.dtype))
 
 
 def _read(rows: Array, index: Array) -> Array:

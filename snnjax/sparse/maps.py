@@ -33,7 +33,7 @@ class KernelMap:
       slots: for each input row the entries `u * K + k` that it feeds, M * K where missing; int32
         [B, N, J]. None in submanifold maps, where it is the table with its columns reversed. In
         inverse and transposed maps, for each output row the entries `i * K + k` that feed it.
-      pairs: the compacted form of the same map, or None.
+      pairs: the compacted form of the same map, by which convolutions are computed if it exists.
       coords: output sites, int32 [B, M, 3].
       n: number of output sites of each sample, int32 [B].
       overflow: output sites of each sample that exceed the capacity, int32 [B].
@@ -113,6 +113,7 @@ def inverse_map(kmap: KernelMap, x: SparseTensor) -> KernelMap:
         coords=x.coords,
         n=x.n,
         overflow=jnp.zeros_like(kmap.overflow),
+        pairs=None if kmap.pairs is None else kmap.pairs.exchanged(),
         in_extent=kmap.out_extent,
         out_extent=kmap.in_extent,
         in_stride=kmap.out_stride,

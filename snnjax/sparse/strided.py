@@ -11,8 +11,10 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Int
 
+from snnjax.sparse.arithmetic import ArithmeticTable, check_arithmetic
 from snnjax.sparse.geometry import Geometry, Size, Triple, three
 from snnjax.sparse.maps import KernelMap
+from snnjax.sparse.pairs import Pairs, list_pairs
 from snnjax.sparse.rows import site_keys
 from snnjax.sparse.tensor import (
     INT32_MAX,
@@ -52,6 +54,7 @@ def strided_map(
     dilation: Size = 1,
     capacity: int | None = None,
     onto: SparseTensor | None = None,
+    arithmetic: str | None = None,
 ) -> KernelMap:
     """The kernel map of a strided convolution, with every output site that an input site reaches.
 
@@ -66,9 +69,10 @@ def strided_map(
       kernel_size, stride, padding, dilation: the geometry.
       capacity: output rows per sample; None takes the number that cannot overflow,
         min(N * ceil(K / s), cells of the output grid), with a product over the axes.
-      onto: a tensor whose sites are taken as the output sites instead; it must lie on the output
-        grid. Sites that are not among them are left out and not counted, as in a submanifold
-        convolution.
+      onto: a tensor of the output's stride, whose grid and sites are taken as those of the output
+        instead. Sites that are not among them are left out and not counted, as in a submanifold
+        convolution; with `onto=x` and stride 1 even kernels are submanifold too.
+      arithmetic: "pairs" or "table"; None takes the measured choice for these shapes.
 
     Returns:
       The map; sites beyond the capacity (those of largest key) are counted in `overflow`.
@@ -81,11 +85,14 @@ def strided_map(
     ((2, 4, 4), [[1, 1, 1], [0, 0, 0]])
     """
     geometry = Geometry.of(kernel_size, stride, padding, dilation)
-    size = geometry.out_extent(x.sample_extent)
-    pitch = size[0] if x.samples == 1 else x.pitch // geometry.stride[0]
-    out = _grid(x, size, pitch, exact=x.pitch % geometry.stride[0] == 0)
     out_stride = _times(x.stride, geometry.stride)
-    return _build("strided", x, geometry, out, out_stride, capacity, onto)
+    if onto is None:
+        size = geometry.out_extent(x.sample_extent)
+        pitch, rest = divmod(x.pitch, geometry.stride[0])
+        out = _grid(x, size, pitch, fits=rest == 0)
+    else:
+        out = _grid_of(onto, x, out_stride, capacity)
+    return _build("strided", x, geometry, out, out_stride, capacity, onto, arithmetic)
 
 
 def transposed_map(
@@ -98,6 +105,7 @@ def transposed_map(
     output_padding: Size = 0,
     capacity: int | None = None,
     onto: SparseTensor | None = None,
+    arithmetic: str | None = None,
 ) -> KernelMap:
     """The kernel map of a transposed convolution, with every output site that an input reaches.
 
@@ -114,27 +122,23 @@ def transposed_map(
       output_padding: cells added to the upper side of the output grid, below the stride.
       capacity: output rows per sample; None takes the number that cannot overflow,
         min(N * K, cells of the output grid).
-      onto: a tensor whose sites are taken as the output sites; a strided convolution of this
-        geometry must lead from its grid to that of `x`.
+      onto: as in `strided_map`.
+      arithmetic: as in `strided_map`.
 
     Returns:
       The map; sites beyond the capacity (those of largest key) are counted in `overflow`.
     """
     geometry = Geometry.of(kernel_size, stride, padding, dilation)
     extra = three("output_padding", output_padding)
-    size = geometry.transposed_extent(x.sample_extent, extra)
-    if onto is not None:
-        size = onto.sample_extent
-        if geometry.out_extent(size) != x.sample_extent or any(extra):
-            raise ValueError(
-                f"the strided convolution of this geometry leads from {size}, the grid of `onto`, "
-                f"to {geometry.out_extent(size)}; x has the grid {x.sample_extent} (and "
-                "output_padding follows from `onto`)."
-            )
-    pitch = size[0] if x.samples == 1 else x.pitch * geometry.stride[0]
-    out = _grid(x, size, pitch, exact=True)
     out_stride = _over(x.stride, geometry.stride)
-    return _build("transposed", x, geometry, out, out_stride, capacity, onto)
+    if onto is None:
+        size = geometry.transposed_extent(x.sample_extent, extra)
+        out = _grid(x, size, x.pitch * geometry.stride[0], fits=True)
+    elif any(extra):
+        raise ValueError("give `output_padding` or `onto`; the grid of `onto` has its own extent.")
+    else:
+        out = _grid_of(onto, x, out_stride, capacity)
+    return _build("transposed", x, geometry, out, out_stride, capacity, onto, arithmetic)
 
 
 def _build(
@@ -145,12 +149,11 @@ def _build(
     out_stride: Triple,
     capacity: int | None,
     onto: SparseTensor | None,
+    arithmetic: str | None,
 ) -> KernelMap:
     build, most = (
         (_strided, geometry.reach) if kind == "strided" else (_transposed, geometry.volume)
     )
-    if onto is not None:
-        _check_onto(onto, out, out_stride, capacity)
     capacity = _capacity(capacity, x.capacity * most, out, onto)
     sites = x.replace(feats=x.feats[..., :0])  # the map does not depend on the features
     given = None if onto is None else site_keys(onto)
@@ -159,7 +162,7 @@ def _build(
     return KernelMap(
         table=table,
         slots=slots,
-        pairs=None,
+        pairs=_pairs(kind, slots, geometry.volume, x.capacity, capacity, arithmetic),
         coords=coords,
         n=n,
         overflow=overflow,
@@ -174,11 +177,28 @@ def _build(
     )
 
 
+def _pairs(
+    kind: str, slots: Array, volume: int, in_rows: int, out_rows: int, arithmetic: str | None
+) -> Pairs | None:
+    """The pairs of a map, or None where its table is used."""
+    batch, fine, _ = slots.shape
+    rows = batch * fine
+    choose = ArithmeticTable().choose
+    if (check_arithmetic(arithmetic) or choose(rows, volume)) == "table":
+        return None
+    if kind == "strided":
+        return list_pairs(slots, volume, out_rows)
+    return list_pairs(slots, volume, in_rows).exchanged()
+
+
 # --- static checks ---
 
 
-def _grid(x: SparseTensor, size: Triple, pitch: int, *, exact: bool) -> Grid:
-    if x.samples > 1 and (not exact or pitch < size[0]):
+def _grid(x: SparseTensor, size: Triple, pitch: int, *, fits: bool) -> Grid:
+    """The output grid of samples that are `pitch` planes apart, if they are packed."""
+    if x.samples == 1:
+        pitch = size[0]
+    elif not fits or pitch < size[0]:
         raise ValueError(
             f"packed samples are {x.pitch} planes apart, {x.gap} of them empty, which does not fit "
             f"this convolution: the distance must be a multiple of the stride along z, and hold "
@@ -189,16 +209,18 @@ def _grid(x: SparseTensor, size: Triple, pitch: int, *, exact: bool) -> Grid:
     return out
 
 
-def _check_onto(onto: SparseTensor, out: Grid, stride: Triple, capacity: int | None) -> None:
+def _grid_of(onto: SparseTensor, x: SparseTensor, stride: Triple, capacity: int | None) -> Grid:
+    """The grid of `onto`, checked to be of the level that the convolution leads to."""
     if capacity is not None:
         raise ValueError("give `capacity` or `onto`; the sites of `onto` bring their own rows.")
-    wanted = out.extent, out.pitch - out.size[0], out.samples, stride
-    if (onto.extent, onto.gap, onto.samples, onto.stride) != wanted:
+    apart = x.samples == 1 or onto.pitch * stride[0] == x.pitch * x.stride[0]
+    if onto.stride != stride or onto.samples != x.samples or not apart:
         raise ValueError(
-            f"`onto` must lie on the output grid, extent {out.extent} and stride {stride} with "
-            f"{out.samples} samples in it; got extent {onto.extent}, stride {onto.stride} and "
-            f"{onto.samples} samples."
+            f"`onto` must be of stride {stride} and hold {x.samples} samples in a grid, as the "
+            f"output does; got stride {onto.stride} and {onto.samples} samples, one every "
+            f"{onto.pitch} planes."
         )
+    return Grid(onto.sample_extent, onto.pitch, onto.samples)
 
 
 def _capacity(capacity: int | None, most: int, out: Grid, onto: SparseTensor | None) -> int:

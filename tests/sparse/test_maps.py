@@ -31,7 +31,9 @@ GEOMETRIES = {"k2s2": (2, 2, 0), "k3s2p1": (3, 2, 1), "k3s1p1": (3, 1, 1), "k2s3
 table_map = jax.jit(partial(submanifold_map, arithmetic="table"), static_argnames="kernel_size")
 pairs_map = jax.jit(partial(submanifold_map, arithmetic="pairs"), static_argnames="kernel_size")
 degree = jax.jit(outdegree)
-down_map = jax.jit(strided_map, static_argnames=("kernel_size", "stride", "padding", "capacity"))
+down_map = jax.jit(
+    strided_map, static_argnames=("kernel_size", "stride", "padding", "capacity", "arithmetic")
+)
 
 
 build = jax.jit(sparse_tensor, static_argnames="extent")
@@ -191,6 +193,39 @@ def test_tables_of_both_directions_are_mutually_inverse(x, geometry):
     assert np.array_equal(table[sample, u, k], row)
 
 
+@pytest.mark.parametrize("kind", ["strided", "inverse", "transposed"])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_listed_pairs_are_those_of_the_table(x, geometry, kind):
+    kernel, stride, padding = GEOMETRIES[geometry]
+    x = x.replace(stride=(stride,) * 3)
+    if kind == "transposed":
+        kmap = jax.jit(lambda x: transposed_map(x, kernel, stride, padding, arithmetic="pairs"))(x)
+    else:
+        kmap = down_map(x, kernel, stride, padding, arithmetic="pairs")
+    kmap = inverse_map(kmap, x) if kind == "inverse" else kmap
+    pairs, table = kmap.pairs, np.asarray(kmap.table)
+    used, totals = int(pairs.used), (len(COUNTS) * kmap.in_rows, len(COUNTS) * kmap.out_rows)
+    assert used <= len(pairs.offset)
+    listed = []
+    for rows_in, rows_out, k in zip(pairs.rows_in, pairs.rows_out, pairs.offset, strict=True):
+        rows_in, rows_out = np.asarray(rows_in), np.asarray(rows_out)
+        for rows in (rows_in, rows_out):
+            assert (np.diff(rows) > 0).all()  # padding too: indices are unique and sorted
+        real = rows_in < totals[0]
+        assert np.array_equal(real, rows_out < totals[1])
+        listed += [
+            (int(k), int(i), int(o)) for i, o in zip(rows_in[real], rows_out[real], strict=True)
+        ]
+    sample, row, k = np.nonzero(table < (kmap.out_rows if kmap.adjoint else kmap.in_rows))
+    other = table[sample, row, k]
+    ends = (row, other) if kmap.adjoint else (other, row)
+    flat = (sample * kmap.in_rows + ends[0], sample * kmap.out_rows + ends[1])
+    want = zip(k.tolist(), flat[0].tolist(), flat[1].tolist(), strict=True)
+    assert sorted(listed) == sorted(want)
+    tiles = sum(-(-c // len(rows_in)) for c in np.bincount(k))
+    assert used == tiles > 0
+
+
 def test_without_a_capacity_nothing_can_overflow():
     full = np.stack(np.unravel_index(np.arange(120), EXTENT), axis=-1)[None]
     x = tensor(full, [120])
@@ -291,9 +326,10 @@ def test_a_strided_map_refuses_an_impossible_geometry(x, change, message):
 def test_maps_under_vmap_equal_those_of_the_batch(x):
     def alone(sample):
         one = jax.tree.map(lambda leaf: leaf[None], sample)
-        return submanifold_map(one, arithmetic="table"), strided_map(one, 3, 2, 1)
+        down = strided_map(one, 3, 2, 1, arithmetic="table")
+        return submanifold_map(one, arithmetic="table"), down
 
-    batch = table_map(x, kernel_size=3), down_map(x, 3, 2, 1)
+    batch = table_map(x, kernel_size=3), down_map(x, 3, 2, 1, arithmetic="table")
     mapped = jax.jit(jax.vmap(alone))(x)
     chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[:, 0], mapped), batch)
 
