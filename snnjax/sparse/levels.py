@@ -128,7 +128,8 @@ def _levels(points, count, extent, voxel_size, origin, depth: Levels) -> Iterato
     """The input level and the strided ones, sites in ascending order of sample and key."""
     batch = len(points)
     sample, cell = _cells(points, count, extent, voxel_size, origin)
-    level = _unique(_Level(sample, cell, tuple(int(e) for e in extent)), batch)
+    z, y, x = (int(e) for e in extent)
+    level = _unique(_Level(sample, cell, (z, y, x)), batch)
     yield level
     for down in geometries(depth):
         level = _unique(_strided(level, down), batch)

@@ -251,12 +251,13 @@ def voxel_edges(voxel_size: VoxelSize) -> np.ndarray:
     >>> voxel_edges((0.05, 0.05, 0.1)).tolist(), voxel_edges(2).tolist()
     ([0.05, 0.05, 0.1], [2.0, 2.0, 2.0])
     """
-    parts = voxel_size if isinstance(voxel_size, (tuple, list)) else (voxel_size,) * 3
+    parts = list(voxel_size) if isinstance(voxel_size, (tuple, list)) else [voxel_size] * 3
     if len(parts) != 3 or not all(isinstance(part, (int, float, np.number)) for part in parts):
         raise TypeError(
             f"voxel_size must be one number for all axes, or three for x, y and z; got "
             f"{voxel_size!r}."
         )
-    if not all(0 < part < np.inf for part in parts):
+    edges = np.array(parts, np.float64)
+    if not np.all((edges > 0) & np.isfinite(edges)):
         raise ValueError(f"voxel_size must be positive and finite; got {voxel_size}.")
-    return np.array(parts, np.float64)
+    return edges
