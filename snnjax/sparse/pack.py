@@ -91,7 +91,7 @@ def packed_pitch(extent: tuple[int, int, int], samples: int, depth: int) -> int:
         )
     step = 2**depth
     pitch = (-(-extent[0] // step) + 1) * step
-    check_extent((samples * pitch, *extent[1:]), radius=(1, 1, 1))
+    check_extent((samples * pitch, *extent[1:]), radius=1)
     return pitch
 
 

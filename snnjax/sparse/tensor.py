@@ -280,15 +280,16 @@ def valid_rows(n: Int[Array, " B"], capacity: int) -> Array:
     return jnp.arange(capacity, dtype=jnp.int32) < n[:, None]
 
 
-def linear_key(coords: Int[Array, "... 3"], extent: Triple, radius: Triple = (0, 0, 0)) -> Array:
+def linear_key(coords: Int[Array, "... 3"], extent: Triple, radius: Size = 0) -> Array:
     """The linear index of a site in a grid padded by `radius` on both sides of each axis, int32.
 
         key(z, y, x) = ((z + r_z) * (Y + 2 r_y) + (y + r_y)) * (X + 2 r_x) + (x + r_x)
 
     Padding keeps the neighbour of a border site from having the key of a site in the next line.
     """
-    _, y, x = (e + 2 * r for e, r in zip(extent, radius, strict=True))
-    z_at, y_at, x_at = (coords[..., axis] + r for axis, r in enumerate(radius))
+    padding = three("radius", radius)
+    _, y, x = (e + 2 * r for e, r in zip(extent, padding, strict=True))
+    z_at, y_at, x_at = (coords[..., axis] + r for axis, r in enumerate(padding))
     return (z_at * y + y_at) * x + x_at
 
 
@@ -305,12 +306,13 @@ def one_integer(name: str, size: int) -> int:
     return int(size)
 
 
-def check_extent(extent: Triple, radius: Triple = (0, 0, 0)) -> Triple:
+def check_extent(extent: Triple, radius: Size = 0) -> Triple:
     """The extent as three positive Python ints, checked to give int32 keys on its padded grid."""
     if np.ndim(extent) != 1 or len(extent) != 3 or any(int(e) != e or e < 1 for e in extent):
         raise ValueError(f"extent must be three positive integers (Z, Y, X); got {extent}.")
     z, y, x = (int(e) for e in extent)
-    cells = (z + 2 * radius[0]) * (y + 2 * radius[1]) * (x + 2 * radius[2])
+    padding = three("radius", radius)
+    cells = (z + 2 * padding[0]) * (y + 2 * padding[1]) * (x + 2 * padding[2])
     if cells >= INT32_MAX:
         raise ValueError(
             f"extent {(z, y, x)} padded by {radius} has {cells} cells, but site keys are int32 "

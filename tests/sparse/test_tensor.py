@@ -114,7 +114,7 @@ def test_a_tensor_is_a_pytree_and_can_be_replaced():
 @given(st.integers(0, 2**20), st.tuples(*[st.integers(1, 9)] * 3), st.integers(0, 2))
 def test_keys_number_the_cells_of_the_padded_grid(seed, extent, radius):
     site = np.array([np.random.default_rng(seed).integers(e) for e in extent], np.int32)
-    key = int(linear_key(site, extent, (radius,) * 3))
+    key = int(linear_key(site, extent, radius))
     padded = tuple(e + 2 * radius for e in extent)
     assert key == np.ravel_multi_index(tuple(site + radius), padded)
     if radius == 0:
@@ -126,8 +126,8 @@ def test_a_grid_with_too_many_cells_for_int32_keys_is_refused():
     assert check_extent((41, 1600, 1408)) == (41, 1600, 1408)
     with pytest.raises(ValueError, match="int32"):
         check_extent((1, 1, INT32_MAX))
-    with pytest.raises(ValueError, match="padded by"):
-        check_extent((1, 1, INT32_MAX - 1), (0, 0, 1))
+    with pytest.raises(ValueError, match="padded by 1"):
+        check_extent((1, 1, INT32_MAX - 1), 1)
     with pytest.raises(ValueError, match="larger voxels"):
         sparse_tensor(*arrays(), extent=(2048, 2048, 512))
     last = jnp.array([1023, 1023, 2046], jnp.int32)
