@@ -51,6 +51,9 @@ def add(tensors: Sequence[SparseTensor]) -> SparseTensor:
       tensors: with features [T?, B, N, C] on the same sites in the same order.
     """
     _check_equal(tensors)
+    channels = [x.feats.shape[-1] for x in tensors]
+    if len(set(channels)) > 1:
+        raise ValueError(f"tensors to add must have the same channels; got {channels}.")
     feats = reduce(jnp.add, (x.feats for x in tensors))
     return tensors[0].replace(feats=feats, overflow=_most(tensors))
 
@@ -88,7 +91,7 @@ def merge(tensors: Sequence[SparseTensor], *, capacity: int | None = None) -> Sp
 
         site p of a tensor with stride s moves to p * (s / s_0),   s_0 the smallest stride
 
-    A coarse site so moves to the lower corner of the cells that it covers.
+    So a coarse site moves to the lower corner of the cells that it covers.
 
     Args:
       tensors: features [T?, B, N_i, C] with the same channels; the first has the smallest stride,
@@ -134,7 +137,10 @@ def _union(
     """The shared sites as a tensor without channels, and how each tensor is placed on them."""
     first = tensors[0]
     keys = [_keys_on(x, first) for x in tensors]
-    beyond = [x.n - (key != INT32_MAX).sum(1) for x, key in zip(tensors, keys, strict=True)]
+    beyond = [
+        x.n - (key != INT32_MAX).sum(1, dtype=jnp.int32)
+        for x, key in zip(tensors, keys, strict=True)
+    ]
     sites, found = unique_keys(jnp.concatenate(keys, axis=1), capacity)
     there = [search_rows(sites, key) for key in keys]
     links = tuple((_inverse(rows, capacity)[..., None], rows[..., None]) for rows in there)

@@ -14,8 +14,13 @@ from jaxtyping import Float
 
 from snnjax.sharding import Parallel, sharded_product
 from snnjax.sparse.maps import KernelMap, check_batch
-from snnjax.sparse.pairs import Pairs
-from snnjax.sparse.rows import flat_index, from_rows, gather, to_rows
+from snnjax.sparse.pair_conv import (
+    listed_backward,
+    listed_forward,
+    submanifold_backward,
+    submanifold_forward,
+)
+from snnjax.sparse.rows import contract, flat_index, from_rows, gather, multiply, outer, to_rows
 from snnjax.sparse.tensor import SparseTensor, check_floating
 
 BLOCK_BYTES = 2**28  # a gathered [M, K, C] array above this size is computed in blocks of rows
@@ -103,9 +108,9 @@ def _convolve(
     """
     rows, weight = rows.astype(dtype), weight.astype(dtype)
     if kmap.pairs is not None and kmap.kind == "submanifold":
-        return _pairs_forward(rows, weight, kmap.pairs, bounded)
+        return submanifold_forward(rows, weight, kmap.pairs, bounded)
     if kmap.pairs is not None:
-        return _listed_forward(rows, weight, kmap, bounded)
+        return listed_forward(rows, weight, kmap, bounded)
     if kmap.adjoint:
         return _spread(rows, weight, _flat_slots(kmap))
     return _gather_multiply(rows, weight, _flat_table(kmap))
@@ -126,9 +131,9 @@ def _convolve_backward(dtype, residuals, grad):
     rows, like, wide, kmap = residuals
     weight, grad = wide.astype(dtype), grad.astype(dtype)
     if kmap.pairs is not None and kmap.kind == "submanifold":
-        d_rows, d_weight = _pairs_backward(rows, weight, kmap.pairs, grad)
+        d_rows, d_weight = submanifold_backward(rows, weight, kmap.pairs, grad)
     elif kmap.pairs is not None:
-        d_rows, d_weight = _listed_backward(rows, weight, kmap.pairs, grad)
+        d_rows, d_weight = listed_backward(rows, weight, kmap.pairs, grad)
     elif kmap.kind == "submanifold":
         # The pairs of offset k are those of K - 1 - k with their sides exchanged.
         table = _flat_table(kmap)
@@ -157,9 +162,9 @@ def _gather_multiply(rows: Array, weight: Array, table: Array) -> Array:
     def block(index):
         gathered = gather(rows, index)
         if rows.shape[1] == channels:  # T = 1
-            return _contract("mc,co->mo", gathered.reshape(len(index), -1), weight.reshape(-1, out))
+            return contract("mc,co->mo", gathered.reshape(len(index), -1), weight.reshape(-1, out))
         gathered = gathered.reshape(len(index), volume, -1, channels)
-        return _contract("mktc,kco->mto", gathered, weight).reshape(len(index), -1)
+        return contract("mktc,kco->mto", gathered, weight).reshape(len(index), -1)
 
     return _by_blocks(block, table, rows.shape[1] * rows.dtype.itemsize)
 
@@ -169,19 +174,19 @@ def _weight_gradient(rows: Array, grad: Array, table: Array, weight: Array) -> A
     _, channels, out = weight.shape
 
     def offset(_, column):
-        return None, _outer(gather(rows, column), grad, channels, out)
+        return None, outer(gather(rows, column), grad, channels, out)
 
     if rows.shape[1] > channels or table.size * channels * rows.dtype.itemsize > BLOCK_BYTES:
         return jax.lax.scan(offset, None, table.T)[1]
     wide = gather(rows, table).reshape(len(table), -1)
-    return _contract("mc,mo->co", wide, grad).reshape(weight.shape)
+    return contract("mc,mo->co", wide, grad).reshape(weight.shape)
 
 
 def _spread(rows: Array, weight: Array, slots: Array) -> Array:
     """z[i] = sum_j (x W)[slots[i, j]]: every product is computed once, then gathered."""
     volume, channels, out = weight.shape
     wide = weight.swapaxes(0, 1).reshape(channels, -1)
-    products = _multiply(rows, wide).reshape(len(rows), -1, volume, out)
+    products = multiply(rows, wide).reshape(len(rows), -1, volume, out)
     products = products.swapaxes(1, 2).reshape(len(rows) * volume, -1)
     return gather(products, slots).sum(axis=1)
 
@@ -198,107 +203,6 @@ def _by_blocks(function, table: Array, row_bytes: int) -> Array:
     )
     out = jax.lax.map(function, padded.reshape(blocks, size, offsets))
     return out.reshape(-1, *out.shape[2:])[:total]
-
-
-# --- compacted pairs: one small matrix product for each tile ---
-
-
-def _pairs_forward(rows: Array, weight: Array, pairs: Pairs, bounded: bool) -> Array:
-    volume = weight.shape[0]
-
-    def tile(t, out):
-        i, o, k = pairs.rows_in[t], pairs.rows_out[t], pairs.offset[t]
-        out = _add(out, o, _multiply(_read(rows, i), weight[k]))
-        return _add(out, i, _multiply(_read(rows, o), weight[volume - 1 - k]))
-
-    centre = _multiply(rows, weight[volume // 2])
-    if not bounded:
-        return jax.lax.fori_loop(0, pairs.used, tile, centre)
-    tiles = jnp.arange(pairs.offset.shape[0])
-    return jax.lax.scan(lambda out, t: (tile(t, out), None), centre, tiles)[0]
-
-
-def _pairs_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tuple[Array, Array]:
-    """Both gradients in one pass over the tiles; the transposed map is the map itself."""
-    volume, channels, out = weight.shape
-    transposed = weight.swapaxes(1, 2)
-
-    def tile(t, carry):
-        d_rows, d_weight = carry
-        i, o, k = pairs.rows_in[t], pairs.rows_out[t], pairs.offset[t]
-        grad_i, grad_o = gather(grad, i), gather(grad, o)
-        d_rows = _add(d_rows, i, _multiply(grad_o, transposed[k]))
-        d_rows = _add(d_rows, o, _multiply(grad_i, transposed[volume - 1 - k]))
-        d_weight = d_weight.at[k].add(_outer(_read(rows, i), grad_o, channels, out))
-        own = _outer(_read(rows, o), grad_i, channels, out)
-        return d_rows, d_weight.at[volume - 1 - k].add(own)
-
-    own = _outer(rows, grad, channels, out)
-    d_weight = _zeros(weight.shape, own).at[volume // 2].set(own)
-    d_rows = _multiply(grad, transposed[volume // 2])
-    return jax.lax.fori_loop(0, pairs.used, tile, (d_rows, d_weight))
-
-
-def _listed_forward(rows: Array, weight: Array, kmap: KernelMap, bounded: bool) -> Array:
-    """As `_pairs_forward`, for maps whose pairs are all listed."""
-    pairs = cast(Pairs, kmap.pairs)
-
-    def tile(t, out):
-        product = _multiply(_read(rows, pairs.rows_in[t]), weight[pairs.offset[t]])
-        return _add(out, pairs.rows_out[t], product)
-
-    some = _multiply(rows[:1], weight[0])
-    out = _zeros((len(kmap.coords) * kmap.out_rows, some.shape[1]), some)
-    if not bounded:
-        return jax.lax.fori_loop(0, pairs.used, tile, out)
-    tiles = jnp.arange(pairs.offset.shape[0])
-    return jax.lax.scan(lambda out, t: (tile(t, out), None), out, tiles)[0]
-
-
-def _listed_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tuple[Array, Array]:
-    _, channels, out = weight.shape
-    transposed = weight.swapaxes(1, 2)
-
-    def tile(t, carry):
-        d_rows, d_weight = carry
-        i, o, k = pairs.rows_in[t], pairs.rows_out[t], pairs.offset[t]
-        grad_o = gather(grad, o)
-        d_rows = _add(d_rows, i, _multiply(grad_o, transposed[k]))
-        return d_rows, d_weight.at[k].add(_outer(_read(rows, i), grad_o, channels, out))
-
-    own = _outer(rows[:1], grad[:1], channels, out)
-    d_rows = _zeros(rows.shape, _multiply(grad[:1], transposed[0]))
-    return jax.lax.fori_loop(0, pairs.used, tile, (d_rows, _zeros(weight.shape, own)))
-
-
-def _zeros(shape: tuple[int, ...], like: Array) -> Array:
-    """Zeros that vary over the same mesh axes as the data, as a loop carry in shard_map must."""
-    return jnp.where(False, like.reshape(-1)[0], jnp.zeros(shape, like.dtype))
-
-
-def _read(rows: Array, index: Array) -> Array:
-    """Rows by index; an arbitrary row for padding, since its product is dropped later."""
-    return rows.at[index].get(mode="clip")
-
-
-def _add(out: Array, index: Array, values: Array) -> Array:
-    return out.at[index].add(values, mode="drop", unique_indices=True, indices_are_sorted=True)
-
-
-def _multiply(rows: Array, weight: Array) -> Array:
-    """[M, T*C] and [C, O] to [M, T*O]."""
-    steps = rows.reshape(-1, weight.shape[0])
-    return _contract("mc,co->mo", steps, weight).reshape(len(rows), -1)
-
-
-def _outer(rows: Array, grad: Array, channels: int, out: int) -> Array:
-    """[M, T*C] and [M, T*O] to the [C, O] that sums over M and T."""
-    return _contract("mc,mo->co", rows.reshape(-1, channels), grad.reshape(-1, out))
-
-
-def _contract(pattern: str, a: Array, b: Array) -> Array:
-    dtype = np.result_type(a.dtype, b.dtype, np.float32)
-    return jnp.einsum(pattern, a, b, preferred_element_type=dtype)
 
 
 # --- indices of a map ---

@@ -38,6 +38,23 @@ def gather(rows: Array, index: Array) -> Array:
     return rows.at[index].get(mode="fill", fill_value=0)
 
 
+def multiply(rows: Array, weight: Array) -> Array:
+    """[M, T*C] and [C, O] to [M, T*O]."""
+    steps = rows.reshape(-1, weight.shape[0])
+    return contract("mc,co->mo", steps, weight).reshape(len(rows), -1)
+
+
+def outer(rows: Array, grad: Array, channels: int, out: int) -> Array:
+    """[M, T*C] and [M, T*O] to the [C, O] that sums over M and T."""
+    return contract("mc,mo->co", rows.reshape(-1, channels), grad.reshape(-1, out))
+
+
+def contract(pattern: str, a: Array, b: Array) -> Array:
+    """An einsum that accumulates in float32 at least."""
+    dtype = np.result_type(a.dtype, b.dtype, np.float32)
+    return jnp.einsum(pattern, a, b, preferred_element_type=dtype)
+
+
 def site_keys(x: SparseTensor) -> Int[Array, "B N"]:
     """The ascending keys of the sites, INT32_MAX in rows without one."""
     return jnp.where(x.valid, linear_key(x.coords, x.extent), INT32_MAX)

@@ -170,6 +170,7 @@ def test_sums_over_z_equal_the_dense_sums_with_their_gradient():
     ("call", "message"),
     [
         (lambda x, y: add([x, y]), "tensor 1 has other sites .* with `union`"),
+        (lambda x, y: add([x, x.replace(feats=x.feats[..., :1])]), r"same channels; got \[2, 1\]"),
         (lambda x, y: concatenate([]), "at least one tensor"),
         (lambda x, y: merge([]), "at least one tensor"),
         (lambda x, y: union([x, y.replace(extent=(3, 4, 6))]), "same grid; .* `merge`"),
