@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,8 @@ from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful
 from snnjax.sharding import Parallel
-from snnjax.sparse import KernelMap, SparseTensor, outdegree, sparse_conv
+from snnjax.sparse import KernelMap, SparseTensor, inverse_map, outdegree, sparse_conv
+from snnjax.sparse.geometry import Size, three
 from snnjax.sparse.tensor import one_integer
 from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
@@ -28,8 +30,13 @@ from snnjax.unroll import unroll
 class SparseConv(nnx.Module):
     """Holds the float32 weight [K, C, O] of a sparse convolution; each call is given the map.
 
+    The map decides what is computed: `submanifold_map`, `strided_map`, `transposed_map` or
+    `inverse_map` of `snnjax.sparse`, with stride, padding and dilation. In a plane (see
+    `snnjax.sparse.sparse_plane`) kernels are (1, k, k).
+
     Args:
-      in_channels, out_channels: C and O. kernel_size: its edge.
+      in_channels, out_channels: C and O.
+      kernel_size: edge of the kernel, one integer or three for z, y, x.
       use_bias: whether a bias [O] is added.
       init: `init(key, (K, C, O))` returns the weight.
       product_dtype: see `snnjax.sparse.sparse_conv`.
@@ -42,26 +49,55 @@ class SparseConv(nnx.Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: Size,
         *,
         use_bias: bool = False,
         init: Initializer = kaiming_uniform,
         product_dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        _at_least_1(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
+        _at_least_1(in_channels=in_channels, out_channels=out_channels)
         self.parallel: Parallel | None = None
-        shape = (kernel_size**3, in_channels, out_channels)
+        self.kernel_size = three("kernel_size", kernel_size)
+        if min(self.kernel_size) < 1:
+            raise ValueError(f"kernel_size must be at least 1; got {kernel_size}.")
+        shape = (math.prod(self.kernel_size), in_channels, out_channels)
         self.weight = nnx.Param(init(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros((out_channels,), jnp.float32)) if use_bias else None
         self.product_dtype = product_dtype
 
     def __call__(self, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
         """See `snnjax.sparse.sparse_conv`."""
+        if kmap.geometry.kernel_size != self.kernel_size:
+            raise ValueError(
+                f"{type(self).__name__} has a kernel of {self.kernel_size}; got a map for "
+                f"{kmap.geometry.kernel_size}. Build the map with the layer's kernel_size."
+            )
         bias = None if self.bias is None else self.bias[...]
         options = {"product_dtype": self.product_dtype, "parallel": self.parallel}
         y = sparse_conv(x, self.weight[...], kmap, bias, **options)
         return y.replace(feats=product_of(y.feats))
+
+
+class SparseInverseConv(SparseConv):
+    """The inverse of a strided convolution: back to the sites it came from, with its own weight.
+
+        z_i = sum_k W_k^T y[o(i, k)],   o(i, k) the output row that site i fed under offset k
+
+    It is the layer called SparseInverseConv3d in spconv, of which the strided map takes the place
+    of the `indice_key`. The arguments are those of `SparseConv`; kernel_size is that of the strided
+    convolution.
+    """
+
+    def __call__(self, x: SparseTensor, kmap: KernelMap, like: SparseTensor) -> SparseTensor:
+        """Features of `x` spread to the sites of `like`.
+
+        Args:
+          x: a tensor at the output sites of the strided convolution.
+          kmap: the map of that convolution.
+          like: the tensor that the map was built from.
+        """
+        return super().__call__(x, inverse_map(kmap, like))
 
 
 class SparseBatchNorm(MaskedBatchNorm):
@@ -144,6 +180,19 @@ class Rectifier(nnx.Module):
 @count_inputs.register
 def _(layer: SparseConv, name: str, x: SparseTensor, kmap: KernelMap, **_: Any) -> Counts:
     degree, outputs = outdegree(kmap, x.n), layer.weight[...].shape[-1]
+    return (sparse_activity(name, x.feats, x.valid, degree, outputs, sum_rows=x.sum_rows),)
+
+
+@count_inputs.register
+def _(
+    layer: SparseInverseConv,
+    name: str,
+    x: SparseTensor,
+    kmap: KernelMap,
+    like: SparseTensor,
+    **_: Any,
+) -> Counts:
+    degree, outputs = outdegree(inverse_map(kmap, like), x.n), layer.weight[...].shape[-1]
     return (sparse_activity(name, x.feats, x.valid, degree, outputs, sum_rows=x.sum_rows),)
 
 

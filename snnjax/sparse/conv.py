@@ -13,9 +13,15 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from snnjax.sharding import Parallel, sharded_product
-from snnjax.sparse.maps import KernelMap
-from snnjax.sparse.pairs import Pairs
-from snnjax.sparse.tensor import SparseTensor, valid_rows
+from snnjax.sparse.maps import KernelMap, check_batch
+from snnjax.sparse.pair_conv import (
+    listed_backward,
+    listed_forward,
+    submanifold_backward,
+    submanifold_forward,
+)
+from snnjax.sparse.rows import contract, flat_index, from_rows, gather, multiply, outer, to_rows
+from snnjax.sparse.tensor import SparseTensor, check_floating
 
 BLOCK_BYTES = 2**28  # a gathered [M, K, C] array above this size is computed in blocks of rows
 
@@ -71,8 +77,8 @@ def sparse_conv(
     convolve: Any = _convolve_fast if differentiate == "fast" else partial(_convolve, bounded=True)
 
     def product(feats: Array, weight: Array, kmap: KernelMap) -> Array:
-        out = convolve(_to_rows(feats), weight, kmap, narrow)
-        return _from_rows(out, feats.shape, kmap.out_rows)
+        out = convolve(to_rows(feats), weight, kmap, narrow)
+        return from_rows(out, feats.shape, kmap.out_rows)
 
     try:
         out = sharded_product(
@@ -88,16 +94,7 @@ def sparse_conv(
         ) from error
     if bias is not None:
         out = out + bias.astype(dtype)
-    out = jnp.where(valid_rows(kmap.n, kmap.out_rows)[..., None], out, 0)
-    return x.replace(
-        feats=out.astype(x.feats.dtype),
-        coords=kmap.coords,
-        n=kmap.n,
-        overflow=x.overflow + kmap.overflow,
-        extent=kmap.out_extent,
-        gap=kmap.gap_after(x),
-        stride=kmap.out_stride,
-    )
+    return kmap.output(x, out)
 
 
 @partial(jax.jit, static_argnames=("dtype", "bounded"))
@@ -110,9 +107,11 @@ def _convolve(
     differentiate it.
     """
     rows, weight = rows.astype(dtype), weight.astype(dtype)
+    if kmap.pairs is not None and kmap.kind == "submanifold":
+        return submanifold_forward(rows, weight, kmap.pairs, bounded)
     if kmap.pairs is not None:
-        return _pairs_forward(rows, weight, kmap.pairs, bounded)
-    if kmap.kind == "inverse":
+        return listed_forward(rows, weight, kmap, bounded)
+    if kmap.adjoint:
         return _spread(rows, weight, _flat_slots(kmap))
     return _gather_multiply(rows, weight, _flat_table(kmap))
 
@@ -131,8 +130,10 @@ def _convolve_forward(rows, weight, kmap, dtype):
 def _convolve_backward(dtype, residuals, grad):
     rows, like, wide, kmap = residuals
     weight, grad = wide.astype(dtype), grad.astype(dtype)
-    if kmap.pairs is not None:
-        d_rows, d_weight = _pairs_backward(rows, weight, kmap.pairs, grad)
+    if kmap.pairs is not None and kmap.kind == "submanifold":
+        d_rows, d_weight = submanifold_backward(rows, weight, kmap.pairs, grad)
+    elif kmap.pairs is not None:
+        d_rows, d_weight = listed_backward(rows, weight, kmap.pairs, grad)
     elif kmap.kind == "submanifold":
         # The pairs of offset k are those of K - 1 - k with their sides exchanged.
         table = _flat_table(kmap)
@@ -159,11 +160,11 @@ def _gather_multiply(rows: Array, weight: Array, table: Array) -> Array:
     volume, channels, out = weight.shape
 
     def block(index):
-        gathered = _gather(rows, index)
+        gathered = gather(rows, index)
         if rows.shape[1] == channels:  # T = 1
-            return _contract("mc,co->mo", gathered.reshape(len(index), -1), weight.reshape(-1, out))
+            return contract("mc,co->mo", gathered.reshape(len(index), -1), weight.reshape(-1, out))
         gathered = gathered.reshape(len(index), volume, -1, channels)
-        return _contract("mktc,kco->mto", gathered, weight).reshape(len(index), -1)
+        return contract("mktc,kco->mto", gathered, weight).reshape(len(index), -1)
 
     return _by_blocks(block, table, rows.shape[1] * rows.dtype.itemsize)
 
@@ -173,26 +174,21 @@ def _weight_gradient(rows: Array, grad: Array, table: Array, weight: Array) -> A
     _, channels, out = weight.shape
 
     def offset(_, column):
-        return None, _outer(_gather(rows, column), grad, channels, out)
+        return None, outer(gather(rows, column), grad, channels, out)
 
     if rows.shape[1] > channels or table.size * channels * rows.dtype.itemsize > BLOCK_BYTES:
         return jax.lax.scan(offset, None, table.T)[1]
-    wide = _gather(rows, table).reshape(len(table), -1)
-    return _contract("mc,mo->co", wide, grad).reshape(weight.shape)
+    wide = gather(rows, table).reshape(len(table), -1)
+    return contract("mc,mo->co", wide, grad).reshape(weight.shape)
 
 
 def _spread(rows: Array, weight: Array, slots: Array) -> Array:
     """z[i] = sum_j (x W)[slots[i, j]]: every product is computed once, then gathered."""
     volume, channels, out = weight.shape
     wide = weight.swapaxes(0, 1).reshape(channels, -1)
-    products = _multiply(rows, wide).reshape(len(rows), -1, volume, out)
+    products = multiply(rows, wide).reshape(len(rows), -1, volume, out)
     products = products.swapaxes(1, 2).reshape(len(rows) * volume, -1)
-    return _gather(products, slots).sum(axis=1)
-
-
-def _gather(rows: Array, index: Array) -> Array:
-    """Rows by index; zeros where the index is out of bounds."""
-    return rows.at[index].get(mode="fill", fill_value=0)
+    return gather(products, slots).sum(axis=1)
 
 
 def _by_blocks(function, table: Array, row_bytes: int) -> Array:
@@ -209,106 +205,19 @@ def _by_blocks(function, table: Array, row_bytes: int) -> Array:
     return out.reshape(-1, *out.shape[2:])[:total]
 
 
-# --- compacted pairs: one small matrix product for each tile ---
-
-
-def _pairs_forward(rows: Array, weight: Array, pairs: Pairs, bounded: bool) -> Array:
-    volume = weight.shape[0]
-
-    def tile(t, out):
-        i, o, k = pairs.rows_in[t], pairs.rows_out[t], pairs.offset[t]
-        out = _add(out, o, _multiply(_read(rows, i), weight[k]))
-        return _add(out, i, _multiply(_read(rows, o), weight[volume - 1 - k]))
-
-    centre = _multiply(rows, weight[volume // 2])
-    if not bounded:
-        return jax.lax.fori_loop(0, pairs.used, tile, centre)
-    tiles = jnp.arange(pairs.offset.shape[0])
-    return jax.lax.scan(lambda out, t: (tile(t, out), None), centre, tiles)[0]
-
-
-def _pairs_backward(rows: Array, weight: Array, pairs: Pairs, grad: Array) -> tuple[Array, Array]:
-    """Both gradients in one pass over the tiles; the transposed map is the map itself."""
-    volume, channels, out = weight.shape
-    transposed = weight.swapaxes(1, 2)
-
-    def tile(t, carry):
-        d_rows, d_weight = carry
-        i, o, k = pairs.rows_in[t], pairs.rows_out[t], pairs.offset[t]
-        grad_i, grad_o = _gather(grad, i), _gather(grad, o)
-        d_rows = _add(d_rows, i, _multiply(grad_o, transposed[k]))
-        d_rows = _add(d_rows, o, _multiply(grad_i, transposed[volume - 1 - k]))
-        d_weight = d_weight.at[k].add(_outer(_read(rows, i), grad_o, channels, out))
-        own = _outer(_read(rows, o), grad_i, channels, out)
-        return d_rows, d_weight.at[volume - 1 - k].add(own)
-
-    own = _outer(rows, grad, channels, out)
-    # Zeros that vary over the same mesh axes as the data, as a loop carry in shard_map must.
-    zeros = jnp.where(False, own, jnp.zeros(weight.shape, own.dtype))
-    d_weight = zeros.at[volume // 2].set(own)
-    d_rows = _multiply(grad, transposed[volume // 2])
-    return jax.lax.fori_loop(0, pairs.used, tile, (d_rows, d_weight))
-
-
-def _read(rows: Array, index: Array) -> Array:
-    """Rows by index; an arbitrary row for padding, since its product is dropped later."""
-    return rows.at[index].get(mode="clip")
-
-
-def _add(out: Array, index: Array, values: Array) -> Array:
-    return out.at[index].add(values, mode="drop", unique_indices=True, indices_are_sorted=True)
-
-
-def _multiply(rows: Array, weight: Array) -> Array:
-    """[M, T*C] and [C, O] to [M, T*O]."""
-    steps = rows.reshape(-1, weight.shape[0])
-    return _contract("mc,co->mo", steps, weight).reshape(len(rows), -1)
-
-
-def _outer(rows: Array, grad: Array, channels: int, out: int) -> Array:
-    """[M, T*C] and [M, T*O] to the [C, O] that sums over M and T."""
-    return _contract("mc,mo->co", rows.reshape(-1, channels), grad.reshape(-1, out))
-
-
-def _contract(pattern: str, a: Array, b: Array) -> Array:
-    dtype = np.result_type(a.dtype, b.dtype, np.float32)
-    return jnp.einsum(pattern, a, b, preferred_element_type=dtype)
-
-
-# --- flat rows ---
-
-
-def _to_rows(feats: Array) -> Array:
-    """[B, N, C] or [T, B, N, C] to [B * N, T * C]: rows stay contiguous in memory."""
-    if feats.ndim == 3:
-        return feats.reshape(-1, feats.shape[-1])
-    steps, _, _, channels = feats.shape
-    return jnp.moveaxis(feats, 0, 2).reshape(-1, steps * channels)
-
-
-def _from_rows(rows: Array, like: tuple[int, ...], capacity: int) -> Array:
-    """The inverse of `_to_rows` for an input of shape `like` and another capacity."""
-    if len(like) == 3:
-        return rows.reshape(like[0], capacity, -1)
-    return jnp.moveaxis(rows.reshape(like[1], capacity, like[0], -1), 2, 0)
+# --- indices of a map ---
 
 
 def _flat_table(kmap: KernelMap) -> Array:
     """Table entries as flat rows; missing ones out of bounds."""
     table = cast(Array, kmap.table)  # the caller has checked the kind
-    return _flatten(table, kmap.out_rows if kmap.kind == "inverse" else kmap.in_rows)
+    return flat_index(table, kmap.out_rows if kmap.adjoint else kmap.in_rows)
 
 
 def _flat_slots(kmap: KernelMap) -> Array:
     """Slots as flat places in [B * M * K]; missing ones out of bounds."""
-    rows = kmap.in_rows if kmap.kind == "inverse" else kmap.out_rows
-    return _flatten(cast(Array, kmap.slots), rows * kmap.volume)
-
-
-def _flatten(index: Array, rows: int) -> Array:
-    batch = index.shape[0]
-    base = jnp.arange(batch, dtype=jnp.int32)[:, None, None] * rows
-    return jnp.where(index < rows, index + base, batch * rows).reshape(-1, index.shape[-1])
+    rows = kmap.in_rows if kmap.adjoint else kmap.out_rows
+    return flat_index(cast(Array, kmap.slots), rows * kmap.volume)
 
 
 def _check_conv(
@@ -319,7 +228,8 @@ def _check_conv(
     if weight.ndim != 3 or weight.shape[0] != kmap.volume or weight.shape[1] != x.feats.shape[-1]:
         raise ValueError(
             f"weight must have shape [K, C, O] with K={kmap.volume} (the map's kernel_size "
-            f"{kmap.kernel_size}) and C={x.feats.shape[-1]} (the features); got {weight.shape}."
+            f"{kmap.geometry.kernel_size}) and C={x.feats.shape[-1]} (the features); got "
+            f"{weight.shape}."
         )
     if (x.extent, x.stride, x.capacity) != (kmap.in_extent, kmap.in_stride, kmap.in_rows):
         raise ValueError(
@@ -344,22 +254,4 @@ def _check_width(name: str, dtype: np.dtype, feats: np.dtype) -> None:
         raise TypeError(
             f"`{name}` is {dtype} but the features are {feats}: the convolution would narrow it. "
             f"Make the features {dtype} with feats.astype(...), or cast `{name}`."
-        )
-
-
-def check_floating(x: SparseTensor) -> None:
-    """Raise unless the features are floating point."""
-    if not jnp.issubdtype(x.feats.dtype, jnp.floating):
-        raise TypeError(
-            f"features must be floating point; got {x.feats.dtype}. Cast spikes with "
-            "feats.astype(...)."
-        )
-
-
-def check_batch(x: SparseTensor, kmap: KernelMap) -> None:
-    """Raise unless the map has the batch size of the features."""
-    if x.feats.shape[-3] != len(kmap.coords):
-        raise ValueError(
-            f"the {kmap.kind} map was built for a batch of {len(kmap.coords)}; got features with "
-            f"batch size {x.feats.shape[-3]}. Build a map from this tensor."
         )

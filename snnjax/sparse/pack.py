@@ -14,7 +14,7 @@ from snnjax.sparse.tensor import SparseTensor, check_extent, one_integer, valid_
 def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int = 0) -> SparseTensor:
     """Stack groups of `samples` consecutive samples along z into one grid each.
 
-        z' = z + i * pitch        for the i-th sample of its group,   pitch = Z + 2^depth
+        z' = z + i * pitch   for the i-th sample of its group,   pitch = 2^d * (ceil(Z / 2^d) + 1)
 
     Empty planes separate the sites of one sample from those of the next, at least one after `depth`
     halvings. So maps, convolutions and norms give the same results as without packing, and a group
@@ -26,9 +26,9 @@ def pack(x: SparseTensor, samples: int, *, rows: int | None = None, depth: int =
       x: unpacked samples, features [B, N, C] or [T, B, N, C].
       samples: number of samples that share a grid; divides B.
       rows: capacity of a group; None means samples * N, which cannot overflow.
-      depth: strided convolutions (kernel 2, stride 2) that will follow; Z is a multiple of
-        2^depth. Submanifold kernels up to 3 fit at every level; a map that would reach from one
-        sample into the next raises.
+      depth: d, strided convolutions with stride 2 along z that will follow, of kernel 2 without
+        padding or kernel 3 with padding 1. Submanifold kernels up to 3 fit at every level; a map
+        that would reach from one sample into the next raises.
 
     Returns:
       A SparseTensor of B / samples groups with features [T?, B / samples, rows, C]; sites beyond
@@ -83,16 +83,14 @@ def packed_pitch(extent: tuple[int, int, int], samples: int, depth: int) -> int:
     """Planes from one sample of a packed grid to the next.
 
     Raises:
-      ValueError: the extent is not a multiple of 2^depth, or the grid has too many cells for its
-        keys.
+      ValueError: sizes below the least, or a grid with too many cells for its keys.
     """
-    step = 2**depth
-    if samples < 1 or extent[0] % step:
+    if samples < 1 or depth < 0:
         raise ValueError(
-            f"packing needs samples >= 1 and a z extent that is a multiple of 2^depth = {step}; "
-            f"got samples={samples} and extent {extent}."
+            f"packing needs samples >= 1 and depth >= 0; got samples={samples}, depth={depth}."
         )
-    pitch = extent[0] + step
+    step = 2**depth
+    pitch = (-(-extent[0] // step) + 1) * step
     check_extent((samples * pitch, *extent[1:]), radius=1)
     return pitch
 
@@ -100,8 +98,8 @@ def packed_pitch(extent: tuple[int, int, int], samples: int, depth: int) -> int:
 def packable(extent: tuple[int, int, int], samples: int, depth: int) -> bool:
     """Whether `pack` supports these sizes.
 
-    >>> packable((32, 32, 32), 64, 4), packable((1408, 1408, 120), 24, 3), packable((20,) * 3, 2, 4)
-    (True, False, False)
+    >>> packable((32, 32, 32), 64, 4), packable((1408, 1408, 120), 24, 3)
+    (True, False)
     """
     try:
         packed_pitch(extent, samples, depth)

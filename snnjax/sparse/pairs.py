@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +15,17 @@ from jaxtyping import Int
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Pairs:
-    """The existing pairs of a submanifold map, by offset, divided into tiles.
+    """The existing pairs of a map, by offset, divided into tiles.
 
-    Only the offsets after the centre are listed: the pairs of offset K - 1 - k are those of k with
-    their sides exchanged, and the centre maps every row to itself.
+    Of a submanifold map only the offsets after the centre are listed: the pairs of offset K - 1 - k
+    are those of k with their sides exchanged, and the centre maps every row to itself.
 
     Each tile belongs to one kernel offset, so a convolution is one small matrix product for each
     tile. Within an offset every row occurs at most once on either side, in ascending order: the
     scatter of a tile has no repeated index. The lists have room for every possible pair, so they
     cannot overflow; only the first `used` tiles are visited.
 
-    Rows are flat, `b * N + i`; padding is out of bounds on the side that is written.
+    Rows are flat, `b * N + i`; padding is out of bounds on both sides.
 
     Attributes:
       rows_in: input rows, int32 [G, tile].
@@ -36,6 +38,10 @@ class Pairs:
     rows_out: Int[Array, "G tile"]
     offset: Int[Array, " G"]
     used: Int[Array, ""]
+
+    def exchanged(self) -> Pairs:
+        """The pairs of the transposed map."""
+        return dataclasses.replace(self, rows_in=self.rows_out, rows_out=self.rows_in)
 
 
 def tile_size(rows: int) -> int:
@@ -81,6 +87,54 @@ def compact_pairs(half: Int[Array, "H B N"]) -> Pairs:
         offset=jnp.minimum(offset, columns - 1).astype(jnp.int32) + columns + 1,
         used=last[-1],
     )
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def list_pairs(slots: Int[Array, "B N J"], volume: int, coarse_rows: int) -> Pairs:
+    """The pairs of a strided map in tiles, from the fine side to the coarse one.
+
+    Within an offset they are in the order of the fine rows; coarse rows are then ascending too, for
+    both sides are in the order of their keys.
+
+    Args:
+      slots: entries `u * K + k` that each fine row takes part in, M * K where missing.
+      volume: K. coarse_rows: M.
+    """
+    batch, rows_each, reach = slots.shape
+    rows = batch * rows_each
+    tile = tile_size(rows)
+    base = jnp.arange(batch, dtype=jnp.int32)[:, None, None]
+    fine = jnp.broadcast_to(base * rows_each + _column(rows_each), slots.shape).reshape(-1)
+    coarse = (base * coarse_rows + slots // volume).reshape(-1)
+    present, offset = slots.reshape(-1) < coarse_rows * volume, slots.reshape(-1) % volume
+    hit = jnp.zeros((volume, rows), bool)
+    hit = hit.at[jnp.where(present, offset, volume), fine].set(True, mode="drop")
+    running = running_count(hit)
+    tiles = -(-running[:, -1] // tile)
+    last = jnp.cumsum(tiles, dtype=jnp.int32)
+
+    # Every offset leaves at most one tile unfilled, so that the lists cannot overflow.
+    count = min(-(-rows * reach // tile) + volume, volume * -(-rows // tile))
+    slot = (last - tiles)[offset] * tile + running[offset, fine] - 1
+    slot = jnp.where(present, slot, count * tile)
+    # Padding is distinct within a tile so that indices stay unique and sorted.
+    step = jnp.broadcast_to(jnp.arange(tile, dtype=jnp.int32), (count, tile)).reshape(-1)
+
+    def put(values: Array, beyond: int) -> Array:
+        filled = (beyond + step).at[slot].set(values, mode="drop", unique_indices=True)
+        return filled.reshape(count, tile)
+
+    own = jnp.searchsorted(last, jnp.arange(count, dtype=jnp.int32), side="right")
+    return Pairs(
+        rows_in=put(fine, rows),
+        rows_out=put(coarse, batch * coarse_rows),
+        offset=jnp.minimum(own, volume - 1).astype(jnp.int32),
+        used=last[-1],
+    )
+
+
+def _column(rows: int) -> Array:
+    return jnp.arange(rows, dtype=jnp.int32)[:, None]
 
 
 CHUNK = 128

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from snnjax.sparse.conv import check_batch, check_floating
-from snnjax.sparse.maps import KernelMap
-from snnjax.sparse.tensor import INT32_MAX, SparseTensor, one_integer, valid_rows
+from snnjax.sparse.maps import KernelMap, check_batch
+from snnjax.sparse.rows import sum_rows_at
+from snnjax.sparse.tensor import INT32_MAX, SparseTensor, check_floating, one_integer
 
 
 def max_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
@@ -25,7 +26,7 @@ def max_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
     gathered, present = _gather_sources(x, kmap)
     lowest = jnp.finfo(gathered.dtype).min
     pooled = jnp.where(present, gathered, lowest).max(axis=-2)
-    return _pooled(x, kmap, pooled)
+    return kmap.output(x, pooled)
 
 
 def mean_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
@@ -35,7 +36,23 @@ def mean_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
     """
     gathered, present = _gather_sources(x, kmap)
     count = jnp.maximum(present.sum(axis=-2), 1).astype(gathered.dtype)
-    return _pooled(x, kmap, gathered.sum(axis=-2) / count)
+    return kmap.output(x, gathered.sum(axis=-2) / count)
+
+
+def sum_pool(x: SparseTensor, kmap: KernelMap) -> SparseTensor:
+    """The sum over the present sources of each output site, in float32 at least.
+
+        y_u = sum_k x[source(u, k)]
+
+    The gradient gathers and never scatters; it has a reverse rule and no forward mode.
+    """
+    _check_pool(x, kmap)
+    table = cast(Array, kmap.table)
+    if kmap.kind == "strided":
+        back = cast(Array, kmap.slots) // kmap.volume
+    else:  # submanifold: the pairs of offset k are those of K - 1 - k with their sides exchanged
+        back = table[..., ::-1]
+    return kmap.output(x, sum_rows_at(x.feats, table, back))
 
 
 def global_mean_pool(x: SparseTensor) -> Float[Array, "*T B C"]:
@@ -158,7 +175,15 @@ def pyramid_pool(
 
 def _gather_sources(x: SparseTensor, kmap: KernelMap) -> tuple[Array, Array]:
     """Features of the sources of each output site [T?, B, M, K, C], and whether they exist."""
-    if kmap.table is None or kmap.kind == "inverse":
+    _check_pool(x, kmap)
+    index = cast(Array, kmap.table)
+    take = jax.vmap(lambda feats, table: feats.at[table].get(mode="fill", fill_value=0))
+    take = jax.vmap(take, in_axes=(0, None)) if x.feats.ndim == 4 else take
+    return take(x.feats, index), (index < kmap.in_rows)[..., None]
+
+
+def _check_pool(x: SparseTensor, kmap: KernelMap) -> None:
+    if kmap.table is None or kmap.adjoint:
         raise ValueError(
             'pooling needs a table: a strided map, or submanifold_map(..., arithmetic="table").'
         )
@@ -169,22 +194,6 @@ def _gather_sources(x: SparseTensor, kmap: KernelMap) -> tuple[Array, Array]:
         )
     check_batch(x, kmap)
     check_floating(x)
-    take = jax.vmap(lambda feats, table: feats.at[table].get(mode="fill", fill_value=0))
-    take = jax.vmap(take, in_axes=(0, None)) if x.feats.ndim == 4 else take
-    return take(x.feats, kmap.table), (kmap.table < kmap.in_rows)[..., None]
-
-
-def _pooled(x: SparseTensor, kmap: KernelMap, feats: Array) -> SparseTensor:
-    valid = valid_rows(kmap.n, kmap.out_rows)[..., None]
-    return x.replace(
-        feats=jnp.where(valid, feats, 0).astype(x.feats.dtype),
-        coords=kmap.coords,
-        n=kmap.n,
-        overflow=x.overflow + kmap.overflow,
-        extent=kmap.out_extent,
-        stride=kmap.out_stride,
-        gap=kmap.gap_after(x),
-    )
 
 
 def _bins(x: SparseTensor, level: int, reduce: str, occupancy: bool) -> Array:

@@ -14,6 +14,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
+from snnjax.sparse.geometry import Size, Triple, three
+
 INT32_MAX = 2**31 - 1
 
 
@@ -33,7 +35,7 @@ class SparseTensor:
       overflow: sites or points of each sample that exceed the capacity, int32, shape [B].
         Operations add to it, so that the last tensor of a network holds the total.
       extent: grid size (Z, Y, X), static.
-      stride: edge of one site in voxels of the input grid, static.
+      stride: edges of one site along z, y, x in voxels of the input grid, static.
       samples: samples stacked along z in each of the B grids (see `pack`), static; usually 1.
       gap: empty planes between them, static; maps that would reach across it raise.
     """
@@ -43,7 +45,7 @@ class SparseTensor:
     n: Int[Array, " B"]
     overflow: Int[Array, " B"]
     extent: tuple[int, int, int] = dataclasses.field(metadata={"static": True})
-    stride: int = dataclasses.field(default=1, metadata={"static": True})
+    stride: Triple = dataclasses.field(default=(1, 1, 1), metadata={"static": True})
     samples: int = dataclasses.field(default=1, metadata={"static": True})
     gap: int = dataclasses.field(default=0, metadata={"static": True})
 
@@ -58,10 +60,19 @@ class SparseTensor:
         return valid_rows(self.n, self.capacity)
 
     @property
+    def pitch(self) -> int:
+        """Planes from one packed sample to the next, its own and the gap after them."""
+        return self.extent[0] // self.samples
+
+    @property
+    def sample_extent(self) -> Triple:
+        """The grid of one sample: `extent` unless samples are packed."""
+        return self.pitch - self.gap, *self.extent[1:]
+
+    @property
     def owner(self) -> Array:
         """Index of the sample in its grid for each row, int32 [B, N]; `samples` if none."""
-        pitch = self.extent[0] // self.samples
-        return jnp.where(self.valid, self.coords[..., 0] // pitch, self.samples)
+        return jnp.where(self.valid, self.coords[..., 0] // self.pitch, self.samples)
 
     def sum_rows(self, values: Array) -> Array:
         """Sums over the rows of each sample: [B, N, ...] to [B * samples, ...].
@@ -107,7 +118,7 @@ def sparse_tensor(
     n: Int[Array, " B"],
     *,
     extent: tuple[int, int, int],
-    stride: int = 1,
+    stride: Size = 1,
     duplicates: str = "error",
 ) -> SparseTensor:
     """A SparseTensor from unsorted rows: sorts them, and zeroes invalid rows.
@@ -117,7 +128,7 @@ def sparse_tensor(
       coords: integer positions z, y, x inside `extent`, shape [B, N, 3].
       n: the first n[b] rows of sample b are occupied, int32 [B].
       extent: grid size (Z, Y, X).
-      stride: edge of one site in voxels of the input grid.
+      stride: edge of one site in voxels of the input grid, one integer or three.
       duplicates: how to handle several rows at one site. "sum", "mean" and "max" merge them,
         channel by channel, sums in float32 at least. "error" raises if the values are concrete;
         under `jax.jit`, where values are unknown, the first row stays and the others count as
@@ -159,7 +170,7 @@ def sparse_tensor(
         n=kept,
         overflow=jnp.maximum(n.astype(jnp.int32), 0) - given,
         extent=extent,
-        stride=stride,
+        stride=three("stride", stride),
     )
 
 
@@ -269,16 +280,17 @@ def valid_rows(n: Int[Array, " B"], capacity: int) -> Array:
     return jnp.arange(capacity, dtype=jnp.int32) < n[:, None]
 
 
-def linear_key(coords: Int[Array, "... 3"], extent: tuple[int, int, int], radius: int = 0) -> Array:
-    """The linear index of a site in a grid padded by `radius` on every side, int32.
+def linear_key(coords: Int[Array, "... 3"], extent: Triple, radius: Size = 0) -> Array:
+    """The linear index of a site in a grid padded by `radius` on both sides of each axis, int32.
 
-        key(z, y, x) = ((z + r) * (Y + 2r) + (y + r)) * (X + 2r) + (x + r)
+        key(z, y, x) = ((z + r_z) * (Y + 2 r_y) + (y + r_y)) * (X + 2 r_x) + (x + r_x)
 
     Padding keeps the neighbour of a border site from having the key of a site in the next line.
     """
-    _, y, x = (e + 2 * radius for e in extent)
-    c = coords + radius
-    return (c[..., 0] * y + c[..., 1]) * x + c[..., 2]
+    padding = three("radius", radius)
+    _, y, x = (e + 2 * r for e, r in zip(extent, padding, strict=True))
+    z_at, y_at, x_at = (coords[..., axis] + r for axis, r in enumerate(padding))
+    return (z_at * y + y_at) * x + x_at
 
 
 def key_coords(keys: Int[Array, "..."], extent: tuple[int, int, int]) -> Array:
@@ -288,34 +300,31 @@ def key_coords(keys: Int[Array, "..."], extent: tuple[int, int, int]) -> Array:
 
 
 def one_integer(name: str, size: int) -> int:
-    """The size as a Python int; raises for a size per axis, since all axes share the geometry."""
+    """The size as a Python int; raises unless it is one integer."""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-        raise TypeError(
-            f"{name} must be one integer, used for all axes; got {size!r}. Sizes that "
-            "differ from axis to axis are not supported; give an int, 3 for (3, 3, 3)."
-        )
+        raise TypeError(f"{name} must be one integer; got {size!r}.")
     return int(size)
 
 
-def one_number(name: str, size: float) -> float:
-    """The size as a Python float; raises unless it is one number."""
-    if not isinstance(size, (int, float, np.number)):
-        raise TypeError(
-            f"{name} must be one number, used for all axes; got {size!r}. For anisotropic "
-            "voxels, scale the points of each axis first."
-        )
-    return float(size)
-
-
-def check_extent(extent: tuple[int, int, int], radius: int = 0) -> tuple[int, int, int]:
+def check_extent(extent: Triple, radius: Size = 0) -> Triple:
     """The extent as three positive Python ints, checked to give int32 keys on its padded grid."""
     if np.ndim(extent) != 1 or len(extent) != 3 or any(int(e) != e or e < 1 for e in extent):
         raise ValueError(f"extent must be three positive integers (Z, Y, X); got {extent}.")
     z, y, x = (int(e) for e in extent)
-    cells = (z + 2 * radius) * (y + 2 * radius) * (x + 2 * radius)
+    padding = three("radius", radius)
+    cells = (z + 2 * padding[0]) * (y + 2 * padding[1]) * (x + 2 * padding[2])
     if cells >= INT32_MAX:
         raise ValueError(
             f"extent {(z, y, x)} padded by {radius} has {cells} cells, but site keys are int32 "
             f"and need fewer than {INT32_MAX}. Use larger voxels or crop the range."
         )
     return z, y, x
+
+
+def check_floating(x: SparseTensor) -> None:
+    """Raise unless the features are floating point."""
+    if not jnp.issubdtype(x.feats.dtype, jnp.floating):
+        raise TypeError(
+            f"features must be floating point; got {x.feats.dtype}. Cast spikes with "
+            "feats.astype(...)."
+        )

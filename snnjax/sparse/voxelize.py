@@ -20,9 +20,11 @@ from snnjax.sparse.tensor import (
     check_extent,
     key_coords,
     linear_key,
-    one_number,
     valid_rows,
 )
+
+VoxelSize = float | Sequence[float]
+"""Edge of a voxel: one number, or three in the order x, y, z of the points."""
 
 
 def voxelize(
@@ -30,7 +32,7 @@ def voxelize(
     count: Int[Array, " B"],
     *,
     extent: tuple[int, int, int],
-    voxel_size: float,
+    voxel_size: VoxelSize,
     origin: ArrayLike | Sequence[float] | None = None,
     capacity: int | None = None,
 ) -> SparseTensor:
@@ -47,7 +49,7 @@ def voxelize(
       points: columns 0 to 2 are x, y, z; all C columns are features. Float, shape [B, P, C].
       count: number of points of each cloud, int32 [B].
       extent: grid size (Z, Y, X).
-      voxel_size: edge of a voxel, in the unit of the points.
+      voxel_size: edge of a voxel in the unit of the points, one number or three for x, y, z.
       origin: lower corner (x, y, z) of the grid; None takes the smallest coordinates of each cloud.
       capacity: rows per sample; None means P, which cannot overflow.
 
@@ -63,25 +65,25 @@ def voxelize(
     AAAI 2025.
     """
     extent = check_extent(extent)
-    voxel_size = one_number("voxel_size", voxel_size)
-    _check_points(points, count, voxel_size, capacity)
+    _check_points(points, count, capacity)
+    edges = voxel_edges(voxel_size).astype(points.dtype)
     capacity = points.shape[1] if capacity is None else capacity
     corner = None if origin is None else _corner(origin, points.dtype)
-    return _voxelize(points, count, voxel_size, corner, extent, capacity)
+    return _voxelize(points, count, edges, corner, extent, capacity)
 
 
 @partial(jax.jit, static_argnums=(4, 5))
 def _voxelize(
     points: Array,
     count: Array,
-    voxel_size: float,
+    edges: ArrayLike,
     origin: Array | None,
     extent: tuple[int, int, int],
     capacity: int,
 ) -> SparseTensor:
     """`voxelize` without argument checks, jitted so that eager calls run one program too."""
     size = points.shape[1]
-    key, grid = _point_keys(points, count, voxel_size, origin, extent)
+    key, grid = _point_keys(points, count, edges, origin, extent)
     sites, n = unique_keys(key, capacity)
 
     row = search_rows(sites, key)  # capacity where the point has no row
@@ -104,18 +106,18 @@ def point_rows(
     count: Int[Array, " B"],
     x: SparseTensor,
     *,
-    voxel_size: float,
+    voxel_size: VoxelSize,
     origin: ArrayLike | Sequence[float] | None = None,
 ) -> Int[Array, "B P"]:
     """The row of `x` that each point falls into, for per-point labels or outputs.
 
     Args:
       points, count, voxel_size, origin: as passed to `voxelize`.
-      x: the result of `voxelize`, or any tensor on sites of the same grid.
+      x: the result of `voxelize`, or any tensor on sites of the same grid, packed or not.
 
     Returns:
-      int32 [B, P]; the capacity of `x` where a point has no row. `x.feats[b].at[rows[b]].get(
-      mode="fill", fill_value=0)` maps the features back to the points.
+      int32 [B, P]; the capacity of `x` where a point has no row, because it is outside of the grid
+      or its voxel is beyond the capacity. `point_values` takes values of rows to the points.
 
     >>> cloud = jnp.array([[[0.6, 0.5, 0.5], [3.5, 0.5, 0.5], [0.1, 0.1, 0.1]]])
     >>> grid = {"voxel_size": 1.0, "origin": (0, 0, 0)}
@@ -123,22 +125,28 @@ def point_rows(
     >>> point_rows(cloud, jnp.array([3]), x, **grid).tolist()
     [[0, 1, 0]]
     """
-    voxel_size = one_number("voxel_size", voxel_size)
-    _check_points(points, count, voxel_size, None)
-    if x.samples != 1 or x.coords.shape[0] != points.shape[0]:
+    _check_points(points, count, None)
+    edges = voxel_edges(voxel_size).astype(points.dtype)
+    if len(x.coords) * x.samples != len(points) or x.stride != (1, 1, 1):
         raise ValueError(
-            f"x must hold one sample for each of the {points.shape[0]} clouds; got "
-            f"{x.coords.shape[0]} grids of {x.samples}. Use the tensor from before packing."
+            f"x must hold the {len(points)} clouds at stride (1, 1, 1); got {len(x.coords)} grids "
+            f"of {x.samples} samples at stride {x.stride}."
         )
     corner = None if origin is None else _corner(origin, points.dtype)
-    return _point_rows(points, count, voxel_size, corner, x.coords, x.n, x.extent)
+    sites = x.replace(feats=x.feats[..., :0])
+    return _point_rows(points, count, edges, corner, sites)
 
 
-@partial(jax.jit, static_argnums=6)
-def _point_rows(points, count, voxel_size, origin, coords, n, extent):
-    key, _ = _point_keys(points, count, voxel_size, origin, extent)
-    occupied = valid_rows(n, coords.shape[1])
-    return search_rows(jnp.where(occupied, linear_key(coords, extent), INT32_MAX), key)
+@jax.jit
+def _point_rows(
+    points: Array, count: Array, edges: ArrayLike, origin: Array | None, x: SparseTensor
+) -> Array:
+    _, y_size, x_size = x.extent
+    key, _ = _point_keys(points, count, edges, origin, x.sample_extent)
+    place = jnp.arange(len(points), dtype=jnp.int32) % x.samples
+    key = jnp.where(key == INT32_MAX, key, key + (place * x.pitch * y_size * x_size)[:, None])
+    sites = jnp.where(x.valid, linear_key(x.coords, x.extent), INT32_MAX)
+    return search_rows(sites, key.reshape(len(sites), -1)).reshape(key.shape)
 
 
 def unique_keys(keys: Int[Array, "B P"], capacity: int) -> tuple[Array, Array]:
@@ -170,14 +178,14 @@ def search_rows(sites: Int[Array, "B N"], keys: Int[Array, "B P"]) -> Array:
 def _point_keys(
     points: Array,
     count: Array,
-    voxel_size: float,
+    edges: ArrayLike,
     origin: Array | None,
     extent: tuple[int, int, int],
 ) -> tuple[Array, Array]:
     """The cell key of each point, INT32_MAX where it has none; and points in units of voxels."""
     xyz = points[..., :3]
     real = valid_rows(count, points.shape[1]) & jnp.all(jnp.isfinite(xyz), axis=-1)
-    grid = _to_grid(xyz, real, origin, voxel_size)
+    grid = _to_grid(xyz, real, origin, edges)
     # Compared as floats: a far point must not wrap round when cast to int32.
     limits = jnp.array(extent[::-1], grid.dtype)
     usable = real & jnp.all((grid >= 0) & (grid < limits), axis=-1)
@@ -207,7 +215,7 @@ def _corner(origin: ArrayLike | Sequence[float], dtype: Any) -> Array:
     return corner
 
 
-def _to_grid(xyz: Array, usable: Array, origin: Array | None, voxel_size: float) -> Array:
+def _to_grid(xyz: Array, usable: Array, origin: Array | None, edges: ArrayLike) -> Array:
     """Points in units of voxels from the origin of their grid, shape [B, P, 3]."""
     if origin is None:
         corner = jnp.min(jnp.where(usable[..., None], xyz, jnp.inf), axis=1, keepdims=True)
@@ -215,11 +223,11 @@ def _to_grid(xyz: Array, usable: Array, origin: Array | None, voxel_size: float)
     else:
         corner = origin
     # Multiply by the reciprocal: XLA may do so for a constant divisor, and the host must agree.
-    inverse = jnp.ones((), xyz.dtype) / jnp.asarray(voxel_size, xyz.dtype)
+    inverse = jnp.ones((), xyz.dtype) / jnp.asarray(edges, xyz.dtype)
     return jnp.where(usable[..., None], (xyz - corner) * inverse, -1)
 
 
-def _check_points(points: Array, count: Array, voxel_size: float, capacity: int | None) -> None:
+def _check_points(points: Array, count: Array, capacity: int | None) -> None:
     if points.ndim != 3 or points.shape[-1] < 3 or points.shape[1] < 1:
         raise ValueError(
             f"points must have shape [B, P, C] with P >= 1 and C >= 3 (x, y, z first); got "
@@ -233,7 +241,23 @@ def _check_points(points: Array, count: Array, voxel_size: float, capacity: int 
         raise ValueError(
             f"count must be integers of shape {points.shape[:1]}; got {count.dtype} {count.shape}."
         )
-    if not 0 < voxel_size < np.inf:
-        raise ValueError(f"voxel_size must be positive and finite; got {voxel_size}.")
     if capacity is not None and capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}.")
+
+
+def voxel_edges(voxel_size: VoxelSize) -> np.ndarray:
+    """The edges of a voxel along x, y, z, float64 [3], checked.
+
+    >>> voxel_edges((0.05, 0.05, 0.1)).tolist(), voxel_edges(2).tolist()
+    ([0.05, 0.05, 0.1], [2.0, 2.0, 2.0])
+    """
+    parts = list(voxel_size) if isinstance(voxel_size, (tuple, list)) else [voxel_size] * 3
+    if len(parts) != 3 or not all(isinstance(part, (int, float, np.number)) for part in parts):
+        raise TypeError(
+            f"voxel_size must be one number for all axes, or three for x, y and z; got "
+            f"{voxel_size!r}."
+        )
+    edges = np.array(parts, np.float64)
+    if not np.all((edges > 0) & np.isfinite(edges)):
+        raise ValueError(f"voxel_size must be positive and finite; got {voxel_size}.")
+    return edges

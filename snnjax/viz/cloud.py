@@ -26,13 +26,13 @@ class CloudLevel(NamedTuple):
       title: title above the picture.
       coords: int [n, 3], (z, y, x) in units of this level's voxels.
       counts: int [n] spikes of each voxel; None for a level without spikes.
-      stride: edge of this level's voxels in voxels of the input.
+      stride: edge of this level's voxels in voxels of the input, one integer or (z, y, x).
     """
 
     title: str
     coords: np.ndarray
     counts: np.ndarray | None = None
-    stride: int = 1
+    stride: int | tuple[int, int, int] = 1
 
 
 def cloud_levels(
@@ -98,8 +98,9 @@ def _check(level: CloudLevel) -> None:
 
 def _frame(levels: Sequence[CloudLevel]) -> tuple[np.ndarray, np.ndarray]:
     """A cube, in input voxels as (x, y, z), that holds every level."""
-    lows = [level.coords.min(0) * level.stride for level in levels if len(level.coords)]
-    highs = [(level.coords.max(0) + 1) * level.stride for level in levels if len(level.coords)]
+    held = [(level.coords, np.array(level.stride)) for level in levels if len(level.coords)]
+    lows = [coords.min(0) * stride for coords, stride in held]
+    highs = [(coords.max(0) + 1) * stride for coords, stride in held]
     if not lows:
         return np.zeros(3), np.ones(3)
     low, high = np.min(lows, axis=0)[::-1], np.max(highs, axis=0)[::-1]
@@ -132,12 +133,14 @@ def _draw_level(
     ax.set_title(text, fontsize=10, y=1.03)
 
 
-def cube_faces(coords: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cube_faces(
+    coords: np.ndarray, stride: int | tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The faces between an occupied and an empty voxel.
 
     Args:
       coords: int [n, 3], (z, y, x).
-      stride: edge of a voxel.
+      stride: edge of a voxel, one integer or (z, y, x).
 
     Returns:
       Corners float [f, 4, 3] as (x, y, z), the voxel of each face int [f], its normal [f, 3].
@@ -146,6 +149,7 @@ def cube_faces(coords: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray,
     [6, 10]
     """
     places = np.asarray(coords, np.int64)[:, ::-1]
+    edges = np.broadcast_to(stride, 3)[::-1]
     taken = {tuple(p) for p in places.tolist()}
     quads, owner, normals = [], [], []
     for axis in range(3):
@@ -156,7 +160,7 @@ def cube_faces(coords: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray,
             open_ = [tuple(p) not in taken for p in (places + step).tolist()]
             index = np.flatnonzero(open_)
             corner = places[index] + side * np.eye(3)[axis]
-            quads.append((corner[:, None] + square) * stride)
+            quads.append((corner[:, None] + square) * edges)
             owner.append(index)
             normals.append(np.broadcast_to(step.astype(float), (len(index), 3)))
     return np.concatenate(quads), np.concatenate(owner), np.concatenate(normals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import jax
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snnjax.metrics import count_parameters
+from snnjax.metrics import ActivityTotals, count_parameters
 from snnjax.neurons import ILIFState, ilif_fire, ilif_unroll_spikes
 from snnjax.nn import (
     IntegerNeuron,
     Rectifier,
     SparseBatchNorm,
     SparseConv,
+    SparseInverseConv,
+    count_inputs,
     kaiming_uniform,
     truncated_normal,
 )
@@ -110,10 +113,62 @@ def test_sizes_of_a_convolution_below_1_are_refused(sizes, name):
         SparseConv(*sizes, rngs=nnx.Rngs(0))
 
 
-@pytest.mark.parametrize("size", [(3, 3, 3), (1, 3, 3), 3.0])
-def test_a_kernel_of_several_sizes_is_refused_in_words(size):
-    with pytest.raises(TypeError, match=r"kernel_size must be one integer.* got "):
+@pytest.mark.parametrize("size", [(3, 3), (1, 3, 3.0), 3.0])
+def test_a_kernel_of_two_sizes_or_of_fractions_is_refused_in_words(size):
+    with pytest.raises(TypeError, match=r"kernel_size must be one integer .* got "):
         SparseConv(2, 3, size, rngs=nnx.Rngs(0))
+
+
+def test_a_map_of_another_kernel_of_the_same_volume_is_refused(x):
+    layer = SparseConv(1, 3, (3, 1, 1), rngs=nnx.Rngs(0))
+    assert layer.weight.shape == (3, 1, 3)
+    y = layer(x, submanifold_map(x, (3, 1, 1)))
+    assert y.feats.shape[-1] == 3
+    with pytest.raises(ValueError, match=r"kernel of \(3, 1, 1\); got a map for \(1, 1, 3\)"):
+        layer(x, submanifold_map(x, (1, 1, 3)))
+
+
+@pytest.mark.parametrize("steps", [(), (2,)], ids=["no time", "T = 2"])
+def test_the_inverse_convolution_returns_to_the_sites_of_the_strided_one(x, mask, steps):
+    """It is the dense transposed convolution, at the sites that the strided one came from."""
+    down = SparseConv(C, 5, (2, 3, 1), rngs=nnx.Rngs(0))
+    up = SparseInverseConv(5, C, (2, 3, 1), use_bias=True, rngs=nnx.Rngs(1))
+    up.bias[...] = jnp.arange(float(C))
+
+    @jax.jit
+    def run(x):
+        kmap = strided_map(x, (2, 3, 1), (2, 2, 1), (0, 1, 0))
+        low = down(x, kmap)
+        y = up(low, kmap, x)
+        return low.dense(), y, y.dense(), count_inputs(up, "up", low, kmap, x)
+
+    grid = feats_of(steps)
+    low, y, dense, (activity,) = run(rows(x, grid))
+    weight = up.weight[...].reshape(2, 3, 1, 5, C).swapaxes(-1, -2)
+    shape = jax.ShapeDtypeStruct((B, *EXTENT, C), jnp.float32)
+
+    def strided(image):
+        return jax.lax.conv_general_dilated(
+            image,
+            weight,
+            (2, 2, 1),
+            [(0, 0), (1, 1), (0, 0)],
+            dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        )
+
+    spread = jax.linear_transpose(strided, shape)
+    want = np.stack([spread(each)[0] for each in (low if steps else low[None])])
+    want = np.where(mask[..., None], want + np.arange(float(C)), 0)
+    np.testing.assert_allclose(dense if steps else dense[None], want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(y.coords, x.coords)
+    pairs = sum(
+        1
+        for b, z, r, c in np.argwhere(mask)
+        for k in range(3)
+        if z < 4 and (r + 1 - k) % 2 == 0 and 0 <= (r + 1 - k) // 2 < low.shape[-3]
+    )
+    total = ActivityTotals().add([activity]).layers[0]
+    assert (total.pairs, total.out_channels) == (pairs * math.prod(steps), C)
 
 
 def test_parameters_are_float32_under_x64_so_that_they_meet_float32_features():

@@ -15,6 +15,7 @@ from snnjax.sparse import (
     ArithmeticTable,
     Buckets,
     Capacities,
+    Geometry,
     fit_buckets,
     level_counts,
     level_occupancy,
@@ -115,6 +116,20 @@ def test_rows_are_at_most_the_cells_or_the_points():
     assert tiny.choices[-1].rows == (2, 1, 1)  # an axis of one cell keeps it
 
 
+def test_levels_that_dilate_may_have_more_sites_than_points():
+    downs = [Geometry.of(3, 2, 1), Geometry.of((3, 1, 1), (2, 1, 1))]
+    counts = np.array([[10, 60, 100]])
+    fit = partial(fit_buckets, counts, extent=(41, 40, 40), batch_size=2, limit=10)
+    fitted = fit(depth=downs)
+    assert fitted.cells == (10, 80, 160)  # an input site reaches 8 sites, and then 2
+    assert fitted.choices[-1].rows == (10, 72, 112)
+    assert fit(depth=downs, packed=True).cells == (20, 160, 320)
+    small = fit_buckets(counts, extent=(5, 4, 4), batch_size=1, depth=downs)
+    assert small.cells == (80, 12, 4)
+    with pytest.raises(ValueError, match="counts have 3 levels, but depth means 2"):
+        fit(depth=1)
+
+
 def test_the_arithmetic_of_each_level_follows_the_table():
     table = ArithmeticTable((ArithmeticRule("cpu", 500, 0.5),))
     counts = np.array([[400, 200, 10]])
@@ -176,7 +191,7 @@ def test_counts_by_marks_equal_those_by_sorting(monkeypatch):
     count = np.array([50, 0, 20])
     grid = {"extent": (8, 4, 6), "voxel_size": 0.15, "origin": (0, 0, 0)}
     marked = level_counts(points, count, **grid, depth=3)
-    monkeypatch.setattr("snnjax.sparse.capacity.MARKS", 0)
+    monkeypatch.setattr("snnjax.sparse.levels.MARKS", 0)
     np.testing.assert_array_equal(marked, level_counts(points, count, **grid, depth=3))
     assert not marked[:, 3].any()  # the middle axis has no cell left
     assert marked[0, 2] > 0

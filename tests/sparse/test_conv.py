@@ -34,11 +34,11 @@ from tests.reference import sparse as reference
 # A crowded sample, a sparser one, and an empty one; enough rows for several tiles of pairs.
 EXTENT, COUNTS, ROWS, C, OUT = (5, 6, 7), (100, 37, 0), 100, 3, 4
 B, T = len(COUNTS), 2
-DOWN = {"k2s2": (2, 2, 0), "k3s2p1": (3, 2, 1)}
-UP = {"up k2s2": DOWN["k2s2"], "up k3s2p1": DOWN["k3s2p1"]}
+DOWN = {"k2s2": (2, 2, 0), "k3s2p1": (3, 2, 1), "k3s2p1 table": (3, 2, 1)}
+UP = {f"up {kind}": geometry for kind, geometry in DOWN.items()}
 SAME = {"pairs": 3, "table": 3, "table k1": 1}
 KINDS = [*SAME, *DOWN, *UP]
-FEW = ["pairs", "table", "k3s2p1", "up k3s2p1"]  # one of each way to compute
+FEW = ["pairs", "table", *(k for k in KINDS if "k3s2p1" in k)]  # one of each way to compute
 
 
 def geometry(kind):
@@ -52,7 +52,8 @@ def make_map(x, kind):
     """The map of a kind over the sites of `x`, and a tensor of its input sites."""
     if kind in SAME:
         return submanifold_map(x, SAME[kind], arithmetic=kind.split()[0]), x
-    down = strided_map(x, *geometry(kind))
+    way = "table" if kind.endswith("table") else "pairs"
+    down = strided_map(x, *geometry(kind), arithmetic=way)
     if kind in DOWN:
         return down, x
     return inverse_map(down, x), SparseTensor(
@@ -273,7 +274,7 @@ def test_without_a_bias_rows_without_a_site_get_no_gradient_either(few):
 def test_the_result_lies_on_the_grid_of_the_map(case):
     out, *gradients = get_result(case.kind)
     assert (out.extent, out.stride) == (case.kmap.out_extent, case.kmap.out_stride)
-    assert out.stride == {"u": 1, "k": 2}.get(case.kind[0], 1)
+    assert out.stride == ({"u": 1, "k": 2}.get(case.kind[0], 1),) * 3
     assert np.array_equal(out.n, case.kmap.n)
     for leaf in (out.feats, *gradients):
         assert leaf.dtype == jnp.float32
@@ -377,7 +378,7 @@ def test_blocks_of_rows_equal_the_whole(monkeypatch):
     def blocks(x, weight, kmap):
         return sparse_conv(x, weight, kmap)
 
-    for kind in ("table", "k3s2p1"):
+    for kind in ("table", "k3s2p1 table"):
         case = get_case(kind)
         got, pull = jax.vjp(lambda w, c=case: blocks(c.x, w, c.kmap).feats, case.weight)
         want, _, d_weight = get_plain(kind)
@@ -453,7 +454,7 @@ def test_an_overflow_is_counted_and_the_other_rows_are_whole(kind):
     else:
         case = get_case(kind)
         kept = SparseTensor(
-            case.x.feats[:, : most - 1], small.coords, small.n, before, small.out_extent, 2
+            case.x.feats[:, : most - 1], small.coords, small.n, before, small.out_extent, (2,) * 3
         )
         out = jax.jit(sparse_conv)(kept, case.weight, inverse_map(small, x), case.bias)
         assert out.overflow.tolist() == before.tolist()
@@ -652,7 +653,7 @@ def test_a_map_of_another_tensor_is_refused():
     down, up = get_case("k3s2p1"), get_case("up k3s2p1")
     for wrong in (
         x.replace(extent=(5, 6, 8)),
-        x.replace(stride=2),
+        x.replace(stride=(2, 2, 2)),
         sites(rows=2 * ROWS).replace(feats=np.zeros((B, 2 * ROWS, C), np.float32)),
     ):
         with pytest.raises(ValueError, match="Build a map from this tensor"):

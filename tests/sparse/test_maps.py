@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnjax.sparse import (
+    Geometry,
     inverse_map,
     outdegree,
     pack,
@@ -20,6 +21,7 @@ from snnjax.sparse import (
     spatial_pyramid_pool,
     strided_map,
     submanifold_map,
+    transposed_map,
 )
 from tests.reference import sparse as reference
 
@@ -29,7 +31,9 @@ GEOMETRIES = {"k2s2": (2, 2, 0), "k3s2p1": (3, 2, 1), "k3s1p1": (3, 1, 1), "k2s3
 table_map = jax.jit(partial(submanifold_map, arithmetic="table"), static_argnames="kernel_size")
 pairs_map = jax.jit(partial(submanifold_map, arithmetic="pairs"), static_argnames="kernel_size")
 degree = jax.jit(outdegree)
-down_map = jax.jit(strided_map, static_argnames=("kernel_size", "stride", "padding", "capacity"))
+down_map = jax.jit(
+    strided_map, static_argnames=("kernel_size", "stride", "padding", "capacity", "arithmetic")
+)
 
 
 build = jax.jit(sparse_tensor, static_argnames="extent")
@@ -153,7 +157,7 @@ def test_a_submanifold_map_refuses_what_it_does_not_mean(x):
             submanifold_map(x, even)
     with pytest.raises(ValueError, match="pairs, table; got 'dense'"):
         submanifold_map(x, arithmetic="dense")
-    with pytest.raises(ValueError, match="padded by 1"):
+    with pytest.raises(ValueError, match="padded by"):
         submanifold_map(sites(extent=(1024, 1024, 2047)))
 
 
@@ -165,7 +169,7 @@ def test_the_output_sites_are_those_that_some_input_reaches(x, geometry):
     kernel, stride, padding = GEOMETRIES[geometry]
     kmap = down_map(x, *GEOMETRIES[geometry])
     assert kmap.out_extent == reference.out_extent(EXTENT, kernel, stride, padding)
-    assert (kmap.in_stride, kmap.out_stride) == (1, stride)
+    assert (kmap.in_stride, kmap.out_stride) == ((1,) * 3, (stride,) * 3)
     assert kmap.overflow.tolist() == [0] * len(COUNTS)
     for sample in range(len(COUNTS)):
         inputs = site_rows(x.coords, x.n, sample)
@@ -187,6 +191,39 @@ def test_tables_of_both_directions_are_mutually_inverse(x, geometry):
     sample, row, column = np.nonzero(slots < places)
     u, k = np.divmod(slots[sample, row, column], kmap.volume)
     assert np.array_equal(table[sample, u, k], row)
+
+
+@pytest.mark.parametrize("kind", ["strided", "inverse", "transposed"])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_listed_pairs_are_those_of_the_table(x, geometry, kind):
+    kernel, stride, padding = GEOMETRIES[geometry]
+    x = x.replace(stride=(stride,) * 3)
+    if kind == "transposed":
+        kmap = jax.jit(lambda x: transposed_map(x, kernel, stride, padding, arithmetic="pairs"))(x)
+    else:
+        kmap = down_map(x, kernel, stride, padding, arithmetic="pairs")
+    kmap = inverse_map(kmap, x) if kind == "inverse" else kmap
+    pairs, table = kmap.pairs, np.asarray(kmap.table)
+    used, totals = int(pairs.used), (len(COUNTS) * kmap.in_rows, len(COUNTS) * kmap.out_rows)
+    assert used <= len(pairs.offset)
+    listed = []
+    for rows_in, rows_out, k in zip(pairs.rows_in, pairs.rows_out, pairs.offset, strict=True):
+        rows_in, rows_out = np.asarray(rows_in), np.asarray(rows_out)
+        for rows in (rows_in, rows_out):
+            assert (np.diff(rows) > 0).all()  # padding too: indices are unique and sorted
+        real = rows_in < totals[0]
+        assert np.array_equal(real, rows_out < totals[1])
+        listed += [
+            (int(k), int(i), int(o)) for i, o in zip(rows_in[real], rows_out[real], strict=True)
+        ]
+    sample, row, k = np.nonzero(table < (kmap.out_rows if kmap.adjoint else kmap.in_rows))
+    other = table[sample, row, k]
+    ends = (row, other) if kmap.adjoint else (other, row)
+    flat = (sample * kmap.in_rows + ends[0], sample * kmap.out_rows + ends[1])
+    want = zip(k.tolist(), flat[0].tolist(), flat[1].tolist(), strict=True)
+    assert sorted(listed) == sorted(want)
+    tiles = sum(-(-c // len(rows_in)) for c in np.bincount(k))
+    assert used == tiles > 0
 
 
 def test_without_a_capacity_nothing_can_overflow():
@@ -230,7 +267,7 @@ def test_the_inverse_map_goes_back_to_the_sites_it_came_from(x, geometry):
     assert np.array_equal(up.coords, x.coords)
     assert np.array_equal(up.n, x.n)
     assert (up.in_extent, up.out_extent) == (down.out_extent, EXTENT)
-    assert (up.in_stride, up.out_stride) == (2, 1)
+    assert (up.in_stride, up.out_stride) == ((2,) * 3, (1,) * 3)
     assert (up.in_rows, up.out_rows) == (down.out_rows, ROWS)
     assert up.table is down.table
     assert up.overflow.tolist() == [0] * len(COUNTS)
@@ -273,8 +310,8 @@ def test_outdegree_counts_the_pairs_that_read_each_row(x, kind):
         ({"capacity": 0}, "capacity must be at least 1"),
         ({"kernel_size": 0}, "kernel_size >= 1"),
         ({"stride": 0}, "stride >= 1"),
-        ({"padding": 2}, "padding < kernel_size"),
-        ({"padding": -1}, "0 <= padding"),
+        ({"padding": -1}, "padding >= 0"),
+        ({"dilation": 0}, "dilation >= 1"),
         ({"kernel_size": 9}, "does not fit into extent"),
     ],
 )
@@ -289,9 +326,10 @@ def test_a_strided_map_refuses_an_impossible_geometry(x, change, message):
 def test_maps_under_vmap_equal_those_of_the_batch(x):
     def alone(sample):
         one = jax.tree.map(lambda leaf: leaf[None], sample)
-        return submanifold_map(one, arithmetic="table"), strided_map(one, 3, 2, 1)
+        down = strided_map(one, 3, 2, 1, arithmetic="table")
+        return submanifold_map(one, arithmetic="table"), down
 
-    batch = table_map(x, kernel_size=3), down_map(x, 3, 2, 1)
+    batch = table_map(x, kernel_size=3), down_map(x, 3, 2, 1, arithmetic="table")
     mapped = jax.jit(jax.vmap(alone))(x)
     chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[:, 0], mapped), batch)
 
@@ -323,28 +361,39 @@ def test_an_output_grid_beyond_int32_is_refused():
 @pytest.mark.parametrize(
     ("call", "given"),
     [
-        (lambda x, size: submanifold_map(x, size), "kernel_size"),
-        (lambda x, size: strided_map(x, size), "kernel_size"),
-        (lambda x, size: strided_map(x, 3, size), "stride"),
-        (lambda x, size: strided_map(x, 3, 2, size), "padding"),
         (lambda x, size: strided_map(x, 3, 2, capacity=size), "capacity"),
         (lambda x, size: pack(x, size), "samples"),
         (lambda x, size: pack(x, 2, rows=size), "rows"),
         (lambda x, size: spatial_pyramid_pool(x, (1, size)), "levels"),
     ],
 )
-@pytest.mark.parametrize("size", [(3, 3, 3), (1, 2, 2), [2, 2, 2], 2.0, True, None])
-def test_a_size_is_one_integer_for_all_axes(call, given, size):
-    if given in ("capacity", "rows") and size is None:
-        return  # as many as can be needed
-    x = tensor(reference.random_coords(0, EXTENT, COUNTS, ROWS), COUNTS)
-    with pytest.raises(TypeError, match=f"{given} must be one integer.* got ") as error:
+@pytest.mark.parametrize("size", [(3, 3, 3), [2, 2, 2], 2.0, True])
+def test_a_number_of_rows_or_samples_is_one_integer(x, call, given, size):
+    with pytest.raises(TypeError, match=f"{given} must be one integer; got ") as error:
         call(x, size)
     assert repr(size) in str(error.value)
-    assert "differ from axis to axis are not supported" in str(error.value)
 
 
-def test_sizes_may_be_numpy_integers():
-    x = tensor(reference.random_coords(0, EXTENT, COUNTS, ROWS), COUNTS)
-    kmap = strided_map(x, np.int64(2), np.int32(2))
-    assert (kmap.kernel_size, type(kmap.kernel_size), type(kmap.stride)) == (2, int, int)
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        (lambda x, size: submanifold_map(x, size), "kernel_size"),
+        (lambda x, size: submanifold_map(x, stride=size), "stride"),
+        (lambda x, size: submanifold_map(x, dilation=size), "dilation"),
+        (lambda x, size: strided_map(x, size), "kernel_size"),
+        (lambda x, size: strided_map(x, 3, size), "stride"),
+        (lambda x, size: strided_map(x, 3, 2, size), "padding"),
+        (lambda x, size: transposed_map(x, 3, 2, output_padding=size), "output_padding"),
+    ],
+)
+@pytest.mark.parametrize("size", [(3, 3), (1, 2, 2.0), 2.0, True, None, "3"])
+def test_a_size_is_one_integer_or_three(x, call, given, size):
+    with pytest.raises(TypeError, match=f"{given} must be one integer .* or three") as error:
+        call(x, size)
+    assert repr(size) in str(error.value)
+
+
+def test_sizes_may_be_numpy_integers(x):
+    kmap = strided_map(x, np.int64(2), [np.int32(2)] * 3)
+    assert kmap.geometry == Geometry.of(2, 2)
+    assert {type(size) for field in kmap.geometry for size in field} == {int}

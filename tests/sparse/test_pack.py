@@ -141,12 +141,11 @@ def test_impossible_packings():
         pack(x, 4)
     with pytest.raises(ValueError, match="not packed yet"):
         pack(pack(x, 2), 3)
-    with pytest.raises(ValueError, match=r"multiple of 2\^depth = 8"):
-        pack(x, 2, depth=3)
+    with pytest.raises(ValueError, match="depth >= 0"):
+        pack(x, 2, depth=-1)
     with pytest.raises(ValueError, match="one sample"):
         spatial_pyramid_pool(pack(x, 2))
     assert packable(EXTENT, 6, 2)
-    assert not packable(EXTENT, 6, 3)
     assert not packable((1408, 1408, 128), 24, 3)
 
 
@@ -157,15 +156,14 @@ def test_maps_that_would_join_samples_are_refused():
     with pytest.raises(ValueError, match="a kernel of 5 reaches 2 planes, but only"):
         submanifold_map(flat, 5)
     submanifold_map(deep, 5)
-    with pytest.raises(ValueError, match="1 planes between the samples"):
+    with pytest.raises(ValueError, match="must be a multiple of the stride"):
         strided_map(flat, 2, 2)
-    for geometry in [(3, 2, 1), (3, 2, 0), (2, 2, 1), (3, 3, 0)]:
-        with pytest.raises(ValueError, match="packed samples need kernel = stride"):
-            strided_map(deep, *geometry)
+    with pytest.raises(ValueError, match="hold the 6 planes of the output"):
+        strided_map(flat, 1, 1, 1)
     down = strided_map(deep, 2, 2)
     low = sparse_conv(deep, jnp.ones((8, CHANNELS, 1)), down)
     assert (low.gap, low.extent[0]) == (1, deep.extent[0] // 2)
-    with pytest.raises(ValueError, match="1 planes between the samples"):
+    with pytest.raises(ValueError, match="3 planes apart, 1 of them empty"):
         strided_map(low, 2, 2)
     up = sparse_conv(low, jnp.ones((8, 1, 1)), inverse_map(down, deep))
     assert up.gap == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from itertools import pairwise
 
@@ -26,6 +27,7 @@ from snnjax.sparse import (
     spatial_pyramid_pool,
     strided_map,
     submanifold_map,
+    sum_pool,
 )
 from tests.reference import sparse as reference
 
@@ -36,8 +38,8 @@ LEVELS = (1, 2, 3)
 build = jax.jit(partial(sparse_tensor, extent=EXTENT))
 down_map = jax.jit(strided_map, static_argnames=("kernel_size", "stride", "padding", "capacity"))
 same_map = jax.jit(submanifold_map, static_argnames="arithmetic")
-pool_max, pool_mean = jax.jit(max_pool), jax.jit(mean_pool)
-POOLS = {"max": (pool_max, np.max), "mean": (pool_mean, np.mean)}
+pool_max, pool_mean, pool_sum = jax.jit(max_pool), jax.jit(mean_pool), jax.jit(sum_pool)
+POOLS = {"max": (pool_max, np.max), "mean": (pool_mean, np.mean), "sum": (pool_sum, np.sum)}
 pool_all = jax.jit(lambda x: (global_max_pool(x), global_mean_pool(x)))
 pyramid = jax.jit(spatial_pyramid_pool, static_argnames=("levels", "reduce", "occupancy"))
 
@@ -69,7 +71,7 @@ def test_a_pool_equals_the_loop_over_present_sources(x, name, geometry):
     kmap = down_map(x, *geometry)
     out = pool(x, kmap)
     assert np.array_equal(out.feats[0], pool(step(x), kmap).feats)
-    assert (out.extent, out.stride) == (reference.out_extent(EXTENT, *geometry), 2)
+    assert (out.extent, out.stride) == (reference.out_extent(EXTENT, *geometry), (2, 2, 2))
     for t in range(T):
         inputs = reference.to_samples(x.feats[t], x.coords, x.n)
         outputs = reference.to_samples(out.feats[t], out.coords, out.n)
@@ -123,6 +125,23 @@ def test_the_gradient_of_a_mean_is_shared_and_of_a_maximum_goes_to_the_largest(x
         np.testing.assert_allclose(top[b], want[1, :ROWS], rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["strided", "submanifold"])
+def test_the_gradient_of_a_sum_is_that_of_the_gathered_sum(x, kind):
+    """It gathers rows instead of scattering them."""
+    kmap = down_map(x, 3, 2, 1) if kind == "strided" else same_map(x, arithmetic="table")
+
+    def by_gather(feats):
+        rows = jax.vmap(lambda f, t: f.at[t].get(mode="fill", fill_value=0))(feats, kmap.table)
+        return (rows.sum(axis=2) ** 2).sum()
+
+    def by_pool(feats):
+        return (sum_pool(x.replace(feats=feats), kmap).feats ** 2).sum()
+
+    got, want = (jax.jit(jax.grad(f))(x.feats[0]) for f in (by_pool, by_gather))
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    assert "scatter" not in str(jax.make_jaxpr(jax.grad(by_pool))(x.feats[0]))
+
+
 def test_pooling_refuses_a_map_it_cannot_read(x, down):
     for kmap in (same_map(x, arithmetic="pairs"), inverse_map(down, x)):
         with pytest.raises(ValueError, match="needs a table"):
@@ -133,7 +152,7 @@ def test_pooling_refuses_a_map_it_cannot_read(x, down):
 
 
 def test_pooling_refuses_the_map_of_another_batch(x, down):
-    fewer = jax.tree.map(lambda leaf: leaf[:-1], down)
+    fewer = jax.tree.map(lambda leaf: leaf[:-1], dataclasses.replace(down, pairs=None))
     for pool in (max_pool, mean_pool):
         with pytest.raises(
             ValueError, match=r"strided map was built for a batch of 2; .*batch size 3\."

@@ -100,14 +100,14 @@ def test_the_dense_grid_holds_each_site_where_it_is(steps):
 
 def test_a_tensor_is_a_pytree_and_can_be_replaced():
     x = build(*arrays(), extent=EXTENT, stride=2)
-    assert (x.extent, x.stride) == (EXTENT, 2)
+    assert (x.extent, x.stride) == (EXTENT, (2, 2, 2))
     doubled = jax.tree.map(lambda leaf: leaf * 2, x)
-    assert (doubled.extent, doubled.stride) == (EXTENT, 2)
+    assert (doubled.extent, doubled.stride) == (EXTENT, (2, 2, 2))
     y = x.replace(feats=x.feats[..., :1])
     assert y.feats.shape == (3, ROWS, 1)
     assert y.coords is x.coords
     with pytest.raises(AttributeError):
-        x.stride = 3
+        x.stride = (3, 3, 3)
 
 
 @settings(max_examples=50, deadline=None)

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from snnjax.sparse import level_counts, level_occupancy, pack, point_rows, voxelize
+from snnjax.sparse import (
+    level_counts,
+    level_occupancy,
+    pack,
+    point_rows,
+    point_values,
+    voxelize,
+)
 from snnjax.sparse.tensor import INT32_MAX
 from snnjax.sparse.voxelize import search_rows, unique_keys
 from tests.reference.sparse import voxel_loop
@@ -73,8 +80,36 @@ def test_every_point_finds_the_row_of_its_voxel(origin):
 def test_rows_of_points_need_the_tensor_of_their_clouds():
     points, count = clouds(0, batch=2), np.array([4, 4], np.int32)
     x = voxelize(points, count, extent=(4, 4, 4), voxel_size=1.0)
-    with pytest.raises(ValueError, match="from before packing"):
-        point_rows(points, count, pack(x, 2), voxel_size=1.0)
+    for wrong in (
+        pack(voxelize(points[:1], count[:1], extent=(4, 4, 4), voxel_size=1.0), 1),
+        x.replace(stride=(2, 2, 2)),
+    ):
+        with pytest.raises(ValueError, match="the 2 clouds at stride"):
+            point_rows(points, count, wrong, voxel_size=1.0)
+
+
+@pytest.mark.parametrize("samples", [2, 4])
+def test_values_of_packed_rows_reach_the_points_of_each_cloud(samples):
+    points, count = clouds(1, batch=4), np.array([POINTS, 7, 0, POINTS], np.int32)
+    x = run_small(points, count)
+    grid = {"voxel_size": SIZE, "origin": ORIGIN}
+    alone = point_values(x.feats, point_rows(points, count, x, **grid), missing=-1)
+    packed = pack(x, samples)
+    rows = point_rows(points, count, packed, **grid)
+    np.testing.assert_array_equal(point_values(packed.feats, rows, missing=-1), alone)
+    steps = jnp.stack([packed.feats, 2 * packed.feats])
+    np.testing.assert_array_equal(point_values(steps, rows)[1], 2 * point_values(steps, rows)[0])
+    labels = packed.feats[..., 3].astype(jnp.int32)  # the index of the representative point
+    got = np.asarray(point_values(labels, rows, missing=-1))
+    assert got.shape == points.shape[:2]
+    np.testing.assert_array_equal(got, np.asarray(alone)[..., 3])
+    assert (got[0] == -1).any()
+    assert (got[1, 7:] == -1).all()
+
+
+def test_values_of_another_batch_are_refused():
+    with pytest.raises(ValueError, match=r"rows \[B \* samples, P\]; got \(2, 3, 1\) and \(3, 4\)"):
+        point_values(jnp.zeros((2, 3, 1)), jnp.zeros((3, 4), jnp.int32))
 
 
 @pytest.mark.parametrize(
@@ -271,8 +306,26 @@ def test_unique_keys_are_sorted_and_counted_before_clipping():
     assert rows.tolist() == [[1, 0, 1, 2, 2], [2] * 5, [0] * 5]
 
 
-@pytest.mark.parametrize("size", [(1.0, 1.0, 2.0), [1.0], np.ones(3), "1"])
-def test_voxels_are_cubes_of_one_size(size):
+def test_voxels_may_have_another_edge_along_each_axis():
+    """They are the cubes of a cloud whose axes were scaled first."""
+    points, count = np.abs(clouds(2))[..., :3], np.array([POINTS, 7, 0], np.int32)
+    scale = np.array([2.0, 1.0, 0.5], np.float32)
+    grid = {"extent": (8, 4, 2), "origin": (0.0, 0.0, 0.0)}
+    edges = tuple((1 / scale).tolist())
+    x = voxelize(points, count, voxel_size=edges, **grid)
+    want = voxelize(points * scale, count, voxel_size=1.0, **grid)
+    assert int(x.n.sum()) > 0
+    np.testing.assert_array_equal(x.coords, want.coords)
+    np.testing.assert_array_equal(x.feats * scale, want.feats)
+    rows = point_rows(points, count, x, voxel_size=edges, origin=(0.0, 0.0, 0.0))
+    scaled = point_rows(points * scale, count, want, voxel_size=1.0, origin=(0.0, 0.0, 0.0))
+    np.testing.assert_array_equal(rows, scaled)
+    counts = level_counts(np.asarray(points), np.asarray(count), voxel_size=edges, **grid, depth=0)
+    np.testing.assert_array_equal(counts[:, 0], x.n)
+
+
+@pytest.mark.parametrize("size", [(1.0, 2.0), [1.0], np.ones(3), "1"])
+def test_a_voxel_has_one_edge_or_three(size):
     points, count = np.zeros((1, 2, 3), np.float32), np.array([2])
     grid = {"extent": (4, 4, 4), "voxel_size": size}
     x = voxelize(points, count, extent=(4, 4, 4), voxel_size=1.0)
@@ -282,7 +335,7 @@ def test_voxels_are_cubes_of_one_size(size):
         lambda: level_counts(points, count, **grid, depth=1),
         lambda: level_occupancy(points, count, **grid, depth=1),
     ):
-        with pytest.raises(TypeError, match=r"voxel_size must be one number.* got"):
+        with pytest.raises(TypeError, match=r"voxel_size must be one number .* or three.* got"):
             call()
 
 
