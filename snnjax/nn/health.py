@@ -12,11 +12,11 @@ from flax import nnx
 
 from snnjax.metrics import RATE_BAND, PopulationRate, population_rate
 from snnjax.nn.delayed_recurrent import DelayedRecurrent
+from snnjax.nn.found import split_arrays
 from snnjax.nn.module import Module, Sequential
 from snnjax.nn.neurons.population import Population, check_finite
 from snnjax.nn.probe import layers_of, probe
 from snnjax.nn.recurrent import Recurrent
-from snnjax.nn.run import split_arrays
 from snnjax.nn.sparse import IntegerNeuron, Rectifier
 from snnjax.nn.stateful import Stateful
 from snnjax.sparse import SparseTensor

@@ -13,9 +13,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.nn.bounded import Bounded
+from snnjax.nn.found import split_arrays
 from snnjax.nn.parallel import rules_of
 from snnjax.nn.remat import REMATS, Remat
-from snnjax.nn.run import Composite, Options, Run, State, split_arrays, traverse
+from snnjax.nn.run import Composite, Options, Run, State, traverse
 from snnjax.nn.stateful import forgotten_state
 from snnjax.sharding import Rules
 
