@@ -57,6 +57,8 @@ class DelayedLinear(Stateful):
     ((7, 4, 2), (4, 4, 3))
     """
 
+    spiking = False
+
     def __init__(
         self,
         in_features: int,

@@ -1,4 +1,4 @@
-"""What a traversal returns in addition to the output, and how the blocks of a `Repeat` are named."""
+"""What a traversal returns in addition to the output."""
 
 from __future__ import annotations
 

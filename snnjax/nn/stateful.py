@@ -14,6 +14,10 @@ class Stateful(nnx.Module):
     `rest_for`. The batch is the first axis of every leaf of a state.
     """
 
+    spiking: bool | None = None
+    """Whether the outputs are events, most of them 0. `spike_report` includes layers that say True,
+    takes those that say None where they are named, and refuses those that say False."""
+
     def rest_for(self, x: Any) -> Any:
         """The resting state for the input `x`.
 

@@ -13,9 +13,8 @@ import numpy as np
 
 from snnjax import viz
 from snnjax.metrics import LayerRate, rate_alarms
-from snnjax.nn import LI, inputs_of, learned_delays, probe
-from snnjax.nn.probe import layers_of
-from snnjax.nn.stateful import Stateful
+from snnjax.nn import inputs_of, learned_delays, probe
+from snnjax.nn.health import spiking_paths
 from snnjax.runs import hosts
 from snnjax.runs.writer import read_metrics, write_json
 from snnjax.train import (
@@ -117,7 +116,7 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
         spikes = {path: found[1] for path, found in seen.items() if isinstance(found, tuple)}
         return x, spec.task.outputs(out), spikes
 
-    spiking = [name for name, layer in layers_of(trained.model).items() if _fires(layer)]
+    spiking = spiking_paths(trained.model)
     x, outputs, spikes = jax.device_get(jax.jit(run)(here, batch))
     words = [dataset.name(0)]
     if label is not None and np.ndim(label) == 0 and info.class_names:
@@ -134,10 +133,6 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
         for name, (caption, draw) in found.items()
         if (figure := draw(x, spikes, title=", ".join(words))) is not None
     )
-
-
-def _fires(layer: Any) -> bool:
-    return isinstance(layer, Stateful) and not isinstance(layer, LI)
 
 
 def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:

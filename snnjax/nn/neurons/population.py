@@ -51,7 +51,7 @@ class Population(Stateful):
     rest: ClassVar[Callable[..., Any]]
     """`rest(shape, dtype)`: the resting state of one step's shape."""
 
-    spiking: ClassVar[bool] = True
+    spiking: bool | None = True
     """Whether the outputs are events, most of them 0; else they are membranes or activations."""
 
     def __init_subclass__(cls, **options: Any) -> None:
