@@ -23,6 +23,7 @@ from snnjax.nn.paths import below, join, unnumbered
 from snnjax.nn.remat import Remat, kept_by
 from snnjax.nn.stateful import Stateful
 from snnjax.nn.states import State, check_same, check_state, names_of, other_batch, shapes_of
+from snnjax.nn.statistics import check_summed, unsummed
 
 
 class Composite(nnx.Module):
@@ -251,12 +252,24 @@ class Run:
             graphdef, variables = nnx.split(layer)
             kind = type(layer).__name__
             self._watched.append(Watched(variables, arrays, path, kind, graphdef, rebuild))
+        axis = self._unsummed_axis(layer)
+        before = unsummed(layer, axis) if axis else {}
         try:
-            return layer(*args, **options)
+            out = layer(*args, **options)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):
                 raise type(error)(f"{path}: {error}") from error
             raise
+        if axis:
+            check_summed(path, layer, before, axis)
+        return out
+
+    def _unsummed_axis(self, layer: Any) -> str | None:
+        """The axis of several devices over which a layer in training does not sum, if any."""
+        axis = self.options.axis_name if self.options.train else None
+        if axis is None or "axis_name" in parameters_of(type(layer)):
+            return None
+        return axis if jax.lax.psum(1, axis) > 1 else None
 
     def _state_of(self, layer: Stateful, path: str, inputs: tuple) -> Any:
         """The state of a layer; None at rest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -413,3 +414,48 @@ def test_a_run_costs_nothing_at_run_time():
     costs = [jax.jit(f).lower(params, x).compile().cost_analysis() for f in (run, by_hand)]
     for name in ("flops", "bytes accessed"):
         assert costs[0][name] == costs[1][name]
+
+
+class Centred(nnx.Module):
+    """A norm of a user, which does not take the mesh axis."""
+
+    def __init__(self):
+        self.mean = nnx.BatchStat(jnp.zeros(4))
+
+    def __call__(self, x, *, train=False):
+        if train:
+            self.mean[...] = x.mean((0, 1))
+        return x - self.mean[...]
+
+
+@pytest.mark.parametrize(
+    ("norm", "devices", "error"),
+    [
+        (Centred(), 2, r"layers\.1: a Centred updates 'mean' .* over 2 along 'data'.*pmean"),
+        (Centred(), 1, ""),
+        (nnx.BatchNorm(4, rngs=nnx.Rngs(0)), 2, r"layers\.1: a BatchNorm .* axis_name='data'"),
+        (nnx.BatchNorm(4, axis_name="data", rngs=nnx.Rngs(0)), 2, ""),
+        (BatchNorm(4), 2, ""),
+        (nnx.Dropout(0.5, rngs=nnx.Rngs(0)), 2, ""),
+    ],
+)
+def test_norms_that_do_not_sum_over_the_devices_are_refused(norm, devices, error):
+    graphdef, arrays = nnx.split(Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), norm))
+    mesh = jax.make_mesh((devices,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.PartitionSpec(None, "data")
+
+    def call(x, train):
+        net = nnx.merge(graphdef, arrays)
+        return net(None, x, train=train, axis_name="data")[1]
+
+    def shape(train):
+        run = partial(call, train=train)
+        sharded = jax.shard_map(run, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False)
+        return jax.eval_shape(sharded, jnp.ones((3, 4, 4))).shape
+
+    assert shape(train=False) == (3, 4, 4)
+    if not error:
+        assert shape(train=True) == (3, 4, 4)
+        return
+    with pytest.raises(ValueError, match=error):
+        shape(train=True)
