@@ -195,6 +195,11 @@ class SNNDelays(Module):
             return None
         return jnp.minimum(jnp.asarray(lengths) + layers * self.config.late_steps, steps)
 
+    @property
+    def silent_steps(self) -> int:
+        """As in the configuration."""
+        return self.config.silent_steps
+
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
         """Set the width of the taps for an epoch of training, as published; traced or not."""
         config = self.config

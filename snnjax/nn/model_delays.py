@@ -27,7 +27,7 @@ def set_sigma(model: nnx.Module, value: ArrayLike) -> None:
     check_sigma(value)
     for _, module in nnx.iter_modules(model):
         if isinstance(module, (Delays, SpacedConv)):
-            module.sigma.set_value(jnp.asarray(value, module.sigma[...].dtype))
+            module.sigma.set_value(jnp.full_like(module.sigma[...], value))
 
 
 def learned_delays(model: nnx.Module) -> dict[str, Delays]:

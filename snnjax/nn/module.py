@@ -97,7 +97,21 @@ class Module(Composite):
         return jax.jit(resting)()
 
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
-        """Update scheduled values before an epoch; the default does nothing."""
+        """Update scheduled values before an epoch; by default those of the modules inside.
+
+        A subclass that overrides it and holds other modules with a schedule calls
+        `super().at_epoch(epoch, epochs)`.
+        """
+        for module in modules_inside(self):
+            module.at_epoch(epoch, epochs)
+
+    @property
+    def silent_steps(self) -> int:
+        """Silent steps that must follow a sample, so that late arrivals reach the output.
+
+        By default the sum over the modules inside, which suffices when one follows another.
+        """
+        return sum(module.silent_steps for module in modules_inside(self))
 
     def constrain(self) -> None:
         """Clip bounded parameters, such as delays, after an update."""
@@ -126,6 +140,22 @@ class Sequential(Module):
         for layer in self.layers:
             x = run(layer, x)
         return x
+
+
+def modules_inside(model: nnx.Module) -> list[Module]:
+    """The modules inside a model, without those that lie inside another of them.
+
+    >>> from snnjax.nn import LIF
+    >>> inner = Sequential(Sequential(LIF(2)))
+    >>> modules_inside(Sequential(inner, LIF(2))) == [inner]
+    True
+    """
+    found: dict[tuple[Any, ...], Module] = {}
+    for path, module in sorted(nnx.iter_modules(model), key=lambda item: len(item[0])):
+        inside = any(path[: len(outer)] == outer for outer in found)
+        if path and isinstance(module, Module) and not inside:
+            found[path] = module
+    return list(found.values())
 
 
 def inputs_of(model: Module, given: dict[str, Any]) -> dict[str, Any]:
