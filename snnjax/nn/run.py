@@ -22,7 +22,15 @@ from snnjax.nn.neurons.population import Population
 from snnjax.nn.paths import below, join, unnumbered
 from snnjax.nn.remat import Remat, kept_by
 from snnjax.nn.stateful import Stateful
-from snnjax.nn.states import State, check_same, check_state, names_of, other_batch, shapes_of
+from snnjax.nn.states import (
+    State,
+    check_depth,
+    check_same,
+    check_state,
+    names_of,
+    other_batch,
+    shapes_of,
+)
 from snnjax.nn.statistics import check_summed, unsummed
 
 
@@ -153,6 +161,7 @@ class Run:
         path = self._inside
         graphdef, params, rest = nnx.split(block, nnx.Param, ...)
         states = self._under(path)
+        check_depth(states, count)
         per_layer = (
             None if states is None else jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), states)
         )

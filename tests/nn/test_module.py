@@ -292,6 +292,18 @@ def test_a_state_of_another_model_is_named(net):
             net(other, x)
 
 
+def test_a_state_of_another_depth_is_named():
+    def make(count):
+        return Repeat(lambda rngs: Sequential(LIF(4)), count, rngs=nnx.Rngs(0))
+
+    x = _inputs()
+    state, _ = make(3)(None, x)
+    with pytest.raises(ValueError, match=r"layers\.0: the state of 2 .* \[B, 2, .* got \(3, 3, 4"):
+        make(2)(state, x)
+    with pytest.raises(ValueError, match=r"layers\.0: .* got \(3,\)"):
+        make(3)(jax.tree.map(lambda leaf: leaf[:, 0, 0], state), x)
+
+
 class Difference(Stateful):
     """What changed since the step before."""
 
