@@ -303,7 +303,7 @@ class Run:
         }
         options = {name: value for name, value in known.items() if name in taken}
         for name in ("key", "rngs"):
-            if name in taken and self.key is not None and train:
+            if name in taken and self.key is not None:
                 options[name] = self._key_of(path)
         return options
 

@@ -112,7 +112,9 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
         encoded = spec.source.encode(arrays, shape, key=None, train=False)
         x = encoded.pop("x")
         model = merge_model(spec.graphdef, weights)
-        (_, out), seen = probe(model, spiking)(None, x, **inputs_of(model, encoded))
+        (_, out), seen = probe(model, spiking)(
+            None, x, key=jax.random.key(0), **inputs_of(model, encoded)
+        )
         spikes = {path: found[1] for path, found in seen.items() if isinstance(found, tuple)}
         return x, spec.task.outputs(out), spikes
 

@@ -117,6 +117,23 @@ def test_a_key_is_folded_in_by_path():
     del rngs
 
 
+class Poisson(nnx.Module):
+    """An encoder that draws in every mode."""
+
+    def __call__(self, x, *, key):
+        return jax.random.bernoulli(key, x).astype(x.dtype)
+
+
+def test_a_layer_that_draws_receives_the_key_outside_training():
+    net, x = Sequential(Poisson(), Dropout(0.5)), jnp.full((4, 3, 16), 0.5)
+    first, again, other = (net(None, x, key=jax.random.key(seed))[1] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert set(np.unique(first)) == {0.0, 1.0}  # dropout is off
+    with pytest.raises(TypeError, match=r"layers\.0: .*'key'"):
+        net(None, x)
+
+
 def test_a_layer_without_state_called_twice_draws_twice():
     class Twice(Module):
         def __init__(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -86,6 +87,20 @@ def test_evaluators_measure_the_trained_model() -> None:
         run(net(), data(), evaluators=(Constant([1]),))
     with pytest.raises(TypeError, match=r"Nothing\.run must return numbers by name; got NoneType"):
         run(net(), data(), evaluators=(Nothing(),))
+
+
+class Poisson(nnx.Module):
+    def __call__(self, x: Any, *, key: Any) -> Any:
+        return jax.random.bernoulli(key, x).astype(x.dtype)
+
+
+def test_a_network_that_draws_its_spikes_is_evaluated() -> None:
+    model = Sequential(Poisson(), *net().layers)
+    x = np.random.default_rng(0).random((8, 5, 3)).astype(np.float32)
+    source = from_arrays((x, [0, 1] * 4), (x, [0, 1] * 4), sequences=True)
+    trained = run(model, source, steps=1).trained
+    first, again = (trained.evaluate(source.open("test")).loss for _ in range(2))
+    assert first == again > 0
 
 
 class Plain(nnx.Module):
