@@ -18,6 +18,7 @@ from jax import Array
 from snnjax.metrics import LayerActivity
 from snnjax.nn.counting import count_inputs, own_matrices
 from snnjax.nn.found import Found, Seen, Watched, numbered, split_arrays
+from snnjax.nn.layer import Layer, traversing
 from snnjax.nn.neurons.population import Population
 from snnjax.nn.paths import below, join, unnumbered
 from snnjax.nn.remat import Remat, kept_by
@@ -34,7 +35,7 @@ from snnjax.nn.states import (
 from snnjax.nn.statistics import check_summed, unsummed
 
 
-class Composite(nnx.Module):
+class Composite(Layer):
     """Base of composite modules, which a `Run` traverses; derive from `Module` instead."""
 
     rematerialised: ClassVar[bool] = False
@@ -79,7 +80,8 @@ def traverse(
     """Run a model once; returns its output and a `Found`."""
     check_state(model, state)
     run = Run(model, state, options, key)
-    out = model.forward(run, *inputs, **named)
+    with traversing(run):
+        out = model.forward(run, *inputs, **named)
     return out, run.close()
 
 
@@ -156,6 +158,23 @@ class Run:
             self._warn_of_uncounted()
         return Found(self._state, tuple(self._activity), tuple(self._seen), tuple(self._watched))
 
+    def passed(self, layer: nnx.Module, named: dict[str, Any]) -> None:
+        """Warn of a part that `forward` calls itself, where that changes what it computes."""
+        path = self._paths.get(id(layer))
+        if path is None:
+            return
+        if isinstance(layer, Composite | Stateful):
+            lost = "its state is neither continued nor returned"
+        elif self.train and "train" in parameters_of(type(layer)).difference(named):
+            lost = "it computes as it does outside training"
+        else:
+            return
+        warnings.warn(
+            f"{path!r}, a {type(layer).__name__}, was called past the run, so that {lost}. Write "
+            "run(self.layer, x) in place of self.layer(x).",
+            stacklevel=3,
+        )
+
     def scan(self, block: Composite, count: int, inputs: tuple, named: dict[str, Any]) -> Any:
         """The output of `count` consecutive blocks, whose arrays are stacked in `block`."""
         path = self._inside
@@ -175,7 +194,8 @@ class Run:
             params, rest, states, key = layer
             own = nnx.merge(graphdef, params, rest)
             inner = Run(own, states, options, key, path)
-            out = own.forward(inner, x, *inputs[1:], **named)
+            with traversing(inner):
+                out = own.forward(inner, x, *inputs[1:], **named)
             check_same(type(block).__name__, x, out)
             return out, (_changed(own, rest), inner.close())
 
@@ -264,7 +284,8 @@ class Run:
         axis = self._unsummed_axis(layer)
         before = unsummed(layer, axis) if axis else {}
         try:
-            out = layer(*args, **options)
+            with traversing(None):
+                out = layer(*args, **options)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):
                 raise type(error)(f"{path}: {error}") from error
@@ -358,7 +379,8 @@ class Run:
         def pure(params: Any, rest: Any, states: Any, key: Any, arrays: list[Any]) -> Any:
             own, (inputs, named) = nnx.merge(graphdef, params, rest), rebuild(arrays)
             inner = Run(own, states, options, key, path)
-            out = own.forward(inner, *inputs, **named)
+            with traversing(inner):
+                out = own.forward(inner, *inputs, **named)
             return out, _changed(own, rest), inner.close()
 
         again = jax.checkpoint(pure, policy=kept_by(self.options.remat))

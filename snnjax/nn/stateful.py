@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flax import nnx
+from snnjax.nn.layer import Layer
 
 
-class Stateful(nnx.Module):
+class Stateful(Layer):
     """A layer that carries state through time: `(state, x) -> (state, out)`.
 
     A subclass defines `__call__(state, x)`, in which None as the state means at rest, and

@@ -473,14 +473,15 @@ def test_norms_that_do_not_sum_over_the_devices_are_refused(norm, devices, error
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     rows = jax.sharding.PartitionSpec(None, "data")
 
-    def call(x, train):
+    def call(arrays, x, train):
         net = nnx.merge(graphdef, arrays)
         return net(None, x, train=train, axis_name="data")[1]
 
     def shape(train):
         run = partial(call, train=train)
-        sharded = jax.shard_map(run, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False)
-        return jax.eval_shape(sharded, jnp.ones((3, 4, 4))).shape
+        specs = (jax.sharding.PartitionSpec(), rows)
+        sharded = jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
+        return jax.eval_shape(sharded, arrays, jnp.ones((3, 4, 4))).shape
 
     assert shape(train=False) == (3, 4, 4)
     if not error:
@@ -488,3 +489,52 @@ def test_norms_that_do_not_sum_over_the_devices_are_refused(norm, devices, error
         return
     with pytest.raises(ValueError, match=error):
         shape(train=True)
+
+
+class Past(Module):
+    """Calls a part itself, after another one through the run."""
+
+    def __init__(self, part, *args):
+        self.first, self.part, self.args = LIF(4), part, args
+
+    def forward(self, run, x):
+        return self.part(*self.args, run(self.first, x))
+
+
+KEPT = "its state is neither continued nor returned"
+MODE = "it computes as it does outside training"
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize(
+    ("part", "args", "lost"),
+    [(LIF(4), (None,), KEPT), (Sequential(LIF(4)), (None,), KEPT), (BatchNorm(4), (), MODE)],
+)
+def test_a_part_called_past_the_run_is_reported(repeated, part, args, lost):
+    class Shown(Past):
+        def forward(self, run, x):
+            y = super().forward(run, x)
+            return y[1] if args else y
+
+    net, x, train = Shown(part, *args), _inputs(), lost == MODE
+    if repeated:
+        net = Repeat(lambda rngs: Shown(part, *args), 1, rngs=nnx.Rngs(0))
+    warning = rf"'part', a {type(part).__name__}, was called past the run, so that {lost}\. Write"
+    with pytest.warns(UserWarning, match=warning):
+        net(None, x, train=train)
+    if train:
+        net(None, x)  # outside training it computes the same
+
+
+def test_a_part_that_is_not_used_or_not_a_part_is_not_reported():
+    teacher = Sequential(LIF(4))
+
+    class Unused(Module):
+        def __init__(self):
+            self.neurons, self.auxiliary = LIF(4), LIF(4)
+
+        def forward(self, run, x):
+            return run(self.neurons, x) + teacher(None, x)[1]
+
+    state, _ = Unused()(None, _inputs())  # a warning would be an error
+    assert set(state) == {"neurons"}

@@ -12,7 +12,6 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.nn.neurons.checks import InitSignature, with_hints
 from snnjax.nn.neurons.checks import as_floating as as_floating
 from snnjax.nn.neurons.checks import check_batch_shape as check_batch_shape
 from snnjax.nn.neurons.checks import check_count as check_count
@@ -53,12 +52,6 @@ class Population(Stateful):
 
     spiking: bool | None = True
     """Whether the outputs are events, most of them 0; else they are membranes or activations."""
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
-            cls.__init__ = with_hints(cls.__init__)
-            cls.__signature__ = InitSignature(cls.__init__)
 
     def __init__(self, features: int, *, trainable: Sequence[str], checkpoint: bool | int):
         layer = type(self).__name__
