@@ -77,7 +77,7 @@ class Module(Composite):
         """
         if not inputs:
             raise forgotten_state(self)
-        options = Options(train, axis_name, record, check_remat(self, remat) if train else "none")
+        options = Options(train, axis_name, record, check_remat(self, remat, train))
         out, found = traverse(self, state, inputs, named, options, key)
         return found.state, ((out, found.activity) if record else out)
 
@@ -166,10 +166,12 @@ def inputs_of(model: Module, given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in known}
 
 
-def check_remat(model: nnx.Module, remat: Remat) -> Remat:
-    """Raise for an unknown `remat`, or one that would have no effect."""
+def check_remat(model: nnx.Module, remat: Remat, train: bool) -> Remat:
+    """The `remat` of a call; raises for an unknown one, or one that has no effect in training."""
     if remat not in REMATS:
         raise ValueError(f"remat must be one of {', '.join(REMATS)}; got {remat!r}.")
+    if not train:
+        return "none"
     modules = (module for _, module in nnx.iter_modules(model))
     if remat != "none" and not any(isinstance(m, Module) and m.rematerialised for m in modules):
         raise ValueError(

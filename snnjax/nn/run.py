@@ -19,6 +19,7 @@ from snnjax.metrics import LayerActivity
 from snnjax.nn.counting import count_inputs, own_matrices
 from snnjax.nn.found import Found, Seen, Watched, numbered, split_arrays
 from snnjax.nn.layer import Layer, traversing
+from snnjax.nn.neurons.checks import nearest
 from snnjax.nn.neurons.population import Population
 from snnjax.nn.paths import below, join, unnumbered
 from snnjax.nn.remat import Remat, kept_by
@@ -79,6 +80,7 @@ def traverse(
 ) -> tuple[Any, Found]:
     """Run a model once; returns its output and a `Found`."""
     check_state(model, state)
+    _check_named(model, named)
     run = Run(model, state, options, key)
     with traversing(run):
         out = model.forward(run, *inputs, **named)
@@ -407,6 +409,19 @@ class Run:
         self._activity += found.activity
         self._seen += found.seen
         self._watched += found.watched
+
+
+def _check_named(model: Composite, named: dict[str, Any]) -> None:
+    """Raise for an option that neither a call of the model nor its `forward` takes."""
+    own = inspect.signature(type(model).forward).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in own.values()):
+        return
+    for name in named:
+        if name not in own:
+            known = [*list(own)[2:], "train", "key", "axis_name", "record", "remat"]
+            raise TypeError(
+                f"a call of {type(model).__name__} takes no {name!r}; {nearest(name, known)}"
+            )
 
 
 @functools.cache

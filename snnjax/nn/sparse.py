@@ -14,6 +14,7 @@ from snnjax.metrics import sparse_activity
 from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, subtract
 from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.initialisers import Initializer, kaiming_uniform
+from snnjax.nn.layer import Layer
 from snnjax.nn.masked_norm import MaskedBatchNorm
 from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
@@ -25,7 +26,7 @@ from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
 
 
-class SparseConv(nnx.Module):
+class SparseConv(Layer):
     """Holds the float32 weight [K, C, O] of a sparse convolution; each call is given the map.
 
     Args:
@@ -131,7 +132,7 @@ class IntegerNeuron(Stateful):
         return state, x.replace(feats=spikes)
 
 
-class Rectifier(nnx.Module):
+class Rectifier(Layer):
     """max(x, 0): the neuron of the ANN twin, without state."""
 
     spiking = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import snnjax.nn
 from snnjax.nn import (
     LI,
     LIF,
@@ -398,6 +400,11 @@ def test_wrong_uses_are_named(net):
         net(None, _inputs(), train=True, remat="all")
     with pytest.raises(ValueError, match=r"no module with rematerialised = True"):
         Sequential(LIF(2))(None, x, train=True, remat="layers")
+    with pytest.raises(ValueError, match="remat must be one of none, products, layers; got 'al'"):
+        net(None, _inputs(), remat="al")
+    for call in (net, partial(probe(net, []))):
+        with pytest.raises(TypeError, match=r"Net takes no 'trian'; did you mean 'train'\?"):
+            call(None, _inputs(), trian=True)
     kept = []
 
     class Keeps(Module):
@@ -538,3 +545,27 @@ def test_a_part_that_is_not_used_or_not_a_part_is_not_reported():
 
     state, _ = Unused()(None, _inputs())  # a warning would be an error
     assert set(state) == {"neurons"}
+
+
+def test_every_layer_names_the_nearest_argument():
+    layers = [
+        layer
+        for layer in vars(snnjax.nn).values()
+        if isinstance(layer, type) and issubclass(layer, nnx.Module)
+    ]
+    plain = {
+        snnjax.nn.Bounded,
+        snnjax.nn.Stateful,
+        snnjax.nn.Module,
+        snnjax.nn.Rectifier,
+        snnjax.nn.AttentionProduct,
+    }
+    for layer in set(layers) - plain:
+        known = inspect.signature(layer).parameters
+        if any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in known.values()):
+            continue
+        wrong = next(iter(known))[:-1]
+        with pytest.raises(TypeError, match=f"{layer.__name__} has no argument '{wrong}'; did"):
+            layer(**{wrong: 1})
+    with pytest.raises(TypeError, match=r"Conv has no argument 'stride'; there are in_channels"):
+        snnjax.nn.Conv(2, 2, stride=2, rngs=nnx.Rngs(0))

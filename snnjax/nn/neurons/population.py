@@ -213,7 +213,10 @@ class Population(Stateful):
             return
         last = ", ".join(map(str, own))
         got = f"input {shape}" if state is None else f"input {shape} and state {held}"
-        hint = _batch_first(shape[: len(shape) - axes], state, axes)
+        if shape[-axes:] == own and state is not None:
+            hint = _batch_first(shape[: len(shape) - axes], state, axes)
+        else:
+            hint = _other_width(shape, own)
         raise ValueError(
             f"{type(self).__name__}({self.features}) takes input [T, B, ..., {last}] and a state "
             f"of one step's shape; got {got}. {hint}"
@@ -243,6 +246,15 @@ def _batch_first(lead: tuple[int, ...], state: Any, axes: int) -> str:
     if len(lead) == 2 and lead[0] != lead[1] and batches == {lead[:1]}:
         return "Time comes first: pass jnp.swapaxes(x, 0, 1) if your batch does."
     return "Pass None as the state to start at rest, or make one with rest_for(x)."
+
+
+def _other_width(shape: tuple[int, ...], own: tuple[int, ...]) -> str:
+    """The suggested fix for input whose axes, or the last of them, are not those of a layer."""
+    if len(shape) <= len(own):
+        return "The axes of time, batch or features are missing; add them, as in x[None]."
+    last = shape[-len(own) :]
+    given, wanted = (last, own) if len(own) > 1 else (last[0], own[0])
+    return f"Its width is {given}, not {wanted}: change the layer's features, or what is before it."
 
 
 def membrane_dtype(dtype: DTypeLike) -> DTypeLike:
