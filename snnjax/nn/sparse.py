@@ -16,6 +16,7 @@ from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.initialisers import Initializer, kaiming_uniform
 from snnjax.nn.layer import Layer
 from snnjax.nn.masked_norm import MaskedBatchNorm
+from snnjax.nn.narrow import NarrowProducts
 from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful
@@ -26,7 +27,7 @@ from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
 
 
-class SparseConv(Layer):
+class SparseConv(NarrowProducts):
     """Holds the float32 weight [K, C, O] of a sparse convolution; each call is given the map.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -12,9 +13,10 @@ import pytest
 from flax import nnx
 
 from snnjax.data import DataError, SourceBase, from_arrays
-from snnjax.nn import LI, Sequential
+from snnjax.nn import LI, DelayedLinear, RoundedDelays, Sequential
 from snnjax.runs import fit
 from snnjax.tasks import Classification, Task
+from snnjax.train import UnroundedDelays
 
 
 def net(num_classes: int = 2) -> Sequential:
@@ -101,6 +103,25 @@ def test_a_network_that_draws_its_spikes_is_evaluated() -> None:
     trained = run(model, source, steps=1).trained
     first, again = (trained.evaluate(source.open("test")).loss for _ in range(2))
     assert first == again > 0
+
+
+class Rounding(RoundedDelays):
+    def __init__(self) -> None:
+        self.delayed = DelayedLinear(3, 2, max_delay=3, rngs=nnx.Rngs(0))
+
+    def forward(self, run: Any, x: Any) -> Any:
+        return run(self.delayed, x, round_delays=self.round_delays and not run.train)
+
+
+def test_delays_of_a_module_inside_the_model_are_evaluated_unrounded() -> None:
+    model = Sequential(Rounding(), LI(2), lambda v: v.mean(0))
+    x = np.random.default_rng(0).random((8, 5, 3)).astype(np.float32)
+    source = from_arrays((x, [0, 1] * 4), (x, [0, 1] * 4), sequences=True)
+    found = run(model, source, steps=1, evaluators=(UnroundedDelays(),))
+    assert abs(found.numbers["test_loss_unrounded"] - found.result.loss) > 1e-5
+    undeclared: Any = SimpleNamespace(model=Sequential(model.layers[0].delayed))
+    with pytest.raises(ValueError, match=r"need a model with a snnjax\.nn\.RoundedDelays; Sequ"):
+        UnroundedDelays().run(undeclared, source.open("test"))
 
 
 class Plain(nnx.Module):
