@@ -25,7 +25,7 @@ from snnjax.sparse import (
 OPTIONS = {"use_bias", "dtype", "param_dtype", "kernel_init", "bias_init"}
 
 
-class EventLinear(Layer, nnx.Linear):
+class EventLinear(nnx.Linear):
     """`nnx.Linear` whose product is `snnjax.sparse.spike_matmul`.
 
         y = x W + b

@@ -252,8 +252,7 @@ def _other_width(shape: tuple[int, ...], own: tuple[int, ...]) -> str:
     """The suggested fix for input whose axes, or the last of them, are not those of a layer."""
     if len(shape) <= len(own):
         return "The axes of time, batch or features are missing; add them, as in x[None]."
-    last = shape[-len(own) :]
-    given, wanted = (last, own) if len(own) > 1 else (last[0], own[0])
+    given, wanted = (shape[-len(own) :], own) if own[1:] else (shape[-1], own[-1])
     return f"Its width is {given}, not {wanted}: change the layer's features, or what is before it."
 
 
