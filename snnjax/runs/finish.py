@@ -13,9 +13,8 @@ import numpy as np
 
 from snnjax import viz
 from snnjax.metrics import LayerRate, rate_alarms
-from snnjax.nn import LI, inputs_of, learned_delays, probe
-from snnjax.nn.probe import layers_of
-from snnjax.nn.stateful import Stateful
+from snnjax.nn import inputs_of, learned_delays, probe
+from snnjax.nn.health import spiking_paths
 from snnjax.runs import hosts
 from snnjax.runs.writer import read_metrics, write_json
 from snnjax.train import (
@@ -116,11 +115,13 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
         encoded = spec.source.encode(arrays, shape, key=None, train=False)
         x = encoded.pop("x")
         model = merge_model(spec.graphdef, weights)
-        (_, out), seen = probe(model, spiking)(None, x, **inputs_of(model, encoded))
+        (_, out), seen = probe(model, spiking)(
+            None, x, key=jax.random.key(0), **inputs_of(model, encoded)
+        )
         spikes = {path: found[1] for path, found in seen.items() if isinstance(found, tuple)}
         return x, spec.task.outputs(out), spikes
 
-    spiking = [name for name, layer in layers_of(trained.model).items() if _fires(layer)]
+    spiking = spiking_paths(trained.model)
     x, outputs, spikes = jax.device_get(jax.jit(run)(here, batch))
     words = [dataset.name(0)]
     if label is not None and np.ndim(label) == 0 and info.class_names:
@@ -137,10 +138,6 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
         for name, (caption, draw) in found.items()
         if (figure := draw(x, spikes, title=", ".join(words))) is not None
     )
-
-
-def _fires(layer: Any) -> bool:
-    return isinstance(layer, Stateful) and not isinstance(layer, LI)
 
 
 def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:

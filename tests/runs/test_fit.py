@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from snnjax.data import DataError, SourceBase, from_arrays
-from snnjax.nn import LI, Module, Sequential
+from snnjax.nn import LI, DelayedLinear, Module, RoundedDelays, Sequential
 from snnjax.runs import fit
 from snnjax.tasks import Classification, Task
+from snnjax.train import ContinuousDelays
 
 
 def net(num_classes: int = 2) -> Sequential:
@@ -86,6 +89,39 @@ def test_evaluators_measure_the_trained_model() -> None:
         run(net(), data(), evaluators=(Constant([1]),))
     with pytest.raises(TypeError, match=r"Nothing\.run must return numbers by name; got NoneType"):
         run(net(), data(), evaluators=(Nothing(),))
+
+
+class Poisson(nnx.Module):
+    def __call__(self, x: Any, *, key: Any) -> Any:
+        return jax.random.bernoulli(key, x).astype(x.dtype)
+
+
+def test_a_network_that_draws_its_spikes_is_evaluated() -> None:
+    model = Sequential(Poisson(), *net().layers)
+    x = np.random.default_rng(0).random((8, 5, 3)).astype(np.float32)
+    source = from_arrays((x, [0, 1] * 4), (x, [0, 1] * 4), sequences=True)
+    trained = run(model, source, steps=1).trained
+    first, again = (trained.evaluate(source.open("test")).loss for _ in range(2))
+    assert first == again > 0
+
+
+class Rounding(RoundedDelays):
+    def __init__(self) -> None:
+        self.delayed = DelayedLinear(3, 2, max_delay=3, rngs=nnx.Rngs(0))
+
+    def forward(self, run: Any, x: Any) -> Any:
+        return run(self.delayed, x, round_delays=self.round_delays and not run.train)
+
+
+def test_delays_of_a_module_inside_the_model_are_evaluated_continuous() -> None:
+    model = Sequential(Rounding(), LI(2), lambda v: v.mean(0))
+    x = np.random.default_rng(0).random((8, 5, 3)).astype(np.float32)
+    source = from_arrays((x, [0, 1] * 4), (x, [0, 1] * 4), sequences=True)
+    found = run(model, source, steps=1, evaluators=(ContinuousDelays(),))
+    assert abs(found.numbers["test_loss_continuous"] - found.result.loss) > 1e-5
+    undeclared: Any = SimpleNamespace(model=Sequential(model.layers[0].delayed))
+    with pytest.raises(ValueError, match=r"need a model with a snnjax\.nn\.RoundedDelays; Sequ"):
+        ContinuousDelays().run(undeclared, source.open("test"))
 
 
 class Plain(nnx.Module):
