@@ -103,17 +103,18 @@ def alarm_lines(rates: Sequence[LayerRate], steps: int) -> tuple[str, ...]:
 def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
     """Pictures of the first test sample: the input with class and prediction, and the spikes."""
     spec, info = trained.programs.spec, trained.session.info
-    sample = dict(dataset.sample(0, None))
-    label = sample.pop("label", None)
+    sample = dataset.sample(0, None)
+    label = sample.get("label")
     batch = spec.source.collate([sample], None)
     shape = trained.session.shapes.fit(batch)
     here = jax.device_put(trained.weights, jax.local_devices()[0])
 
     def run(weights: Weights, arrays: dict[str, Any]) -> Any:
         encoded = spec.source.encode(arrays, shape, key=None, train=False)
-        x = encoded.pop("x")
+        inputs = dict(spec.task.prepare(encoded, key=None, train=False)[0])
+        x = inputs.pop("x")
         model = merge_model(spec.graphdef, weights)
-        (_, out), seen = probe(model, spiking)(None, x, **inputs_of(model, encoded))
+        (_, out), seen = probe(model, spiking)(None, x, **inputs_of(model, inputs))
         spikes = {path: found[1] for path, found in seen.items() if isinstance(found, tuple)}
         return x, spec.task.outputs(out), spikes
 
