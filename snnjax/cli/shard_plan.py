@@ -101,10 +101,11 @@ def run(arguments: list[str]) -> None:
     devices = mesh_devices(experiment.mesh, micro, core_count())
     if fake_devices() < devices:
         raise SystemExit(again_with(devices, arguments))
+    from snnjax.runs import load_model
     from snnjax.train import shard_plan
 
     with quiet_stdout():
-        plan = shard_plan(experiment)
+        plan = shard_plan(experiment, load=load_model)
     if options.json:
         print(json.dumps(dataclasses.asdict(plan)))
         return

@@ -130,13 +130,13 @@ def sampled(experiment: Experiment) -> Experiment:
 
 def prepare(experiment: Experiment, folder: Path | None) -> Subject:
     """Load a sample of the data, fix buckets, build the model and one batch, on one device."""
-    from snnjax.runs import restore
+    from snnjax.runs import load_model, restore
     from snnjax.runs.folder import read_shapes
     from snnjax.sharding import parse_mesh
     from snnjax.train import Session, merge_model
 
     mesh = parse_mesh("data=1")
-    session = Session.open(sampled(experiment), mesh)
+    session = Session.open(sampled(experiment), mesh, load=load_model)
     session = session.planned(None if folder is None else read_shapes(folder))
     state = session.first_state()
     weights = state.weights if folder is None else restore(folder, mesh=mesh).weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,15 +56,18 @@ class ShardPlan:
     collectives: tuple[Collective, ...]
 
 
-def shard_plan(experiment: Experiment) -> ShardPlan:
+def shard_plan(experiment: Experiment, *, load: Callable[[str], Any] | None = None) -> ShardPlan:
     """Compile a training step of the experiment on its mesh; nothing is trained or stored.
 
     The devices must exist, but may be fake ones, as in `snnjax shard-plan`.
 
+    Args:
+      experiment: the experiment. load: returns trained models that the task refers to.
+
     Raises:
       ValueError: mesh, sharding, batch and model do not fit each other.
     """
-    session = Session.open(experiment).planned()
+    session = Session.open(experiment, load=load).planned()
     mesh, shapes = session.mesh, session.state
     with session.train_feed() as feed:
         item = next(feed)

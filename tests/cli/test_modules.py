@@ -122,6 +122,14 @@ def test_with_the_module_it_is_evaluated_resumed_and_used(trained, forgotten, tm
     assert capsys.readouterr().out.split()[1] == "right"
 
 
+def test_an_experiment_with_a_teacher_is_inspected(trained, capsys):
+    path, run = trained
+    teacher = ["--data.width", "3", "--task.teacher", str(run)]
+    for command in ("info", "shard-plan"):
+        assert main([command, str(path), *teacher]) == 0, capsys.readouterr().err
+        assert "layer" in capsys.readouterr().out
+
+
 def test_a_file_with_the_name_of_a_module_is_refused(tmp_path, capsys):
     (tmp_path / "json.py").write_text(MINE)
     assert main(["train", str(tmp_path / "json.py")]) == 2
