@@ -6,6 +6,7 @@ A kind of data is one class that follows `Source`. `SourceBase` has defaults for
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,6 +292,7 @@ class SourceBase:
             raise ValueError(f"`split` must be 'train' or 'test'; got {split!r}")
         return self.train_size if split == "train" else self.test_size
 
+    @abstractmethod
     def open(self, split: str) -> Dataset:
         raise NotImplementedError(f"{type(self).__name__} must define open(split) -> Dataset")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -37,23 +38,25 @@ class Task:
 
     def inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The named inputs of the model, also for a prediction, which has no target."""
-        return {name: value for name, value in batch.items() if name != "label"}
+        return {name: value for name, value in batch.items() if name not in ("label", "target")}
 
     def prepare(
         self, batch: dict[str, Any], *, key: Array | None, train: bool
     ) -> tuple[dict[str, Any], Any]:
-        """The named inputs of the model, and the target.
+        """The named inputs of the model, and the target: by default the `label` or `target`.
 
         Args:
           batch: result of `Source.encode`. key: random key; None in evaluation.
           train: False in evaluation, whose targets are the plain ones.
         """
-        return self.inputs(batch), batch.get("label")
+        return self.inputs(batch), batch.get("label", batch.get("target"))
 
+    @abstractmethod
     def loss(self, out: Any, target: Any) -> tuple[Array, Array]:
         """A sum and a count for each sample, [B] each; the loss is the ratio of their sums."""
         raise NotImplementedError(f"{type(self).__name__} must define loss(out, target)")
 
+    @abstractmethod
     def score(self, out: Any, target: Any, weight: Array) -> Sums:
         """Sums over the samples of a batch, weighted; they are added over batches and devices.
 
@@ -62,6 +65,7 @@ class Task:
         """
         raise NotImplementedError(f"{type(self).__name__} must define score(out, target, weight)")
 
+    @abstractmethod
     def summarise(self, sums: Mapping[str, np.ndarray], info: DataInfo) -> dict[str, float]:
         """Numbers from the added scores, `goal` among them."""
         raise NotImplementedError(f"{type(self).__name__} must define summarise(sums, info)")
