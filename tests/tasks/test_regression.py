@@ -67,22 +67,13 @@ def test_the_distance_of_van_rossum_against_a_loop() -> None:
     assert Regression("van_rossum").goal == "min van_rossum"
 
 
-class TimeFirst(ArraySource):
-    """Targets with the time first, as the network's output."""
-
-    def encode(self, batch: Any, shape: Any, *, key: Any, train: bool) -> Any:
-        found = super().encode(batch, shape, key=key, train=train)
-        return found | {"target": jnp.swapaxes(found["target"], 0, 1)}
-
-
-def taught_by(population: Any) -> TimeFirst:
+def taught_by(population: Any) -> ArraySource:
     """Inputs, and what a teacher with this population makes of them."""
     teacher = Sequential(nnx.Linear(5, 2, rngs=nnx.Rngs(7)), population)
     teacher.layers[0].kernel[...] = 2 * teacher.layers[0].kernel[...]
     x = RNG.random((32, 12, 5)).astype(np.float32)
     target = np.asarray(teacher(None, jnp.swapaxes(x, 0, 1))[1]).swapaxes(0, 1)
-    source = from_arrays({"x": x, "target": target}, sequences=True)
-    return TimeFirst(train=source.train, test=source.train, sequences=True)
+    return from_arrays((x, target), (x, target), sequences=True)
 
 
 def test_membranes_are_learned() -> None:
