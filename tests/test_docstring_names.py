@@ -9,7 +9,9 @@ import re
 
 import pytest
 
-PACKAGES = ("surrogates", "unroll", "neurons", "plasticity", "encoders", "losses", "nn.neurons")
+import snnjax
+
+PACKAGES = [info.name for info in pkgutil.iter_modules(snnjax.__path__) if info.ispkg]
 NAME = re.compile(r"\bsnnjax(?:\.\w+)+")
 
 

@@ -1,4 +1,4 @@
-"""Record what SpikingJelly 2.0.0 computes, for tests/unroll/test_recorded.py.
+"""Record what SpikingJelly 2.0.0 computes, for tests/neurons/parallel/test_recorded.py.
 
 In an environment of its own:  pip install torch numpy spikingjelly==2.0.0, then
 python tests/reference/record_psn.py  writes psn.npz beside this file.

@@ -83,7 +83,7 @@ def _check_arrays(arrays: dict[str, np.ndarray], where: str | Path) -> None:
         raise DataError.at(where, problem, fix="save one entry of each array for each event")
     if arrays["t"].size == 0:
         raise DataError.at(
-            where, "holds no events", fix="remove the recording, or leave it out with skip_bad"
+            where, "holds no events", fix="remove the recording, or leave it out with --skip-bad"
         )
     for name, a in arrays.items():
         if a.dtype.kind not in ("iub" if name == "p" else "iu"):
