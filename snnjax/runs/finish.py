@@ -45,22 +45,34 @@ def finish(loop: Loop, folder: Path, state: TrainState) -> dict[str, Any]:
     if result is None:  # the run was complete when it was resumed
         result = trained.evaluate(dataset)
     summary = summarise(loop, folder, state, result)
-    summary |= evaluations(experiment.evaluators, trained, dataset)
     weights = fetch(trained.weights) if hosts.several() else trained.weights
-    if not hosts.is_first():
-        return summary
-    write_json(folder / "summary.json", summary)
-    rates = result.rates()
+    here = dataclasses.replace(trained, weights=weights)
+    try:
+        if hosts.is_first():
+            write_json(folder / "summary.json", summary)
+        summary |= evaluations(experiment.evaluators, trained, dataset)
+    finally:  # an evaluator that fails does not take the scores and the report with it
+        if hosts.is_first():
+            write_json(folder / "summary.json", summary)
+            _report(loop, folder, here, result, summary)
+    return summary
+
+
+def _report(
+    loop: Loop, folder: Path, trained: Trained, result: Evaluation, summary: dict[str, Any]
+) -> None:
+    """Warn of silent and saturated layers, and draw the report where matplotlib is available."""
+    session = loop.session
+    task, rates = session.experiment.task, result.rates()
     alarms = alarm_lines(rates, loop.progress.step)
     for sentence in alarms:
         loop.reporter.warn(sentence)
     if not _matplotlib(loop.reporter):
-        return summary
-    here = dataclasses.replace(trained, weights=weights)
+        return
     shown = (
-        *sample_pictures(here, dataset),
-        *delay_pictures(loop, here),
-        *experiment.task.pictures(result.sums, session.info),
+        *sample_pictures(trained, session.test_set),
+        *delay_pictures(loop, trained),
+        *task.pictures(result.sums, session.info),
     )
     page = viz.write_report(
         folder,
@@ -70,10 +82,9 @@ def finish(loop: Loop, folder: Path, state: TrainState) -> dict[str, Any]:
         rates,
         score=loop.goal.name,
         alarms=alarms,
-        notes=experiment.task.notes(),
+        notes=task.notes(),
     )
     loop.reporter.say(f"pictures and report: {page}")
-    return summary
 
 
 def alarm_lines(rates: Sequence[LayerRate], steps: int) -> tuple[str, ...]:
