@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +165,7 @@ def parse(
         if stop.code == 0:
             raise
         raise ValueError(_sentence(box.getvalue())) from None
+    sys.stderr.write(box.getvalue())  # warnings, if there are any
     if unknown:
         raise ValueError(_complaint(unknown, options, default))
     return values
