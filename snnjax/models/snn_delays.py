@@ -72,10 +72,10 @@ class SNNDelaysConfig:
     def __post_init__(self) -> None:
         for name in ("in_channels", "hidden", "layers", "num_classes", "max_delay", "kernel_count"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{name} must be an integer of at least 1; got {value}.")
-        if self.late is not None and not (isinstance(self.late, int) and self.late >= 0):
-            raise ValueError(f"late must be None or an integer of at least 0; got {self.late}.")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be an integer of at least 1; got {value!r}.")
+        if self.late is not None and (not isinstance(self.late, int) or self.late < 0):
+            raise ValueError(f"late must be an integer of at least 0; got {self.late!r}.")
         if not self.tau > 0:
             raise ValueError(f"tau must be above 0; got {self.tau}.")
         if not 0 <= self.dropout < 1:

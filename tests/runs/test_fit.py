@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from snnjax.data import DataError, SourceBase, from_arrays
-from snnjax.nn import LI, DelayedLinear, Module, RoundedDelays, Sequential
+from snnjax.nn import LI, Module, Sequential
 from snnjax.runs import fit
 from snnjax.tasks import Classification, Task
 from snnjax.train import ContinuousDelays
@@ -26,7 +26,7 @@ def net(num_classes: int = 2) -> Sequential:
 
 
 def data() -> Any:
-    x = np.zeros((8, 5, 3), np.float32)
+    x = np.ones((8, 5, 3), np.float32)
     return from_arrays((x, [0, 1] * 4), (x, [0, 1] * 4), sequences=True)
 
 
@@ -67,6 +67,27 @@ class Made(SourceBase):
 
 def sample(steps: int = 5, label: Any = 0) -> dict[str, Any]:
     return {"x": np.zeros((steps, 3), np.float32), "label": label}
+
+
+class Dropped(Module):
+    """A model that holds random keys, as a layer of Flax does."""
+
+    def __init__(self) -> None:
+        rngs = nnx.Rngs(0)
+        self.layer = nnx.Linear(3, 2, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    def forward(self, run: Any, x: Any) -> Any:
+        return run(self.layer, run(self.dropout, x)).mean(0)
+
+
+def test_a_model_may_hold_random_keys() -> None:
+    model = Dropped()
+    before = np.asarray(model.layer.kernel[...])
+    found = run(model, data())
+    assert np.isfinite(found.result.loss)
+    np.testing.assert_array_equal(model.layer.kernel[...], before)
+    assert not np.array_equal(found.model.layer.kernel[...], before)
 
 
 @dataclass(frozen=True)
@@ -157,6 +178,11 @@ class Single(Classification):
     [
         ((net, data), {"optimzer": 1}, r"no option 'optimzer'; did you mean 'optimiser'\?"),
         ((lambda: Sequential, data), {}, r"`model` must be .*Module.* got the class Sequential"),
+        (
+            (net, lambda: {"x": 1}),
+            {},
+            r"from_arrays\(\{'x': x, 'label': y\}\), .*\(x, y\); got dict",
+        ),
         ((Plain, data), {}, r"`model` must be .*forward\(run, x\); got Plain"),
         ((lambda: net(3), data), {}, r"a model with an output \[B, 2\]; it is \(4, 3\)"),
         ((net, data, Misspelt), {}, r"'max acuracy' of Misspelt names no score .* gives accuracy"),
