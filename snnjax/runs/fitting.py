@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,11 +102,6 @@ def fit(
     >>> len(found.metrics), 0.0 <= found.result.scores["accuracy"] <= 1.0
     (2, True)
     """
-    if isinstance(dataset, Mapping):
-        raise TypeError(
-            "`dataset` must be a source or a pair (x, y); for arrays by name write "
-            "snnjax.data.from_arrays({...})."
-        )
     if not isinstance(model, Module):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(

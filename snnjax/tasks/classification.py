@@ -94,8 +94,7 @@ class Classification(Task):
         if label is None or ("label" not in batch and label.ndim != 2):  # shares of the classes
             raise ValueError(
                 "classification needs a `label`, which the samples of this source do not hold; "
-                f"they hold {', '.join(batch)}. Arrays with soft labels need that name: "
-                "from_arrays({'x': x, 'label': y})."
+                f"they hold {', '.join(batch)}."
             )
         return inputs, Target(label, self._teacher_scores(inputs) if train else None, train)
 

@@ -21,7 +21,7 @@ from snnjax.experiment import (
 )
 from snnjax.models import E3DSNNConfig, SNNDelaysConfig
 from snnjax.tasks import Classification, Regression, Task
-from snnjax.train import UnroundedDelays, Votes
+from snnjax.train import ContinuousDelays, Votes
 from tests.train.build import Made, any_experiment
 
 
