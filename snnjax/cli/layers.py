@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 
 from snnjax.nn import inputs_of
+from snnjax.nn.found import split_arrays
 from snnjax.nn.run import Options, traverse
 
 
@@ -62,25 +63,6 @@ def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, (jax.Array, np.ndarray))
 
 
-def split_arguments(args: tuple, kwargs: dict) -> tuple[list[Any], Callable]:
-    """Array leaves of a call's arguments, and a function that rebuilds them from other arrays.
-
-    >>> arrays, rebuild = split_arguments((jnp.ones(2), "same"), {"train": True})
-    >>> len(arrays), rebuild([0])
-    (1, ((0, 'same'), {'train': True}))
-    """
-    leaves, treedef = jax.tree.flatten((args, kwargs))
-    where = [i for i, leaf in enumerate(leaves) if _is_array(leaf)]
-
-    def rebuild(arrays: Sequence[Any]) -> Any:
-        filled = list(leaves)
-        for i, array in zip(where, arrays, strict=True):
-            filled[i] = array
-        return jax.tree.unflatten(treedef, filled)
-
-    return [leaves[i] for i in where], rebuild
-
-
 def layer_calls(
     model: Any, inputs: dict[str, Any], *, train: bool = True, key: Any = None
 ) -> list[LayerCall]:
@@ -92,28 +74,16 @@ def layer_calls(
       train, key: as in a call of the model.
     """
     graphdef, state = nnx.split(model)
-    calls: list[dict[str, Any]] = []
-    arrays, rebuild = split_arguments((inputs,), {})
+    arrays, rebuild = split_arrays(inputs)
 
-    def traced(state: Any, arrays: list[Any]) -> list[Any]:
-        own, ((given,), _) = nnx.merge(graphdef, state), rebuild(arrays)
-        values: list[Any] = []
-
-        def watch(path: str, layer: Any, args: tuple, options: dict[str, Any]) -> None:
-            found, back = split_arguments(args, options)
-            layer_graph, layer_state = nnx.split(layer)
-            kind = type(layer).__name__
-            calls.append({"path": path, "kind": kind, "graphdef": layer_graph, "back": back})
-            values.append((layer_state, found))
-
+    def traced(state: Any, arrays: list[Any]) -> Any:
+        own, given = nnx.merge(graphdef, state), rebuild(arrays)
         named = inputs_of(own, {name: x for name, x in given.items() if name != "x"})
-        traverse(own, None, (given["x"],), named, Options(train, watch=watch), key)
-        return values
+        return traverse(own, None, (given["x"],), named, Options(train, watch=True), key)[1].watched
 
-    values = jax.jit(traced)(state, arrays)
     return [
-        LayerCall(c["path"], c["kind"], c["graphdef"], layer_state, found, c["back"])
-        for c, (layer_state, found) in zip(calls, values, strict=True)
+        LayerCall(c.name, c.kind, c.graphdef, c.state, c.arrays, c.arguments)
+        for c in jax.jit(traced)(state, arrays)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,7 @@ def parse(
       default: values to start from.
 
     Returns:
-      The options. Help and malformed values raise `SystemExit` (0 and 2) after tyro's text.
+      The options. Help raises `SystemExit` (0) after tyro's text.
 
     Raises:
       ValueError: an option or value that no field takes; names the nearest valid option.
@@ -156,10 +157,31 @@ def parse(
     Traceback (most recent call last):
     ValueError: there is no option '--lift'; did you mean '--left'?
     """
-    values, unknown = _tyro(options, arguments, f"snnjax {command}", description, default)
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            values, unknown = _tyro(options, arguments, f"snnjax {command}", description, default)
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        raise ValueError(_sentence(box.getvalue())) from None
+    sys.stderr.write(box.getvalue())  # warnings, if there are any
     if unknown:
         raise ValueError(_complaint(unknown, options, default))
     return values
+
+
+def _sentence(box: str) -> str:
+    r"""The complaint in the box that tyro prints, without the help below it.
+
+    >>> _sentence("╭─ Parsing error ─╮\n│ invalid │\n│ choice  │\n│ ─────── │\n│ help    │")
+    'invalid choice; see --help'
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│ ") for line in plain.splitlines()]
+    lines = lines[1 if plain.startswith("╭") else 2 :]  # after the title, and a rule without UTF-8
+    end = next((i for i, line in enumerate(lines) if line and not line.strip("─-╰╯")), len(lines))
+    return " ".join(filter(None, lines[:end])).rstrip(".") + "; see --help"
 
 
 def _complaint(unknown: Sequence[str], options: type, default: object | None) -> str:

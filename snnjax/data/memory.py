@@ -48,14 +48,19 @@ class ArrayDataset:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArraySource(SourceBase):
-    """Arrays in memory, for `snnjax.runs.fit`; made by `from_arrays`. No run folder holds them."""
+    """Arrays in memory; made by `from_arrays`. They are trained on with `snnjax.runs.fit`.
+
+    `snnjax.runs.train` refuses them: a run folder does not hold the data, so that such a run could
+    not be evaluated or resumed from it.
+    """
 
     train: ArrayDataset
     """The training split."""
     test: ArrayDataset | None = None
     """The test split; None tests on the training split."""
-    sequences: bool = False
-    """Whether samples of `x` and `target` are [T, ...]; they are then passed on as [T, B, ...]."""
+    sequences: bool | None = None
+    """Whether a sample of `x` is [T, ...]; the model then receives [T, B, ...], else [B, ...]. So
+    does a `target` of samples [T, ..., N]. None is no, with a notice where it may be meant."""
 
     def open(self, split: str) -> ArrayDataset:
         size = self.size(split)
@@ -68,13 +73,24 @@ class ArraySource(SourceBase):
         found = super().encode(batch, shape, key=key, train=train)
         if not self.sequences:
             return found
-        timed = [name for name in ("x", "target") if name in found]
+        timed = [name for name in ("x", "target") if _has_time(name, found.get(name))]
         return found | {name: jnp.swapaxes(found[name], 0, 1) for name in timed}
 
     def notices(self, *splits: Dataset) -> list[str]:
-        if self.test is not None:
-            return []
-        return ["No test arrays were given: test scores are those of the training samples."]
+        found = []
+        if self.test is None:
+            found += ["No test arrays were given: test scores are those of the training samples."]
+        shape = self.train.sample_shape
+        if self.sequences is None and len(shape) in (2, 4):  # neither rows nor images
+            found += [
+                f"Samples of x are {shape}, and the model receives {('B', *shape)}: if their first "
+                "axis is time, give sequences=True to from_arrays, else sequences=False."
+            ]
+        return found
+
+
+def _has_time(name: str, array: Array | None) -> bool:
+    return array is not None and (name == "x" or array.ndim > 2)
 
 
 def from_arrays(
@@ -82,16 +98,17 @@ def from_arrays(
     test: Arrays | None = None,
     *,
     class_names: tuple[str, ...] | None = None,
-    sequences: bool = False,
+    sequences: bool | None = None,
 ) -> ArraySource:
     """A source of arrays in memory.
 
     Args:
-      train: (x, y), or arrays by name with `x` among them; [N, ...] each. Integers y become the
-        `label`, the classes; other y the `target`, as for regression.
+      train: (x, y), or arrays by name with `x` among them; [N, ...] each. Integers y [N] are the
+        `label` of a sample, its class; any other y is its `target`, as for a regression.
       test: the same; None tests on the training samples.
       class_names: names of the classes; None numbers them.
-      sequences: x and `target` are [N, T, ...]; the model and the task receive [T, B, ...].
+      sequences: x is [N, T, ...], and the model receives [T, B, ...]; a target [N, T, ..., N] too.
+        None is False, with a notice before training if the samples could be sequences.
 
     Raises:
       ValueError: there is no `x`, arrays differ in length or are empty, or a label is not a class.
@@ -122,11 +139,11 @@ def _named(arrays: Arrays) -> dict[str, np.ndarray]:
     """The arrays by name, checked to be numeric and of equal length."""
     if not isinstance(arrays, Mapping) and len(arrays) != 2:
         raise ValueError(f"arrays must be (x, y), or a dict of them; got {len(arrays)} of them.")
-    if isinstance(arrays, Mapping):
-        found = {name: np.asarray(array) for name, array in arrays.items()}
-    else:
-        x, y = map(np.asarray, arrays)
-        found = {"x": x, "target" if y.dtype.kind == "f" else "label": y}
+    given = arrays if isinstance(arrays, Mapping) else {"x": arrays[0], "label": arrays[1]}
+    found = {name: np.asarray(array) for name, array in given.items()}
+    label = found.get("label")
+    if given is not arrays and label is not None and label.dtype.kind == "f":
+        found["target"] = found.pop("label")
     if "x" not in found:
         raise ValueError(f"arrays must have an `x`, what the model receives; got {sorted(found)}.")
     for name, array in found.items():

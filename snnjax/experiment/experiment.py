@@ -22,13 +22,12 @@ NEEDED = {
     "data": ("open", "collate", "shapes", "shapes_from_json", "encode", "notices"),
     "model": ("build",),
     "task": (
-        *("goal", "inputs", "prepare", "loss", "score", "summarise", "outputs"),
-        *("check", "check_batch", "bind", "pictures", "notes", "answer"),
+        *("goal", "inputs", "prepare", "loss", "score", "summarise", "outputs", "check"),
+        *("check_batch", "bind", "pictures", "notes", "answer"),
     ),
 }
-"""What the loop uses of the parts; `snnjax.data.SourceBase` and `snnjax.tasks.Task` have defaults
-for all but `open`, `goal`, `loss`, `score` and `summarise`."""
-BASES = {"data": "snnjax.data.SourceBase", "task": "snnjax.tasks.Task"}
+"""All that a run calls of its parts; see `snnjax.data.Source` and `snnjax.tasks.Task`, whose
+subclasses have defaults for most of it."""
 
 
 def _default_task() -> Any:
@@ -143,20 +142,21 @@ def check_part(name: str, part: Any, needed: tuple[str, ...]) -> None:
             f"{name} must be an instance of a frozen dataclass, whose fields can be stored; got "
             f"{got}."
         )
-    missing = [method for method in needed if not _defines(part, method)]
+    missing = [method for method in needed if not _has(part, method)]
     if missing:
-        base = BASES.get(name)
-        hint = f" {base} has defaults for the others." if base else ""
+        base = {"data": " snnjax.data.SourceBase", "task": " snnjax.tasks.Task"}.get(name)
+        hint = f" A subclass of{base} has defaults for most methods." if base else ""
         raise TypeError(
             f"{name} needs {', '.join(f'`{m}`' for m in missing)}, which {type(part).__name__} "
             f"does not define.{hint}"
         )
 
 
-def _defines(part: Any, method: str) -> bool:
-    """Whether a part has a method other than an abstract one of its base class."""
-    found = getattr(part, method, None)
-    return found not in (None, "") and not getattr(found, "__isabstractmethod__", False)
+def _has(part: Any, method: str) -> bool:
+    """Whether a part defines a method, and not only inherits the one that must be replaced."""
+    return hasattr(part, method) and not getattr(
+        getattr(part, method), "__isabstractmethod__", False
+    )
 
 
 def _near(value: int, factor: int) -> int:

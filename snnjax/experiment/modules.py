@@ -2,12 +2,15 @@
 
 `config.json` names the classes of an experiment as "module:Class". Only three kinds of modules are
 searched: the library's own, those that this process has imported already, and those that the
-user allows by name (`--module`, `allow_module`). A file never causes any other import,
-and only dataclasses are called.
+user allows by name (`--module`, `allow_module`) with what these import from their own folder. A
+configuration never causes any other import, and only dataclasses are called.
+
+A class of a script that is running is named after the script's file, as if it were imported.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
 import importlib
@@ -15,13 +18,14 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+import sysconfig
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 LIBRARY = "snnjax"
-_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_NAME = re.compile(r"\w[\w.-]*:[A-Za-z_][\w.]*")
 _allowed: set[str] = {"__main__"}
 _files: dict[str, Path] = {}
 
@@ -38,7 +42,13 @@ def class_name(thing: type | Callable[..., Any]) -> str:
             f"{thing.__qualname__} is defined inside a function, where a stored run cannot find it "
             "again. Move it to the top of its module."
         )
-    return f"{thing.__module__}:{thing.__qualname__}"
+    return f"{module_name(thing.__module__)}:{thing.__qualname__}"
+
+
+def module_name(name: str) -> str:
+    """The name of a module in a configuration: of `__main__`, the stem of the script's file."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return Path(file).stem if name == "__main__" and file else name
 
 
 def allow_module(module: str | ModuleType) -> ModuleType:
@@ -127,22 +137,83 @@ def resolve_function(text: Any) -> Callable[..., Any]:
     Raises:
       ValueError: no such function, or of another module, even if it is imported.
     """
-    module, name = _module(text, importable=_allowed)
+    module, name = _module(text, importable=_allowed_modules())
     found = _attribute(module, name, text)
     if not inspect.isfunction(found):
         raise ValueError(f"{text!r} is not a function.")
     return found
 
 
-def source_file(cls: type) -> Path | None:
-    """The file that defines a class outside the library; None if there is no file to copy."""
-    if cls.__module__.partition(".")[0] == LIBRARY:
+def source_file(thing: type | Callable[..., Any]) -> Path | None:
+    """The file that defines a class or function outside the library; None if there is none."""
+    if thing.__module__.partition(".")[0] == LIBRARY:
         return None
     try:
-        found = inspect.getsourcefile(cls)
+        found = inspect.getsourcefile(thing)
     except (OSError, TypeError):  # a notebook, or a class typed at a prompt
         return None
     return Path(found) if found and Path(found).is_file() else None
+
+
+def own_modules(module: ModuleType) -> dict[str, ModuleType]:
+    """A module and those that it imports from its own folder, directly or through others, by name.
+
+    Only modules that are loaded count. The folder is that in which the module's dotted name
+    begins; among installed packages it is nobody's own.
+    """
+    found, todo = {module.__name__: module}, [module]
+    folder = _folder(module)
+    if folder is None or folder in _installed():
+        return found
+    while todo:
+        for name in _imports(todo.pop()):
+            other = sys.modules.get(name)
+            if other is not None and name not in found and _folder(other) == folder:
+                found[name] = other
+                todo.append(other)
+    return found
+
+
+def _allowed_modules() -> set[str]:
+    loaded = [sys.modules[name] for name in _allowed if name in sys.modules]
+    return _allowed.union(*(own_modules(module) for module in loaded))
+
+
+def _folder(module: ModuleType) -> Path | None:
+    """The folder in which the dotted name of a module begins; None without a file there."""
+    file = getattr(module, "__file__", None)
+    if not file or not file.endswith(".py"):
+        return None
+    path = Path(file).resolve()
+    if module.__name__ == "__main__" or _files.get(module.__name__) == path:
+        return path.parent
+    parts = tuple(module.__name__.split("."))
+    place = path.parent if path.name == "__init__.py" else path.with_suffix("")
+    return Path(*place.parts[: -len(parts)]) if place.parts[-len(parts) :] == parts else None
+
+
+def _installed() -> set[Path]:
+    return {Path(path).resolve() for path in sysconfig.get_paths().values()}
+
+
+def _imports(module: ModuleType) -> Iterator[str]:
+    """Names that may be modules in the import statements of a module, packages included."""
+    package = getattr(module, "__package__", None) or ""
+    try:
+        tree = ast.parse(Path(str(module.__file__)).read_bytes())
+    except (OSError, SyntaxError, ValueError):  # gone or changed since it was loaded
+        return
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            start = "." * node.level + (node.module or "")
+            start = importlib.util.resolve_name(start, package) if node.level else start
+            names = [start, *(f"{start}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 def _module(text: Any, *, importable: Any) -> tuple[ModuleType, str]:
@@ -157,6 +228,8 @@ def _module(text: Any, *, importable: Any) -> tuple[ModuleType, str]:
             raise ValueError(
                 f"{text!r}: this version of snnjax has no module {module!r}."
             ) from error
+    if module == module_name("__main__"):
+        return sys.modules["__main__"], name
     if module in importable and module in sys.modules:
         return sys.modules[module], name
     raise ValueError(

@@ -73,12 +73,12 @@ class E3DSNNConfig:
     def __post_init__(self) -> None:
         for name in ("stem", "depth", "in_channels", "num_classes", "levels", "steps"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{name} must be an integer of at least 1; got {value}.")
-        if not self.channels or min(self.channels) < 1:
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be an integer of at least 1; got {value!r}.")
+        if not self.channels or not all(isinstance(c, int) and c >= 1 for c in self.channels):
             raise ValueError(
-                f"channels must be at least 1 in each stage, with one stage or more; got "
-                f"{self.channels}."
+                f"channels must be integers of at least 1 in each stage, with one stage or more; "
+                f"got {self.channels}."
             )
         if not 0 <= self.beta <= 1:
             raise ValueError(f"beta must be in [0, 1]; got {self.beta}.")

@@ -22,6 +22,7 @@ from snnjax.nn import (
     DelayedLinear,
     Dropout,
     Module,
+    RoundedDelays,
     Run,
     SequenceBatchNorm,
     pair,
@@ -71,10 +72,10 @@ class SNNDelaysConfig:
     def __post_init__(self) -> None:
         for name in ("in_channels", "hidden", "layers", "num_classes", "max_delay", "kernel_count"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{name} must be an integer of at least 1; got {value}.")
-        if self.late is not None and not (isinstance(self.late, int) and self.late >= 0):
-            raise ValueError(f"late must be None or an integer of at least 0; got {self.late}.")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be an integer of at least 1; got {value!r}.")
+        if self.late is not None and (not isinstance(self.late, int) or self.late < 0):
+            raise ValueError(f"late must be an integer of at least 0; got {self.late!r}.")
         if not self.tau > 0:
             raise ValueError(f"tau must be above 0; got {self.tau}.")
         if not 0 <= self.dropout < 1:
@@ -133,7 +134,7 @@ class HiddenLayer(Module):
         return run(self.dropout, until_end(spikes, lengths))
 
 
-class SNNDelays(Module):
+class SNNDelays(RoundedDelays):
     """The SNN-delays classifier.
 
     layers x [delayed dense -> batch norm over T * B -> LIF -> dropout] -> delayed dense -> leaky
@@ -157,7 +158,7 @@ class SNNDelays(Module):
                 "the network needs in_channels and num_classes; set them in its configuration, or "
                 "take them from data with config.build(info, rngs=rngs)."
             )
-        self.config, self.round_delays = config, True
+        self.config = config
         widths = (config.in_channels, *(config.hidden,) * config.layers)
         self.hidden = nnx.List([HiddenLayer(a, config, rngs=rngs) for a in widths[:-1]])
         self.linear = _delayed(widths[-1], config.num_classes, config, rngs)
@@ -196,6 +197,11 @@ class SNNDelays(Module):
         if lengths is None:
             return None
         return jnp.minimum(jnp.asarray(lengths) + layers * self.config.late_steps, steps)
+
+    @property
+    def silent_steps(self) -> int:
+        """As in the configuration."""
+        return self.config.silent_steps
 
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
         """Set the width of the taps for an epoch of training, as published; traced or not."""

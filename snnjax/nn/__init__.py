@@ -32,12 +32,14 @@ from snnjax.nn.health import spike_report as spike_report
 from snnjax.nn.initialisers import Initializer as Initializer
 from snnjax.nn.initialisers import kaiming_uniform as kaiming_uniform
 from snnjax.nn.initialisers import truncated_normal as truncated_normal
+from snnjax.nn.model_delays import RoundedDelays as RoundedDelays
 from snnjax.nn.model_delays import clamp_delays as clamp_delays
 from snnjax.nn.model_delays import learned_delays as learned_delays
 from snnjax.nn.model_delays import set_sigma as set_sigma
 from snnjax.nn.module import Module as Module
 from snnjax.nn.module import Sequential as Sequential
 from snnjax.nn.module import inputs_of as inputs_of
+from snnjax.nn.narrow import NarrowProducts as NarrowProducts
 from snnjax.nn.neurons.adaptive import ALIF as ALIF
 from snnjax.nn.neurons.adaptive import CLIF as CLIF
 from snnjax.nn.neurons.adaptive import GLIF as GLIF

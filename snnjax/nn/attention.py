@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.dropout import DropPath
+from snnjax.nn.layer import Layer
 from snnjax.nn.module import Module
 from snnjax.nn.neurons.population import check_count
 from snnjax.nn.parallel import pair
@@ -87,7 +88,7 @@ def _check_product(q: Array, k: Array, v: Array, order: str | None) -> None:
         )
 
 
-class AttentionProduct(nnx.Module):
+class AttentionProduct(Layer):
     """scale * Q K^T V for each head, see `attention_product`; it has no parameters.
 
     Args:

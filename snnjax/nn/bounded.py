@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from flax import nnx
 from jax.typing import ArrayLike
 
+from snnjax.nn.layer import Layer
 
-class Bounded(nnx.Module):
+
+class Bounded(Layer):
     """A module whose parameters must stay within bounds during training."""
 
     def bounds(self) -> dict[str, tuple[ArrayLike, ArrayLike]]:

@@ -12,10 +12,11 @@ from jax import Array
 from snnjax import neurons as n
 from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.layer import Layer
 from snnjax.nn.neurons.population import Fixed, as_floating, check_count
 
 
-class BranchLinear(nnx.Module):
+class BranchLinear(Layer):
     """From inputs to the branch currents of `DHLIF`: each input reaches one branch.
 
         current[n, d] = sum_i mask[i, n, d] * kernel[i, n] * x[i] + bias[n, d]

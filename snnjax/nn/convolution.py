@@ -16,6 +16,7 @@ from jax.typing import ArrayLike, DTypeLike
 from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs, with_steps
 from snnjax.nn.initialisers import kaiming_uniform
+from snnjax.nn.narrow import NarrowProducts
 from snnjax.nn.neurons.population import check_count
 from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
@@ -30,7 +31,7 @@ FEW = 8
 cannot be sharded over a mesh by inputs. From there on two axes are faster."""
 
 
-class Conv(nnx.Module):
+class Conv(NarrowProducts):
     """Convolution in two dimensions, once over all of [T, B, ...]; stride 1, same size out.
 
     Args:

@@ -22,6 +22,7 @@ from snnjax.nn.delay_buffer import (
     sequence_and_past,
     silent_past,
 )
+from snnjax.nn.narrow import NarrowProducts
 from snnjax.nn.neurons.population import check_count
 from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
@@ -30,7 +31,7 @@ from snnjax.sharding import Parallel, sharded_product
 from snnjax.sparse import narrow_product
 
 
-class DelayedLinear(Stateful):
+class DelayedLinear(NarrowProducts, Stateful):
     """A dense layer without bias whose synapses, inputs or outputs have learnable delays.
 
     Over time with channels this is the temporal convolution of DCLS and SNN-delays. A sequence may
@@ -52,6 +53,8 @@ class DelayedLinear(Stateful):
     >>> y.shape, state.shape
     ((7, 4, 2), (4, 4, 3))
     """
+
+    spiking = False
 
     def __init__(
         self,

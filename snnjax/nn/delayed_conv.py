@@ -58,6 +58,8 @@ class DelayedConv(Stateful):
     ((7, 1, 8, 8, 4), (1, 4, 8, 8, 2))
     """
 
+    spiking = False
+
     def __init__(
         self,
         in_channels: int,

@@ -47,6 +47,7 @@ class DelayedRecurrent(Stateful):
 
     def __init__(self, population: Population, max_delay: int, *, rngs: nnx.Rngs, **options: Any):
         self.population = population
+        self.spiking = population.spiking
         n = population.features
         self.max_delay = check_count("max_delay", max_delay, "DelayedRecurrent")
         self.synapses = DelayedLinear(n, n, max_delay - 1, rngs=rngs, **options)

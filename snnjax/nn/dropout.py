@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
+from snnjax.nn.layer import Layer
 
-class Dropout(nnx.Module):
+
+class Dropout(Layer):
     """Drop entries of each sample, the same at every step; scale the rest by 1 / (1 - rate).
 
         y[t, b, i] = keep[b, i] * x[t, b, i] / (1 - rate),   keep ~ Bernoulli(1 - rate)

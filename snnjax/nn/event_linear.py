@@ -10,6 +10,7 @@ from jax import Array
 
 from snnjax.metrics import dense_activity
 from snnjax.nn.counting import Counts, count_inputs
+from snnjax.nn.layer import Layer
 from snnjax.nn.neurons.population import as_floating
 from snnjax.sparse import (
     CSR,
@@ -72,7 +73,7 @@ class EventLinear(nnx.Linear):
         return takes_events(x, self.out_features, table=self.table)
 
 
-class SparseLinear(nnx.Module):
+class SparseLinear(Layer):
     """A linear layer with sparse connections, whose cost grows with the number of spikes.
 
         y[m] = sum over connections e from n to m of x[n] weight[e]

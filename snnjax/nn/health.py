@@ -11,17 +11,12 @@ import numpy as np
 from flax import nnx
 
 from snnjax.metrics import RATE_BAND, PopulationRate, population_rate
-from snnjax.nn.delayed_recurrent import DelayedRecurrent
+from snnjax.nn.found import split_arrays
 from snnjax.nn.module import Module, Sequential
-from snnjax.nn.neurons.population import Population, check_finite
+from snnjax.nn.neurons.population import check_finite
 from snnjax.nn.probe import layers_of, probe
-from snnjax.nn.recurrent import Recurrent
-from snnjax.nn.run import split_arrays
-from snnjax.nn.sparse import IntegerNeuron, Rectifier
 from snnjax.nn.stateful import Stateful
 from snnjax.sparse import SparseTensor
-
-RECURRENT = (Recurrent, DelayedRecurrent)
 
 
 def spike_report(
@@ -56,18 +51,21 @@ def spike_report(
     "layer 'layers.0' is silent: 0.0 % of its outputs"
     """
     if isinstance(model, Stateful):
-        rows = spike_report(_alone(model, args), None, *args[1:], paths=None, band=band, **kwargs)
+        chain = _alone(model, args)
+        own = None if model.spiking is False else ["layers.0"]
+        rows = spike_report(chain, None, *args[1:], paths=own, band=band, **kwargs)
         return tuple(row._replace(name=type(model).__name__) for row in rows)
     known = layers_of(model)
-    spiking = _spiking(known)
+    spiking = spiking_paths(model)
     wanted = spiking if paths is None else list(paths)
     if not wanted:
         raise ValueError(
             f"{type(model).__name__} holds no spiking layer, such as nn.LIF, in its attributes or "
-            "nnx.Lists; name the layers to look at in `paths`."
+            "nnx.Lists. Name the layers to look at in `paths`, or set spiking = True in the class "
+            "of a layer that spikes."
         )
     for path in wanted:
-        _check_path(path, known, spiking)
+        _check_path(path, known)
     for leaf in jax.tree.leaves((args, kwargs)):  # values are unknown inside jit
         if isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.floating):
             check_finite(type(model).__name__, leaf)
@@ -96,31 +94,39 @@ def _alone(layer: Stateful, args: tuple) -> Sequential:
     return Sequential(layer)
 
 
-def _spikes(module: Any) -> bool | None:
-    """Whether a layer spikes; None if unknown."""
-    inner = module.population if isinstance(module, RECURRENT) else module
-    return inner.spiking if isinstance(inner, (Population, IntegerNeuron, Rectifier)) else None
+def spiking_paths(model: Module) -> list[str]:
+    """The paths of the layers of a model that declare that they spike.
+
+    >>> from snnjax.nn import LI, LIF, Recurrent
+    >>> back = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    >>> spiking_paths(Sequential(LIF(2), Recurrent(LIF(2), back), LI(2)))
+    ['layers.0', 'layers.1']
+    """
+    known = layers_of(model)
+    return [path for path, layer in known.items() if _spikes(path, layer, known)]
 
 
-def _spiking(known: dict[str, Any]) -> list[str]:
-    """The paths of the spiking layers; a population inside a recurrent layer is part of it."""
-    inside = {
-        f"{path}.population" for path, module in known.items() if isinstance(module, RECURRENT)
-    }
-    return [path for path, module in known.items() if _spikes(module) and path not in inside]
+def _spikes(path: str, layer: Any, known: dict[str, Any]) -> bool | None:
+    """Whether a layer spikes; None if unknown. A layer inside one with a state is part of it."""
+    parts = path.split(".")
+    around = (known.get(".".join(parts[:i])) for i in range(1, len(parts)))
+    if not isinstance(layer, Stateful) or any(isinstance(outer, Stateful) for outer in around):
+        return False
+    return layer.spiking
 
 
-def _check_path(path: str, known: dict[str, Any], spiking: list[str]) -> None:
-    """Raise for unknown fields and for layers known not to spike."""
+def _check_path(path: str, known: dict[str, Any]) -> None:
+    """Raise for fields and for layers known not to spike."""
     if ":" in path:
         raise ValueError(
             f"`paths` names layers, without fields; got {path!r}. See membranes with "
             "snnjax.nn.probe."
         )
-    if path in known and path not in spiking:
+    if path in known and _spikes(path, known[path], known) is False:
+        able = [name for name, layer in known.items() if _spikes(name, layer, known)]
         raise ValueError(
             f"{path!r}, a {type(known[path]).__name__}, does not spike; leave it out. "
-            f"Layers that do: {', '.join(spiking) or 'none'}."
+            f"Layers that do: {', '.join(able) or 'none'}."
         )
 
 

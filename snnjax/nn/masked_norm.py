@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from snnjax.nn.layer import Layer
 from snnjax.sparse import masked_moments, masked_normalise
 from snnjax.sparse.norm import occupied_rows
 
 
-class MaskedBatchNorm(nnx.Module):
+class MaskedBatchNorm(Layer):
     """Base of the masked norms: scale, shift and running moments of each channel.
 
     Training uses the moments of the batch, summed over `axis_name` where one is given, and moves

@@ -12,7 +12,18 @@ from snnjax.delays.check import (
 from snnjax.nn.delay_buffer import (
     Delays,
 )
+from snnjax.nn.module import Module
 from snnjax.nn.spaced_conv import SpacedConv
+
+
+class RoundedDelays(Module):
+    """Base of modules whose delays are integers outside training, as on hardware.
+
+    `forward` passes `round_delays=self.round_delays and not run.train` to its delayed layers.
+    """
+
+    round_delays: bool = True
+    """Whether delays are rounded outside training; the evaluator `ContinuousDelays` clears it."""
 
 
 def set_sigma(model: nnx.Module, value: ArrayLike) -> None:
@@ -27,7 +38,7 @@ def set_sigma(model: nnx.Module, value: ArrayLike) -> None:
     check_sigma(value)
     for _, module in nnx.iter_modules(model):
         if isinstance(module, (Delays, SpacedConv)):
-            module.sigma.set_value(jnp.asarray(value, module.sigma[...].dtype))
+            module.sigma.set_value(jnp.full_like(module.sigma[...], value))
 
 
 def learned_delays(model: nnx.Module) -> dict[str, Delays]:

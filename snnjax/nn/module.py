@@ -13,9 +13,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.nn.bounded import Bounded
+from snnjax.nn.found import split_arrays
 from snnjax.nn.parallel import rules_of
 from snnjax.nn.remat import REMATS, Remat
-from snnjax.nn.run import Composite, Options, Run, State, split_arrays, traverse
+from snnjax.nn.run import Composite, Options, Run, State, traverse
 from snnjax.nn.stateful import forgotten_state
 from snnjax.sharding import Rules
 
@@ -76,7 +77,7 @@ class Module(Composite):
         """
         if not inputs:
             raise forgotten_state(self)
-        options = Options(train, axis_name, record, check_remat(self, remat) if train else "none")
+        options = Options(train, axis_name, record, check_remat(self, remat, train))
         out, found = traverse(self, state, inputs, named, options, key)
         return found.state, ((out, found.activity) if record else out)
 
@@ -96,7 +97,21 @@ class Module(Composite):
         return jax.jit(resting)()
 
     def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
-        """Update scheduled values before an epoch; the default does nothing."""
+        """Update scheduled values before an epoch; by default those of the modules inside.
+
+        A subclass that overrides it and holds other modules with a schedule calls
+        `super().at_epoch(epoch, epochs)`.
+        """
+        for module in modules_inside(self):
+            module.at_epoch(epoch, epochs)
+
+    @property
+    def silent_steps(self) -> int:
+        """Silent steps that must follow a sample, so that late arrivals reach the output.
+
+        By default the sum over the modules inside, which suffices when one follows another.
+        """
+        return sum(module.silent_steps for module in modules_inside(self))
 
     def constrain(self) -> None:
         """Clip bounded parameters, such as delays, after an update."""
@@ -127,6 +142,22 @@ class Sequential(Module):
         return x
 
 
+def modules_inside(model: nnx.Module) -> list[Module]:
+    """The modules inside a model, without those that lie inside another of them.
+
+    >>> from snnjax.nn import LIF
+    >>> inner = Sequential(Sequential(LIF(2)))
+    >>> modules_inside(Sequential(inner, LIF(2))) == [inner]
+    True
+    """
+    found: dict[tuple[Any, ...], Module] = {}
+    for path, module in sorted(nnx.iter_modules(model), key=lambda item: len(item[0])):
+        inside = any(path[: len(outer)] == outer for outer in found)
+        if path and isinstance(module, Module) and not inside:
+            found[path] = module
+    return list(found.values())
+
+
 def inputs_of(model: Module, given: dict[str, Any]) -> dict[str, Any]:
     """The subset of named inputs that a model's `forward` accepts."""
     known = inspect.signature(type(model).forward).parameters
@@ -135,10 +166,12 @@ def inputs_of(model: Module, given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in known}
 
 
-def check_remat(model: nnx.Module, remat: Remat) -> Remat:
-    """Raise for an unknown `remat`, or one that would have no effect."""
+def check_remat(model: nnx.Module, remat: Remat, train: bool) -> Remat:
+    """The `remat` of a call; raises for an unknown one, or one that has no effect in training."""
     if remat not in REMATS:
         raise ValueError(f"remat must be one of {', '.join(REMATS)}; got {remat!r}.")
+    if not train:
+        return "none"
     modules = (module for _, module in nnx.iter_modules(model))
     if remat != "none" and not any(isinstance(m, Module) and m.rematerialised for m in modules):
         raise ValueError(

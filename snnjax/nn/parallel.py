@@ -112,7 +112,7 @@ def _rules(model: Any, path: tuple[Any, ...], layer: Any) -> Iterator[tuple[str,
     prefix = "".join(f"{re.escape(str(name))}/" for name in path)
     parallel = parallel_of(layer)
     if parallel == "channel":
-        yield f"^{prefix}", P(*(None,) * _stacked(model, path), MODEL)
+        yield f"^{prefix}", P(*(None,) * stacked_axes(model, path), MODEL)
         return
     names: dict[P, list[str]] = {}
     for name, (inputs, outputs) in channel_axes(layer).items():
@@ -130,7 +130,7 @@ def _leaf(layer: Any, name: str) -> Any:
     return layer
 
 
-def _stacked(model: Any, path: tuple[Any, ...]) -> int:
+def stacked_axes(model: Any, path: tuple[Any, ...]) -> int:
     """The number of stacking axes in front of the axes of a layer's own parameters."""
     count, node = 0, model
     for name in path:

@@ -74,8 +74,10 @@ def probe(
             taps=frozenset(paths),
         )
         out, found = traverse(model, state, inputs, named, options, key)
-        seen = {path: v[0] if len(v) == 1 else v for path, v in found.seen.items()}
-        return (found.state, out), seen
+        seen: dict[str, list[Any]] = {}
+        for entry in found.seen:
+            seen.setdefault(entry.name, []).append(entry.value)
+        return (found.state, out), {path: v[0] if len(v) == 1 else v for path, v in seen.items()}
 
     return call
 

@@ -53,6 +53,7 @@ class Recurrent(Stateful):
                 f"nnx.Linear(N, N, use_bias=False, rngs=rngs); got {connection!r}."
             )
         self.population, self.connection = population, connection
+        self.spiking = population.spiking
 
     def init_state(
         self,

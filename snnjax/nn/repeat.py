@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 from flax import nnx
+from jax.typing import ArrayLike
 
 from snnjax.nn.module import Module
 from snnjax.nn.neurons.population import check_count
@@ -57,3 +58,19 @@ class Repeat(Stacked, Module):
 
     def forward(self, run: Run, *inputs: Any, **named: Any) -> Any:
         return run.scan(self.block, self.count, inputs, named)
+
+    def at_epoch(self, epoch: ArrayLike, epochs: int) -> None:
+        """Update the scheduled values of every block."""
+        graphdef, arrays = nnx.split(self.block)
+
+        def one(arrays: Any) -> Any:
+            block = nnx.merge(graphdef, arrays)
+            block.at_epoch(epoch, epochs)
+            return nnx.as_pure(nnx.split(block)[1])
+
+        nnx.update(self.block, jax.vmap(one)(nnx.as_pure(arrays)))
+
+    @property
+    def silent_steps(self) -> int:
+        """The silent steps of all blocks in sequence."""
+        return self.count * self.block.silent_steps

@@ -6,26 +6,37 @@ import functools
 import inspect
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import Array
 
 from snnjax.metrics import LayerActivity
 from snnjax.nn.counting import count_inputs, own_matrices
+from snnjax.nn.found import Found, Seen, Watched, numbered, split_arrays
+from snnjax.nn.layer import Layer, traversing
+from snnjax.nn.neurons.checks import nearest
 from snnjax.nn.neurons.population import Population
-from snnjax.nn.paths import below, join, unnumber, unnumbered
+from snnjax.nn.paths import below, join, unnumbered
 from snnjax.nn.remat import Remat, kept_by
 from snnjax.nn.stateful import Stateful
-from snnjax.nn.states import State, check_same, check_state, names_of, other_batch, shapes_of
+from snnjax.nn.states import (
+    State,
+    check_depth,
+    check_same,
+    check_state,
+    names_of,
+    other_batch,
+    shapes_of,
+)
+from snnjax.nn.statistics import check_summed, unsummed
 
 
-class Composite(nnx.Module):
+class Composite(Layer):
     """Base of composite modules, which a `Run` traverses; derive from `Module` instead."""
 
     rematerialised: ClassVar[bool] = False
@@ -47,7 +58,7 @@ class Options:
       train, axis_name, record, remat: as in `Module.__call__`.
       resting: keep the resting states instead of the last ones.
       taps: paths of layers whose results are kept, with ":field" for states over time.
-      watch: called for every layer call with path, layer, positional and keyword arguments.
+      watch: keep every layer call with its arguments, see `Watched`.
     """
 
     train: bool = False
@@ -56,21 +67,7 @@ class Options:
     remat: Remat = "none"
     resting: bool = False
     taps: frozenset[str] = frozenset()
-    watch: Callable[[str, Any, tuple, dict], None] | None = None
-
-
-class Found(NamedTuple):
-    """What a traversal returns in addition to the output.
-
-    Attributes:
-      state: next states by path.
-      activity: what each weighted layer received, in the order of the calls.
-      seen: lists of what the calls returned, by tapped path.
-    """
-
-    state: State
-    activity: tuple[LayerActivity, ...]
-    seen: dict[str, list[Any]]
+    watch: bool = False
 
 
 def traverse(
@@ -83,8 +80,10 @@ def traverse(
 ) -> tuple[Any, Found]:
     """Run a model once; returns its output and a `Found`."""
     check_state(model, state)
+    _check_named(model, named)
     run = Run(model, state, options, key)
-    out = model.forward(run, *inputs, **named)
+    with traversing(run):
+        out = model.forward(run, *inputs, **named)
     return out, run.close()
 
 
@@ -110,7 +109,8 @@ class Run:
     _calls: dict[str, int] = field(default_factory=dict)
     _state: State = field(default_factory=dict)
     _activity: list[LayerActivity] = field(default_factory=list)
-    _seen: dict[str, list[Any]] = field(default_factory=dict)
+    _seen: list[Seen] = field(default_factory=list)
+    _watched: list[Watched] = field(default_factory=list)
     _inner: set[str] = field(default_factory=set)
     _inside: str = ""
     _open: bool = True
@@ -158,13 +158,31 @@ class Run:
             )
         if self.options.record:
             self._warn_of_uncounted()
-        return Found(self._state, tuple(self._activity), self._seen)
+        return Found(self._state, tuple(self._activity), tuple(self._seen), tuple(self._watched))
+
+    def passed(self, layer: nnx.Module, named: dict[str, Any]) -> None:
+        """Warn of a part that `forward` calls itself, where that changes what it computes."""
+        path = self._paths.get(id(layer))
+        if path is None:
+            return
+        if isinstance(layer, Composite | Stateful):
+            lost = "its state is neither continued nor returned"
+        elif self.train and "train" in parameters_of(type(layer)).difference(named):
+            lost = "it computes as it does outside training"
+        else:
+            return
+        warnings.warn(
+            f"{path!r}, a {type(layer).__name__}, was called past the run, so that {lost}. Write "
+            "run(self.layer, x) in place of self.layer(x).",
+            stacklevel=3,
+        )
 
     def scan(self, block: Composite, count: int, inputs: tuple, named: dict[str, Any]) -> Any:
         """The output of `count` consecutive blocks, whose arrays are stacked in `block`."""
         path = self._inside
         graphdef, params, rest = nnx.split(block, nnx.Param, ...)
         states = self._under(path)
+        check_depth(states, count)
         per_layer = (
             None if states is None else jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), states)
         )
@@ -178,7 +196,8 @@ class Run:
             params, rest, states, key = layer
             own = nnx.merge(graphdef, params, rest)
             inner = Run(own, states, options, key, path)
-            out = own.forward(inner, x, *inputs[1:], **named)
+            with traversing(inner):
+                out = own.forward(inner, x, *inputs[1:], **named)
             check_same(type(block).__name__, x, out)
             return out, (_changed(own, rest), inner.close())
 
@@ -189,8 +208,9 @@ class Run:
         if self.train:  # nothing else changes variables
             nnx.update(block, after)
         states = jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), found.state)
-        self._absorb(path, found._replace(state=states))
-        self._number(path, count)
+        activity, seen, watched = (numbered(items, path, count) for items in found[1:])
+        seen = [entry for entry in seen if entry.name in self.options.taps]
+        self._absorb(path, Found(states, tuple(activity), tuple(seen), tuple(watched)))
         return out
 
     def _path(self, layer: nnx.Module) -> str:
@@ -258,14 +278,30 @@ class Run:
         return out
 
     def _call(self, layer: Any, path: str, args: tuple, options: dict[str, Any]) -> Any:
-        if self.options.watch is not None:
-            self.options.watch(path, layer, args, options)
+        if self.options.watch:
+            arrays, rebuild = split_arrays((args, options))
+            graphdef, variables = nnx.split(layer)
+            kind = type(layer).__name__
+            self._watched.append(Watched(variables, arrays, path, kind, graphdef, rebuild))
+        axis = self._unsummed_axis(layer)
+        before = unsummed(layer, axis) if axis else {}
         try:
-            return layer(*args, **options)
+            with traversing(None):
+                out = layer(*args, **options)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):
                 raise type(error)(f"{path}: {error}") from error
             raise
+        if axis:
+            check_summed(path, layer, before, axis)
+        return out
+
+    def _unsummed_axis(self, layer: Any) -> str | None:
+        """The axis of several devices over which a layer in training does not sum, if any."""
+        axis = self.options.axis_name if self.options.train else None
+        if axis is None or "axis_name" in parameters_of(type(layer)):
+            return None
+        return axis if jax.lax.psum(1, axis) > 1 else None
 
     def _state_of(self, layer: Stateful, path: str, inputs: tuple) -> Any:
         """The state of a layer; None at rest."""
@@ -290,7 +326,7 @@ class Run:
         }
         options = {name: value for name, value in known.items() if name in taken}
         for name in ("key", "rngs"):
-            if name in taken and self.key is not None and train:
+            if name in taken and self.key is not None:
                 options[name] = self._key_of(path)
         return options
 
@@ -301,7 +337,7 @@ class Run:
 
     def _note(self, path: str, value: Any) -> None:
         if path in self.options.taps:
-            self._seen.setdefault(path, []).append(value)
+            self._seen.append(Seen(value, path))
 
     def _count(
         self, layer: Any, path: str, inputs: tuple, named: dict[str, Any], state: Any, out: Any
@@ -345,7 +381,8 @@ class Run:
         def pure(params: Any, rest: Any, states: Any, key: Any, arrays: list[Any]) -> Any:
             own, (inputs, named) = nnx.merge(graphdef, params, rest), rebuild(arrays)
             inner = Run(own, states, options, key, path)
-            out = own.forward(inner, *inputs, **named)
+            with traversing(inner):
+                out = own.forward(inner, *inputs, **named)
             return out, _changed(own, rest), inner.close()
 
         again = jax.checkpoint(pure, policy=kept_by(self.options.remat))
@@ -370,52 +407,27 @@ class Run:
         self._state |= found.state
         self._calls |= dict.fromkeys(found.state, 1)
         self._activity += found.activity
-        for path, values in found.seen.items():
-            self._seen.setdefault(path, []).extend(values)
+        self._seen += found.seen
+        self._watched += found.watched
 
-    def _number(self, path: str, count: int) -> None:
-        """Split what stacked blocks collected into one entry per block number."""
-        stacked = [layer for layer in self._activity if layer.counts.ndim == 4]
-        self._activity = [layer for layer in self._activity if layer.counts.ndim == 3]
-        for index in range(count):
-            for layer in stacked:
-                one = jax.tree.map(lambda leaf, i=index: leaf[i], layer)
-                inner = layer.name.removeprefix(below(path))
-                self._activity.append(replace(one, name=join(path, str(index), inner)))
-        for tap in self.options.taps:
-            layer, index = unnumber(tap, path)
-            if index is not None and index < count and layer in self._seen:
-                self._seen[tap] = [
-                    jax.tree.map(lambda a, i=index: a[i], v) for v in self._seen[layer]
-                ]
-        for layer in unnumbered(self.options.taps, path) - self.options.taps:
-            self._seen.pop(layer, None)
+
+def _check_named(model: Composite, named: dict[str, Any]) -> None:
+    """Raise for an option that neither a call of the model nor its `forward` takes."""
+    own = inspect.signature(type(model).forward).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in own.values()):
+        return
+    for name in named:
+        if name not in own:
+            known = [*list(own)[2:], "train", "key", "axis_name", "record", "remat"]
+            raise TypeError(
+                f"a call of {type(model).__name__} takes no {name!r}; {nearest(name, known)}"
+            )
 
 
 @functools.cache
 def parameters_of(layer: type) -> frozenset[str]:
     """Names of the parameters of a layer's call."""
     return frozenset(inspect.signature(layer.__call__).parameters)
-
-
-def split_arrays(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
-    """The arrays of a tree, and a function that rebuilds the tree from other arrays.
-
-    >>> arrays, rebuild = split_arrays((jnp.ones(2), "same"))
-    >>> len(arrays), rebuild([0])
-    (1, (0, 'same'))
-    """
-    leaves, structure = jax.tree.flatten(tree)
-    kinds = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
-    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, kinds)]
-
-    def rebuild(arrays: Sequence[Any]) -> Any:
-        filled = list(leaves)
-        for place, array in zip(places, arrays, strict=True):
-            filled[place] = array
-        return jax.tree.unflatten(structure, filled)
-
-    return [leaves[place] for place in places], rebuild
 
 
 def _changed(module: nnx.Module, before: Any) -> Any:

@@ -15,7 +15,9 @@ from snnjax.metrics import sparse_activity
 from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, subtract
 from snnjax.nn.counting import Counts, count_inputs
 from snnjax.nn.initialisers import Initializer, kaiming_uniform
+from snnjax.nn.layer import Layer
 from snnjax.nn.masked_norm import MaskedBatchNorm
+from snnjax.nn.narrow import NarrowProducts
 from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful
@@ -27,7 +29,7 @@ from snnjax.surrogates import multi_level
 from snnjax.unroll import unroll
 
 
-class SparseConv(nnx.Module):
+class SparseConv(NarrowProducts):
     """Holds the float32 weight [K, C, O] of a sparse convolution; each call is given the map.
 
     The map decides what is computed: `submanifold_map`, `strided_map`, `transposed_map` or
@@ -167,7 +169,7 @@ class IntegerNeuron(Stateful):
         return state, x.replace(feats=spikes)
 
 
-class Rectifier(nnx.Module):
+class Rectifier(Layer):
     """max(x, 0): the neuron of the ANN twin, without state."""
 
     spiking = False

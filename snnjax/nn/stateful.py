@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flax import nnx
+from snnjax.nn.layer import Layer
 
 
-class Stateful(nnx.Module):
+class Stateful(Layer):
     """A layer that carries state through time: `(state, x) -> (state, out)`.
 
     A subclass defines `__call__(state, x)`, in which None as the state means at rest, and
     `rest_for`. The batch is the first axis of every leaf of a state.
     """
+
+    spiking: bool | None = None
+    """Whether the outputs are events, most of them 0. `spike_report` includes layers that say True,
+    takes those that say None where they are named, and refuses those that say False."""
 
     def rest_for(self, x: Any) -> Any:
         """The resting state for the input `x`.

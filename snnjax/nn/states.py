@@ -50,6 +50,22 @@ def other_batch(path: str, layer: Stateful, state: Any, inputs: tuple) -> ValueE
     )
 
 
+def check_depth(states: State | None, count: int) -> None:
+    """Raise unless every leaf of the states of stacked blocks has `count` blocks behind the batch.
+
+    >>> check_depth({"blocks.cells": jnp.zeros((2, 3, 4))}, 3)
+    """
+    for path, state in (states or {}).items():
+        for leaf in jax.tree.leaves(state):
+            shape = jnp.shape(leaf)
+            if len(shape) < 2 or shape[1] != count:
+                raise ValueError(
+                    f"{path}: the state of {count} repeated blocks has the shape [B, {count}, "
+                    f"...]; got {shape}. Pass the state that this model returned, or None to "
+                    "start at rest."
+                )
+
+
 def check_same(name: str, x: Any, out: Any) -> None:
     """Check that consecutive blocks return what they take."""
     before, after = (jax.tree.map(jnp.shape, tree) for tree in (x, out))

@@ -13,9 +13,8 @@ import numpy as np
 
 from snnjax import viz
 from snnjax.metrics import LayerRate, rate_alarms
-from snnjax.nn import LI, inputs_of, learned_delays, probe
-from snnjax.nn.probe import layers_of
-from snnjax.nn.stateful import Stateful
+from snnjax.nn import inputs_of, learned_delays, probe
+from snnjax.nn.health import spiking_paths
 from snnjax.runs import hosts
 from snnjax.runs.writer import read_metrics, write_json
 from snnjax.train import (
@@ -45,25 +44,34 @@ def finish(loop: Loop, folder: Path, state: TrainState) -> dict[str, Any]:
     if result is None:  # the run was complete when it was resumed
         result = trained.evaluate(dataset)
     summary = summarise(loop, folder, state, result)
-    if experiment.evaluators:
-        if hosts.is_first():  # an evaluator that fails must not lose it
+    weights = fetch(trained.weights) if hosts.several() else trained.weights
+    here = dataclasses.replace(trained, weights=weights)
+    try:
+        if hosts.is_first():
             write_json(folder / "summary.json", summary)
         summary |= evaluations(experiment.evaluators, trained, dataset)
-    weights = fetch(trained.weights) if hosts.several() else trained.weights
-    if not hosts.is_first():
-        return summary
-    write_json(folder / "summary.json", summary)
-    rates = result.rates()
+    finally:  # an evaluator that fails does not take the scores and the report with it
+        if hosts.is_first():
+            write_json(folder / "summary.json", summary)
+            _report(loop, folder, here, result, summary)
+    return summary
+
+
+def _report(
+    loop: Loop, folder: Path, trained: Trained, result: Evaluation, summary: dict[str, Any]
+) -> None:
+    """Warn of silent and saturated layers, and draw the report where matplotlib is available."""
+    session = loop.session
+    task, rates = session.experiment.task, result.rates()
     alarms = alarm_lines(rates, loop.progress.step)
     for sentence in alarms:
         loop.reporter.warn(sentence)
     if not _matplotlib(loop.reporter):
-        return summary
-    here = dataclasses.replace(trained, weights=weights)
+        return
     shown = (
-        *sample_pictures(here, dataset),
-        *delay_pictures(loop, here),
-        *experiment.task.pictures(result.sums, session.info),
+        *sample_pictures(trained, session.test_set),
+        *delay_pictures(loop, trained),
+        *task.pictures(result.sums, session.info),
     )
     page = viz.write_report(
         folder,
@@ -73,10 +81,9 @@ def finish(loop: Loop, folder: Path, state: TrainState) -> dict[str, Any]:
         rates,
         score=loop.goal.name,
         alarms=alarms,
-        notes=experiment.task.notes(),
+        notes=task.notes(),
     )
     loop.reporter.say(f"pictures and report: {page}")
-    return summary
 
 
 def alarm_lines(rates: Sequence[LayerRate], steps: int) -> tuple[str, ...]:
@@ -106,21 +113,22 @@ def alarm_lines(rates: Sequence[LayerRate], steps: int) -> tuple[str, ...]:
 def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
     """Pictures of the first test sample: the input with class and prediction, and the spikes."""
     spec, info = trained.programs.spec, trained.session.info
-    sample = dict(dataset.sample(0, None))
-    label = sample.pop("label", None)
+    sample = dataset.sample(0, None)
+    label = sample.get("label")
     batch = spec.source.collate([sample], None)
     shape = trained.session.shapes.fit(batch)
     here = jax.device_put(trained.weights, jax.local_devices()[0])
 
     def run(weights: Weights, arrays: dict[str, Any]) -> Any:
         encoded = spec.source.encode(arrays, shape, key=None, train=False)
-        x = encoded.pop("x")
+        inputs = dict(spec.task.prepare(encoded, key=None, train=False)[0])
+        x = inputs.pop("x")
         model = merge_model(spec.graphdef, weights)
-        (_, out), seen = probe(model, spiking)(None, x, **inputs_of(model, encoded))
+        (_, out), seen = probe(model, spiking)(None, x, **inputs_of(model, inputs))
         spikes = {path: found[1] for path, found in seen.items() if isinstance(found, tuple)}
         return x, spec.task.outputs(out), spikes
 
-    spiking = [name for name, layer in layers_of(trained.model).items() if _fires(layer)]
+    spiking = spiking_paths(trained.model)
     x, outputs, spikes = jax.device_get(jax.jit(run)(here, batch))
     words = [dataset.name(0)]
     if label is not None and np.ndim(label) == 0 and info.class_names:
@@ -137,10 +145,6 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
         for name, (caption, draw) in found.items()
         if (figure := draw(x, spikes, title=", ".join(words))) is not None
     )
-
-
-def _fires(layer: Any) -> bool:
-    return isinstance(layer, Stateful) and not isinstance(layer, LI)
 
 
 def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from snnjax.data import Source, from_arrays
@@ -27,7 +28,7 @@ from snnjax.train import (
     Trained,
     evaluations,
 )
-from snnjax.train.state import merge_model
+from snnjax.train.state import Weights, merge_model, split_model
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,14 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Given:
-    """The configuration of a model that was built manually."""
+    """The configuration of a model that was built manually: its graph and its arrays."""
 
-    model: Any = field(compare=False)
+    graphdef: nnx.GraphDef = field(compare=False)
+    weights: Weights = field(compare=False)
 
     def build(self, info: Any, *, rngs: nnx.Rngs) -> Any:
-        """A copy of the model, whatever the data."""
-        graphdef, state = nnx.split(self.model)
-        return nnx.merge(graphdef, state, copy=True)
+        """A copy of the model, whatever the data; training donates its arrays."""
+        return merge_model(self.graphdef, jax.tree.map(jnp.copy, self.weights))
 
 
 def fit(
@@ -101,11 +102,6 @@ def fit(
     >>> len(found.metrics), 0.0 <= found.result.scores["accuracy"] <= 1.0
     (2, True)
     """
-    if isinstance(dataset, Mapping):
-        raise TypeError(
-            "`dataset` must be a source or a pair (x, y); for arrays by name write "
-            "snnjax.data.from_arrays({...})."
-        )
     if not isinstance(model, Module):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(
@@ -117,8 +113,8 @@ def fit(
     options.setdefault("optimiser", OptimiserConfig(learning_rate=learning_rate))
     options.setdefault("schedule", ScheduleConfig())
     experiment = Experiment(
-        data=from_arrays(dataset) if isinstance(dataset, tuple) else dataset,
-        model=_Given(model),
+        data=from_arrays(dataset) if isinstance(dataset, tuple) else _checked(dataset),
+        model=_Given(*split_model(model)),
         task=Classification() if task is None else task,
         epochs=epochs,
         steps=steps,
@@ -139,6 +135,18 @@ def fit(
         numbers = evaluations(experiment.evaluators, trained, session.test_set)
     model = merge_model(session.spec.graphdef, trained.weights)
     return Fit(model, keeper.rows, result, numbers, trained)
+
+
+def _checked(dataset: Any) -> Source:
+    if isinstance(dataset, type) or not hasattr(dataset, "open"):
+        got = (
+            f"the class {dataset.__name__}" if isinstance(dataset, type) else type(dataset).__name__
+        )
+        raise TypeError(
+            "`dataset` must be a source, such as from_arrays({'x': x, 'label': y}), or a tuple of "
+            f"arrays (x, y); got {got}."
+        )
+    return dataset
 
 
 def _check_options(options: dict[str, Any]) -> None:

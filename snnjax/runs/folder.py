@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from snnjax.data import DataInfo
 from snnjax.experiment import Experiment, differences, experiment_from_dict, experiment_to_dict
-from snnjax.experiment.modules import source_file
+from snnjax.experiment.modules import module_name, own_modules, source_file
 from snnjax.experiment.record import ELSEWHERE
 from snnjax.runs.errors import RunFolderError
 from snnjax.runs.writer import read_json, write_json
@@ -46,18 +48,41 @@ def create_folder(experiment: Experiment, given: str | Path | None) -> Path:
 
 
 def copy_code(folder: Path, experiment: Experiment) -> None:
-    """Copy the files that define classes from outside the library into the run folder.
+    """Copy the files that define classes and functions from outside the library.
 
-    They document the run and can be passed to --module; they are never run automatically.
+    Those that they import from their own folder are copied too, in folders like their packages.
+    The copies document the run and can be passed to --module; they are never run automatically.
     """
     parts = (experiment.data, experiment.model, experiment.task, *experiment.evaluators)
-    for cls in dict.fromkeys(type(part) for part in parts):
-        path = source_file(cls)
+    files: dict[str, Path] = {}
+    for thing in dict.fromkeys(found for part in parts for found in _defined(part)):
+        path = source_file(thing)
         if path is None:
             continue
-        name = path.stem if cls.__module__ == "__main__" else cls.__module__
-        (folder / CODE).mkdir(exist_ok=True)
-        shutil.copyfile(path, folder / CODE / f"{name}.py")
+        files[f"{module_name(thing.__module__)}.py"] = path
+        loaded = sys.modules.get(thing.__module__)
+        for name, module in own_modules(loaded).items() if loaded else ():
+            own = Path(str(module.__file__))
+            place = name.split(".") + (["__init__"] if own.name == "__init__.py" else [])
+            files.setdefault("/".join([*place[:-1], f"{module_name(place[-1])}.py"]), own)
+    for name, path in files.items():
+        (folder / CODE / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / CODE / name)
+
+
+def _defined(value: Any) -> Iterator[Any]:
+    """The classes and functions in a part of an experiment, nested ones included."""
+    if inspect.isfunction(value):
+        yield value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield type(value)
+        for field in dataclasses.fields(value):
+            yield from _defined(getattr(value, field.name))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _defined(item)
+    elif isinstance(value, dict):
+        yield from _defined(list(value.values()))
 
 
 def reopen_folder(experiment: Experiment | None, given: str | Path | None) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from snnjax.data import DataInfo
+from snnjax.data import ArraySource, DataInfo
 from snnjax.experiment import Experiment, differences, experiment_from_dict, experiment_to_dict
 from snnjax.runs import hosts
 from snnjax.runs.checkpoint import Checkpoints, quiet_orbax
@@ -160,6 +160,12 @@ def _checked(experiment: Any) -> Experiment:
     if not isinstance(experiment, Experiment):
         raise TypeError(
             f"`train` needs a snnjax.experiment.Experiment; got {type(experiment).__name__}."
+        )
+    if isinstance(experiment.data, ArraySource):
+        raise TypeError(
+            "`train` cannot store arrays in memory in its run folder, from which a run is "
+            "evaluated and resumed. Train on them with `snnjax.runs.fit`, or read them from a file "
+            "with a source of your own, see docs/extending.md."
         )
     return experiment
 

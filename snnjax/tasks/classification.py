@@ -80,8 +80,8 @@ class Classification(Task):
                 "task.class_weights must be at least 0, and one above it; got "
                 f"{self.class_weights}."
             )
-        if not (isinstance(self.top_k, int) and self.top_k >= 0):
-            raise ValueError(f"task.top_k must be an integer of at least 0; got {self.top_k}.")
+        if not isinstance(self.top_k, int) or self.top_k < 0:
+            raise ValueError(f"task.top_k must be an integer of at least 0; got {self.top_k!r}.")
         if not self.temperature > 0:
             raise ValueError(f"task.temperature must be above 0; got {self.temperature}.")
         if not 0 <= self.teacher_weight <= 1:
@@ -91,11 +91,10 @@ class Classification(Task):
         self, batch: dict[str, Any], *, key: Array | None, train: bool
     ) -> tuple[dict[str, Any], Target]:
         inputs, label = super().prepare(batch, key=key, train=train)
-        if label is None:
+        if label is None or ("label" not in batch and label.ndim != 2):  # shares of the classes
             raise ValueError(
                 "classification needs a `label`, which the samples of this source do not hold; "
-                f"they hold {', '.join(batch)}. Arrays with soft labels need that name: "
-                "from_arrays({'x': x, 'label': y})."
+                f"they hold {', '.join(batch)}."
             )
         return inputs, Target(label, self._teacher_scores(inputs) if train else None, train)
 
@@ -167,19 +166,20 @@ class Classification(Task):
         return logits_of(out)
 
     def check(self, info: DataInfo, out: Any) -> None:
-        classes, logits = len(info.class_names), logits_of(out)
-        if not hasattr(logits, "shape"):
+        classes, scores = len(info.class_names), logits_of(out)
+        if not hasattr(scores, "shape"):
             raise ValueError(
-                f"classification needs a model whose output is an array [B, {classes}]; it is a "
-                f"{type(logits).__name__}. Return the scores alone, or write a task for this "
-                "output, as in docs/extending.md."
+                f"classification needs a model whose output is an array of scores [B, {classes}], "
+                f"or a snnjax.models.ClassifierOutput; it is a {type(scores).__name__}. Return the "
+                "scores alone, or write a task that takes them out, as in docs/extending.md."
             )
-        shape = logits.shape
+        shape = scores.shape
         if len(shape) != 2 or shape[-1] != classes:
             raise ValueError(
                 f"classification of {classes} classes needs a model with an output [B, {classes}]; "
                 f"it is {tuple(shape)}. Build the model with num_classes={classes}, and average "
-                "over time where it has a time axis."
+                "over time where it has a time axis. Arrays [N, T, ...] need "
+                "from_arrays(..., sequences=True)."
             )
         if self.class_weights and len(self.class_weights) != classes:
             raise ValueError(

@@ -51,9 +51,6 @@ class Regression(Task):
         """The smallest distance."""
         return f"min {self.distance}"
 
-    def inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in batch.items() if name not in ("target", "label")}
-
     def prepare(
         self, batch: dict[str, Any], *, key: Array | None, train: bool
     ) -> tuple[dict[str, Any], Target]:
@@ -110,6 +107,6 @@ class Regression(Task):
         if getattr(out, "shape", None) != values.shape or values.ndim < 3:
             raise ValueError(
                 "regression compares an output with a target of the same shape, [T, B, ..., N]; "
-                f"got {getattr(out, 'shape', type(out).__name__)} and {values.shape}. Arrays with "
-                "the samples first need from_arrays(..., sequences=True)."
+                f"got {getattr(out, 'shape', type(out).__name__)} and {values.shape}. Arrays "
+                "[N, T, ...] need from_arrays(..., sequences=True)."
             )

@@ -38,18 +38,18 @@ class Task:
 
     def inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The named inputs of the model, also for a prediction, which has no target."""
-        return {name: value for name, value in batch.items() if name != "label"}
+        return {name: value for name, value in batch.items() if name not in ("label", "target")}
 
     def prepare(
         self, batch: dict[str, Any], *, key: Array | None, train: bool
     ) -> tuple[dict[str, Any], Any]:
-        """The named inputs of the model, and the target.
+        """The named inputs of the model, and the target: by default the `label` or `target`.
 
         Args:
           batch: result of `Source.encode`. key: random key; None in evaluation.
           train: False in evaluation, whose targets are the plain ones.
         """
-        return self.inputs(batch), batch.get("label")
+        return self.inputs(batch), batch.get("label", batch.get("target"))
 
     @abstractmethod
     def loss(self, out: Any, target: Any) -> tuple[Array, Array]:

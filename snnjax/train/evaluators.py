@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from flax import nnx
 
 from snnjax.data import Dataset
 from snnjax.delays import clamp_occupancy
-from snnjax.nn import learned_delays
+from snnjax.nn import RoundedDelays, learned_delays
 from snnjax.train.evaluate import Trained
 from snnjax.train.mesh import fetch
 
@@ -91,12 +92,15 @@ class ContinuousDelays:
         learned = [(fetch(d.delay[...]), d.max_delay) for d in learned_delays(model).values()]
         if not learned:
             return {}
-        if not isinstance(getattr(model, "round_delays", None), bool):
+        rounding = [m for _, m in nnx.iter_modules(model) if isinstance(m, RoundedDelays)]
+        if not rounding:
             raise ValueError(
-                f"continuous delays need a model with a static attribute `round_delays`; "
-                f"{type(model).__name__} has none. Leave ContinuousDelays out of its evaluators."
+                "continuous delays need a model with a snnjax.nn.RoundedDelays; "
+                f"{type(model).__name__} has none. Derive the module that rounds its delays from "
+                "it, or leave ContinuousDelays out of the evaluators."
             )
-        model.round_delays = False
+        for module in rounding:
+            module.round_delays = False
         result = trained.replace(model=model).evaluate(dataset)
         scores = {f"test_{name}_continuous": value for name, value in result.scores.items()}
         counts = [delay.size for delay, _ in learned]

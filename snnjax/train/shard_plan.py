@@ -62,8 +62,7 @@ def shard_plan(experiment: Experiment, *, load: Callable[[str], Any] | None = No
     The devices must exist, but may be fake ones, as in `snnjax shard-plan`.
 
     Args:
-      experiment: the experiment.
-      load: returns trained models that the task refers to; see `Session.open`.
+      experiment: the experiment. load: returns trained models that the task refers to.
 
     Raises:
       ValueError: mesh, sharding, batch and model do not fit each other.

@@ -103,14 +103,18 @@ def call_model(model: Any, inputs: dict[str, Any], **options: Any) -> Any:
 
     Args:
       model: a `snnjax.nn.Module`. inputs: `x`, and others by name.
-      options: train, key, axis_name, record, remat.
+      options: train, key, axis_name, record, remat. Without a key, layers that draw outside
+        training, such as encoders, receive the same one in every call.
     """
     if "x" not in inputs:
         raise ValueError(
             f"the inputs of a model need an `x`; the source and the task provide {sorted(inputs)}."
         )
     named = {name: value for name, value in inputs.items() if name != "x"}
-    return model(None, inputs["x"], **options, **inputs_of(model, named))[1]
+    key = options.pop("key", None)
+    if key is None and not options.get("train"):
+        key = jax.random.key(0)
+    return model(None, inputs["x"], key=key, **options, **inputs_of(model, named))[1]
 
 
 def train_step(spec: StepSpec, shape: Shape) -> Callable[..., Any]:

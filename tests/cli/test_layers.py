@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from snnjax.cli.layers import forward, function_cost, gradient, layer_calls
-from snnjax.nn import LIF, Module
+from snnjax.nn import LIF, Module, Repeat, Sequential, probe
 
 
 class Small(Module):
@@ -65,3 +65,29 @@ def test_cost_counts_the_matrix_product():
     assert cost.flops == pytest.approx(2 * 16 * 32 * 8)
     assert cost.bytes_accessed >= 4 * (16 * 32 + 32 * 8 + 16 * 8)
     assert cost.milliseconds > 0
+
+
+class Deep(Module):
+    """Repeated blocks with a state, and a head."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.blocks = Repeat(
+            lambda rngs: Sequential(nnx.Linear(5, 5, rngs=rngs), LIF(5)), 2, rngs=rngs
+        )
+        self.head = nnx.Linear(5, 2, rngs=rngs)
+
+    def forward(self, run, x):
+        return run(self.head, run(self.blocks, x))
+
+
+def test_calls_inside_repeated_blocks_have_the_block_in_their_path():
+    net, x = Deep(nnx.Rngs(0)), 2 * jax.random.normal(jax.random.key(0), (3, 4, 5))
+    calls = layer_calls(net, {"x": x})
+    names = [f"blocks.{i}.layers.{j}" for i in range(2) for j in range(2)]
+    assert [c.path for c in calls] == [*names, "head"]
+    assert calls[0].same_program() == calls[2].same_program()
+    _, seen = probe(net, names)(None, x)
+    for call in calls[:4]:
+        *_, out = forward(call)(call.state, call.arrays)
+        expected = jax.tree.leaves(seen[call.path])[-1]
+        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +122,14 @@ def test_with_the_module_it_is_evaluated_resumed_and_used(trained, forgotten, tm
     assert capsys.readouterr().out.split()[1] == "right"
 
 
+def test_an_experiment_with_a_teacher_is_inspected(trained, capsys):
+    path, run = trained
+    teacher = ["--data.width", "3", "--task.teacher", str(run)]
+    for command in ("info", "shard-plan"):
+        assert main([command, str(path), *teacher]) == 0, capsys.readouterr().err
+        assert "layer" in capsys.readouterr().out
+
+
 def test_a_file_with_the_name_of_a_module_is_refused(tmp_path, capsys):
     (tmp_path / "json.py").write_text(MINE)
     assert main(["train", str(tmp_path / "json.py")]) == 2
@@ -152,3 +163,95 @@ def test_a_file_may_import_files_beside_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", sys.path[:-1])
     assert main(["info", "beside_pkg.run"]) == 0
     assert "layer" in capsys.readouterr().out
+
+
+HELPER = """
+from dataclasses import dataclass
+
+from side_more import FACTOR
+
+@dataclass(frozen=True)
+class Aug:
+    scale: float = FACTOR
+
+def square(x):
+    return x * x
+"""
+
+SPLIT = (
+    MINE.replace(
+        "from flax import nnx\n",
+        """from flax import nnx
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any
+from side_helper import Aug, square
+""",
+    )
+    .replace(
+        "    width: int = 4\n",
+        """    width: int = 4
+    aug: Any = field(default_factory=Aug)
+    change: Callable = square
+""",
+    )
+    .replace(".astype(np.float32)\n", ".astype(np.float32) * self.aug.scale\n", 1)
+)
+
+
+def test_what_a_file_imports_from_its_folder_belongs_to_the_run(tmp_path, monkeypatch, capsys):
+    """It is copied, and allowed, files beside it that were loaded otherwise are not."""
+    names = ("side_run", "side_helper", "side_more", "side_other")
+    texts = (SPLIT, HELPER, "FACTOR = 2.0\n", "def wipe(x):\n    raise SystemExit('it ran')\n")
+
+    def forget():
+        monkeypatch.setattr(sys, "path", [p for p in sys.path if str(tmp_path) not in p])
+        for name in names:
+            monkeypatch.delitem(sys.modules, name, raising=False)
+
+    forget()
+    for name, text in zip(names, texts, strict=True):
+        (tmp_path / f"{name}.py").write_text(text)
+    path, run = str(tmp_path / "side_run.py"), tmp_path / "run"
+    options = ["--steps", "1", "--run-folder", str(run)]
+    assert main(["train", path, *options]) == 0
+    copies = {file.name for file in (run / "code").iterdir()}
+    assert copies == {"side_run.py", "side_helper.py", "side_more.py"}
+    assert main(["train", path, *options, "--resume"]) == 0
+    forget()
+    for name in names:
+        (tmp_path / f"{name}.py").unlink()
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--module", str(run / "code" / "side_run.py")]) == 0
+    assert "test_accuracy" in json.loads(capsys.readouterr().out)
+    (run / "code" / "side_other.py").write_text(texts[3])
+    __import__("side_other")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["change"] = {"function": "side_other:wipe"}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["evaluate", str(run)]) == 2
+    assert "'side_other:wipe' is defined outside the library" in capsys.readouterr().err
+
+
+def test_a_run_of_a_script_is_used_from_the_command_line(tmp_path, monkeypatch, capsys):
+    """Its classes have the name of the file, whether it runs or is imported."""
+    start = MINE.replace("import numpy", "import sys\n\nimport numpy", 1).replace(
+        "epochs=20", "steps=1"
+    )
+    call = f"train(experiment, run_folder={str(tmp_path / 'run')!r}, resume='resume' in sys.argv)"
+    path = tmp_path / "my-script.py"
+    path.write_text(
+        f"{start}\nif __name__ == '__main__':\n    from snnjax.runs import train\n\n    {call}\n"
+    )
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, "JAX_PLATFORMS": "cpu"}
+    for words in ([], ["resume"]):
+        subprocess.run([sys.executable, str(path), *words], check=True, env=environment)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["task"]["type"] == "my-script:Mine"
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my-script", raising=False)
+    copy = str(tmp_path / "run" / "code" / "my-script.py")
+    assert main(["evaluate", str(tmp_path / "run"), "--module", copy]) == 0
+    assert "test_accuracy" in json.loads(capsys.readouterr().out)
+    del sys.modules["my-script"]

@@ -42,11 +42,36 @@ def test_sequences_reach_the_model_time_first() -> None:
 
 
 def test_without_test_arrays_the_training_samples_are_tested_and_it_is_said() -> None:
-    alone, both = from_arrays((X, Y)), from_arrays((X, Y), (X[:2], Y[:2]))
+    alone = from_arrays((X, Y), sequences=False)
+    both = from_arrays((X, Y), (X[:2], Y[:2]), sequences=False)
     assert alone.open("test") is alone.open("train")
     assert "those of the training samples" in alone.notices()[0]
     assert len(both.open("test")) == 2
     assert both.notices() == []
+
+
+def test_samples_that_may_be_sequences_are_noticed() -> None:
+    (notice,) = from_arrays((X, Y), (X, Y)).notices()
+    assert "x are (2, 2), and the model receives ('B', 2, 2)" in notice
+    assert "give sequences=True" in notice
+    for x in (X[:, 0], np.zeros((6, 4, 4, 3))):
+        assert from_arrays((x, Y), (x, Y)).notices() == []
+    assert from_arrays((X, Y), (X, Y), sequences=True).notices() == []
+
+
+def test_numbers_to_learn_are_a_target_with_its_time_first() -> None:
+    """Also where T = B, where nothing else would notice."""
+    x, y = np.zeros((6, 6, 3), np.float32), np.arange(72.0).reshape(6, 6, 2)
+    source = from_arrays((x, y), sequences=True)
+    batch = next(batches(source.open("train"), source, 6, seed=0, train=False))
+    got = source.encode({**batch}, None, key=None, train=True)
+    assert got.keys() == {"x", "target"}
+    np.testing.assert_array_equal(got["target"], y.swapaxes(0, 1))
+    one = from_arrays((x, y[:, 0]), sequences=True)  # no time in it
+    batch = next(batches(one.open("train"), one, 6, seed=0, train=False))
+    np.testing.assert_array_equal(
+        one.encode({**batch}, None, key=None, train=True)["target"], y[:, 0]
+    )
 
 
 def test_a_size_spreads_over_the_samples() -> None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
+from snnjax.data import SourceBase
 from snnjax.data.clouds import Augment, CloudSource
 from snnjax.data.speech import FrontEnd, SpeechAugment, SpeechSource
 from snnjax.experiment import (
@@ -18,7 +20,7 @@ from snnjax.experiment import (
     make,
 )
 from snnjax.models import E3DSNNConfig, SNNDelaysConfig
-from snnjax.tasks import Classification, Regression
+from snnjax.tasks import Classification, Regression, Task
 from snnjax.train import ContinuousDelays, Votes
 from tests.train.build import Made, any_experiment
 
@@ -88,7 +90,7 @@ def part(name: str, **changes: object) -> dict:
         (stored(data={"points": 3}), r"data must have a 'type', as 'module:Class'"),
         (part("data", pints=3), "unknown field 'data.pints'; did you mean 'points'"),
         (part("data", train_size="all"), "data.train_size must be NoneType or int"),
-        (part("model", levels=0), "levels must be at least 1; got 0"),
+        (part("model", levels=0), "levels must be an integer of at least 1; got 0"),
         (
             stored(optimiser={"groups": [{"pattern": "a", "rat": 3}]}),
             r"groups\[0\].rat'; did you mean 'rate",
@@ -115,6 +117,28 @@ class Bare:
     """Neither a model nor a task."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Unscored(Task):
+    """A task without numbers."""
+
+    goal = "max accuracy"
+
+    def loss(self, out: Any, target: Any) -> Any:
+        return out, out
+
+
+@dataclasses.dataclass(frozen=True)
+class Unopened(SourceBase):
+    """A source without data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Silent:
+    """A source without the methods that a run calls last."""
+
+    open = collate = shapes = encode = None
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -135,6 +159,10 @@ class Bare:
         (lambda: any_experiment(epochs=0), "epochs must be an integer of at least 1"),
         (lambda: any_experiment(batch_size=0), "batch_size must be an integer of at least 1"),
         (lambda: any_experiment(name="a/b"), "name must be a plain folder name"),
+        (lambda: SNNDelaysConfig(late=-3), "late must be an integer of at least 0; got -3"),
+        (lambda: SNNDelaysConfig(hidden=8.5), "hidden must be an integer"),  # pyright: ignore
+        (lambda: E3DSNNConfig(levels=2.5), "levels must be an integer"),  # pyright: ignore
+        (lambda: E3DSNNConfig(channels=(4, 2.5)), "channels must be int"),  # pyright: ignore
         (lambda: any_experiment(seed=-1), "seed must be in"),
         (lambda: any_experiment(mesh="date=2"), "axes of a mesh are data and model"),
         (lambda: any_experiment(sharding="fdsp"), "sharding must be one of replicated, fsdp"),
@@ -143,6 +171,13 @@ class Bare:
         (lambda: any_experiment(model=E3DSNNConfig), "got the class E3DSNNConfig"),
         (lambda: any_experiment(model=Bare()), "model needs `build`, which Bare does not define"),
         (lambda: any_experiment(task=Bare()), "task needs `goal`, `inputs`, `prepare`, `loss`"),
+        (lambda: any_experiment(task=Bare()), r"`bind`.*subclass of snnjax\.tasks\.Task"),
+        (
+            lambda: any_experiment(task=Unscored()),
+            "task needs `score`, `summarise`, which Unscored",
+        ),
+        (lambda: any_experiment(data=Unopened()), "data needs `open`, which Unopened"),
+        (lambda: any_experiment(data=Silent()), "data needs `shapes_from_json`, `notices`, which"),
         (lambda: any_experiment(data="clouds"), "data must be an instance of .*; got str"),
         (lambda: any_experiment(evaluators=(Bare(),)), "evaluators needs `run`"),
         (

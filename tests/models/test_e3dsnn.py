@@ -746,12 +746,14 @@ def trace(config=CONFIG, *, channels=3, capacities=None, state=None):
     [
         ({"levels": 0}, "levels must be an integer of at least 1; got 0"),
         ({"steps": 0}, "steps must be an integer of at least 1; got 0"),
-        ({"levels": 2.5}, "levels must be an integer of at least 1; got 2.5"),
         ({"stem": 0}, "stem must be an integer of at least 1; got 0"),
         ({"depth": 0}, "depth must be an integer of at least 1; got 0"),
         ({"in_channels": 0}, "in_channels must be an integer of at least 1; got 0"),
         ({"num_classes": -1}, "num_classes must be an integer of at least 1; got -1"),
-        ({"channels": (4, 0)}, r"channels must be at least 1 in each stage.* got \(4, 0\)"),
+        (
+            {"channels": (4, 0)},
+            r"channels must be integers of at least 1 in each stage.* got \(4, 0\)",
+        ),
         ({"channels": ()}, "with one stage or more"),
         ({"beta": 1.5}, r"beta must be in \[0, 1\]; got 1.5"),
         ({"beta": -0.1}, r"beta must be in \[0, 1\]; got -0.1"),

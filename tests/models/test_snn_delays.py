@@ -11,11 +11,29 @@ import optax
 import pytest
 from flax import nnx
 
+from snnjax.data import Layout
+from snnjax.data.speech import SpeechSource
 from snnjax.delays import deliver_step, ring_init, ring_step, rounded_kernel
 from snnjax.losses import membrane_mean, softmax_sum
 from snnjax.metrics import count_parameters
-from snnjax.models import snn_delays_gsc, snn_delays_shd, snn_delays_ssc
-from snnjax.nn import Dropout, delay_optimiser, probe, set_sigma
+from snnjax.models import (
+    SNNDelays,
+    SNNDelaysConfig,
+    snn_delays_gsc,
+    snn_delays_shd,
+    snn_delays_ssc,
+)
+from snnjax.nn import (
+    LI,
+    DelayedLinear,
+    Dropout,
+    Module,
+    Repeat,
+    Sequential,
+    delay_optimiser,
+    probe,
+    set_sigma,
+)
 from tests.reference import delays as reference
 
 SMALL = {"in_channels": 5, "hidden": 6, "num_classes": 3, "max_delay": 4}
@@ -249,3 +267,53 @@ def test_bad_settings_are_refused():
     net = small(rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"hidden\.0\.dropout: Dropout\(0\.4\) draws.* key="):
         net(None, X, train=True)
+
+
+class Wrapped(Module):
+    """A published network as a part of another module."""
+
+    def __init__(self, net: SNNDelays):
+        self.parts = nnx.List([net])
+
+    def forward(self, run, x, *, lengths=None):
+        return run(self.parts[0], x, lengths=lengths)
+
+
+def test_a_wrapped_network_keeps_its_silence_and_its_schedule():
+    nets = [
+        SNNDelays(SNNDelaysConfig(hidden=4, in_channels=3, num_classes=2), rngs=nnx.Rngs(0))
+        for _ in range(2)
+    ]
+    wrapped = Wrapped(nets[0])
+    for model in (nets[1], wrapped):
+        model.at_epoch(50, 100)
+        shapes = SpeechSource().shapes(None, None, model, Layout(4))  # type: ignore[arg-type]
+        assert shapes.silence == nets[0].config.silent_steps > 0
+    sigmas = [float(net.hidden[0].linear.delays.sigma[...]) for net in nets]
+    assert sigmas[0] == sigmas[1] < nets[0].config.buffer // 2
+
+
+class Delaying(Module):
+    """A block with a schedule, and one silent step."""
+
+    silent_steps = 1
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.delayed = DelayedLinear(2, 2, max_delay=3, rngs=rngs)
+
+    def forward(self, run, x):
+        return run(self.delayed, x)
+
+    def at_epoch(self, epoch, epochs):
+        set_sigma(self, 1 + epoch / epochs)
+
+
+def test_repeated_blocks_have_a_schedule_and_silence():
+    net = Sequential(Repeat(Delaying, 3, rngs=nnx.Rngs(0)), LI(2))
+    x = jnp.ones((4, 1, 2))
+    before = net(None, x)[1]
+    net.at_epoch(jnp.asarray(5), 10)
+    sigma = net.layers[0].block.delayed.delays.sigma[...]
+    np.testing.assert_array_equal(sigma, np.full(3, 1.5, np.float32))
+    assert net.silent_steps == 3
+    assert not np.allclose(net(None, x)[1], before)

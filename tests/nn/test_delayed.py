@@ -261,7 +261,7 @@ REFUSED = {
     "`strides` must hold.*got 2": lambda rngs: SpacedConv(
         2, 2, (3, 3), strides=2, kernel_count=1, rngs=rngs
     ),
-    "unexpected keyword argument 'tail'": lambda rngs: Delay(3, 4, tail=1, rngs=rngs),
+    "Delay has no argument 'tail'": lambda rngs: Delay(3, 4, tail=1, rngs=rngs),
     "a tuple of ints.*got int": lambda rngs: Delay(3, 4, rngs=rngs).init_state(2),
     "^DelayedLinear: `delay` must be at most max_delay = 4; got 9. Raise.* to 9": lambda _: call(
         with_delay("synapse", 9.0)

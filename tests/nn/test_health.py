@@ -9,7 +9,19 @@ import pytest
 from flax import nnx
 
 from snnjax.metrics import population_rate, rate_alarms
-from snnjax.nn import LI, LIF, DelayedRecurrent, Module, Recurrent, probe, spike_report
+from snnjax.nn import (
+    LI,
+    LIF,
+    DelayedLinear,
+    DelayedRecurrent,
+    Module,
+    Recurrent,
+    Repeat,
+    Sequential,
+    Stateful,
+    probe,
+    spike_report,
+)
 
 T, B, N = 10, 4, 5
 
@@ -155,3 +167,55 @@ def test_layers_that_do_not_spike_are_refused(net):
         spike_report(net, None, x, paths=["readout"])
     with pytest.raises(ValueError, match="holds no spiking layer"):
         spike_report(net.readout, None, x)
+
+
+class Own(Stateful):
+    """A spiking layer of a user, which declares that it spikes."""
+
+    spiking: bool | None = True
+
+    def rest_for(self, x):
+        return jnp.zeros(x.shape[1:], x.dtype)
+
+    def __call__(self, state, x):
+        def step(v, current):
+            z = (0.9 * v + current > 1).astype(x.dtype)
+            return 0.9 * v + current - z, z
+
+        return jax.lax.scan(step, self.rest_for(x) if state is None else state, x)
+
+
+class Undeclared(Own):
+    spiking = None
+
+
+def test_a_layer_of_the_user_is_in_the_report():
+    x = jax.random.uniform(jax.random.key(0), (T, B, N))
+    for layer in (Own(), Undeclared()):
+        want = population_rate("Own", layer(None, x)[1])
+        (alone,) = spike_report(layer, None, x)
+        assert alone[1:4] == want[1:4]
+        (named,) = spike_report(Sequential(layer, LIF(N)), None, x, paths=["layers.0"])
+        assert named[1:4] == want[1:4]
+    rows = spike_report(Sequential(Own(), LIF(N), Undeclared()), None, x)
+    assert [row.name for row in rows] == ["layers.0", "layers.1"]
+    delayed = Sequential(Own(), DelayedLinear(N, N, max_delay=2, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=r"'layers\.1', a DelayedLinear, does not spike"):
+        spike_report(delayed, None, x, paths=["layers.1"])
+
+
+class Pair(Module):
+    """Two layers of neurons, called in the reverse order of their names."""
+
+    def __init__(self):
+        self.a, self.z = LIF(N), Recurrent(LIF(N), nnx.Linear(N, N, rngs=nnx.Rngs(0)))
+
+    def forward(self, run, x):
+        return run(self.a, run(self.z, x))
+
+
+def test_rows_of_repeated_blocks_come_in_the_order_of_the_calls():
+    net = Sequential(Repeat(lambda rngs: Pair(), 3, rngs=nnx.Rngs(0)), LIF(N))
+    rows = spike_report(net, None, jnp.ones((T, B, N)))
+    names = [f"layers.0.{i}.{name}" for i in range(3) for name in ("z", "a")]
+    assert [row.name for row in rows] == [*names, "layers.1"]

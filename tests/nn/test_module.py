@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import snnjax.nn
 from snnjax.nn import (
     LI,
     LIF,
@@ -114,6 +117,23 @@ def test_a_key_is_folded_in_by_path():
     with pytest.raises(ValueError, match=r"layers\.0: Dropout\(0\.5\) draws .* pass key="):
         two(None, x, train=True)
     del rngs
+
+
+class Poisson(nnx.Module):
+    """An encoder that draws in every mode."""
+
+    def __call__(self, x, *, key):
+        return jax.random.bernoulli(key, x).astype(x.dtype)
+
+
+def test_a_layer_that_draws_receives_the_key_outside_training():
+    net, x = Sequential(Poisson(), Dropout(0.5)), jnp.full((4, 3, 16), 0.5)
+    first, again, other = (net(None, x, key=jax.random.key(seed))[1] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert set(np.unique(first)) == {0.0, 1.0}  # dropout is off
+    with pytest.raises(TypeError, match=r"layers\.0: .*'key'"):
+        net(None, x)
 
 
 def test_a_layer_without_state_called_twice_draws_twice():
@@ -291,6 +311,18 @@ def test_a_state_of_another_model_is_named(net):
             net(other, x)
 
 
+def test_a_state_of_another_depth_is_named():
+    def make(count):
+        return Repeat(lambda rngs: Sequential(LIF(4)), count, rngs=nnx.Rngs(0))
+
+    x = _inputs()
+    state, _ = make(3)(None, x)
+    with pytest.raises(ValueError, match=r"layers\.0: the state of 2 .* \[B, 2, .* got \(3, 3, 4"):
+        make(2)(state, x)
+    with pytest.raises(ValueError, match=r"layers\.0: .* got \(3,\)"):
+        make(3)(jax.tree.map(lambda leaf: leaf[:, 0, 0], state), x)
+
+
 class Difference(Stateful):
     """What changed since the step before."""
 
@@ -368,6 +400,11 @@ def test_wrong_uses_are_named(net):
         net(None, _inputs(), train=True, remat="all")
     with pytest.raises(ValueError, match=r"no module with rematerialised = True"):
         Sequential(LIF(2))(None, x, train=True, remat="layers")
+    with pytest.raises(ValueError, match="remat must be one of none, products, layers; got 'al'"):
+        net(None, _inputs(), remat="al")
+    for call in (net, partial(probe(net, []))):
+        with pytest.raises(TypeError, match=r"Net takes no 'trian'; did you mean 'train'\?"):
+            call(None, _inputs(), trian=True)
     kept = []
 
     class Keeps(Module):
@@ -413,3 +450,122 @@ def test_a_run_costs_nothing_at_run_time():
     costs = [jax.jit(f).lower(params, x).compile().cost_analysis() for f in (run, by_hand)]
     for name in ("flops", "bytes accessed"):
         assert costs[0][name] == costs[1][name]
+
+
+class Centred(nnx.Module):
+    """A norm of a user, which does not take the mesh axis."""
+
+    def __init__(self):
+        self.mean = nnx.BatchStat(jnp.zeros(4))
+
+    def __call__(self, x, *, train=False):
+        if train:
+            self.mean[...] = x.mean((0, 1))
+        return x - self.mean[...]
+
+
+@pytest.mark.parametrize(
+    ("norm", "devices", "error"),
+    [
+        (Centred(), 2, r"layers\.1: a Centred updates 'mean' .* over 2 along 'data'.*pmean"),
+        (Centred(), 1, ""),
+        (nnx.BatchNorm(4, rngs=nnx.Rngs(0)), 2, r"layers\.1: a BatchNorm .* axis_name='data'"),
+        (nnx.BatchNorm(4, axis_name="data", rngs=nnx.Rngs(0)), 2, ""),
+        (BatchNorm(4), 2, ""),
+        (nnx.Dropout(0.5, rngs=nnx.Rngs(0)), 2, ""),
+    ],
+)
+def test_norms_that_do_not_sum_over_the_devices_are_refused(norm, devices, error):
+    graphdef, arrays = nnx.split(Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), norm))
+    mesh = jax.make_mesh((devices,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.PartitionSpec(None, "data")
+
+    def call(arrays, x, train):
+        net = nnx.merge(graphdef, arrays)
+        return net(None, x, train=train, axis_name="data")[1]
+
+    def shape(train):
+        run = partial(call, train=train)
+        specs = (jax.sharding.PartitionSpec(), rows)
+        sharded = jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
+        return jax.eval_shape(sharded, arrays, jnp.ones((3, 4, 4))).shape
+
+    assert shape(train=False) == (3, 4, 4)
+    if not error:
+        assert shape(train=True) == (3, 4, 4)
+        return
+    with pytest.raises(ValueError, match=error):
+        shape(train=True)
+
+
+class Past(Module):
+    """Calls a part itself, after another one through the run."""
+
+    def __init__(self, part, *args):
+        self.first, self.part, self.args = LIF(4), part, args
+
+    def forward(self, run, x):
+        return self.part(*self.args, run(self.first, x))
+
+
+KEPT = "its state is neither continued nor returned"
+MODE = "it computes as it does outside training"
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize(
+    ("part", "args", "lost"),
+    [(LIF(4), (None,), KEPT), (Sequential(LIF(4)), (None,), KEPT), (BatchNorm(4), (), MODE)],
+)
+def test_a_part_called_past_the_run_is_reported(repeated, part, args, lost):
+    class Shown(Past):
+        def forward(self, run, x):
+            y = super().forward(run, x)
+            return y[1] if args else y
+
+    net, x, train = Shown(part, *args), _inputs(), lost == MODE
+    if repeated:
+        net = Repeat(lambda rngs: Shown(part, *args), 1, rngs=nnx.Rngs(0))
+    warning = rf"'part', a {type(part).__name__}, was called past the run, so that {lost}\. Write"
+    with pytest.warns(UserWarning, match=warning):
+        net(None, x, train=train)
+    if train:
+        net(None, x)  # outside training it computes the same
+
+
+def test_a_part_that_is_not_used_or_not_a_part_is_not_reported():
+    teacher = Sequential(LIF(4))
+
+    class Unused(Module):
+        def __init__(self):
+            self.neurons, self.auxiliary = LIF(4), LIF(4)
+
+        def forward(self, run, x):
+            return run(self.neurons, x) + teacher(None, x)[1]
+
+    state, _ = Unused()(None, _inputs())  # a warning would be an error
+    assert set(state) == {"neurons"}
+
+
+def test_every_layer_names_the_nearest_argument():
+    layers = [
+        layer
+        for layer in vars(snnjax.nn).values()
+        if isinstance(layer, type) and issubclass(layer, nnx.Module)
+    ]
+    plain = {
+        snnjax.nn.Bounded,
+        snnjax.nn.Stateful,
+        snnjax.nn.Module,
+        snnjax.nn.Rectifier,
+        snnjax.nn.AttentionProduct,
+    }
+    for layer in set(layers) - plain:
+        known = inspect.signature(layer).parameters
+        if any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in known.values()):
+            continue
+        wrong = next(iter(known))[:-1]
+        with pytest.raises(TypeError, match=f"{layer.__name__} has no argument '{wrong}'; did"):
+            layer(**{wrong: 1})
+    with pytest.raises(TypeError, match=r"Conv has no argument 'stride'; there are in_channels"):
+        snnjax.nn.Conv(2, 2, stride=2, rngs=nnx.Rngs(0))

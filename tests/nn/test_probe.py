@@ -131,5 +131,6 @@ def test_layers_that_a_module_calls_itself_are_not_seen():
             return jax.lax.scan(lambda state, x: self.cells(state, x[None]), start, x)[1]
 
     net, x = Alone(), jax.random.normal(jax.random.key(0), (T, B, N))
-    (state, _), seen = jax.jit(probe(net, ["cells"]))(None, x)
+    with pytest.warns(UserWarning, match=r"'cells', a LIF, was called past the run"):
+        (state, _), seen = jax.jit(probe(net, ["cells"]))(None, x)
     assert state == seen == {}

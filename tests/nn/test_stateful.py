@@ -65,10 +65,14 @@ def test_membranes_at_rest_are_as_wide_as_the_input_and_float32_at_least():
 
 
 def test_input_that_fits_no_state_is_refused():
-    with pytest.raises(ValueError, match=r"LIF\(2\) takes input .*got input \(4, 3, 5\)\. Pass"):
+    with pytest.raises(
+        ValueError, match=r"LIF\(2\) takes input .*\(4, 3, 5\)\. Its width is 5, not 2"
+    ):
         LIF(N)(None, jnp.ones((T, B, 5)))
     with pytest.raises(ValueError, match=r"LIF\(2\) takes input .*got input \(2,\)"):
         LIF(N).rest_for(jnp.ones((N,)))
+    with pytest.raises(ValueError, match=r"\(4, 3, 3, 5\)\. Its width is \(3, 5\), not \(3, 2\)"):
+        DHLIF(3, branches=2)(None, jnp.ones((T, B, 3, 5)))
     layer = LIF(N)
     with pytest.raises(ValueError, match=r"Time comes first: pass jnp.swapaxes\(x, 0, 1\)"):
         layer(layer.init_state((B,)), jnp.ones((B, T, N)))

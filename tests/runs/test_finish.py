@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from snnjax.data import from_arrays
 from snnjax.metrics import LayerRate
 from snnjax.runs import train
 from snnjax.runs.finish import alarm_lines
@@ -88,3 +90,31 @@ def test_without_matplotlib_a_sentence_names_the_extra(
     assert len(told) == 1
     assert "snnjax[viz]" in told[0]
     assert not (tmp_path / "tiny-0" / "report.html").exists()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A measurement that fails."""
+
+    def run(self, trained: Any, dataset: Any) -> dict[str, float]:
+        raise ValueError("no such number")
+
+
+def test_an_evaluator_that_fails_leaves_the_scores_and_the_report(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "snnjax.viz.write_report", lambda folder, summary, *_, **__: reported.append(summary)
+    )
+    with pytest.raises(ValueError, match="no such number"):
+        train(tiny_experiment(tmp_path, evaluators=(Broken(),)), progress=False)
+    kept = json.loads((tmp_path / "tiny-0" / "summary.json").read_text())
+    assert kept["test_accuracy"] == finished[1]["test_accuracy"]
+    assert reported == [kept]
+
+
+def test_arrays_in_memory_are_for_fit(tmp_path: Path) -> None:
+    data = from_arrays((np.zeros((8, 3)), [0, 1] * 4))
+    with pytest.raises(TypeError, match=r"cannot store arrays in memory.* `snnjax\.runs\.fit`"):
+        train(tiny_experiment(tmp_path, data=data), progress=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from snnjax.data import DataError, SourceBase, from_arrays
 from snnjax.nn import LI, Module, Sequential
 from snnjax.runs import fit
 from snnjax.tasks import Classification, Task
+from snnjax.train import ContinuousDelays
 
 
 def net(num_classes: int = 2) -> Sequential:
@@ -23,7 +26,7 @@ def net(num_classes: int = 2) -> Sequential:
 
 
 def data() -> Any:
-    x = np.zeros((8, 5, 3), np.float32)
+    x = np.ones((8, 5, 3), np.float32)
     return from_arrays((x, [0, 1] * 4), (x, [0, 1] * 4), sequences=True)
 
 
@@ -66,6 +69,27 @@ def sample(steps: int = 5, label: Any = 0) -> dict[str, Any]:
     return {"x": np.zeros((steps, 3), np.float32), "label": label}
 
 
+class Dropped(Module):
+    """A model that holds random keys, as a layer of Flax does."""
+
+    def __init__(self) -> None:
+        rngs = nnx.Rngs(0)
+        self.layer = nnx.Linear(3, 2, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    def forward(self, run: Any, x: Any) -> Any:
+        return run(self.layer, run(self.dropout, x)).mean(0)
+
+
+def test_a_model_may_hold_random_keys() -> None:
+    model = Dropped()
+    before = np.asarray(model.layer.kernel[...])
+    found = run(model, data())
+    assert np.isfinite(found.result.loss)
+    np.testing.assert_array_equal(model.layer.kernel[...], before)
+    assert not np.array_equal(found.model.layer.kernel[...], before)
+
+
 @dataclass(frozen=True)
 class Constant:
     value: Any = 0.5
@@ -86,6 +110,39 @@ def test_evaluators_measure_the_trained_model() -> None:
         run(net(), data(), evaluators=(Constant([1]),))
     with pytest.raises(TypeError, match=r"Nothing\.run must return numbers by name; got NoneType"):
         run(net(), data(), evaluators=(Nothing(),))
+
+
+class Poisson(nnx.Module):
+    def __call__(self, x: Any, *, key: Any) -> Any:
+        return jax.random.bernoulli(key, x).astype(x.dtype)
+
+
+def test_a_network_that_draws_its_spikes_is_evaluated() -> None:
+    model = Sequential(Poisson(), *net().layers)
+    x = np.random.default_rng(0).random((8, 5, 3)).astype(np.float32)
+    source = from_arrays((x, [0, 1] * 4), (x, [0, 1] * 4), sequences=True)
+    trained = run(model, source, steps=1).trained
+    first, again = (trained.evaluate(source.open("test")).loss for _ in range(2))
+    assert first == again > 0
+
+
+class Rounding(RoundedDelays):
+    def __init__(self) -> None:
+        self.delayed = DelayedLinear(3, 2, max_delay=3, rngs=nnx.Rngs(0))
+
+    def forward(self, run: Any, x: Any) -> Any:
+        return run(self.delayed, x, round_delays=self.round_delays and not run.train)
+
+
+def test_delays_of_a_module_inside_the_model_are_evaluated_continuous() -> None:
+    model = Sequential(Rounding(), LI(2), lambda v: v.mean(0))
+    x = np.random.default_rng(0).random((8, 5, 3)).astype(np.float32)
+    source = from_arrays((x, [0, 1] * 4), (x, [0, 1] * 4), sequences=True)
+    found = run(model, source, steps=1, evaluators=(ContinuousDelays(),))
+    assert abs(found.numbers["test_loss_continuous"] - found.result.loss) > 1e-5
+    undeclared: Any = SimpleNamespace(model=Sequential(model.layers[0].delayed))
+    with pytest.raises(ValueError, match=r"need a model with a snnjax\.nn\.RoundedDelays; Sequ"):
+        ContinuousDelays().run(undeclared, source.open("test"))
 
 
 class Plain(nnx.Module):
@@ -121,6 +178,11 @@ class Single(Classification):
     [
         ((net, data), {"optimzer": 1}, r"no option 'optimzer'; did you mean 'optimiser'\?"),
         ((lambda: Sequential, data), {}, r"`model` must be .*Module.* got the class Sequential"),
+        (
+            (net, lambda: {"x": 1}),
+            {},
+            r"from_arrays\(\{'x': x, 'label': y\}\), .*\(x, y\); got dict",
+        ),
         ((Plain, data), {}, r"`model` must be .*forward\(run, x\); got Plain"),
         ((lambda: net(3), data), {}, r"a model with an output \[B, 2\]; it is \(4, 3\)"),
         ((net, data, Misspelt), {}, r"'max acuracy' of Misspelt names no score .* gives accuracy"),
@@ -152,52 +214,3 @@ def test_odd_samples_are_refused(make: Any, message: str) -> None:
 def test_batches_that_do_not_look_alike_are_refused() -> None:
     with pytest.raises(ValueError, match=r"`x` is float32\[1, \d, 3\] in this .* float32\[1, \d"):
         run(net(), Made(make=lambda i: sample(5 + i % 2)), batch_size=1, steps=8)
-
-
-class Drops(Module):
-    """Flax's dropout with a stream of its own; `pair` returns two outputs."""
-
-    def __init__(self, pair: bool = False):
-        self.fc, self.pair = nnx.Linear(3, 2, rngs=nnx.Rngs(0)), pair
-        self.drop = nnx.Dropout(0.5, rngs=nnx.Rngs(1))
-
-    def forward(self, run: Any, x: Any) -> Any:
-        out = run(self.drop, run(self.fc, x)).mean(0)
-        return (out, out) if self.pair else out
-
-
-def test_a_model_may_hold_random_streams() -> None:
-    model = Drops()
-    found = run(model, data())
-    assert not np.array_equal(found.model.fc.bias[...], model.fc.bias[...])  # the given one is kept
-
-
-def test_a_classifier_returns_one_array() -> None:
-    with pytest.raises(ValueError, match=r"output is an array \[B, 2\]; it is a tuple"):
-        run(Drops(pair=True), data())
-
-
-def test_arrays_by_name_need_from_arrays() -> None:
-    with pytest.raises(TypeError, match=r"write snnjax\.data\.from_arrays\(\{\.\.\.\}\)"):
-        run(net(), {"x": np.zeros((8, 5, 3)), "label": [0, 1] * 4})
-
-
-@dataclass(frozen=True)
-class Unfinished(Task):
-    goal = "max accuracy"
-
-    def loss(self, out: Any, target: Any) -> Any:
-        return out.sum(-1), jnp.ones(len(out))
-
-
-@dataclass(frozen=True)
-class BareSource:
-    def open(self, split: str) -> Any:
-        return data().open(split)
-
-
-def test_parts_lacking_methods_are_refused_before_training() -> None:
-    with pytest.raises(TypeError, match=r"task needs `score`, `summarise`, which Unfinished"):
-        run(net(), data(), Unfinished())
-    with pytest.raises(TypeError, match=r"data needs `collate`, .*`notices`.*SourceBase has def"):
-        run(net(), BareSource())

@@ -93,14 +93,15 @@ def test_an_overflow_of_the_model_is_reported() -> None:
         (lambda: Classification(label_smoothing=1.0), r"label_smoothing must be in \[0, 1\)"),
         (lambda: Classification(class_weights=(1.0, -1.0)), "class_weights must be at least 0"),
         (lambda: Classification(class_weights=(0.0,)), "class_weights must be at least 0, and"),
-        (lambda: Classification(top_k=-1), "top_k must be an integer of at least 0; got -1"),
-        (lambda: Classification(top_k=1.5), "top_k must be an integer of at least 0; got 1.5"),
+        (lambda: Classification(top_k=-1), "top_k must be an integer of at least 0"),
+        (lambda: Classification(top_k=1.5), "top_k must be an integer"),  # pyright: ignore
         (lambda: Classification(temperature=0.0), "temperature must be above 0"),
         (lambda: Classification(teacher_weight=2.0), "teacher_weight must be in"),
         (lambda: Classification(class_weights=(1.0,)).check(INFO, LOGITS), "each of the 3 classes"),
         (lambda: Classification(top_k=4).check(INFO, LOGITS), "top_k must be at most 3"),
         (lambda: Classification().check(INFO, LOGITS[:, :2]), r"output \[B, 3\]; it is \(6, 2\)"),
         (lambda: Classification().check(INFO, LOGITS[None]), "average over time"),
+        (lambda: Classification().check(INFO, (LOGITS, LOGITS)), "an array of scores .* a tuple"),
         (lambda: Classification().prepare({"x": 1}, key=None, train=True), "needs a `label`"),
         (
             lambda: target(Classification(teacher="runs/t"), train=True),

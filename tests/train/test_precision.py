@@ -19,7 +19,16 @@ from snnjax.data.speech import SpeechSource
 from snnjax.data.speech.source import Silence
 from snnjax.experiment import Experiment, OptimiserConfig, differences
 from snnjax.models import E3DSNN, E3DSNNConfig, SNNDelaysConfig
-from snnjax.nn import Conv, DelayedLinear, EventLinear, compute_in
+from snnjax.nn import (
+    Conv,
+    DelayedLinear,
+    EventLinear,
+    NarrowProducts,
+    Repeat,
+    Sequential,
+    SpikformerBlock,
+    compute_in,
+)
 from snnjax.runs import load, train
 from snnjax.sharding import parse_mesh
 from snnjax.sparse import Capacities, narrow_product, sparse_conv, submanifold_map
@@ -206,6 +215,34 @@ def test_all_kinds_of_layers_take_it() -> None:
         assert {str(v.aval.dtype) for v in one.invars} == {"bfloat16"}
     np.testing.assert_allclose(model(x), want, rtol=0.05, atol=0.02)
     assert not np.array_equal(model(x), want)
+
+
+class OwnProduct(nnx.Module):
+    """A product of a user."""
+
+    def __init__(self) -> None:
+        self.a = nnx.Param(jnp.full((4, 2), 1.001))
+
+    def __call__(self, x: Any) -> Any:
+        return x @ self.a[...]
+
+
+class Declared(NarrowProducts, OwnProduct):
+    def __call__(self, x: Any) -> Any:
+        return narrow_product(jnp.matmul, x, self.a[...], self.product_dtype)
+
+
+def test_products_of_a_user_are_narrow_or_reported() -> None:
+    x = jnp.ones((1, 4))
+    model = Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), OwnProduct())
+    with pytest.warns(UserWarning, match=r"in bfloat16: 'layers\.1', a OwnProduct\. Derive"):
+        compute_in(model, NARROW)
+    layer = Declared()
+    compute_in(layer, NARROW)
+    assert OwnProduct()(x)[0, 0] != layer(x)[0, 0] == 4.0
+    stacked = Repeat(lambda rngs: SpikformerBlock(8, 2, rngs=rngs), 2, rngs=nnx.Rngs(0))
+    compute_in(stacked, NARROW)  # the scales of its norms are no matrices: no warning
+    assert jax.eval_shape(stacked, None, jnp.ones((2, 1, 3, 8)))[1].shape == (2, 1, 3, 8)
 
 
 def test_models_without_such_products_are_refused() -> None:

@@ -16,7 +16,7 @@ class Clip(NamedTuple):
     """One recording, not read yet.
 
     Attributes:
-      read: returns its samples float32 [n], or its recorded spikes (see spikes.py).
+      read: returns its samples float32 [n], or its recorded spikes.
       label: class. speaker: name of the speaker. name: name of the recording.
     """
 

@@ -105,7 +105,7 @@ class SpeechSource(SourceBase):
         self, train: Dataset | None, test: Dataset, model: Any, layout: Layout
     ) -> FrameShapes:
         """The silence that the model requires, its `silent_steps`."""
-        return FrameShapes(getattr(getattr(model, "config", None), "silent_steps", 0))
+        return FrameShapes(0 if model is None else model.silent_steps)
 
     def shapes_from_json(self, values: dict[str, Any], model: Any, layout: Layout) -> FrameShapes:
         silence = values.get("silence", 0)

@@ -12,7 +12,6 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from snnjax.nn.neurons.checks import InitSignature, with_hints
 from snnjax.nn.neurons.checks import as_floating as as_floating
 from snnjax.nn.neurons.checks import check_batch_shape as check_batch_shape
 from snnjax.nn.neurons.checks import check_count as check_count
@@ -51,14 +50,8 @@ class Population(Stateful):
     rest: ClassVar[Callable[..., Any]]
     """`rest(shape, dtype)`: the resting state of one step's shape."""
 
-    spiking: ClassVar[bool] = True
+    spiking: bool | None = True
     """Whether the outputs are events, most of them 0; else they are membranes or activations."""
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
-            cls.__init__ = with_hints(cls.__init__)
-            cls.__signature__ = InitSignature(cls.__init__)
 
     def __init__(self, features: int, *, trainable: Sequence[str], checkpoint: bool | int):
         layer = type(self).__name__
@@ -220,7 +213,10 @@ class Population(Stateful):
             return
         last = ", ".join(map(str, own))
         got = f"input {shape}" if state is None else f"input {shape} and state {held}"
-        hint = _batch_first(shape[: len(shape) - axes], state, axes)
+        if shape[-axes:] == own and state is not None:
+            hint = _batch_first(shape[: len(shape) - axes], state, axes)
+        else:
+            hint = _other_width(shape, own)
         raise ValueError(
             f"{type(self).__name__}({self.features}) takes input [T, B, ..., {last}] and a state "
             f"of one step's shape; got {got}. {hint}"
@@ -250,6 +246,14 @@ def _batch_first(lead: tuple[int, ...], state: Any, axes: int) -> str:
     if len(lead) == 2 and lead[0] != lead[1] and batches == {lead[:1]}:
         return "Time comes first: pass jnp.swapaxes(x, 0, 1) if your batch does."
     return "Pass None as the state to start at rest, or make one with rest_for(x)."
+
+
+def _other_width(shape: tuple[int, ...], own: tuple[int, ...]) -> str:
+    """The suggested fix for input whose axes, or the last of them, are not those of a layer."""
+    if len(shape) <= len(own):
+        return "The axes of time, batch or features are missing; add them, as in x[None]."
+    given, wanted = (shape[-len(own) :], own) if own[1:] else (shape[-1], own[-1])
+    return f"Its width is {given}, not {wanted}: change the layer's features, or what is before it."
 
 
 def membrane_dtype(dtype: DTypeLike) -> DTypeLike:
