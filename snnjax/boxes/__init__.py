@@ -1,0 +1,21 @@
+"""Oriented boxes in point clouds: geometry, overlap, suppression, coding, assignment.
+
+A box is (x, y, z, dx, dy, dz, yaw), see `geometry.py`. All shapes are static: padded rows are
+marked by a class of -1 or a score of -inf.
+"""
+
+from snnjax.boxes.geometry import corners as corners
+from snnjax.boxes.geometry import nearest_rectangle as nearest_rectangle
+from snnjax.boxes.geometry import points_in_boxes as points_in_boxes
+from snnjax.boxes.geometry import to_box as to_box
+from snnjax.boxes.geometry import to_world as to_world
+from snnjax.boxes.geometry import wrap as wrap
+from snnjax.boxes.nms import Detections as Detections
+from snnjax.boxes.nms import nms as nms
+from snnjax.boxes.nms import suppress as suppress
+from snnjax.boxes.nms import suppress_by_class as suppress_by_class
+from snnjax.boxes.overlap import aligned_iou as aligned_iou
+from snnjax.boxes.overlap import bev_intersection as bev_intersection
+from snnjax.boxes.overlap import bev_iou as bev_iou
+from snnjax.boxes.overlap import iou_3d as iou_3d
+from snnjax.boxes.overlap import rectangle_iou as rectangle_iou

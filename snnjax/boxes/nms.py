@@ -1,0 +1,141 @@
+"""Non-maximum suppression in static shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from snnjax.boxes.geometry import check_boxes
+from snnjax.boxes.overlap import bev_iou
+
+
+class Detections(NamedTuple):
+    """Detected boxes, in rows of which some are empty.
+
+    Attributes:
+      boxes: [..., K, 7] or more columns, 0 in empty rows.
+      scores: [..., K] in falling order, 0 in empty rows.
+      label: class of each box, int32 [..., K], -1 in empty rows.
+    """
+
+    boxes: Array
+    scores: Array
+    label: Array
+
+
+def nms(
+    boxes: Array,
+    scores: Array,
+    *,
+    limit: float,
+    keep: int,
+    iou: Callable[[Array, Array], Array] = bev_iou,
+) -> Array:
+    """Rows of the best boxes, none of which overlaps a better one by more than `limit`.
+
+    The best live box is kept and removes itself and all that overlap it by more than the limit;
+    repeated `keep` times. The result is that of the loop over boxes in the order of their scores.
+    Among equal scores the lowest row is first.
+
+    Args:
+      boxes: [K, 7], or more columns after these.
+      scores: [K]; rows with -inf or NaN are left out.
+      limit: largest overlap of two kept boxes.
+      keep: number of rows returned.
+      iou: overlap of pairs, broadcast.
+
+    Returns:
+      int32 [keep], best first; -1 after the last.
+
+    >>> boxes = jnp.array([[0, 0, 0, 4, 2, 1, 0], [0.1, 0, 0, 4, 2, 1, 0], [9, 0, 0, 4, 2, 1, 0.0]])
+    >>> nms(boxes, jnp.array([0.5, 0.9, 0.2]), limit=0.5, keep=3).tolist()
+    [1, 2, -1]
+    """
+    if boxes.ndim != 2 or scores.shape != boxes.shape[:1]:
+        raise ValueError(
+            f"boxes must be [K, 7] and scores [K]; got {boxes.shape} and {scores.shape}. Use "
+            "jax.vmap for a batch."
+        )
+    if keep < 1:
+        raise ValueError(f"`keep` must be at least 1; got {keep}.")
+    boxes = boxes[:, :7]
+    check_boxes(boxes)
+
+    def pick(live: Array, _: None) -> tuple[Array, Array]:
+        best = live.argmax()
+        found = live[best] > -jnp.inf
+        gone = (iou(boxes[best], boxes) > limit).at[best].set(True)
+        return jnp.where(gone & found, -jnp.inf, live), jnp.where(found, best, -1)
+
+    live = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
+    return jax.lax.scan(pick, live, None, length=keep)[1].astype(jnp.int32)
+
+
+def suppress(
+    boxes: Array,
+    scores: Array,
+    label: Array | None = None,
+    *,
+    top: int,
+    limit: float,
+    keep: int,
+    least: float = -jnp.inf,
+    iou: Callable[[Array, Array], Array] = bev_iou,
+) -> Detections:
+    """The detections of one sample, whatever their class: the `top` best boxes through `nms`.
+
+    Args:
+      boxes: [N, 7] or more columns. scores: [N]; -inf or NaN is left out.
+      label: class of each box, int [N]; None for a single class.
+      top: number of boxes considered, N if there are fewer. limit, keep, iou: as in `nms`.
+      least: boxes below this score are left out.
+
+    Returns:
+      `Detections` with `keep` rows.
+    """
+    label = jnp.zeros(scores.shape, jnp.int32) if label is None else label
+    live = jnp.where(scores >= least, scores, -jnp.inf)  # NaN compares False
+    best, rows = jax.lax.top_k(live, min(top, len(scores)))
+    kept = nms(boxes[rows], best, limit=limit, keep=keep, iou=iou)
+    full, rows = kept >= 0, rows[kept]
+    return Detections(
+        boxes=jnp.where(full[:, None], boxes[rows], 0),
+        scores=jnp.where(full, scores[rows], 0),
+        label=jnp.where(full, label[rows], -1).astype(jnp.int32),
+    )
+
+
+def suppress_by_class(
+    boxes: Array,
+    scores: Array,
+    *,
+    top: int,
+    limit: float,
+    keep: int,
+    least: float = -jnp.inf,
+    iou: Callable[[Array, Array], Array] = bev_iou,
+) -> Detections:
+    """The detections of one sample, suppressed within each class alone, the best of all classes.
+
+    Args:
+      boxes: [N, 7], shared by the classes, or [N, K, 7]. scores: [N, K]. Others: as in `suppress`;
+        `top` and `keep` apply to each class, and `keep` to the result too.
+    """
+    n, classes = scores.shape
+    per_class = jnp.broadcast_to(
+        boxes[:, None] if boxes.ndim == 2 else boxes, (n, classes, *boxes.shape[-1:])
+    )
+
+    def one(boxes: Array, scores: Array, label: Array) -> Detections:
+        label = jnp.full(n, label)
+        return suppress(boxes, scores, label, top=top, limit=limit, keep=keep, least=least, iou=iou)
+
+    found = jax.vmap(one, in_axes=(1, 1, 0))(per_class, scores, jnp.arange(classes))
+    found = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+    live = jnp.where(found.label >= 0, found.scores, -jnp.inf)
+    rows = jax.lax.top_k(live, keep)[1]
+    return jax.tree.map(lambda a: a[rows], found)
