@@ -4,6 +4,16 @@ A box is (x, y, z, dx, dy, dz, yaw), see `geometry.py`. All shapes are static: p
 marked by a class of -1 or a score of -inf.
 """
 
+from snnjax.boxes.anchors import KITTI_ANCHORS as KITTI_ANCHORS
+from snnjax.boxes.anchors import AnchorClass as AnchorClass
+from snnjax.boxes.anchors import anchor_grid as anchor_grid
+from snnjax.boxes.anchors import anchor_labels as anchor_labels
+from snnjax.boxes.assign import Assignment as Assignment
+from snnjax.boxes.assign import assign as assign
+from snnjax.boxes.coding import decode_boxes as decode_boxes
+from snnjax.boxes.coding import direction_bin as direction_bin
+from snnjax.boxes.coding import encode_boxes as encode_boxes
+from snnjax.boxes.coding import with_direction as with_direction
 from snnjax.boxes.geometry import corners as corners
 from snnjax.boxes.geometry import nearest_rectangle as nearest_rectangle
 from snnjax.boxes.geometry import points_in_boxes as points_in_boxes

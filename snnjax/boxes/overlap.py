@@ -1,8 +1,8 @@
 """Intersection over union of boxes: rotated, seen from above and in space, and axis-aligned.
 
-All functions work on pairs: their arguments are broadcast against each other. `bev_iou(a[:, None],
-b)` covers all pairs of two sets, [N, M]. Sines and cosines are still computed once for each box, and
-the pairs remain the last axes, on which the speed depends.
+All functions work on pairs: their arguments are broadcast against each other, so that
+`bev_iou(a[:, None], b)` covers all pairs of two sets, [N, M]. Sines and cosines are still computed
+once for each box, and the pairs remain the last axes, on which the speed depends.
 """
 
 from __future__ import annotations

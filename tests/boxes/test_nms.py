@@ -13,7 +13,7 @@ from tests.reference import boxes as slow
 
 def crowd(n, seed=0):
     rng = np.random.default_rng(seed)
-    boxes = rng.uniform((0, 0, -1, 3, 1.4, 1, -4), (14, 14, 0, 5, 2, 2, 4), (n, 7))
+    boxes = rng.uniform((0, 0, -1, 3, 1.4, 1, -4), (9, 9, 0, 5, 2, 2, 4), (n, 7))
     scores = rng.choice(np.linspace(0.05, 0.95, 40), n)  # with ties
     return boxes.astype(np.float32), scores.astype(np.float32)
 
