@@ -15,6 +15,7 @@ from snnjax.boxes.coding import direction_bin as direction_bin
 from snnjax.boxes.coding import encode_boxes as encode_boxes
 from snnjax.boxes.coding import with_direction as with_direction
 from snnjax.boxes.geometry import corners as corners
+from snnjax.boxes.geometry import image_boxes as image_boxes
 from snnjax.boxes.geometry import nearest_rectangle as nearest_rectangle
 from snnjax.boxes.geometry import points_in_boxes as points_in_boxes
 from snnjax.boxes.geometry import to_box as to_box

@@ -20,6 +20,8 @@ class AnchorClass:
     """Anchors with at least this overlap with a box of the class must find it."""
     negative: float
     """Anchors with less overlap than this with all boxes are background."""
+    overlap: float = 0.7
+    """Overlap with an object of the class that a right detection exceeds."""
     yaws: tuple[float, ...] = (0.0, 1.57)
     """Headings; the released detectors use 1.57, not pi/2."""
 
@@ -33,14 +35,16 @@ class AnchorClass:
                 "overlaps of anchors must satisfy 0 < negative <= positive < 1; got negative="
                 f"{self.negative} and positive={self.positive}."
             )
+        if not 0 < self.overlap < 1:
+            raise ValueError(f"the overlap of a class must be in (0, 1); got {self.overlap}.")
         if not self.yaws:
             raise ValueError("an anchor needs at least one heading; give yaws=(0.0, 1.57).")
 
 
 KITTI_ANCHORS = {
     "Car": AnchorClass((3.9, 1.6, 1.56), -1.78, 0.6, 0.45),
-    "Pedestrian": AnchorClass((0.8, 0.6, 1.73), -0.6, 0.5, 0.35),
-    "Cyclist": AnchorClass((1.76, 0.6, 1.73), -0.6, 0.5, 0.35),
+    "Pedestrian": AnchorClass((0.8, 0.6, 1.73), -0.6, 0.5, 0.35, 0.5),
+    "Cyclist": AnchorClass((1.76, 0.6, 1.73), -0.6, 0.5, 0.35, 0.5),
 }
 """Anchors of the KITTI classes, by name."""
 

@@ -110,6 +110,32 @@ def points_in_boxes(points: Any, boxes: Any, *, margin: float = 0.0) -> Any:
     return xp.all(xp.abs(local) <= half, axis=-1)
 
 
+def image_boxes(boxes: Any, camera: Any, size: Any) -> Any:
+    """The image regions (x1, y1, x2, y2) of boxes: their corners projected, clipped to the image.
+
+    Args:
+      boxes: [..., M, 7]. camera: the matrix [..., 3, 4] from the frame of the boxes to pixels.
+      size: width and height of the image, [..., 2].
+
+    Returns:
+      Pixels in [0, W - 1] x [0, H - 1], [..., M, 4]. Corners behind the camera have no image: a box
+      with some of them gets the full image, and a box behind the camera the empty region at 0.
+    """
+    xp = namespace(boxes, camera)
+    size = xp.asarray(size)[..., None, :] - 1
+    points = corners(boxes)
+    u, v, w = (
+        (points * camera[..., None, None, i, :3]).sum(-1) + camera[..., None, None, i, 3]
+        for i in range(3)
+    )
+    ahead = w > 1e-3
+    safe = xp.where(ahead, w, 1)
+    low = xp.stack([xp.where(ahead, c / safe, -xp.inf).min(-1) for c in (u, v)], -1)
+    high = xp.stack([xp.where(ahead, c / safe, xp.inf).max(-1) for c in (u, v)], -1)
+    region = xp.concatenate([xp.clip(low, 0, size), xp.clip(high, 0, size)], -1)
+    return xp.where(ahead.any(-1)[..., None], region, 0)
+
+
 def nearest_rectangle(boxes: Any) -> Any:
     """The axis-aligned rectangle (x, y, dx, dy) nearest to each box seen from above, [..., 4].
 

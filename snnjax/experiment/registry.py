@@ -32,9 +32,11 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "task": {
         "classification": "snnjax.tasks.classification:Classification",
+        "detection": "snnjax.tasks.detection:Detection",
         "regression": "snnjax.tasks.regression:Regression",
     },
     "evaluator": {
+        "box_precision": "snnjax.tasks.box_precision:BoxPrecision",
         "unrounded_delays": "snnjax.train.evaluators:UnroundedDelays",
         "votes": "snnjax.train.evaluators:Votes",
     },
