@@ -199,7 +199,7 @@ def test_levels_and_neighbours_are_excused(run_task):
 
 def test_broken_scores_are_no_detections(run_task):
     boxes, kind = scenes(20, 4)
-    out = random_maps(20)._replace(scores=jnp.full((20, H, W, 8), jnp.nan))
+    out = random_maps(20)._replace(scores=jnp.full((20, H, W, 8), jnp.nan, jnp.float32))
     _, _, found = run_task(out, batch_of(boxes, kind), jnp.ones(20), train=False)
     assert (np.asarray(found.label) == -1).all()
 

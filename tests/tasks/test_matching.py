@@ -15,7 +15,7 @@ BINS = 100
 
 
 def crowd(rng, n):
-    low, high = (0, 0, -0.2, 3.5, 1.5, 1.4, -0.2), (16, 6, 0.2, 4.2, 1.9, 1.7, 0.2)
+    low, high = (0, 0, -0.2, 3.5, 1.5, 1.4, -0.2), (9, 3, 0.2, 4.2, 1.9, 1.7, 0.2)
     return rng.uniform(low, high, (n, 7)).astype(np.float32)
 
 
