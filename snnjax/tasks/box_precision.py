@@ -80,16 +80,26 @@ def _samples(batch: Any, found: Any) -> list[_Sample]:
     ignore = batch.get("box_ignore", np.full(count, -1, np.int32))
     height = np.full(found.scores.shape, np.inf)
     if "camera" in batch and "image_size" in batch:
-        camera = np.float64(batch["camera"])
-        region = image_boxes(np.float64(found.boxes[..., :7]), camera, batch["image_size"])
+        camera = np.asarray(batch["camera"], np.float64)
+        boxes = np.asarray(found.boxes[..., :7], np.float64)
+        region = image_boxes(boxes, camera, batch["image_size"])
         height = region[..., 3] - region[..., 1]
     samples = []
     for b in np.flatnonzero(batch["weight"] > 0):
         full = found.label[b] >= 0
         real = (batch["box_class"][b] >= 0) | (ignore[b] >= 0)
-        parts = (found.boxes[b, :, :7], found.scores[b], found.label[b], height[b])
-        rows = (batch["boxes"][b], batch["box_class"][b], level[b], ignore[b])
-        samples.append(_Sample(*(np.asarray(p)[full] for p in parts), *(r[real] for r in rows)))
+        samples.append(
+            _Sample(
+                boxes=np.asarray(found.boxes[b, full, :7], np.float64),
+                scores=np.asarray(found.scores[b, full], np.float64),
+                label=found.label[b, full],
+                height=height[b, full],
+                objects=np.asarray(batch["boxes"][b, real], np.float64),
+                kind=batch["box_class"][b, real],
+                level=level[b, real],
+                ignore=ignore[b, real],
+            )
+        )
     return samples
 
 
@@ -97,7 +107,7 @@ def _of_class(samples: list[_Sample], k: int, kind: str, limit: float) -> dict[s
     """The numbers of one class at one overlap."""
     numbers = {}
     for metric, iou in IOU.items():
-        overlaps = [iou(np.float64(s.boxes)[:, None], np.float64(s.objects)) for s in samples]
+        overlaps = [iou(s.boxes[:, None], s.objects) for s in samples]
         for step, level in enumerate(DIFFICULTIES):
             frames = [
                 _frame(sample, overlap, k, step, level.height)
@@ -115,4 +125,4 @@ def _frame(sample: _Sample, overlap: np.ndarray, k: int, step: int, height: floa
     ignored = (sample.ignore == k) | (own & (sample.level > step))
     found = np.where(sample.height < height, 1, np.where(sample.label == k, 0, -1))
     truth = np.where(ignored, 1, np.where(own, 0, -1))
-    return Frame(overlap, np.float64(sample.scores), found, truth)
+    return Frame(overlap, sample.scores, found, truth)

@@ -56,7 +56,7 @@ def pairs(n, seed=3):
 
 
 def test_equals_polygon_clipping():
-    a, b = pairs(3000)
+    a, b = pairs(10_000)
     flat = [slow.bev_iou(*pair) for pair in zip(a, b, strict=True)]
     solid = [slow.iou_3d(*pair) for pair in zip(a, b, strict=True)]
     assert 0.3 < np.mean(np.array(flat) > 0.05) < 1

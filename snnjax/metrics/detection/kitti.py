@@ -149,17 +149,17 @@ def _frame(
     if metric == "2d":
         pairwise = _rectangle_overlap(found.image, truth.image[objects])
         regions = _rectangle_overlap(found.image, truth.image[~objects], of_first=True)
-        covered = (regions > limit).any(1)
+        covered = np.any(regions > limit, axis=1)
         if found.alpha is not None and truth.alpha is not None:
             turn = found.alpha[:, None] - truth.alpha[objects]
             similarity = (1 + np.cos(turn)) / 2
     else:
         iou = bev_iou if metric == "bev" else iou_3d
-        a, b = np.float64(found.boxes)[:, None], np.float64(truth.boxes)[objects]
-        pairwise = iou(a, b)
+        dets, boxes = (np.asarray(o.boxes, np.float64) for o in (found, truth))
+        pairwise = iou(dets[:, None], boxes[objects])
     return Frame(
         overlap=pairwise,
-        scores=np.float64(found.scores),
+        scores=np.asarray(found.scores, np.float64),
         found=_found_flags(found, kind, difficulty),
         truth=_truth_flags(truth, kind, difficulty)[objects],
         similarity=similarity,
@@ -186,7 +186,7 @@ def _found_flags(found: KittiObjects, kind: str, level: Difficulty) -> np.ndarra
 
 def _rectangle_overlap(a: np.ndarray, b: np.ndarray, *, of_first: bool = False) -> np.ndarray:
     """Intersection over union of rectangles, or over the area of the first: [A, B]."""
-    a, b = np.float64(a)[:, None], np.float64(b)[None]
+    a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]
     size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.prod(np.maximum(size, 0), -1)
     area_a, area_b = (np.prod(r[..., 2:] - r[..., :2], -1) for r in (a, b))

@@ -148,8 +148,17 @@ def distance_precision(
 def _of_kind(objects: NuScenesObjects, kind: str, reach: float) -> NuScenesObjects:
     keep = np.array([k == kind for k in objects.kinds], bool)
     keep &= np.hypot(objects.boxes[:, 0], objects.boxes[:, 1]) < reach
-    picked = [None if a is None else np.asarray(a)[keep] for a in objects[1:]]
-    return NuScenesObjects([kind] * int(keep.sum()), *picked)
+
+    def pick(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else np.asarray(values)[keep]
+
+    return NuScenesObjects(
+        [kind] * int(keep.sum()),
+        np.asarray(objects.boxes)[keep],
+        np.asarray(objects.velocity)[keep],
+        pick(objects.attribute),
+        pick(objects.scores),
+    )
 
 
 def _match(
@@ -210,7 +219,8 @@ def _curves(row: _Row) -> tuple[np.ndarray, np.ndarray]:
     right = np.cumsum(row.hit)
     recall = right / row.count
     precision = right / np.arange(1, len(right) + 1)
-    return tuple(np.interp(_RECALL, recall, v, right=0) for v in (precision, row.scores))
+    at_recall = [np.interp(_RECALL, recall, v, right=0) for v in (precision, row.scores)]
+    return at_recall[0], at_recall[1]
 
 
 def _precision(row: _Row) -> float:
