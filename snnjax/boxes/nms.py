@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from snnjax.boxes.geometry import check_boxes
-from snnjax.boxes.overlap import bev_iou
+from snnjax.boxes.overlap import footprint, footprint_iou
 
 
 class Detections(NamedTuple):
@@ -33,20 +32,18 @@ def nms(
     *,
     limit: float,
     keep: int,
-    iou: Callable[[Array, Array], Array] = bev_iou,
 ) -> Array:
     """Rows of the best boxes, none of which overlaps a better one by more than `limit`.
 
-    The best live box is kept and removes itself and all that overlap it by more than the limit;
-    repeated `keep` times. The result is that of the loop over boxes in the order of their scores.
-    Among equal scores the lowest row is first.
+    The best live box is kept and removes itself and all that overlap it by more than the limit,
+    until `keep` boxes are found or none is live. The result equals that of the loop over boxes in
+    the order of their scores. Among equal scores the lowest row is first.
 
     Args:
       boxes: [K, 7], or more columns after these.
       scores: [K]; rows with -inf or NaN are left out.
-      limit: largest overlap of two kept boxes.
+      limit: largest overlap of two kept boxes, seen from above.
       keep: number of rows returned.
-      iou: overlap of pairs, broadcast.
 
     Returns:
       int32 [keep], best first; -1 after the last.
@@ -62,17 +59,26 @@ def nms(
         )
     if keep < 1:
         raise ValueError(f"`keep` must be at least 1; got {keep}.")
-    boxes = boxes[:, :7]
-    check_boxes(boxes)
+    check_boxes(boxes[:, :7])
 
-    def pick(live: Array, _: None) -> tuple[Array, Array]:
-        best = live.argmax()
-        found = live[best] > -jnp.inf
-        gone = (iou(boxes[best], boxes) > limit).at[best].set(True)
-        return jnp.where(gone & found, -jnp.inf, live), jnp.where(found, best, -1)
-
+    # Rows are chosen, not computed: there is no gradient.
+    flat = footprint(jax.lax.stop_gradient(boxes[:, :7]))
+    scores = jax.lax.stop_gradient(scores)
     live = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
-    return jax.lax.scan(pick, live, None, length=keep)[1].astype(jnp.int32)
+
+    def more(state: tuple[Array, Array, Array]) -> Array:
+        count, live, _ = state
+        return (count < keep) & (live.max() > -jnp.inf)
+
+    def pick(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        count, live, rows = state
+        best = live.argmax()
+        overlap = footprint_iou(jax.tree.map(lambda a: a[best], flat), flat)
+        live = jnp.where(overlap > limit, -jnp.inf, live).at[best].set(-jnp.inf)
+        return count + 1, live, rows.at[count].set(best.astype(jnp.int32))
+
+    start = jnp.int32(0), live, jnp.full(keep, -1, jnp.int32)
+    return jax.lax.while_loop(more, pick, start)[2]
 
 
 def suppress(
@@ -84,14 +90,13 @@ def suppress(
     limit: float,
     keep: int,
     least: float = -jnp.inf,
-    iou: Callable[[Array, Array], Array] = bev_iou,
 ) -> Detections:
     """The detections of one sample, whatever their class: the `top` best boxes through `nms`.
 
     Args:
       boxes: [N, 7] or more columns. scores: [N]; -inf or NaN is left out.
       label: class of each box, int [N]; None for a single class.
-      top: number of boxes considered, N if there are fewer. limit, keep, iou: as in `nms`.
+      top: number of boxes considered, N if there are fewer. limit, keep: as in `nms`.
       least: boxes below this score are left out.
 
     Returns:
@@ -100,7 +105,7 @@ def suppress(
     label = jnp.zeros(scores.shape, jnp.int32) if label is None else label
     live = jnp.where(scores >= least, scores, -jnp.inf)  # NaN compares False
     best, rows = jax.lax.top_k(live, min(top, len(scores)))
-    kept = nms(boxes[rows], best, limit=limit, keep=keep, iou=iou)
+    kept = nms(boxes[rows], best, limit=limit, keep=keep)
     full, rows = kept >= 0, rows[kept]
     return Detections(
         boxes=jnp.where(full[:, None], boxes[rows], 0),
@@ -117,7 +122,6 @@ def suppress_by_class(
     limit: float,
     keep: int,
     least: float = -jnp.inf,
-    iou: Callable[[Array, Array], Array] = bev_iou,
 ) -> Detections:
     """The detections of one sample, suppressed within each class alone, the best of all classes.
 
@@ -132,7 +136,7 @@ def suppress_by_class(
 
     def one(boxes: Array, scores: Array, label: Array) -> Detections:
         label = jnp.full(n, label)
-        return suppress(boxes, scores, label, top=top, limit=limit, keep=keep, least=least, iou=iou)
+        return suppress(boxes, scores, label, top=top, limit=limit, keep=keep, least=least)
 
     found = jax.vmap(one, in_axes=(1, 1, 0))(per_class, scores, jnp.arange(classes))
     found = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)

@@ -8,7 +8,7 @@ once for each box, and the pairs remain the last axes, on which the speed depend
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 from snnjax.boxes.geometry import check_boxes, namespace, nearest_rectangle
 
@@ -49,14 +49,41 @@ def bev_intersection(a: Any, b: Any) -> Any:
     """
     check_boxes(a, "a")
     check_boxes(b, "b")
-    xp = namespace(a, b)
-    cos_a, sin_a, cos_b, sin_b = (f(v[..., 6]) for v in (a, b) for f in (xp.cos, xp.sin))
-    dx, dy = a[..., 0] - b[..., 0], a[..., 1] - b[..., 1]
-    x, y = cos_b * dx + sin_b * dy, cos_b * dy - sin_b * dx
-    cos, sin = cos_a * cos_b + sin_a * sin_b, sin_a * cos_b - cos_a * sin_b
-    length, width = a[..., 3] / 2, a[..., 4] / 2
-    along, across = (cos * length, sin * length), (-sin * width, cos * width)
-    half = b[..., 3] / 2, b[..., 4] / 2
+    return _intersection(footprint(a), footprint(b))
+
+
+class Footprint(NamedTuple):
+    """Boxes seen from above, with what is computed once for each: arrays of one shape [...]."""
+
+    x: Any
+    y: Any
+    length: Any
+    width: Any
+    cos: Any
+    sin: Any
+
+
+def footprint(boxes: Any) -> Footprint:
+    """The footprints of boxes [..., 7]."""
+    xp = namespace(boxes)
+    x, y, length, width, yaw = (boxes[..., i] for i in (0, 1, 3, 4, 6))
+    return Footprint(x, y, length, width, xp.cos(yaw), xp.sin(yaw))
+
+
+def footprint_iou(a: Footprint, b: Footprint) -> Any:
+    """`bev_iou` of footprints."""
+    shared = _intersection(a, b)
+    return _ratio(shared, a.length * a.width + b.length * b.width - shared)
+
+
+def _intersection(a: Footprint, b: Footprint) -> Any:
+    xp = namespace(*a, *b)
+    dx, dy = a.x - b.x, a.y - b.y
+    x, y = b.cos * dx + b.sin * dy, b.cos * dy - b.sin * dx
+    cos, sin = a.cos * b.cos + a.sin * b.sin, a.sin * b.cos - a.cos * b.sin
+    along = cos * a.length / 2, sin * a.length / 2
+    across = -sin * a.width / 2, cos * a.width / 2
+    half = b.length / 2, b.width / 2
     twice = 0.0
     for i, j, m, n in _EDGES:
         p = x + i * along[0] + j * across[0], y + i * along[1] + j * across[1]
@@ -93,8 +120,9 @@ def bev_iou(a: Any, b: Any) -> Any:
     >>> round(float(bev_iou(a, a + np.array([2, 0, 0, 0, 0, 0, 0]))), 6)
     0.333333
     """
-    shared = bev_intersection(a, b)
-    return _ratio(shared, a[..., 3] * a[..., 4] + b[..., 3] * b[..., 4] - shared)
+    check_boxes(a, "a")
+    check_boxes(b, "b")
+    return footprint_iou(footprint(a), footprint(b))
 
 
 def iou_3d(a: Any, b: Any) -> Any:
