@@ -31,12 +31,14 @@ REGISTRY: dict[str, dict[str, str]] = {
         "speech": "snnjax.data.speech:SpeechSource",
     },
     "task": {
+        "centre_detection": "snnjax.tasks.centre_detection:CentreDetection",
         "classification": "snnjax.tasks.classification:Classification",
         "detection": "snnjax.tasks.detection:Detection",
         "regression": "snnjax.tasks.regression:Regression",
     },
     "evaluator": {
         "box_precision": "snnjax.tasks.box_precision:BoxPrecision",
+        "distance_precision": "snnjax.tasks.distance_precision:DistancePrecision",
         "unrounded_delays": "snnjax.train.evaluators:UnroundedDelays",
         "votes": "snnjax.train.evaluators:Votes",
     },

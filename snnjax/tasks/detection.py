@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,48 +19,28 @@ from snnjax.boxes import (
     anchor_grid,
     anchor_labels,
     assign,
+    bev_iou,
     decode_boxes,
     direction_bin,
     encode_boxes,
+    iou_3d,
     suppress,
     suppress_by_class,
     with_direction,
     wrap,
 )
-from snnjax.data import Batch, DataInfo
+from snnjax.data import DataInfo
 from snnjax.losses import code_loss, cross_entropy, focal_loss
 from snnjax.models import AnchorMaps
-from snnjax.tasks.matching import binned_precision, hits
-from snnjax.tasks.task import OVERFLOW, Sums, Task
+from snnjax.tasks.box_task import BoxTask, Target, precision_means, precision_table, recall
+from snnjax.tasks.task import Sums
 from snnjax.viz import Picture, Table
-
-TARGETS = ("boxes", "box_class", "box_level", "box_ignore", "camera", "image_size", "label")
-"""Keys of a batch that are not inputs of the model."""
-
-BINS = 200
-"""Bins of the score, from which the precision of whole splits is computed."""
 
 _FEW = (512, 64)  # boxes considered and kept in training, where precision is shown only
 
 
-class Target(NamedTuple):
-    """The labelled boxes of a batch.
-
-    Attributes:
-      boxes: [B, M, 7] in the LiDAR frame.
-      kind: class of each, int32 [B, M], -1 in rows without an object to find.
-      ignore: int32 [B, M], the class whose detections on this object are no errors, else -1.
-      train: whether the model is being trained.
-    """
-
-    boxes: Array
-    kind: Array
-    ignore: Array
-    train: bool
-
-
 @dataclass(frozen=True)
-class Detection(Task):
+class Detection(BoxTask):
     """Boxes by anchors: focal loss of the classes, smooth L1 of the codes, half turns.
 
         loss = (class_weight * focal + box_weight * code + direction_weight * turn) / positives
@@ -125,57 +105,33 @@ class Detection(Task):
                 f"{self.keep} and {self.top}."
             )
 
-    def inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in batch.items() if name not in TARGETS}
-
-    def prepare(
-        self, batch: dict[str, Any], *, key: Array | None, train: bool
-    ) -> tuple[dict[str, Any], Target]:
-        if missing := [name for name in ("boxes", "box_class") if name not in batch]:
-            raise ValueError(
-                f"detection needs {' and '.join(missing)}, which the samples of this source do not "
-                f"hold; they hold {', '.join(batch)}."
-            )
-        kind = batch["box_class"].astype(jnp.int32)
-        ignore = batch.get("box_ignore", jnp.full_like(kind, -1)).astype(jnp.int32)
-        if "box_level" in batch:  # objects that are too hard are learned, but do not count
-            hard = (batch["box_level"] > 1) & (kind >= 0)
-            ignore = jnp.where(hard, kind, ignore)
-        return self.inputs(batch), Target(batch["boxes"], kind, ignore, train)
-
     def loss(self, out: AnchorMaps, target: Target) -> tuple[Array, Array]:
         one = partial(self._sample_loss, self._grid(out))
-        sums = jax.vmap(one)(*self._rows(out), target.boxes, target.kind)
+        sums = jax.vmap(one)(*self._rows(out), target.boxes[..., :7], target.kind)
         return sums, jnp.ones_like(sums)
 
     def score(self, out: AnchorMaps, target: Target, weight: Array) -> Sums:
         top, keep = (min(self.top, _FEW[0]), min(self.keep, _FEW[1]))
         found = self._detect(out, top, keep) if target.train else self.outputs(out)
-        overlap = jnp.asarray([c.overlap for c in self.anchors])
-        counted = jnp.where(target.ignore >= 0, -1, target.kind)
-        sums: Sums = {OVERFLOW: jnp.asarray(out.overflow, jnp.int32).sum()}
-        for name, space in (("3d", True), ("bev", False)):
-            one = partial(hits, overlap=overlap, bins=BINS, space=space)
-            right, wrong = jax.vmap(one)(found, target.boxes, counted, target.ignore)
-            sums[f"right_{name}"] = jnp.einsum("b,bkn->kn", weight, right)
-            sums[f"wrong_{name}"] = jnp.einsum("b,bkn->kn", weight, wrong)
-        classes = jnp.arange(len(self.anchors))
-        sums["objects"] = jnp.einsum(
-            "b,bmk->k", weight, (counted[..., None] == classes).astype(weight.dtype)
+        limits = jnp.asarray([c.overlap for c in self.anchors])
+        boxes = target.boxes[:, None, :, :7]
+        overlaps = {"3d": iou_3d, "bev": bev_iou}
+        return self.sums(
+            found,
+            target,
+            weight,
+            {name: (iou(found.boxes[:, :, None], boxes), limits) for name, iou in overlaps.items()},
+            out.overflow,
         )
-        return sums
 
     def summarise(self, sums: Mapping[str, np.ndarray], info: DataInfo) -> dict[str, float]:
-        objects = np.asarray(sums["objects"])
-        present = objects > 0
-        ap = {
-            name: binned_precision(sums[f"right_{name}"], sums[f"wrong_{name}"], objects)
-            for name in ("3d", "bev")
-        }
-        found = np.asarray(sums["right_3d"]).sum(-1)
-        share = found.sum() / max(float(objects.sum()), 1.0)
-        means = {name: float(v[present].mean()) if present.any() else 0.0 for name, v in ap.items()}
-        return {"ap": means["3d"], "ap_bev": means["bev"], "recall": float(share)}
+        means = precision_means(sums, ("3d", "bev"))
+        return {"ap": means["3d"], "ap_bev": means["bev"], "recall": recall(sums, "3d")}
+
+    def pictures(
+        self, sums: Mapping[str, np.ndarray], info: DataInfo
+    ) -> tuple[Picture | Table, ...]:
+        return (precision_table(sums, {"3d": "3-D", "bev": "from above"}, info),)
 
     def outputs(self, out: AnchorMaps) -> Detections:
         """The detections of each sample, in `keep` rows."""
@@ -200,43 +156,6 @@ class Detection(Task):
                 f"boxes and directions must be {need}; got {[p.shape[-1] for p in out[:3]]}. Build "
                 f"the model with {anchors} anchors."
             )
-
-    def check_batch(self, batch: Batch, info: DataInfo) -> None:
-        kind, boxes = batch.get("box_class"), batch.get("boxes")
-        if kind is None or boxes is None:
-            return
-        classes = len(info.class_names)
-        bad = (kind < -1) | (kind >= classes)
-        bad |= (kind >= 0) & ~(np.isfinite(boxes).all(-1) & (boxes[..., 3:6] > 0).all(-1))
-        if bad.any():
-            row, m = (int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(
-                f"boxes must be finite, larger than 0, and of a class in 0..{classes - 1} or -1 in "
-                f"padded rows; row {m} of sample {row} of the batch has class {int(kind[row, m])} "
-                f"and box {np.round(boxes[row, m], 3).tolist()}. Correct the labels, or drop them."
-            )
-
-    def pictures(
-        self, sums: Mapping[str, np.ndarray], info: DataInfo
-    ) -> tuple[Picture | Table, ...]:
-        objects = np.asarray(sums["objects"])
-        ap = [
-            binned_precision(sums[f"right_{name}"], sums[f"wrong_{name}"], objects)
-            for name in ("3d", "bev")
-        ]
-        rows = tuple(
-            (kind, str(round(float(n))), f"{solid:.1f}", f"{flat:.1f}")
-            for kind, n, solid, flat in zip(info.class_names, objects, *ap, strict=True)
-        )
-        return (Table("Average precision", ("class", "objects", "3-D", "from above"), rows),)
-
-    def answer(self, outputs: Detections, info: DataInfo) -> list[tuple[str, float]]:
-        """One line a box with its score, the best first."""
-        return [
-            (_line(info.class_names[int(label)], box), float(score))
-            for box, score, label in zip(*(np.asarray(a) for a in outputs), strict=True)
-            if label >= 0
-        ]
 
     def _grid(self, out: AnchorMaps) -> np.ndarray:
         """The anchors of the map, [N, 7]."""
@@ -291,12 +210,3 @@ class Detection(Task):
             return jax.vmap(partial(suppress_by_class, **options))(boxes, scores)
         best, label = scores.max(-1), scores.argmax(-1)  # a NaN is the largest, and left out
         return jax.vmap(partial(suppress, **options))(boxes, best, label)
-
-
-def _line(kind: str, box: np.ndarray) -> str:
-    """One detection in words."""
-    x, y, z, length, width, height = (float(v) for v in box[:6])
-    return (
-        f"{kind} at ({x:.2f}, {y:.2f}, {z:.2f}) m, {length:.2f} x {width:.2f} x {height:.2f} m, "
-        f"heading {np.degrees(float(box[6])):.0f} degrees"
-    )

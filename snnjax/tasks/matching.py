@@ -8,18 +8,17 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from snnjax.boxes import Detections, bev_iou, iou_3d
+from snnjax.boxes import Detections
 
 
 def hits(
     found: Detections,
-    boxes: Array,
+    overlap: Array,
     kind: Array,
     ignore: Array,
-    overlap: ArrayLike,
+    limits: ArrayLike,
     *,
     bins: int,
-    space: bool,
 ) -> tuple[Array, Array]:
     """How many detections of one sample are right and wrong, by class and bin of the score.
 
@@ -27,30 +26,30 @@ def hits(
     overlap; without one, they are wrong unless they overlap an object that is ignored.
 
     Args:
-      found: in falling order of scores.
-      boxes: objects [M, 7]. kind: their class, int [M], -1 for those that do not count.
+      found: in falling order of scores, D rows.
+      overlap: of detections and objects, [D, M]; it may also be a negative distance.
+      kind: class of the objects, int [M], -1 for those that do not count.
       ignore: int [M], the class for which an object is ignored, else -1.
-      overlap: overlap that a match must exceed, by class, [K].
-      bins: number of bins of scores in [0, 1]. space: overlap of volumes, not of areas.
+      limits: overlap that a match must exceed, by class, [K].
+      bins: number of bins of scores in [0, 1].
 
     Returns:
       Right and wrong detections, float32 [K, bins] each, the highest scores in the first bin.
     """
-    iou = (iou_3d if space else bev_iou)(found.boxes[:, None, :7], boxes)
-    near = iou > jnp.asarray(overlap)[found.label][:, None]
+    near = overlap > jnp.asarray(limits)[found.label][:, None]
     own = near & (found.label[:, None] == kind) & (kind >= 0)
     excused = (near & (found.label[:, None] == ignore) & (ignore >= 0)).any(1)
 
     def take(free: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
         candidates, overlaps = row
         live = candidates & free
-        best = jnp.where(live, overlaps, -1).argmax()
+        best = jnp.where(live, overlaps, -jnp.inf).argmax()
         return free.at[best].set(free[best] & ~live.any()), live.any()
 
-    right = jax.lax.scan(take, jnp.ones(len(boxes), bool), (own, iou))[1]
+    right = jax.lax.scan(take, jnp.ones(len(kind), bool), (own, overlap))[1]
     wrong = (found.label >= 0) & ~right & ~excused
     place = jnp.clip(((1 - found.scores) * bins).astype(jnp.int32), 0, bins - 1)
-    empty = jnp.zeros((np.shape(overlap)[0], bins), jnp.float32)
+    empty = jnp.zeros((np.shape(limits)[0], bins), jnp.float32)
     # Empty rows have class -1 and are neither right nor wrong: they add 0.
     at = empty.at[found.label, place]
     return at.add(right.astype(jnp.float32)), at.add(wrong.astype(jnp.float32))

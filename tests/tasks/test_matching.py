@@ -39,8 +39,12 @@ def slow_hits(found, boxes, kind, ignore, iou):
 def test_hits_equal_the_loop():
     rng = np.random.default_rng(0)
     run = {
-        space: jax.jit(lambda *a, space=space: hits(*a, LIMITS, bins=BINS, space=space))
-        for space in (True, False)
+        iou: jax.jit(
+            lambda found, boxes, *a, iou=iou: hits(
+                found, iou(found.boxes[:, None], boxes), *a, LIMITS, bins=BINS
+            )
+        )
+        for iou in (iou_3d, bev_iou)
     }
     total = 0
     for _ in range(6):
@@ -49,9 +53,9 @@ def test_hits_equal_the_loop():
         found = Detections(crowd(rng, 14), scores, label)
         boxes, kind = crowd(rng, 9), rng.integers(-1, 2, 9)
         ignore = np.where(kind < 0, rng.integers(-1, 2, 9), -1)
-        for space, iou in ((True, iou_3d), (False, bev_iou)):
+        for iou in (iou_3d, bev_iou):
             given = jax.tree.map(jnp.asarray, (found, boxes, kind, ignore))
-            right, wrong = run[space](*given)
+            right, wrong = run[iou](*given)
             expected = slow_hits(found, boxes.astype(float), kind, ignore, iou)
             np.testing.assert_array_equal(right, expected[0])
             np.testing.assert_array_equal(wrong, expected[1])
