@@ -10,6 +10,7 @@ from jax import Array
 
 from snnjax.boxes.geometry import check_boxes
 from snnjax.boxes.overlap import footprint, footprint_iou
+from snnjax.unroll.unroll import vary_like
 
 
 class Detections(NamedTuple):
@@ -78,7 +79,7 @@ def nms(
         return count + 1, live, rows.at[count].set(best.astype(jnp.int32))
 
     start = jnp.int32(0), live, jnp.full(keep, -1, jnp.int32)
-    return jax.lax.while_loop(more, pick, start)[2]
+    return jax.lax.while_loop(more, pick, vary_like(start, flat))[2]
 
 
 def suppress(

@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from snnjax.boxes import Detections
+from snnjax.unroll.unroll import vary_like
 
 
 def hits(
@@ -46,7 +47,8 @@ def hits(
         best = jnp.where(live, overlaps, -jnp.inf).argmax()
         return free.at[best].set(free[best] & ~live.any()), live.any()
 
-    right = jax.lax.scan(take, jnp.ones(len(kind), bool), (own, overlap))[1]
+    free = vary_like(jnp.ones(len(kind), bool), (own, overlap))
+    right = jax.lax.scan(take, free, (own, overlap))[1]
     wrong = (found.label >= 0) & ~right & ~excused
     place = jnp.clip(((1 - found.scores) * bins).astype(jnp.int32), 0, bins - 1)
     empty = jnp.zeros((np.shape(limits)[0], bins), jnp.float32)

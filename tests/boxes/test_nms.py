@@ -64,6 +64,22 @@ def test_classes_do_not_suppress_each_other():
     np.testing.assert_array_equal(found.boxes, boxes[[e[2] for e in expected]])
 
 
+def test_a_batch_may_be_sharded():
+    """Inside shard_map, where values differ between devices."""
+    boxes, scores = crowd(16, 4)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def half(boxes, scores):
+        return nms(boxes, scores, limit=0.1, keep=8)
+
+    spec = jax.sharding.PartitionSpec("data")
+    run = jax.shard_map(half, mesh=mesh, in_specs=spec, out_specs=spec)
+    found = jax.jit(run)(boxes, scores).reshape(2, 8)
+    for rows, part in zip(found.tolist(), (slice(0, 8), slice(8, 16)), strict=True):
+        expected = slow.nms(boxes[part], scores[part], 0.1)
+        assert rows == expected + [-1] * (8 - len(expected))
+
+
 def test_batches_are_refused_with_the_fix():
     with pytest.raises(ValueError, match=r"boxes must be \[K, 7\].*jax.vmap"):
         nms(jnp.zeros((2, 3, 7)), jnp.zeros((2, 3)), limit=0.5, keep=1)
