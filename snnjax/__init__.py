@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from snnjax import boxes as boxes
     from snnjax import cli as cli
     from snnjax import data as data
     from snnjax import delays as delays
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
+    "boxes",
     "cli",
     "data",
     "delays",

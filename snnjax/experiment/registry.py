@@ -31,11 +31,15 @@ REGISTRY: dict[str, dict[str, str]] = {
         "speech": "snnjax.data.speech:SpeechSource",
     },
     "task": {
+        "centre_detection": "snnjax.tasks.centre_detection:CentreDetection",
         "classification": "snnjax.tasks.classification:Classification",
+        "detection": "snnjax.tasks.detection:Detection",
         "regression": "snnjax.tasks.regression:Regression",
     },
     "evaluator": {
         "continuous_delays": "snnjax.train.evaluators:ContinuousDelays",
+        "box_precision": "snnjax.tasks.box_precision:BoxPrecision",
+        "distance_precision": "snnjax.tasks.distance_precision:DistancePrecision",
         "votes": "snnjax.train.evaluators:Votes",
     },
 }

@@ -1,5 +1,7 @@
 """Named architectures."""
 
+from snnjax.models.anchor_maps import AnchorMaps as AnchorMaps
+from snnjax.models.centre_maps import CentreMaps as CentreMaps
 from snnjax.models.conv_nets import SpikingResNet as SpikingResNet
 from snnjax.models.conv_nets import SpikingResNetConfig as SpikingResNetConfig
 from snnjax.models.conv_nets import SpikingVGG as SpikingVGG
