@@ -94,11 +94,12 @@ def voxel_neighbours(
     edge = jnp.asarray(voxel, points.dtype)
     corner = jnp.asarray(origin, points.dtype)
     keys = jnp.where(x.valid, linear_key(x.coords, x.extent), _NONE)
-    centres = (x.coords[..., ::-1] + 0.5) * x.stride * edge + corner
+    stride = jnp.asarray(x.stride[::-1], jnp.int32)  # of x, y, z, as points are
+    centres = (x.coords[..., ::-1] + 0.5) * stride * edge + corner
 
     def sample(keys: Array, centres: Array, points: Array) -> tuple[Array, Array, Array]:
         def one(point: Array) -> tuple[Array, Array, Array]:
-            cell = jnp.floor((point - corner) / edge).astype(jnp.int32) // x.stride
+            cell = jnp.floor((point - corner) / edge).astype(jnp.int32) // stride
             rows, valid = _window_rows(keys, cell[::-1], x.extent, window)
             offset = centres[rows] - point
             near = valid & ((offset**2).sum(-1) <= radius**2)
