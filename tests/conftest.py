@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ import jax
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+STATM = Path("/proc/self/statm")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,6 +56,16 @@ def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory() -> Iterator[None]:
+    """A worker drops its compiled programs after a file that leaves it above 1.5 GB."""
+    yield
+    pages = int(STATM.read_text().split()[1]) if STATM.exists() else 0
+    if pages * os.sysconf("SC_PAGE_SIZE") > 1.5e9:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

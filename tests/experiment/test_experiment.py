@@ -196,7 +196,7 @@ def test_an_impossible_value_is_refused(build, message: str) -> None:
     [
         ("task", "clasification", "no task is called 'clasification'; did you mean 'classificat"),
         ("source", "event", "no source is called 'event'; did you mean 'events'"),
-        ("evaluator", "x", "no evaluator is called 'x'; known are continuous_delays, votes"),
+        ("evaluator", "x", "no evaluator is called 'x'; known are box_precision, continuous_"),
         ("tasks", "x", "there is no registry of kind 'tasks'; did you mean 'task'"),
     ],
 )

@@ -43,6 +43,7 @@ from experiments.bench.scene import (
     room_side,
     to_tensor,
 )
+from snnjax.nn import SpikingDense
 from tests.train.tiny import TinyConfig
 
 KEYS = {"row", "library", "version", "median_ms", "min_ms", "max_ms", "shapes", "device"}
@@ -332,6 +333,7 @@ def test_memory_of_long_time():
 
 def test_compilation_by_depth(monkeypatch):
     monkeypatch.setattr(depth, "BLOCKS", 2)
+    monkeypatch.setattr(depth, "_block", lambda d, rngs: SpikingDense(d, d, rngs=rngs))
     records = list(depth.run(Options(repeats=1)))
     check(records, "depth")
     assert [r["shapes"]["blocks"] for r in records] == [1, 2, 2]

@@ -290,7 +290,7 @@ def test_a_wrapped_network_keeps_its_silence_and_its_schedule():
         shapes = SpeechSource().shapes(None, None, model, Layout(4))  # type: ignore[arg-type]
         assert shapes.silence == nets[0].config.silent_steps > 0
     sigmas = [float(net.hidden[0].linear.delays.sigma[...]) for net in nets]
-    assert sigmas[0] == sigmas[1] < nets[0].config.buffer // 2
+    assert sigmas[0] == sigmas[1] < (nets[0].config.longest_delay + 1) // 2
 
 
 class Delaying(Module):

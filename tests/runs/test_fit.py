@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from snnjax.data import DataError, SourceBase, from_arrays
-from snnjax.nn import LI, Module, Sequential
+from snnjax.nn import LI, DelayedLinear, Module, RoundedDelays, Sequential
 from snnjax.runs import fit
 from snnjax.tasks import Classification, Task
 from snnjax.train import ContinuousDelays
