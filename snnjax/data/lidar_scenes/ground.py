@@ -11,6 +11,8 @@ from .shapes import Hits, Rays
 
 SENSOR_HEIGHT = 1.73
 STEEPEST = np.sin(np.deg2rad(-0.7))  # rays above this elevation do not reach the ground
+ACCURACY = 0.005  # metres of height that the fixed-point steps may leave
+HALVINGS = 16
 PARKING = 2.4  # width of the parking lane
 
 
@@ -101,7 +103,10 @@ class Ground(NamedTuple):
     def cast(self, rays: Rays, limit: float) -> tuple[Hits, np.ndarray]:
         """Hits and classes: three fixed-point steps from the sloping plane, which is met exactly.
 
-        t <- (relief(x(t), y(t)) - 1.73) / (d_z - slope . d_xy)
+            t <- (relief(x(t), y(t)) - 1.73) / (d_z - slope . d_xy)
+
+        At grazing incidence and at curbs the steps do not settle; there the interval between the
+        highest and the lowest relief is halved instead, which finds a crossing, or a curb's face.
         """
         t, cosine = np.full(rays.shape, np.inf), np.zeros(rays.shape)
         label = np.zeros(rays.shape, np.int64)
@@ -114,7 +119,21 @@ class Ground(NamedTuple):
         found = -SENSOR_HEIGHT / fall[down]
         for _ in range(3):
             found = (self.relief(found * dx, found * dy) - SENSOR_HEIGHT) / fall[down]
+        above = found * fall[down] + SENSOR_HEIGHT - self.relief(found * dx, found * dy)
+        rest = np.flatnonzero(np.abs(above) > ACCURACY)
+        found[rest] = self._halve(dx[rest], dy[rest], fall[down][rest])
         t[down] = found
         cosine[down] = -fall[down]
         label[down] = self.regions(found * dx, found * dy)
         return (t, cosine), label
+
+    def _halve(self, dx: np.ndarray, dy: np.ndarray, fall: np.ndarray) -> np.ndarray:
+        """Distances at which rays cross the ground, by bisection."""
+        rough = float(np.abs(self.waves[:, 0]).sum())
+        near = (self.curb + rough - SENSOR_HEIGHT) / fall
+        far = (-rough - SENSOR_HEIGHT) / fall
+        for _ in range(HALVINGS):
+            middle = 0.5 * (near + far)
+            above = middle * fall + SENSOR_HEIGHT > self.relief(middle * dx, middle * dy)
+            near, far = np.where(above, middle, near), np.where(above, far, middle)
+        return 0.5 * (near + far)
