@@ -13,8 +13,7 @@ import numpy as np
 from snnjax.data.checks import at_least_one
 from snnjax.data.draws import spread
 from snnjax.data.errors import DataError
-from snnjax.data.listing import visible_files
-from snnjax.data.source import Batch, Sample
+from snnjax.data.source import Batch, Dataset, Sample
 from snnjax.data.text import check_lists, read_names
 
 from .augment import LidarAugment, move_boxes, move_points
@@ -47,6 +46,7 @@ class BoxFrame:
       boxes: float64 [M, 7]. kind: class of each, int32 [M], -1 for other types.
       ignore: class whose detections on the object are no errors, int32 [M], or -1.
       level: difficulty of each, int32 [M], 3 for none.
+      has_image: whether the size is that of an image.
     """
 
     path: Path
@@ -56,6 +56,7 @@ class BoxFrame:
     kind: np.ndarray
     ignore: np.ndarray
     level: np.ndarray
+    has_image: bool
 
     def points(self, in_view: bool) -> np.ndarray:
         """x, y, z and reflectance; only what the camera sees, if `in_view`."""
@@ -237,10 +238,23 @@ class LidarBoxSource(VoxelSource):
         if not calib.is_file():
             return {"points": points, "name": str(path)}
         found, size = read_calibration(calib), _image_size(path.parent.parent, path.stem)
+        size = size or IMAGE_SIZE
         if self.in_view:
             points = points[in_image(points, found, size)]
         sizes = np.array(size, np.int32)
         return {"points": points, "camera": found.camera, "image_size": sizes, "name": str(path)}
+
+    def notices(self, *splits: Dataset) -> list[str]:
+        """A notice about frames without an image."""
+        frames = [frame for split in splits if isinstance(split, BoxSet) for frame in split.frames]
+        without = sum(not frame.has_image for frame in frames)
+        if not without:
+            return []
+        width, height = IMAGE_SIZE
+        return [
+            f"{without} of {len(frames)} frames have no image in training/image_2; {width} x "
+            f"{height} pixels are assumed to decide what the camera sees."
+        ]
 
     def _changed(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """A training sample after its random changes; boxes that leave the grid are dropped."""
@@ -255,10 +269,9 @@ class LidarBoxSource(VoxelSource):
 
     def _check_room(self, sample: Sample) -> None:
         if len(sample["boxes"]) > self.boxes:
-            raise ValueError(
-                f"{sample['name']}: has {len(sample['boxes'])} objects, but data.boxes allows "
-                f"{self.boxes}. Raise data.boxes to at least {len(sample['boxes'])}."
-            )
+            count = len(sample["boxes"])
+            problem = f"has {count} objects, but data.boxes allows {self.boxes}"
+            raise DataError.at(sample["name"], problem, fix=f"raise it to at least {count}")
 
 
 def list_frames(root: Path, split: str) -> list[str]:
@@ -272,12 +285,7 @@ def list_frames(root: Path, split: str) -> list[str]:
     found = {s: next((p for p in paths if p.is_file()), None) for s, paths in lists.items()}
     path = found[split]
     if path is None:
-        scans = (
-            len(visible_files(root / "training" / "velodyne", {".bin"}))
-            if (root / "training" / "velodyne").is_dir()
-            else 0
-        )
-        problem = f"has no list of the {split} frames ({scans} scans in training/velodyne)"
+        problem = f"has no list of the {split} frames"
         fix = f"write their names, one a line, to {lists[split][0]}"
         raise DataError.at(root, problem, fix=fix)
     rows = {p: read_names(p) for p in found.values() if p is not None}
@@ -310,15 +318,16 @@ def read_frame(folder: Path, name: str, class_names: tuple[str, ...]) -> BoxFram
     return BoxFrame(
         path,
         calib,
-        _image_size(folder, name),
+        _image_size(folder, name) or IMAGE_SIZE,
         to_boxes(objects, calib),
         kind,
         np.array(ignore, np.int32),
         difficulty(objects),
+        _image_size(folder, name) is not None,
     )
 
 
-def _image_size(folder: Path, name: str) -> tuple[int, int]:
-    """Width and height of a frame's image, if it is there, else those of most images."""
+def _image_size(folder: Path, name: str) -> tuple[int, int] | None:
+    """Width and height of a frame's image, None if it is not there."""
     path = folder / "image_2" / f"{name}.png"
-    return read_image_size(path) if path.is_file() else IMAGE_SIZE
+    return read_image_size(path) if path.is_file() else None

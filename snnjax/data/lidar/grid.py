@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree  # SciPy comes with JAX
 
+from snnjax.data.errors import DataError
 from snnjax.sparse import check_extent
 
 from .classes import IGNORED
@@ -117,15 +118,14 @@ def voxelise(
       name: of the scan, for messages.
 
     Raises:
-      ValueError: no point is in the grid, or there are too many voxels in evaluation.
+      DataError: no point is in the grid, or there are too many voxels in evaluation.
     """
     position, inside = grid.cells(points[:, :3])
     index = np.flatnonzero(inside)
     if not len(index):
-        raise ValueError(
-            f"{name}: none of its {len(points)} points is in the grid from {grid.low} to "
-            f"{grid.high}. Check the units and the frame of the points, or enlarge the grid."
-        )
+        problem = f"none of its {len(points)} points is in the grid from {grid.low} to {grid.high}"
+        fix = "check the units and the frame of the points, or enlarge data.grid"
+        raise DataError.at(name, problem, fix=fix)
     keys, row, coords = _unique_cells(position[index], grid.extent)
     if rng is not None:
         order = rng.permutation(len(index))
@@ -175,11 +175,9 @@ def _thin(
     """Keep `most` random voxels: the last of the keys would all be from the top of the scene."""
     total = len(voxels.coords)
     if rng is None and not drop:
-        raise ValueError(
-            f"{name}: has {total} voxels, but data.voxels allows {most}. Raise data.voxels to at "
-            f"least {total}, use larger voxels, or set data.drop_voxels to evaluate without the "
-            "surplus."
-        )
+        problem = f"has {total} voxels, but data.voxels allows {most}"
+        fix = f"raise data.voxels to at least {total}, use larger voxels, or set data.drop_voxels"
+        raise DataError.at(name, problem, fix=f"{fix} to evaluate without the surplus")
     rng = np.random.default_rng(0) if rng is None else rng
     kept = np.sort(rng.choice(total, most, replace=False))
     new = np.full(total + 1, -1, np.int32)  # the last entry serves points without a row

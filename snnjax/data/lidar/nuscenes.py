@@ -225,9 +225,8 @@ def rigid(row: dict[str, Any], place: Path) -> np.ndarray:
         raise DataError.at(place, problem, fix="copy the tables again") from error
     norm = float(np.linalg.norm(q))
     if not (np.isfinite(t).all() and 0.5 < norm < 2):
-        problem = (
-            f"the record {row.get('token', '?')} has no valid pose: {t.tolist()}, {q.tolist()}"
-        )
+        found = f"{t.tolist()}, {q.tolist()}"
+        problem = f"the record {row.get('token', '?')} has no valid pose: {found}"
         raise DataError.at(place, problem, fix="copy the tables again")
     w, x, y, z = q / norm
     motion = np.eye(4)

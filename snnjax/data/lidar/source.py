@@ -131,15 +131,11 @@ class LidarSource(VoxelSource):
         return batch
 
     def read(self, path: str | Path) -> Sample:
-        """A scan file of the layout, without labels."""
-        if self.layout == "packed":
-            raise DataError.at(
-                path, "packed files hold many scans", fix="evaluate the split, or give one .bin"
-            )
-        columns, brightest = (5, 255.0) if self.layout == "nuscenes" else (4, 1.0)
+        """A scan file without labels: nuScenes' `.pcd.bin`, or KITTI's `.bin`."""
+        nuscenes_file = str(path).endswith(".pcd.bin")
+        columns, brightest = (nuscenes.COLUMNS, nuscenes.BRIGHTEST) if nuscenes_file else (4, 1.0)
         points = read_points(path, columns)[:, :4]
-        points = points / np.array([1, 1, 1, brightest], np.float32)
-        return {"points": points, "name": str(path)}
+        return {"points": points / np.array([1, 1, 1, brightest], np.float32), "name": str(path)}
 
     def for_voting(self) -> Self:
         """The same turns, scales, flips and noise, without leaving out or adding points."""
@@ -159,10 +155,8 @@ class LidarSource(VoxelSource):
         name = sample.get("name", "the scan")
         if len(points) > self.points:
             if rng is None:
-                raise ValueError(
-                    f"{name}: has {len(points)} points, but data.points allows {self.points}. "
-                    f"Raise data.points to at least {len(points)}."
-                )
+                problem = f"has {len(points)} points, but data.points allows {self.points}"
+                raise DataError.at(name, problem, fix=f"raise it to at least {len(points)}")
             kept = np.sort(subset(len(points), self.points, rng))
             points, label = points[kept], None if label is None else label[kept]
         voxels = self.voxelise(points, rng, name)

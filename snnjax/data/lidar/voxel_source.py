@@ -97,7 +97,7 @@ class VoxelSource(SourceBase):
     ) -> dict[str, Any]:
         """The voxels `x`, the `capacities` of their levels (static), and the other arrays.
 
-        `label` of voxels is shortened to the rows of `x`.
+        `label` of voxels is shortened to the rows of `x`, and `point_voxel` refers to them.
         """
         found = super().encode(batch, shape, key=key, train=train)
         rows = min(shape.rows[0], self.voxels)
@@ -106,6 +106,9 @@ class VoxelSource(SourceBase):
             del found[name]
         if "label" in found:
             found["label"] = found["label"][:, :rows]
+        if "point_voxel" in found:
+            voxel = found["point_voxel"]
+            found["point_voxel"] = jnp.where(voxel < rows, voxel, -1)
         return {"x": x, "capacities": shape, **found}
 
     def _scan_grid(self, model: Any) -> ScanGrid:
