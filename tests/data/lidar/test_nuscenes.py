@@ -107,7 +107,7 @@ def test_lists_of_scenes_replace_those_of_the_small_set(tmp_path: Path) -> None:
         Tables(tmp_path).frames("test")
 
 
-def broken(name: str, **changes: Any) -> dict[str, list[dict[str, Any]]]:
+def broken(name: str, changes: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     content = tables()
     content[name][0] = {k: v for k, v in (content[name][0] | changes).items() if v is not None}
     return content
@@ -116,12 +116,15 @@ def broken(name: str, **changes: Any) -> dict[str, list[dict[str, Any]]]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (broken("sample_data", ego_pose_token="q"), "has a ego_pose_token that no table holds"),
-        (broken("sample_data", filename=None), "the record d0 has no 'filename'"),
-        (broken("sample_data", filename="../../LIDAR_TOP.bin"), "names a file outside"),
-        (broken("ego_pose", rotation=[0, 0, 0, 0]), "the record p has no valid pose"),
-        (broken("ego_pose", translation=[0, 0]), r"needs `translation` \[3\]"),
-        (broken("lidarseg", sample_data_token="z"), "has no labels of the frame d0"),
+        (
+            broken("sample_data", {"ego_pose_token": "q"}),
+            "has a ego_pose_token that no table holds",
+        ),
+        (broken("sample_data", {"filename": None}), "the record d0 has no 'filename'"),
+        (broken("sample_data", {"filename": "../../LIDAR_TOP.bin"}), "names a file outside"),
+        (broken("ego_pose", {"rotation": [0, 0, 0, 0]}), "the record p has no valid pose"),
+        (broken("ego_pose", {"translation": [0, 0]}), r"needs `translation` \[3\]"),
+        (broken("lidarseg", {"sample_data_token": "z"}), "has no labels of the frame d0"),
     ],
 )
 def test_damaged_tables_are_refused(tmp_path: Path, content, message) -> None:
@@ -131,7 +134,7 @@ def test_damaged_tables_are_refused(tmp_path: Path, content, message) -> None:
 
 
 def test_boxes_without_a_size_and_tables_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    found = Tables(write(tmp_path, broken("sample_annotation", size=[1, 0, 1])))
+    found = Tables(write(tmp_path, broken("sample_annotation", {"size": [1, 0, 1]})))
     with pytest.raises(DataError, match="the box a has the size"):
         found.boxes(found.frames("train")[0])
     (tmp_path / "v1.0-mini" / "lidarseg.json").write_text("{")

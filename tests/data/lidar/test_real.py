@@ -36,6 +36,11 @@ def counted(text: str) -> dict[int, int]:
     return {int(k): int(n) for k, n in (pair.split(":") for pair in text.split())}
 
 
+def shares(numbers: np.ndarray) -> dict[int, int]:
+    values, count = np.unique(numbers, return_counts=True)
+    return dict(zip(values.tolist(), count.tolist(), strict=True))
+
+
 def need(folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no {folder.name}")
@@ -52,10 +57,9 @@ def labelled(data_root: Path):
 def test_the_labelled_scan(labelled) -> None:
     points, raw = labelled
     assert points.shape == (123389, 4)
-    assert dict(zip(*(a.tolist() for a in np.unique(raw, return_counts=True)))) == counted(RAW)
+    assert shares(raw) == counted(RAW)
     classes = SEMANTIC_KITTI.to_classes(raw)
-    found = dict(zip(*(a.tolist() for a in np.unique(classes, return_counts=True))))
-    assert found == counted(MAPPED)
+    assert shares(classes) == counted(MAPPED)
 
 
 @pytest.mark.parametrize(
