@@ -120,7 +120,7 @@ def test_a_file_without_objects_is_a_frame_without_objects(label, calib) -> None
 def test_the_camera_sees_what_is_ahead_and_within_the_image(calib) -> None:
     points = np.array([[10, 0, 0, 1], [-10, 0, 0, 1], [10, 20, 0, 1], [10, 0, 9, 1]], np.float32)
     assert in_image(points, calib).tolist() == [True, False, False, False]
-    edge = np.array([[20.0, -17.5, 0], [20, -17.9, 0]])
+    edge = np.array([[20.0, -17.5, 0], [20, -18.2, 0]])
     assert in_image(edge, calib).tolist() == [True, False]
     assert in_image(edge, calib, (1200, 375)).tolist() == [False, False]
 

@@ -118,7 +118,7 @@ def broken(name: str, changes: dict[str, Any]) -> dict[str, list[dict[str, Any]]
     [
         (
             broken("sample_data", {"ego_pose_token": "q"}),
-            "has a ego_pose_token that no table holds",
+            "ego_pose_token that no table holds",
         ),
         (broken("sample_data", {"filename": None}), "the record d0 has no 'filename'"),
         (broken("sample_data", {"filename": "../../LIDAR_TOP.bin"}), "names a file outside"),
