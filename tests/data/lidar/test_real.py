@@ -129,7 +129,7 @@ def test_points_in_the_boxes_of_frames(data_root: Path, row: str) -> None:
     assert len(points) == int(total)
     lower = boxes - np.array([0, 0, 0.025, 0, 0, -0.05, 0])  # as they were counted
     counts = [int(points_in_box(points, box).sum()) for box in lower]
-    np.testing.assert_allclose(counts, [int(n) for n in inside], atol=14, rtol=0.04)
+    np.testing.assert_allclose(counts, [int(n) for n in inside], atol=14, rtol=0.1)
     seen = [in_camera_box(calib.to_camera(points[:, :3]), objects, m) for m in range(len(boxes))]
     np.testing.assert_allclose(seen, [int(n) for n in inside], atol=4)
     again = from_boxes(boxes, objects.kind, np.ones(len(boxes)), calib)
