@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree  # SciPy comes with JAX
+from scipy.spatial import KDTree  # SciPy comes with JAX
 
 from snnjax.data.errors import DataError
 from snnjax.sparse import check_extent
@@ -69,7 +69,7 @@ class LidarGrid:
         """
         low, high = np.asarray(self.low), np.asarray(self.high)
         xyz = xyz.astype(np.float64)
-        inside = ((xyz >= low) & (xyz < high)).all(axis=1)
+        inside = np.all((xyz >= low) & (xyz < high), axis=1)
         position = (xyz - low) / np.asarray(self.voxel_size)
         top = np.nextafter(np.asarray(self._box[::-1], np.float64), 0)  # rounding may exceed it
         return np.where(inside[:, None], np.minimum(position, top), 0), inside
@@ -228,7 +228,7 @@ def nearest_rows(points: np.ndarray, inverse: np.ndarray) -> np.ndarray:
     if not without.any():
         return inverse
     known = np.flatnonzero(~without)
-    _, near = cKDTree(points[known, :3]).query(points[without, :3])
+    _, near = KDTree(points[known, :3]).query(points[without, :3])
     out = inverse.copy()
     out[without] = inverse[known[near]]
     return out

@@ -123,10 +123,11 @@ class LidarSource(VoxelSource):
         ]
         batch = self.stack_voxels([voxels for voxels, *_ in rows])
         batch["point_voxel"] = np.stack([pad(v.inverse, self.points, -1) for v, *_ in rows])
-        for k, name in ((1, "label"), (2, "point_label")):
-            found = [row[k] for row in rows]
-            if found[0] is not None:
-                length = self.voxels if name == "label" else self.points
+        for name, length, found in (
+            ("label", self.voxels, [kinds for _, kinds, _ in rows if kinds is not None]),
+            ("point_label", self.points, [label for *_, label in rows if label is not None]),
+        ):
+            if found:
                 batch[name] = np.stack([pad(labels, length, IGNORED) for labels in found])
         return batch
 
