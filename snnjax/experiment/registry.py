@@ -28,6 +28,11 @@ REGISTRY: dict[str, dict[str, str]] = {
         "clouds": "snnjax.data.clouds:CloudSource",
         "events": "snnjax.data.events:EventSource",
         "images": "snnjax.data.images:ImageSource",
+        "lidar": "snnjax.data.lidar:LidarSource",
+        "lidar_boxes": "snnjax.data.lidar:LidarBoxSource",
+        "lidar_nuscenes": "snnjax.data.lidar:LidarSource.nuscenes",
+        "lidar_packed": "snnjax.data.lidar:LidarSource.packed",
+        "lidar_semantic_kitti": "snnjax.data.lidar:LidarSource.semantic_kitti",
         "speech": "snnjax.data.speech:SpeechSource",
     },
     "task": {

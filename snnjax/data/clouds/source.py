@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from jax import Array
 
+from snnjax.data.buckets import fit_capacities, shapes_from_json
 from snnjax.data.checks import at_least_one
 from snnjax.data.pipeline import batches, steps_per_epoch
 from snnjax.data.source import Batch, Dataset, Layout, Sample, SourceBase
@@ -19,7 +20,7 @@ from .augment import Augment
 from .cloud import CloudSet
 from .files import read_cloud
 from .load import load_dataset
-from .shapes import CloudShapes, Grid, fit_capacities, shapes_from_json
+from .shapes import CloudShapes, Grid
 from .shapes3d import Shapes3D
 
 _SCANNED = 20_000  # training clouds that a scan reads

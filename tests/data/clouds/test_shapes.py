@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from snnjax.data import Batch, Layout, batches
+from snnjax.data.buckets import by_micro_batch
 from snnjax.data.clouds import Augment, CloudShapes, CloudSource
-from snnjax.data.clouds.shapes import Grid, by_micro_batch
+from snnjax.data.clouds.shapes import Grid
 from snnjax.sparse import ArithmeticRule, ArithmeticTable, Capacities
 
 DEPTH = 4
