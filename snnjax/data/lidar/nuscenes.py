@@ -214,7 +214,7 @@ def rigid(row: dict[str, Any], place: Path) -> np.ndarray:
     """The motion of a record with `translation` and `rotation` (w, x, y, z), float64 [4, 4].
 
     >>> turn = {"translation": [1, 2, 3], "rotation": [0.5**0.5, 0, 0, 0.5**0.5]}
-    >>> rigid(turn, Path())[:3].round(6).tolist()
+    >>> (rigid(turn, Path())[:3].round(6) + 0.0).tolist()
     [[0.0, -1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 2.0], [0.0, 0.0, 1.0, 3.0]]
     """
     try:

@@ -109,7 +109,8 @@ class ScanSet:
         """
         found = self._one(i)
         if rng is not None and self.mix:
-            found["other"] = self._one(int(rng.integers(len(self.scans))))
+            step = int(rng.integers(1, max(len(self.scans), 2)))
+            found["other"] = self._one((i + step) % len(self.scans))
         return found
 
     def name(self, i: int) -> str:
