@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import KDTree  # SciPy comes with JAX
+from scipy.spatial import KDTree
 
 from snnjax.data.errors import DataError
 from snnjax.sparse import check_extent
