@@ -17,6 +17,12 @@ REGISTRY: dict[str, dict[str, str]] = {
         "e3dsnn_s": "snnjax.models.e3dsnn:E3DSNNConfig.s",
         "e3dsnn_l": "snnjax.models.e3dsnn:E3DSNNConfig.l",
         "e3dsnn_h": "snnjax.models.e3dsnn:E3DSNNConfig.h",
+        "e3dsnn_l_segmentation": "snnjax.models.e3dsnn_segmentation:E3DSNNSegmentationConfig.l",
+        "e3dsnn_mini_segmentation": (
+            "snnjax.models.e3dsnn_segmentation:E3DSNNSegmentationConfig.mini"
+        ),
+        "e3dsnn_s_segmentation": "snnjax.models.e3dsnn_segmentation:E3DSNNSegmentationConfig.s",
+        "e3dsnn_t_segmentation": "snnjax.models.e3dsnn_segmentation:E3DSNNSegmentationConfig.t",
         "snn_delays": "snnjax.models.snn_delays:SNNDelaysConfig",
         "spiking_resnet18": "snnjax.models.conv_nets:SpikingResNetConfig.resnet18",
         "spiking_resnet34": "snnjax.models.conv_nets:SpikingResNetConfig.resnet34",
@@ -39,12 +45,14 @@ REGISTRY: dict[str, dict[str, str]] = {
         "centre_detection": "snnjax.tasks.centre_detection:CentreDetection",
         "classification": "snnjax.tasks.classification:Classification",
         "detection": "snnjax.tasks.detection:Detection",
+        "segmentation": "snnjax.tasks.segmentation:Segmentation",
         "regression": "snnjax.tasks.regression:Regression",
     },
     "evaluator": {
         "continuous_delays": "snnjax.train.evaluators:ContinuousDelays",
         "box_precision": "snnjax.tasks.box_precision:BoxPrecision",
         "distance_precision": "snnjax.tasks.distance_precision:DistancePrecision",
+        "rotations": "snnjax.tasks.rotations:Rotations",
         "votes": "snnjax.train.evaluators:Votes",
     },
 }

@@ -16,4 +16,6 @@ from snnjax.losses.membrane import until_end as until_end
 from snnjax.losses.rates import rate_band as rate_band
 from snnjax.losses.rates import spike_count as spike_count
 from snnjax.losses.repulsion import tap_repulsion as tap_repulsion
+from snnjax.losses.segmentation import lovasz_softmax as lovasz_softmax
+from snnjax.losses.segmentation import masked_cross_entropy as masked_cross_entropy
 from snnjax.losses.van_rossum import van_rossum as van_rossum

@@ -19,6 +19,9 @@ from snnjax.metrics.rates import firing_rates as firing_rates
 from snnjax.metrics.rates import mean_firing_rate as mean_firing_rate
 from snnjax.metrics.rates import population_rate as population_rate
 from snnjax.metrics.rates import rate_alarms as rate_alarms
+from snnjax.metrics.segmentation import class_iou as class_iou
+from snnjax.metrics.segmentation import mean_iou as mean_iou
+from snnjax.metrics.segmentation import row_confusion as row_confusion
 from snnjax.metrics.synops import AC_PICOJOULE as AC_PICOJOULE
 from snnjax.metrics.synops import MAC_PICOJOULE as MAC_PICOJOULE
 from snnjax.metrics.synops import LayerSynOps as LayerSynOps

@@ -13,6 +13,12 @@ from snnjax.models.e3dsnn import e3dsnn_h as e3dsnn_h
 from snnjax.models.e3dsnn import e3dsnn_l as e3dsnn_l
 from snnjax.models.e3dsnn import e3dsnn_s as e3dsnn_s
 from snnjax.models.e3dsnn import e3dsnn_t as e3dsnn_t
+from snnjax.models.e3dsnn_segmentation import E3DSNNSegmentation as E3DSNNSegmentation
+from snnjax.models.e3dsnn_segmentation import (
+    E3DSNNSegmentationConfig as E3DSNNSegmentationConfig,
+)
+from snnjax.models.e3dsnn_segmentation import SegmentationOutput as SegmentationOutput
+from snnjax.models.e3dsnn_segmentation import e3dsnn_l_segmentation as e3dsnn_l_segmentation
 from snnjax.models.info import DataInfo as DataInfo
 from snnjax.models.snn_delays import SNNDelays as SNNDelays
 from snnjax.models.snn_delays import SNNDelaysConfig as SNNDelaysConfig

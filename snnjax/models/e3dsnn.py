@@ -139,9 +139,9 @@ class Branch(Module):
         init: Initializer = truncated_normal,
         rngs: nnx.Rngs,
     ):
-        self.neuron = _neuron(config)
+        self.neuron = neuron(config)
         self.conv = SparseConv(in_channels, channels, kernel_size, init=init, rngs=rngs)
-        self.norm = _norm(channels, config)
+        self.norm = norm(channels, config)
 
     def forward(self, run: Run, x: SparseTensor, kmap: KernelMap) -> SparseTensor:
         return run(self.norm, run(self.conv, run(self.neuron, x), kmap))
@@ -169,7 +169,7 @@ class Stem(Module):
 
     def __init__(self, in_channels: int, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs):
         self.conv = SparseConv(in_channels, channels, 3, init=truncated_normal, rngs=rngs)
-        self.norm = _norm(channels, config)
+        self.norm = norm(channels, config)
         self.second = Branch(channels, channels, 3, config, rngs=rngs)
         self.third = Branch(channels, channels, 3, config, rngs=rngs)
         pair(self.conv, [self.norm], self.second.conv)
@@ -189,9 +189,9 @@ class Stage(Module):
         self.blocks = nnx.List([Block(channels, config, rngs=rngs) for _ in range(config.depth)])
 
     def forward(
-        self, run: Run, x: SparseTensor, capacity: int | None, arithmetic: str | None
+        self, run: Run, x: SparseTensor, down: KernelMap, arithmetic: str | None
     ) -> SparseTensor:
-        x = run(self.down, x, strided_map(x, 2, 2, capacity=capacity))
+        x = run(self.down, x, down)
         kmap = submanifold_map(x, 3, arithmetic=arithmetic)
         for block in self.blocks:
             x = run(block, x, kmap)
@@ -247,7 +247,7 @@ class E3DSNN(Module):
         self.stem = Stem(config.in_channels, config.stem, config, rngs=rngs)
         sizes = (config.stem, *config.channels)
         self.stages = nnx.List([Stage(a, b, config, rngs=rngs) for a, b in pairwise(sizes)])
-        self.neuron = _neuron(config) if config.spike_head else None
+        self.neuron = neuron(config) if config.spike_head else None
         spikes = config.spike_head and not config.twin
         self.head = Head(sizes[-1], config.num_classes, spikes=spikes, rngs=rngs)
 
@@ -268,13 +268,13 @@ class E3DSNN(Module):
           capacities: rows of every level; None takes rows that cannot overflow.
         """
         self._check_input(x)
-        rows, arithmetic = _plan(capacities, self.depth)
+        rows, arithmetic = plan(capacities, self.depth)
         if capacities is not None and capacities.samples > 1:
             x = pack(x, capacities.samples, rows=rows[0], depth=self.depth)
         kmap = submanifold_map(x, 3, arithmetic=arithmetic[0])
         x = run(self.stem, x, kmap, self.config.steps)
         for index, stage in enumerate(self.stages, 1):
-            x = run(stage, x, rows[index], arithmetic[index])
+            x = run(stage, x, strided_map(x, 2, 2, capacity=rows[index]), arithmetic[index])
         if self.neuron is not None:
             x = run(self.neuron, x)
         logits = run(self.head, x)
@@ -290,13 +290,15 @@ class E3DSNN(Module):
             )
 
 
-def _neuron(config: E3DSNNConfig) -> IntegerNeuron | Rectifier:
+def neuron(config: E3DSNNConfig) -> IntegerNeuron | Rectifier:
+    """The neuron of the network, or the rectifier of its ANN twin."""
     if config.twin:
         return Rectifier()
     return IntegerNeuron(config.levels, beta=config.beta, detach_reset=config.detach)
 
 
-def _norm(channels: int, config: E3DSNNConfig) -> SparseBatchNorm:
+def norm(channels: int, config: E3DSNNConfig) -> SparseBatchNorm:
+    """Batch normalisation over occupied rows."""
     return SparseBatchNorm(channels, eps=config.bn_eps, decay=config.bn_decay)
 
 
@@ -304,7 +306,7 @@ def _add(x: SparseTensor, y: SparseTensor) -> SparseTensor:
     return x.replace(feats=x.feats + y.feats)
 
 
-def _plan(capacities: Capacities | None, depth: int) -> tuple[tuple, tuple]:
+def plan(capacities: Capacities | None, depth: int) -> tuple[tuple, tuple]:
     """Rows and arithmetic of every level, None where not given."""
     empty = (None,) * (depth + 1)
     if capacities is None:

@@ -91,6 +91,7 @@ from snnjax.nn.sparse import Rectifier as Rectifier
 from snnjax.nn.sparse import SparseBatchNorm as SparseBatchNorm
 from snnjax.nn.sparse import SparseConv as SparseConv
 from snnjax.nn.sparse import SparseInverseConv as SparseInverseConv
+from snnjax.nn.sparse import SparseLinear as SparseLinear
 from snnjax.nn.spiking_dense import Neurons as Neurons
 from snnjax.nn.spiking_dense import SpikingDense as SpikingDense
 from snnjax.nn.stateful import Stateful as Stateful

@@ -9,20 +9,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
 from snnjax.metrics import sparse_activity
 from snnjax.neurons import ILIFParams, ILIFState, detach, ilif_init, ilif_step, subtract
 from snnjax.nn.counting import Counts, count_inputs
-from snnjax.nn.initialisers import Initializer, kaiming_uniform
+from snnjax.nn.initialisers import Initializer, kaiming_uniform, truncated_normal
 from snnjax.nn.layer import Layer
 from snnjax.nn.masked_norm import MaskedBatchNorm
 from snnjax.nn.narrow import NarrowProducts
 from snnjax.nn.parallel import ChannelAxes, channel_axes
 from snnjax.nn.remat import product_of
 from snnjax.nn.stateful import Stateful
-from snnjax.sharding import Parallel
-from snnjax.sparse import KernelMap, SparseTensor, inverse_map, outdegree, sparse_conv
+from snnjax.sharding import Parallel, sharded_product
+from snnjax.sparse import (
+    KernelMap,
+    SparseTensor,
+    inverse_map,
+    narrow_product,
+    outdegree,
+    sparse_conv,
+)
 from snnjax.sparse.geometry import Size, three
 from snnjax.sparse.tensor import one_integer
 from snnjax.surrogates import multi_level
@@ -100,6 +108,56 @@ class SparseInverseConv(SparseConv):
           like: the tensor that the map was built from.
         """
         return super().__call__(x, inverse_map(kmap, like))
+
+
+class SparseLinear(NarrowProducts):
+    """A linear layer at every occupied row: y_i = x_i W + b, and 0 in the other rows.
+
+    It equals a submanifold convolution of kernel 1 and needs no map. W [C, O] and b [O] are
+    float32.
+
+    Args:
+      in_channels, out_channels: C and O.
+      use_bias: whether b is added.
+      init: `init(key, (1, C, O))` returns W with an axis of one offset.
+      product_dtype: see `snnjax.sparse.narrow_product`.
+      rngs: random keys for the weight.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        use_bias: bool = True,
+        init: Initializer = truncated_normal,
+        product_dtype: DTypeLike | None = None,
+        rngs: nnx.Rngs,
+    ):
+        _at_least_1(in_channels=in_channels, out_channels=out_channels)
+        self.parallel: Parallel | None = None
+        self.weight = nnx.Param(init(rngs.params(), (1, in_channels, out_channels))[0])
+        self.bias = nnx.Param(jnp.zeros((out_channels,), jnp.float32)) if use_bias else None
+        self.product_dtype = product_dtype
+
+    def __call__(self, x: SparseTensor) -> SparseTensor:
+        """Features [T?, B, N, O] on the sites of `x`."""
+        channels = len(self.weight[...])
+        if x.feats.shape[-1] != channels:
+            raise ValueError(
+                f"SparseLinear takes features of {channels} channels; got {x.feats.shape}. Build "
+                f"it with in_channels={x.feats.shape[-1]}."
+            )
+
+        def product(feats: Array, weight: Array) -> Array:
+            return narrow_product(jnp.matmul, feats, weight, self.product_dtype)
+
+        weight = self.weight[...].astype(jnp.promote_types(x.feats.dtype, jnp.float32))
+        y = sharded_product(
+            product, x.feats.astype(weight.dtype), weight, parallel=self.parallel
+        )
+        y = product_of(y if self.bias is None else y + self.bias[...])
+        return x.replace(feats=jnp.where(x.valid[..., None], y, 0))
 
 
 class SparseBatchNorm(MaskedBatchNorm):
@@ -186,6 +244,12 @@ def _(layer: SparseConv, name: str, x: SparseTensor, kmap: KernelMap, **_: Any) 
 
 
 @count_inputs.register
+def _(layer: SparseLinear, name: str, x: SparseTensor, **_: Any) -> Counts:
+    once, outputs = x.valid.astype(jnp.int32), layer.weight[...].shape[-1]
+    return (sparse_activity(name, x.feats, x.valid, once, outputs, sum_rows=x.sum_rows),)
+
+
+@count_inputs.register
 def _(
     layer: SparseInverseConv,
     name: str,
@@ -199,7 +263,7 @@ def _(
 
 
 @channel_axes.register
-def _(layer: SparseConv) -> ChannelAxes:
+def _(layer: SparseConv | SparseLinear) -> ChannelAxes:
     return {"weight": (-2, -1)} | ({} if layer.bias is None else {"bias": (None, -1)})
 
 

@@ -6,6 +6,8 @@ from snnjax.tasks.classification import Classification as Classification
 from snnjax.tasks.detection import Detection as Detection
 from snnjax.tasks.distance_precision import DistancePrecision as DistancePrecision
 from snnjax.tasks.regression import Regression as Regression
+from snnjax.tasks.rotations import Rotations as Rotations
+from snnjax.tasks.segmentation import Segmentation as Segmentation
 from snnjax.tasks.task import Goal as Goal
 from snnjax.tasks.task import Task as Task
 from snnjax.tasks.task import goal_of as goal_of

@@ -145,13 +145,17 @@ class Trained:
         """The task's numbers on a split."""
         return self.evaluate(dataset).scores
 
-    def outputs(self, dataset: Dataset, *, copies: int = 0) -> Iterator[tuple[Batch, Any]]:
+    def outputs(
+        self, dataset: Dataset, *, copies: int = 0, source: Source | None = None
+    ) -> Iterator[tuple[Batch, Any]]:
         """Batches on the host, each with the task's outputs of its samples, [B, ...].
 
         Args:
           dataset: the split. copies: as in `snnjax.train.feed.evaluation_feed`.
+          source: makes the batches in place of the trained one. The programs are those of the
+            trained source, whose `encode` is used; `replace` compiles others.
         """
-        for batch, out in self._run(dataset, copies):
+        for batch, out in self._run(dataset, copies, source):
             yield batch, jax.device_get(out.outputs)
 
     def predict(self, sample: Sample) -> Any:
@@ -169,10 +173,11 @@ class Trained:
         here = jax.device_put(self.weights, jax.local_devices()[0])
         return jax.tree.map(lambda a: a[0], jax.device_get(jax.jit(run)(here, batch)))
 
-    def _run(self, dataset: Dataset, copies: int = 0) -> Iterator[tuple[Batch, Any]]:
-        feed = self.session.evaluation_feed(
-            dataset, source=self.programs.spec.source, copies=copies
-        )
+    def _run(
+        self, dataset: Dataset, copies: int = 0, source: Source | None = None
+    ) -> Iterator[tuple[Batch, Any]]:
+        source = self.programs.spec.source if source is None else source
+        feed = self.session.evaluation_feed(dataset, source=source, copies=copies)
         with feed:
             outputs = pipelined(
                 feed, lambda item: self.programs.evaluate(item.shape, self.weights, item.batch)

@@ -74,13 +74,11 @@ class LidarAugment:
     def matrix(self, rng: np.random.Generator) -> np.ndarray:
         """A random turn, scale and flip as one linear map, float64 [3, 3]: p' = matrix p."""
         q = rng.random(5)
-        angle = np.deg2rad(self.turn) * (2 * q[0] - 1) * (q[1] < self.turn_chance)
+        angle = self.turn * (2 * q[0] - 1) * (q[1] < self.turn_chance)
         low, high = self.scale
         factor = low + (high - low) * q[2]
         signs = np.array([-1 if q[3] < self.flip_x else 1, -1 if q[4] < self.flip_y else 1, 1])
-        cos, sin = np.cos(angle), np.sin(angle)
-        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        return signs[:, None] * factor * turn
+        return signs[:, None] * factor * rotation(angle)
 
     def scatter(
         self, points: np.ndarray, rng: np.random.Generator
@@ -104,6 +102,22 @@ class LidarAugment:
             keep[np.argmax(chance)] = True  # one point always stays
             index = index[keep]
         return points[index], index
+
+
+def rotation(degrees: float) -> np.ndarray:
+    """The turn about z by an angle, counter-clockwise from above, float64 [3, 3].
+
+    Quarter turns are exact.
+
+    >>> rotation(90).tolist()
+    [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    quarter = degrees / 90
+    if quarter == round(quarter):
+        cos, sin = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[round(quarter) % 4]
+    else:
+        cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
 
 
 def move_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

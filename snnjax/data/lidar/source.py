@@ -14,7 +14,7 @@ from snnjax.data.errors import DataError
 from snnjax.data.source import Batch, Sample
 
 from . import nuscenes, semantic_kitti
-from .augment import LidarAugment, move_points
+from .augment import LidarAugment, move_points, rotation
 from .binary import read_points
 from .classes import IGNORED, NUSCENES, SEMANTIC_KITTI
 from .grid import LidarGrid, Voxels, majority_labels, nearest_rows
@@ -51,6 +51,8 @@ class LidarSource(VoxelSource):
     """The label of a voxel: that of most of its points, or of the point that gives its feature."""
     outside: Literal["nearest", "none"] = "nearest"
     """In evaluation, the voxel of a point that has none: the nearest point's, or -1."""
+    turn: float = 0.0
+    """In evaluation, degrees by which scans are turned about the sensor's vertical axis."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,6 +68,8 @@ class LidarSource(VoxelSource):
                 )
         if not 0 <= self.mix <= 1:
             raise ValueError(f"data.mix is a chance in [0, 1]; got {self.mix}.")
+        if not np.isfinite(self.turn):
+            raise ValueError(f"data.turn must be a finite angle in degrees; got {self.turn}.")
         if self.train_radius is not None and not self.train_radius > 0:
             raise ValueError(f"data.train_radius must be positive; got {self.train_radius}.")
 
@@ -148,6 +152,10 @@ class LidarSource(VoxelSource):
             )
         return replace(self, augment=augment, mix=0.0, train_radius=None)
 
+    def turned(self, degrees: float) -> Self:
+        """The same source, whose evaluation turns every scan about the sensor."""
+        return replace(self, turn=degrees)
+
     def _rows(
         self, sample: Sample, rng: np.random.Generator | None
     ) -> tuple[Voxels, np.ndarray | None, np.ndarray | None]:
@@ -173,7 +181,9 @@ class LidarSource(VoxelSource):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Points and labels after the random changes of training."""
         if rng is None:
-            return sample["points"], sample.get("point_label")
+            points = sample["points"]
+            points = move_points(points, rotation(self.turn)) if self.turn else points
+            return points, sample.get("point_label")
         parts = [sample]
         if self.mix and "other" in sample and rng.random() < self.mix:
             parts.append(sample["other"])
