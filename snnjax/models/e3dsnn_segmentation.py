@@ -11,7 +11,7 @@ from jax import Array
 
 from snnjax.models.e3dsnn import E3DSNNConfig, Stage, Stem, neuron, norm, plan
 from snnjax.models.info import DataInfo, filled
-from snnjax.nn import Module, Run, SparseInverseConv, SparseLinear, pair
+from snnjax.nn import Module, Run, SiteLinear, SparseInverseConv, pair
 from snnjax.sparse import (
     Capacities,
     KernelMap,
@@ -87,11 +87,9 @@ class SegmentationOutput(NamedTuple):
 class Mix(Module):
     """BN(Lin(N x)): neuron, linear layer with bias, norm."""
 
-    def __init__(
-        self, in_channels: int, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs
-    ):
+    def __init__(self, in_channels: int, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs):
         self.neuron = neuron(config)
-        self.linear = SparseLinear(in_channels, channels, rngs=rngs)
+        self.linear = SiteLinear(in_channels, channels, rngs=rngs)
         self.norm = norm(channels, config)
 
     def forward(self, run: Run, x: SparseTensor) -> SparseTensor:
@@ -153,7 +151,7 @@ class E3DSNNSegmentation(Module):
             ]
         )
         self.neuron = neuron(config) if config.spike_head else None
-        self.final = SparseLinear(config.decoder[0], config.num_classes, rngs=rngs)
+        self.final = SiteLinear(config.decoder[0], config.num_classes, rngs=rngs)
 
     @property
     def depth(self) -> int:
@@ -205,7 +203,5 @@ def e3dsnn_l_segmentation(
     in_channels: int = 4, num_classes: int = 19, *, rngs: nnx.Rngs, **options: Any
 ) -> E3DSNNSegmentation:
     """E-3DSNN-L for SemanticKITTI, 20,049,683 parameters; `options` are fields of the config."""
-    config = E3DSNNSegmentationConfig.l(
-        in_channels=in_channels, num_classes=num_classes, **options
-    )
+    config = E3DSNNSegmentationConfig.l(in_channels=in_channels, num_classes=num_classes, **options)
     return E3DSNNSegmentation(config, rngs=rngs)

@@ -88,10 +88,10 @@ from snnjax.nn.sequence_norm import SequenceBatchNorm as SequenceBatchNorm
 from snnjax.nn.spaced_conv import SpacedConv as SpacedConv
 from snnjax.nn.sparse import IntegerNeuron as IntegerNeuron
 from snnjax.nn.sparse import Rectifier as Rectifier
+from snnjax.nn.sparse import SiteLinear as SiteLinear
 from snnjax.nn.sparse import SparseBatchNorm as SparseBatchNorm
 from snnjax.nn.sparse import SparseConv as SparseConv
 from snnjax.nn.sparse import SparseInverseConv as SparseInverseConv
-from snnjax.nn.sparse import SparseLinear as SparseLinear
 from snnjax.nn.spiking_dense import Neurons as Neurons
 from snnjax.nn.spiking_dense import SpikingDense as SpikingDense
 from snnjax.nn.stateful import Stateful as Stateful

@@ -110,8 +110,8 @@ class SparseInverseConv(SparseConv):
         return super().__call__(x, inverse_map(kmap, like))
 
 
-class SparseLinear(NarrowProducts):
-    """A linear layer at every occupied row: y_i = x_i W + b, and 0 in the other rows.
+class SiteLinear(NarrowProducts):
+    """A linear layer at every occupied site: y_i = x_i W + b, and 0 in the other rows.
 
     It equals a submanifold convolution of kernel 1 and needs no map. W [C, O] and b [O] are
     float32.
@@ -145,7 +145,7 @@ class SparseLinear(NarrowProducts):
         channels = len(self.weight[...])
         if x.feats.shape[-1] != channels:
             raise ValueError(
-                f"SparseLinear takes features of {channels} channels; got {x.feats.shape}. Build "
+                f"SiteLinear takes features of {channels} channels; got {x.feats.shape}. Build "
                 f"it with in_channels={x.feats.shape[-1]}."
             )
 
@@ -153,9 +153,7 @@ class SparseLinear(NarrowProducts):
             return narrow_product(jnp.matmul, feats, weight, self.product_dtype)
 
         weight = self.weight[...].astype(jnp.promote_types(x.feats.dtype, jnp.float32))
-        y = sharded_product(
-            product, x.feats.astype(weight.dtype), weight, parallel=self.parallel
-        )
+        y = sharded_product(product, x.feats.astype(weight.dtype), weight, parallel=self.parallel)
         y = product_of(y if self.bias is None else y + self.bias[...])
         return x.replace(feats=jnp.where(x.valid[..., None], y, 0))
 
@@ -244,7 +242,7 @@ def _(layer: SparseConv, name: str, x: SparseTensor, kmap: KernelMap, **_: Any) 
 
 
 @count_inputs.register
-def _(layer: SparseLinear, name: str, x: SparseTensor, **_: Any) -> Counts:
+def _(layer: SiteLinear, name: str, x: SparseTensor, **_: Any) -> Counts:
     once, outputs = x.valid.astype(jnp.int32), layer.weight[...].shape[-1]
     return (sparse_activity(name, x.feats, x.valid, once, outputs, sum_rows=x.sum_rows),)
 
@@ -263,7 +261,7 @@ def _(
 
 
 @channel_axes.register
-def _(layer: SparseConv | SparseLinear) -> ChannelAxes:
+def _(layer: SparseConv | SiteLinear) -> ChannelAxes:
     return {"weight": (-2, -1)} | ({} if layer.bias is None else {"bias": (None, -1)})
 
 

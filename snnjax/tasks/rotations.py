@@ -39,9 +39,9 @@ class Rotations:
                 f"rotations need a source with `turned(degrees)`; {type(source).__name__} has "
                 "none. Evaluate without rotations."
             )
-        turned = [source.turned(angle) for angle in self.angles]
+        sources = [source.turned(angle) for angle in self.angles]
         total: Any = 0
-        for found in zip(*(trained.outputs(dataset, source=s) for s in turned), strict=True):
+        for found in zip(*(trained.outputs(dataset, source=s) for s in sources), strict=True):
             batch = found[0][0]
             if "point_label" not in batch or "point_voxel" not in batch:
                 raise ValueError(
@@ -49,11 +49,12 @@ class Rotations:
                     f"`point_label`; a batch holds {', '.join(batch)}."
                 )
             for b in np.flatnonzero(batch["weight"] > 0):
-                shares = sum(_at_points(out[b], copy["point_voxel"][b]) for copy, out in found)
+                turned = [_at_points(out[b], copy["point_voxel"][b]) for copy, out in found]
+                shares = np.sum(turned, axis=0)
                 predicted = np.where(shares.any(axis=-1), shares.argmax(-1), -1)
                 matrix = row_confusion(batch["point_label"][b], predicted, shares.shape[-1])
                 total = total + np.asarray(matrix, np.int64)
-        rule = getattr(trained.experiment.task, "absent", "skip")
+        rule: Any = getattr(trained.experiment.task, "absent", "skip")
         return {
             "rotated_miou": mean_iou(total, absent=rule),
             "rotated_accuracy": float(np.trace(total) / max(total.sum(), 1)),

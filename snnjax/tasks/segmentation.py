@@ -13,7 +13,7 @@ from jax import Array
 
 from snnjax.data import Batch, DataInfo
 from snnjax.losses import lovasz_softmax, masked_cross_entropy
-from snnjax.metrics import class_iou, row_confusion, mean_iou
+from snnjax.metrics import class_iou, mean_iou, row_confusion
 from snnjax.tasks.task import OVERFLOW, Sums, Task
 from snnjax.viz import Picture, Table, worst_confusions
 
@@ -185,7 +185,9 @@ class Segmentation(Task):
         """The share of the voxels of each class that occurs, the largest first."""
         logits = np.asarray(outputs)
         used = logits.any(axis=-1)  # rows without a voxel have scores of 0
-        share = np.bincount(logits[used].argmax(-1), minlength=logits.shape[-1]) / max(used.sum(), 1)
+        share = np.bincount(logits[used].argmax(-1), minlength=logits.shape[-1]) / max(
+            used.sum(), 1
+        )
         order = np.argsort(-share, kind="stable")
         return [(info.class_names[k], float(share[k])) for k in order if share[k] > 0]
 

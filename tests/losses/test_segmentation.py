@@ -18,14 +18,16 @@ def lovasz_loop(p, y):
     """The definition, row by row in sorted order."""
     losses = []
     for kind in range(p.shape[1]):
-        rows = [(abs((y[i] == kind) - p[i, kind]), y[i] == kind) for i in range(len(y)) if y[i] >= 0]
+        rows = [
+            (abs((y[i] == kind) - p[i, kind]), y[i] == kind) for i in range(len(y)) if y[i] >= 0
+        ]
         rows.sort(key=lambda row: -row[0])
-        total = sum(own for _, own in rows)
+        total = sum(hit for _, hit in rows)
         if not total:
             continue
         loss, before, own_seen, other_seen = 0.0, 0.0, 0, 0
-        for error, own in rows:
-            own_seen, other_seen = own_seen + own, other_seen + (not own)
+        for error, hit in rows:
+            own_seen, other_seen = own_seen + hit, other_seen + (not hit)
             now = 1 - (total - own_seen) / (total + other_seen)
             loss, before = loss + error * (now - before), now
         losses.append(loss)
@@ -47,7 +49,7 @@ def test_values_by_hand():
     assert count == 7
     np.testing.assert_allclose(lovasz_softmax(P, Y), 0.516667, atol=1e-6)
     for kind, want in enumerate((0.35, 0.4, 0.8)):
-        one = np.where(Y == kind, kind, np.where(Y < 0, -1, 9))  # only this class is present
+        one = np.where(kind == Y, kind, np.where(Y < 0, -1, 9))  # only this class is present
         np.testing.assert_allclose(lovasz_softmax(P, one), want, atol=1e-6)
 
 

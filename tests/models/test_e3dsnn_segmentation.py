@@ -17,7 +17,7 @@ from snnjax.models import (
     E3DSNNSegmentationConfig,
     e3dsnn_l_segmentation,
 )
-from snnjax.nn import SparseLinear
+from snnjax.nn import SiteLinear
 from snnjax.sparse import Capacities, SparseTensor
 from tests.reference.e3dsnn import coarser, integer_neuron
 from tests.reference.e3dsnn_segmentation import DenseUNet
@@ -206,10 +206,12 @@ def test_operations_are_spikes_times_outputs(evaluated):
     convs = [f"decoder.{i}.conv" for i in (1, 0)]
     assert {*mixes, *convs, "final", "stem.conv"} <= rows.keys()
     sites = scenes()[1].sum()
-    assert rows["final"].macs > 0 and rows["final"].acs == 0
+    assert rows["final"].macs > 0
+    assert rows["final"].acs == 0
     assert rows["final"].dense_macs == sites * 6 * CLASSES
     for name in (*mixes, *convs):  # spikes only
-        assert rows[name].acs > 0 and rows[name].macs == 0
+        assert rows[name].acs > 0
+        assert rows[name].macs == 0
 
 
 def test_the_twin_has_no_spikes():
@@ -242,5 +244,5 @@ def test_bad_inputs_are_refused():
         nnx.eval_shape(lambda: model(None, x.replace(feats=x.feats[..., :2])))
     with pytest.raises(ValueError, match="fit them with packed=False"):
         nnx.eval_shape(lambda: model(None, x, capacities=Capacities(ROWS.rows, (), 2)))
-    with pytest.raises(ValueError, match="SparseLinear takes features of 5 channels"):
-        SparseLinear(5, 2, rngs=nnx.Rngs(0))(x)
+    with pytest.raises(ValueError, match="SiteLinear takes features of 5 channels"):
+        SiteLinear(5, 2, rngs=nnx.Rngs(0))(x)

@@ -24,7 +24,8 @@ experiment = Experiment(
     data=LidarSource.packed(
         "../shared/data/lidar_semantic_kitti",
         augment=LidarAugment(180.0, 1.0, (0.9, 1.1), 0.5, 0.5, 0.02, 0.1, drop=0.3),
-        train_radius=35.2,
+        train_radius=30.0,
+        feature_units=(20.0, 20.0, 1.0, 0.25),
     ),
     model=E3DSNNSegmentationConfig.mini(bn_decay=0.95),
     task=Segmentation(
@@ -36,5 +37,5 @@ experiment = Experiment(
     batch_size=2,
     epochs=20,
     evaluate_every=5,
-    ema=0.99,
+    ema=0.9,
 )

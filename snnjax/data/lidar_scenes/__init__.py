@@ -6,3 +6,4 @@ from .classes import POINT_CLASSES as POINT_CLASSES
 from .source import LidarScenes as LidarScenes
 from .source import Scan as Scan
 from .source import SceneSet as SceneSet
+from .voxels import SceneVoxels as SceneVoxels
