@@ -47,19 +47,19 @@ class E3DSNNSegmentationConfig(E3DSNNConfig):
         return E3DSNNSegmentation(filled(self, info), rngs=rngs)
 
     @classmethod
-    def mini(cls, **options: Any) -> Self:
+    def mini(cls, *, decoder: tuple[int, ...] = (32, 32, 48), **options: Any) -> Self:
         """0.41 M parameters, three stages: for coarse voxels, or few scans."""
-        return cls(16, (24, 32, 48), 1, **{"decoder": (32, 32, 48)} | options)
+        return cls(16, (24, 32, 48), 1, decoder=decoder, **options)
 
     @classmethod
-    def t(cls, **options: Any) -> Self:
+    def t(cls, *, decoder: tuple[int, ...] = _SMALL, **options: Any) -> Self:
         """The encoder of E-3DSNN-T with a narrow decoder, 2.80 M parameters."""
-        return cls(16, (16, 32, 64, 128), 1, **{"decoder": _SMALL} | options)
+        return cls(16, (16, 32, 64, 128), 1, decoder=decoder, **options)
 
     @classmethod
-    def s(cls, **options: Any) -> Self:
+    def s(cls, *, decoder: tuple[int, ...] = _SMALL, **options: Any) -> Self:
         """The encoder of E-3DSNN-S with a narrow decoder, 4.27 M parameters."""
-        return cls(24, (24, 48, 96, 160), 1, **{"decoder": _SMALL} | options)
+        return cls(24, (24, 48, 96, 160), 1, decoder=decoder, **options)
 
     @classmethod
     def l(cls, **options: Any) -> Self:  # noqa: E743, the published name of the size
