@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,7 +77,7 @@ class ClassMap:
         return np.array([*(numbers[0] for numbers in self.raw), 0], np.int32)[classes]
 
 
-def class_weights(shares: np.ndarray | tuple[float, ...]) -> np.ndarray:
+def class_weights(shares: Sequence[float] | np.ndarray) -> np.ndarray:
     """Weights of classes in the loss from their shares of all points: w = -ln f.
 
     Shares are limited from below by 1e-6, so that a class without points gets 13.8, not infinity.
