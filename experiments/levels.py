@@ -1,6 +1,7 @@
 """Neurons of D = 1, 2, 4 and the ANN twin on one experiment, over seeds, at an equal budget.
 
     python -m experiments.levels e3dsnn_t_modelnet40 --epochs 12 --seeds 0 1 2
+    python -m experiments.levels e3dsnn_semantic_kitti_mini --score miou --mesh data=1
 
 Each run is a separate `snnjax train`, in `<run root>/<experiment>-<variant>-<seed>`; one with
 a summary is not repeated. Mean and spread go to a file
@@ -48,16 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--epochs", type=int, help="passes over the data, by default the experiment's"
     )
+    parser.add_argument("--score", default="accuracy", help="what is compared, such as miou")
+    parser.add_argument("--mesh", help="devices of a run, such as data=1; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each")
     parser.add_argument("--variants", nargs="+", choices=OPTIONS, default=list(OPTIONS))
     parser.add_argument("--run-root", type=Path, default=Path("runs"), help="where runs are kept")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     options = parser.parse_args(arguments)
     extra = [] if options.epochs is None else ["--epochs", str(options.epochs)]
+    extra += [] if options.mesh is None else ["--mesh", options.mesh]
     variants = {name: Variant(options.experiment, OPTIONS[name]) for name in options.variants}
-    condensed = compare(variants, options.seeds, options.run_root, extra, prefix=options.experiment)
+    condensed = compare(
+        variants,
+        options.seeds,
+        options.run_root,
+        extra,
+        prefix=options.experiment,
+        score=options.score,
+    )
     write_json(options.results / f"levels-{options.experiment}.json", condensed)
-    print("| neuron | accuracy | spread | firing rate | AC | MAC | energy | time |")
+    print(f"| neuron | {options.score} | spread | firing rate | AC | MAC | energy | time |")
     print("|---|---|---|---|---|---|---|---|")
     for variant, result in condensed.items():
         print(row(variant, result))

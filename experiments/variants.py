@@ -39,17 +39,21 @@ def compare(
     options: Sequence[str] = (),
     *,
     prefix: str,
+    score: str = "accuracy",
 ) -> dict[str, dict[str, Any]]:
-    """Train every variant with every seed; mean and spread of each."""
+    """Train every variant with every seed; mean and spread of each, see `condense`."""
     runs: dict[str, list[dict]] = {name: [] for name in variants}
     for seed in seeds:
         for name, variant in variants.items():
             runs[name].append(train(f"{prefix}-{name}", variant, seed, root, options))
-    return {name: condense(made) for name, made in runs.items()}
+    return {name: condense(made, score) for name, made in runs.items()}
 
 
-def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def condense(runs: Sequence[Mapping[str, Any]], score: str = "accuracy") -> dict[str, Any]:
     """Mean, lowest and highest of the numbers that differ between seeds.
+
+    Args:
+      runs: summaries. score: the number on the test split that is compared.
 
     Raises:
       ValueError: the runs differ in length, number of devices or model, for instance because one
@@ -64,7 +68,7 @@ def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "with other options, or give another --run-root."
             )
         same[key] = found[0]
-    accuracy = [run["test_accuracy"] for run in runs]
+    scores = [run[f"test_{score}"] for run in runs]
     keys = ["firing_rate", "synops", "macs", "acs", "energy_mj", "seconds"]
     if all("test_accuracy_continuous" in run for run in runs):  # delays are learned
         keys += ["test_accuracy_continuous", "mean_delay", "clamp_occupancy"]
@@ -75,23 +79,24 @@ def condense(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for key in keys
     }
     return {
-        "accuracy": statistics.mean(accuracy),
-        "lowest": min(accuracy),
-        "highest": max(accuracy),
-        "accuracies": accuracy,
+        "score": score,
+        "mean": statistics.mean(scores),
+        "lowest": min(scores),
+        "highest": max(scores),
+        "scores": scores,
         **same,
         **means,
     }
 
 
 def spread(result: Mapping[str, Any]) -> tuple[str, str]:
-    """Mean accuracy, and its range over the seeds, in percent.
+    """Mean score, and its range over the seeds, in percent.
 
-    >>> spread({"accuracy": 0.5, "lowest": 0.25, "highest": 0.625})
+    >>> spread({"mean": 0.5, "lowest": 0.25, "highest": 0.625})
     ('50.0 %', '25.0 to 62.5')
     """
     low, high = 100 * result["lowest"], 100 * result["highest"]
-    return f"{100 * result['accuracy']:.1f} %", f"{low:.1f} to {high:.1f}"
+    return f"{100 * result['mean']:.1f} %", f"{low:.1f} to {high:.1f}"
 
 
 def write_json(path: Path, figures: Mapping[str, Any]) -> None:

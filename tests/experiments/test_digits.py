@@ -45,6 +45,6 @@ def test_runs_of_another_length_are_not_averaged():
     keys = ("firing_rate", "synops", "macs", "acs", "energy_mj", "seconds")
     run = dict.fromkeys(keys, 1.0) | {"epochs": 30, "steps": 9, "devices": 1, "parameters": 5}
     runs = [{**run, "test_accuracy": accuracy} for accuracy in (0.5, 1.0)]
-    assert variants.condense(runs)["accuracy"] == 0.75
+    assert variants.condense(runs)["mean"] == 0.75
     with pytest.raises(ValueError, match=r"differ in epochs: \[30, 1\].*--run-root"):
         variants.condense([runs[0], {**runs[1], "epochs": 1}])
