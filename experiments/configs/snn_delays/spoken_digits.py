@@ -2,10 +2,9 @@
 
     snnjax train spoken_digits --data ../shared/data/fsdd
 
-Expected: 94.3 to 96.3 % of the 300 test recordings: 95.0 to 96.3 % over three seeds on one device
-(--mesh data=1), 94.3 % with seed 0 on two. The devices of a machine divide a batch, and dropout
-draws again for each share, so their number acts like another seed. Run time: 40 seconds on one CPU
-core.
+Expected: 95.4 % of the 300 test recordings (95.0 to 96.0 % over three seeds on one device, --mesh
+data=1). The devices of a machine divide a batch, and dropout draws again for each share, so their
+number acts like another seed. Run time: 46 seconds on one CPU core.
 """
 
 from snnjax.data.speech import FrontEnd, SpeechAugment, SpeechSource
