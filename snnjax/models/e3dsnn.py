@@ -37,6 +37,7 @@ from snnjax.sparse import (
     strided_map,
     submanifold_map,
 )
+from snnjax.sparse.geometry import Size
 
 
 @dataclass(frozen=True)
@@ -133,14 +134,17 @@ class Branch(Module):
         self,
         in_channels: int,
         channels: int,
-        kernel_size: int,
+        kernel_size: Size,
         config: E3DSNNConfig,
         *,
+        use_bias: bool = False,
         init: Initializer = truncated_normal,
         rngs: nnx.Rngs,
     ):
         self.neuron = neuron(config)
-        self.conv = SparseConv(in_channels, channels, kernel_size, init=init, rngs=rngs)
+        self.conv = SparseConv(
+            in_channels, channels, kernel_size, use_bias=use_bias, init=init, rngs=rngs
+        )
         self.norm = norm(channels, config)
 
     def forward(self, run: Run, x: SparseTensor, kmap: KernelMap) -> SparseTensor:

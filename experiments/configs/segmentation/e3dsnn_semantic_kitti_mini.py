@@ -27,15 +27,15 @@ experiment = Experiment(
         train_radius=30.0,
         feature_units=(20.0, 20.0, 1.0, 0.25),
     ),
-    model=E3DSNNSegmentationConfig.mini(bn_decay=0.95),
+    model=E3DSNNSegmentationConfig(16, (24, 32, 48, 64), decoder=(32, 32, 48, 64), bn_decay=0.97),
     task=Segmentation(
         class_weights=tuple(class_weights([n / TOTAL for n in VOXELS]).tolist()), lovasz=1.0
     ),
     evaluators=(Rotations(),),
-    optimiser=OptimiserConfig(name="adamw", learning_rate=5e-3, weight_decay=0.05, clip_norm=5.0),
+    optimiser=OptimiserConfig(name="adamw", learning_rate=8e-3, weight_decay=0.05, clip_norm=5.0),
     schedule=ScheduleConfig(name="cosine", warmup=0.1),
-    batch_size=2,
-    epochs=20,
-    evaluate_every=5,
-    ema=0.9,
+    batch_size=1,
+    epochs=40,
+    evaluate_every=10,
+    ema=0.97,
 )
