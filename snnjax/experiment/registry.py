@@ -21,6 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "e3dsnn_mini_segmentation": (
             "snnjax.models.e3dsnn_segmentation:E3DSNNSegmentationConfig.mini"
         ),
+        "e3dsnn_kitti": "snnjax.models.e3dsnn_detection:E3DSNNDetectorConfig",
         "e3dsnn_nuscenes": "snnjax.models.e3dsnn_nuscenes:E3DSNNCentresConfig",
         "e3dsnn_s_segmentation": "snnjax.models.e3dsnn_segmentation:E3DSNNSegmentationConfig.s",
         "e3dsnn_t_segmentation": "snnjax.models.e3dsnn_segmentation:E3DSNNSegmentationConfig.t",

@@ -13,6 +13,9 @@ from snnjax.models.e3dsnn import e3dsnn_h as e3dsnn_h
 from snnjax.models.e3dsnn import e3dsnn_l as e3dsnn_l
 from snnjax.models.e3dsnn import e3dsnn_s as e3dsnn_s
 from snnjax.models.e3dsnn import e3dsnn_t as e3dsnn_t
+from snnjax.models.e3dsnn_detection import E3DSNNDetector as E3DSNNDetector
+from snnjax.models.e3dsnn_detection import E3DSNNDetectorConfig as E3DSNNDetectorConfig
+from snnjax.models.e3dsnn_detection import e3dsnn_kitti as e3dsnn_kitti
 from snnjax.models.e3dsnn_nuscenes import E3DSNNCentres as E3DSNNCentres
 from snnjax.models.e3dsnn_nuscenes import E3DSNNCentresConfig as E3DSNNCentresConfig
 from snnjax.models.e3dsnn_nuscenes import e3dsnn_nuscenes as e3dsnn_nuscenes

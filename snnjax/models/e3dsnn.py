@@ -180,8 +180,7 @@ class Stem(Module):
 
     def forward(self, run: Run, x: SparseTensor, kmap: KernelMap, steps: int) -> SparseTensor:
         x = run(self.norm, run(self.conv, x, kmap))
-        if steps > 1 and x.feats.ndim == 3:  # a static input is encoded once
-            x = x.replace(feats=direct(x.feats, steps))
+        x = repeated(x, steps)  # a static input is encoded once
         return run(self.third, run(self.second, x, kmap), kmap)
 
 
@@ -308,6 +307,13 @@ def norm(channels: int, config: E3DSNNConfig) -> SparseBatchNorm:
 
 def _add(x: SparseTensor, y: SparseTensor) -> SparseTensor:
     return x.replace(feats=x.feats + y.feats)
+
+
+def repeated(x: SparseTensor, steps: int) -> SparseTensor:
+    """A static tensor [B, N, C] for every time step; others, and a single step, as they are."""
+    if steps == 1 or x.feats.ndim == 4:
+        return x
+    return x.replace(feats=direct(x.feats, steps))
 
 
 def plan(capacities: Capacities | None, depth: int) -> tuple[tuple, tuple]:

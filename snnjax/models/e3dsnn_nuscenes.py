@@ -11,7 +11,7 @@ from flax import nnx
 from jax import Array
 
 from snnjax.models.centre_maps import CentreMaps
-from snnjax.models.e3dsnn import Branch, E3DSNNConfig, neuron, norm, plan
+from snnjax.models.e3dsnn import Branch, E3DSNNConfig, neuron, norm, plan, repeated
 from snnjax.models.info import DataInfo, filled
 from snnjax.nn import Module, Run, SiteLinear, SparseConv, kaiming_uniform, truncated_normal
 from snnjax.sparse import (
@@ -196,8 +196,7 @@ class E3DSNNCentres(Module):
         self._check(x, capacities)
         rows, arithmetic = plan(capacities, len(self.levels))
         x = run(self.norm, run(self.conv, x, submanifold_map(x, 3, arithmetic=arithmetic[0])))
-        if self.config.steps > 1 and x.feats.ndim == 3:  # a static input is encoded once
-            x = x.replace(feats=jnp.broadcast_to(x.feats, (self.config.steps, *x.feats.shape)))
+        x = repeated(x, self.config.steps)  # a static input is encoded once
         x = _blocks(run, self.blocks, x, arithmetic[0])
         found = []
         for index, level in enumerate(self.levels, 1):
