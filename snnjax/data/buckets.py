@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from snnjax.sparse import (
     ArithmeticTable,
     Buckets,
     Capacities,
+    Geometry,
     fit_buckets,
     packable,
 )
@@ -26,7 +27,8 @@ class VoxelGrid(Protocol):
 
     Attributes:
       arrays: names of the arrays of a batch that they are counted from.
-      box: voxels along z, y, x. depth: levels below the input.
+      box: voxels along z, y, x. depth: number of levels below the input.
+      levels: those levels, as `snnjax.sparse.fit_buckets` takes them.
     """
 
     @property
@@ -35,6 +37,8 @@ class VoxelGrid(Protocol):
     def box(self) -> tuple[int, int, int]: ...
     @property
     def depth(self) -> int: ...
+    @property
+    def levels(self) -> int | Sequence[Geometry]: ...
 
     def counts(self, batch: Batch) -> np.ndarray:
         """Occupied sites of each sample at each level, int [B, depth + 1]."""
@@ -151,6 +155,7 @@ def fit_capacities(
         extent=grid.box,
         batch_size=local,
         packed=packed and packable(grid.box, local, grid.depth),
+        depth=grid.levels,
         limit=limit,
         occupancy=grid.occupancy(first),
         table=table,

@@ -40,6 +40,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "lidar_boxes": "snnjax.data.lidar:LidarBoxSource",
         "lidar_nuscenes": "snnjax.data.lidar:LidarSource.nuscenes",
         "lidar_packed": "snnjax.data.lidar:LidarSource.packed",
+        "lidar_scene_boxes": "snnjax.data.lidar_scenes:SceneBoxes",
         "lidar_scenes": "snnjax.data.lidar_scenes:SceneVoxels",
         "lidar_semantic_kitti": "snnjax.data.lidar:LidarSource.semantic_kitti",
         "speech": "snnjax.data.speech:SpeechSource",

@@ -40,6 +40,11 @@ class Grid(NamedTuple):
         size = 2.0 / self.extent
         return {"extent": self.box, "voxel_size": size, "origin": (-1.0, -1.0, -1.0)}
 
+    @property
+    def levels(self) -> int:
+        """Those levels: halvings."""
+        return self.depth
+
     def counts(self, batch: Batch) -> np.ndarray:
         """Occupied sites of each cloud at each level, int [B, depth + 1], counted on the host."""
         return level_counts(batch["points"], batch["count"], **self.cube, depth=self.depth)

@@ -56,6 +56,7 @@ from .kitti import Objects as Objects
 from .kitti import difficulty as difficulty
 from .kitti import from_boxes as from_boxes
 from .kitti import in_image as in_image
+from .kitti import level_of as level_of
 from .kitti import read_image_size as read_image_size
 from .kitti import read_objects as read_objects
 from .kitti import to_boxes as to_boxes

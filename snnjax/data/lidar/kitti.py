@@ -181,10 +181,14 @@ def difficulty(objects: Objects) -> np.ndarray:
     truncation at most 0.15, 0.30, 0.50.
     """
     height = objects.region[:, 3] - objects.region[:, 1]
+    return level_of(height, objects.occluded, objects.truncated)
+
+
+def level_of(height: np.ndarray, occluded: np.ndarray, truncated: np.ndarray) -> np.ndarray:
+    """`difficulty` from the height in pixels, the occlusion 0..3 and the truncation, [M] each."""
     level = np.full(len(height), 3, np.int32)
     for i, (least, occlusion, truncation) in reversed(list(enumerate(_LIMITS))):
-        counts = (height >= least) & (objects.occluded <= occlusion)
-        level[counts & (objects.truncated <= truncation)] = i
+        level[(height >= least) & (occluded <= occlusion) & (truncated <= truncation)] = i
     return level
 
 

@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnjax.data.source import Batch
-from snnjax.sparse import level_counts, level_occupancy
+from snnjax.sparse import Geometry, level_counts, level_occupancy
 
 
 class ScanGrid(NamedTuple):
     """The voxels that the host has made, and how a model coarsens them.
 
     Attributes:
-      box: voxels along z, y, x. levels: halvings below the input, as `level_counts` takes them.
+      box: voxels along z, y, x.
+      levels: halvings below the input, or the geometry of each strided convolution.
     """
 
     box: tuple[int, int, int]
-    levels: int
+    levels: int | tuple[Geometry, ...]
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ class ScanGrid(NamedTuple):
     @property
     def depth(self) -> int:
         """Levels below the input."""
-        return self.levels
+        return self.levels if isinstance(self.levels, int) else len(self.levels)
 
     def counts(self, batch: Batch) -> np.ndarray:
         """Occupied sites of each sample at each level, int [B, depth + 1]."""
@@ -39,7 +40,9 @@ class ScanGrid(NamedTuple):
         return level_occupancy(_centres(batch), batch["n"], **self._units, depth=self.levels)
 
     def check(self) -> None:
-        """Raise if a halving would drop the last plane of the grid and its contents."""
+        """Raise if a halving without padding would drop the last plane of the grid."""
+        if not isinstance(self.levels, int):
+            return
         step = 2**self.levels
         if any(size % step for size in self.box):
             raise ValueError(

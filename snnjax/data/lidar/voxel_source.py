@@ -86,7 +86,7 @@ class VoxelSource(SourceBase):
         """Fit buckets to one epoch of augmented training scans, and one to all test scans.
 
         Args:
-          train, test: the splits. model: with `depth`, the levels below the input grid.
+          train, test: the splits. model: with `geometries` or `depth`, see `_scan_grid`.
           layout: how batches are divided.
         """
         grid = self._scan_grid(model)
@@ -128,13 +128,14 @@ class VoxelSource(SourceBase):
         return {"x": x, "capacities": shape, **found}
 
     def _scan_grid(self, model: Any) -> ScanGrid:
-        depth = getattr(model, "depth", None)
-        if not isinstance(depth, int):
+        levels = getattr(model, "geometries", getattr(model, "depth", None))
+        if not isinstance(levels, (int, tuple)):
             raise TypeError(
-                f"scans need a model with an integer `depth`, the number of times it halves the "
-                f"grid; {type(model).__name__} has none."
+                "scans need a model with the `geometries` of its strided convolutions, or an "
+                "integer `depth`, the number of times it halves the grid; "
+                f"{type(model).__name__} has neither."
             )
-        grid = ScanGrid(self.grid.extent, depth)
+        grid = ScanGrid(self.grid.extent, levels)
         grid.check()
         return grid
 

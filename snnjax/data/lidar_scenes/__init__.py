@@ -1,5 +1,6 @@
 """Embedded LiDAR scans of generated streets, with exact labels and boxes; no files are needed."""
 
+from .boxes import SceneBoxes as SceneBoxes
 from .classes import BOX_CLASSES as BOX_CLASSES
 from .classes import MATERIALS as MATERIALS
 from .classes import POINT_CLASSES as POINT_CLASSES

@@ -49,21 +49,32 @@ def label_line(box: np.ndarray, kind: int, visible: float) -> str:
     Camera coordinates are (-y, -z, x), the location is the centre of the bottom face, and
     rotation_y = -heading - pi/2.
     """
+    seen = appearance(box, visible)
+    if seen is None:
+        return ""
     x, y, z, length, width, height, yaw = (float(v) for v in box)
-    image = project(box)
-    if image is None:
-        return ""
-    clipped = np.clip(image, 0, np.array([*IMAGE, *IMAGE]) - 1.0)
-    shown = _area(clipped)
-    if shown <= 0:
-        return ""
-    truncated = 1 - shown / _area(image)
-    occluded = 0 if visible > 0.7 else 1 if visible > 0.35 else 2 if visible > 0.1 else 3
+    clipped, truncated, occluded = seen
     rotation = _wrap(-yaw - np.pi / 2)
     alpha = _wrap(rotation - np.arctan2(-y, x))
     numbers = [alpha, *clipped, height, width, length, -y, height / 2 - z, x, rotation]
     columns = " ".join(f"{v:.2f}" for v in numbers)
     return f"{BOX_CLASSES[kind]} {truncated:.2f} {occluded} {columns}\n"
+
+
+def appearance(box: np.ndarray, visible: float) -> tuple[np.ndarray, float, int] | None:
+    """How the image shows a box: x1, y1, x2, y2, the share outside, and the occlusion 0..3.
+
+    None where it does not. Args: box: [7]. visible: share of its rays that nothing else stops.
+    """
+    image = project(box)
+    if image is None:
+        return None
+    clipped = np.clip(image, 0, np.array([*IMAGE, *IMAGE]) - 1.0)
+    shown = _area(clipped)
+    if shown <= 0:
+        return None
+    occluded = 0 if visible > 0.7 else 1 if visible > 0.35 else 2 if visible > 0.1 else 3
+    return clipped, 1 - shown / _area(image), occluded
 
 
 def project(box: np.ndarray) -> np.ndarray | None:

@@ -1,0 +1,1 @@
+"""E-3DSNN finding the boxes of objects in LiDAR scans."""
