@@ -100,7 +100,7 @@ def test_levels_are_counted_as_sets_of_halved_cells(source) -> None:
 
 
 def test_a_model_must_halve_the_grid_without_a_rest(source) -> None:
-    with pytest.raises(TypeError, match=r"integer `depth`.*SimpleNamespace has none"):
+    with pytest.raises(TypeError, match=r"integer `depth`.*SimpleNamespace has neither"):
         source.shapes(None, source.open("test"), SimpleNamespace(), Layout(2))
     with pytest.raises(ValueError, match="each must be a multiple of 32"):
         source.shapes(None, source.open("test"), SimpleNamespace(depth=5), Layout(2))
