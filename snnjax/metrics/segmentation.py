@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-Absent = Literal["skip", "zero", "one"]
-"""What a class counts that has neither labels nor predictions ("skip", "zero"), or no labels
-("one")."""
+Absent = Literal["skip", "zero", "one", "unlabelled"]
+"""What counts as absent, and what for: a class that has neither labels nor predictions ("skip",
+"zero"), or one without labels ("one", "unlabelled")."""
 
 
 def row_confusion(label: ArrayLike, predicted: ArrayLike, classes: int) -> Array:
@@ -69,18 +69,20 @@ def mean_iou(confusion: np.ndarray, *, absent: Absent = "skip") -> float:
     Args:
       confusion: as in `class_iou`.
       absent: "skip" leaves out classes without labels and predictions; "zero" counts them as 0, the
-        rule of SemanticKITTI; "one" counts classes without labels as 1.
+        rule of SemanticKITTI; "one" counts classes without labels as 1, and "unlabelled" leaves
+        them out, so that a wrong prediction of such a class costs the true class alone.
 
     >>> confusion = np.array([[5, 1, 0], [2, 3, 0], [0, 0, 0]])
     >>> [round(mean_iou(confusion, absent=rule), 4) for rule in ("zero", "one", "skip")]
     [0.375, 0.7083, 0.5625]
     """
     iou = class_iou(confusion)
-    if absent == "one":
-        iou = np.where(np.asarray(confusion).sum(1) == 0, 1.0, iou)
+    if absent in ("one", "unlabelled"):
+        value = 1.0 if absent == "one" else np.nan
+        iou = np.where(np.asarray(confusion).sum(1) == 0, value, iou)
     elif absent == "zero":
         iou = np.nan_to_num(iou, nan=0.0)
     elif absent != "skip":
-        raise ValueError(f'absent must be "skip", "zero" or "one"; got {absent!r}.')
+        raise ValueError(f"absent must be one of {', '.join(get_args(Absent))}; got {absent!r}.")
     known = iou[~np.isnan(iou)]
     return float(known.mean()) if len(known) else 0.0

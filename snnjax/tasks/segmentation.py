@@ -50,7 +50,8 @@ class Segmentation(Task):
     A source's samples hold `label` [N] of the rows of the model's output. Where they hold
     `point_voxel` and `point_label`, test scores count points: a point has the class of its row, and
     a point without a row is missed. The scores are `miou`, of the summed confusion matrix;
-    `accuracy`, the share of labelled points; and `voxel_miou`.
+    `labelled_miou`, over classes with labels alone; `accuracy`, the share of labelled points; and
+    `voxel_miou`.
     """
 
     class_weights: tuple[float, ...] = ()
@@ -117,6 +118,7 @@ class Segmentation(Task):
         return {
             "miou": mean_iou(confusion, absent=self.absent),
             "accuracy": right / max(labelled, 1.0),
+            "labelled_miou": mean_iou(confusion, absent="unlabelled"),
             "voxel_miou": mean_iou(sums["voxels"], absent=self.absent),
             "classes": float((~np.isnan(class_iou(confusion))).sum()),
         }

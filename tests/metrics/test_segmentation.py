@@ -15,6 +15,12 @@ def test_the_three_conventions():
     assert means == {"zero": 0.375, "one": 0.7083, "skip": 0.5625}
 
 
+def test_a_class_that_is_only_predicted():
+    confusion = np.array([[4, 1], [0, 0]])  # class 1 has no labels
+    means = {rule: mean_iou(confusion, absent=rule) for rule in ("skip", "unlabelled", "one")}
+    assert means == {"skip": 0.4, "unlabelled": 0.8, "one": 0.9}
+
+
 def test_the_matrix_equals_a_loop_and_adds_up():
     rng = np.random.default_rng(0)
     label, found = rng.integers(-1, 4, (3, 50)), rng.integers(-1, 4, (3, 50))
