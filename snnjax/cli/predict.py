@@ -22,6 +22,9 @@ class PredictOptions(CacheOptions):
     top: int | None = None
     """Print only this many lines; for a classifier, the most probable classes."""
 
+    out: Path | None = None
+    """Also write the prediction and a picture of it into this folder: labels of points, boxes."""
+
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
             raise ValueError(f"--top must be at least 1; got {self.top}")
@@ -39,6 +42,8 @@ def run(arguments: list[str]) -> None:
     from snnjax.runs import predict
 
     with quiet_stdout():
-        answer = predict(options.run_folder, options.file, compile_cache=options.cache)
+        answer = predict(
+            options.run_folder, options.file, compile_cache=options.cache, out=options.out
+        )
     for name, value in answer[: options.top]:
         print(f"{value:.4f}  {name}")

@@ -23,7 +23,7 @@ NEEDED = {
     "model": ("build",),
     "task": (
         *("goal", "inputs", "prepare", "loss", "score", "summarise", "outputs", "check"),
-        *("check_batch", "bind", "pictures", "notes", "answer"),
+        *("check_batch", "bind", "pictures", "notes", "draw", "files", "answer"),
     ),
 }
 """All that a run calls of its parts; see `snnjax.data.Source` and `snnjax.tasks.Task`, whose

@@ -140,11 +140,14 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
         "sample": ("A test sample, and the spikes it causes", viz.input_figure),
         "spikes": ("Spikes of a layer for this sample", viz.spikes_figure),
     }
-    return tuple(
-        viz.Picture(name, caption, figure)
-        for name, (caption, draw) in found.items()
-        if (figure := draw(x, spikes, title=", ".join(words))) is not None
-    )
+    rows = {key: value[0] for key, value in batch.items()}
+    drawn = spec.task.draw(jax.tree.map(lambda a: a[0], outputs), rows | sample, info)
+    pictures = [] if drawn is None else [drawn]
+    for name, (caption, draw) in found.items():
+        figure = draw(x, spikes, title=", ".join(words))
+        if figure is not None:
+            pictures.append(viz.Picture(name, caption, figure))
+    return tuple(pictures)
 
 
 def delay_pictures(loop: Loop, trained: Trained) -> tuple[viz.Picture, ...]:

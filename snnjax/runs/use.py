@@ -35,6 +35,7 @@ from snnjax.train import (
     evaluations,
     merge_model,
 )
+from snnjax.viz import save_figure
 
 _log = logging.getLogger("snnjax.train")
 
@@ -259,10 +260,17 @@ def predict(
     *,
     checkpoint: str | int = "last",
     compile_cache: str | Path | bool = True,
+    out: str | Path | None = None,
 ) -> list[tuple[str, float]]:
     """The prediction of a run for one file; for a classifier, the probabilities in falling order.
 
     The file is read like a test sample and uses exactly the rows it needs.
+
+    Args:
+      run_folder: of the run. path: the file. checkpoint: "last", "best" or a step.
+      compile_cache: see `train`.
+      out: folder for the files of the prediction (see `Task.files`) and its picture, which are
+        named like `path`; None writes nothing.
 
     Raises:
       DataError, ValueError: the file is malformed, or has other channels than the run's data.
@@ -279,7 +287,34 @@ def predict(
     with kept_programs(compile_cache):
         programs = Programs(session.spec, _log.info)
         outputs = Trained(session, programs, run.weights).predict(sample)
+    if out is not None:
+        _write_prediction(Path(out), Path(path).stem, run, outputs, sample)
     return run.experiment.task.answer(outputs, run.info)
+
+
+def _write_prediction(
+    folder: Path, name: str, run: Any, outputs: Any, sample: dict[str, Any]
+) -> None:
+    """The files and the picture of one prediction.
+
+    Raises:
+      ValueError: the task has neither.
+    """
+    task = run.experiment.task
+    rows = {key: value[0] for key, value in run.session.source.collate([sample], None).items()}
+    known = rows | sample
+    files = task.files(outputs, known, run.info)
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending, content in files.items():
+        (folder / f"{name}{ending}").write_bytes(content)
+    picture = task.draw(outputs, known, run.info)
+    if picture is not None:
+        save_figure(picture.figure, folder / f"{name}.png")
+    elif not files:
+        raise ValueError(
+            f"{type(task).__name__} writes no files of a prediction; leave out the output folder, "
+            "or define `files` or `draw`."
+        )
 
 
 def _check_channels(info: DataInfo, sample: dict[str, Any], path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,9 +14,10 @@ from jax import Array
 
 from snnjax.boxes import Detections
 from snnjax.data import Batch, DataInfo
+from snnjax.data.lidar import from_boxes, result_text
 from snnjax.tasks.matching import binned_precision, hits
 from snnjax.tasks.task import OVERFLOW, Sums, Task
-from snnjax.viz import Table
+from snnjax.viz import Picture, Table, box_figure, precision_recall
 
 TARGETS = ("boxes", "box_class", "box_level", "box_ignore", "camera", "image_size", "label")
 """Keys of a batch that are not inputs of the model."""
@@ -104,6 +106,37 @@ class BoxTask(Task):
                 f"and box {np.round(boxes[row, m], 3).tolist()}. Correct the labels, or drop them."
             )
 
+    def draw(self, outputs: Any, sample: Mapping[str, Any], info: DataInfo) -> Picture | None:
+        """The detections in the points, and with labels the true boxes."""
+        if "points" not in sample:
+            return None
+        boxes, scores, label = _kept(outputs)
+        names = [f"{info.class_names[k]} {s:.2f}" for k, s in zip(label, scores, strict=True)]
+        truth = sample.get("boxes")
+        if truth is not None:
+            known = np.asarray(sample["box_class"]) >= 0
+            truth = np.asarray(truth)[known][:, :7]
+        figure = box_figure(sample["points"], boxes[:, :7], names, truth=truth)
+        return Picture("scan", "Detections in a test scan", figure)
+
+    def files(self, outputs: Any, sample: Mapping[str, Any], info: DataInfo) -> dict[str, bytes]:
+        """`.json`: class, score and box of each detection; `.txt`: the result file of KITTI.
+
+        The second needs the calibration of the frame, which `LidarBoxSource.read` finds.
+        """
+        boxes, scores, label = _kept(outputs)
+        kinds = [info.class_names[k] for k in label]
+        rows = [
+            {"class": kind, "score": float(score), "box": [float(v) for v in box]}
+            for kind, score, box in zip(kinds, scores, boxes, strict=True)
+        ]
+        found = {".json": (json.dumps(rows, indent=1) + "\n").encode()}
+        if "calibration" in sample:
+            width, height = (int(v) for v in sample["image_size"])
+            given = boxes[:, :7], np.array(kinds), scores, sample["calibration"]
+            found[".txt"] = result_text(from_boxes(*given, (width, height))).encode()
+        return found
+
     def answer(self, outputs: Detections, info: DataInfo) -> list[tuple[str, float]]:
         """One line a box with its score, the best first."""
         return [
@@ -111,6 +144,13 @@ class BoxTask(Task):
             for box, score, label in zip(*(np.asarray(a) for a in outputs), strict=True)
             if label >= 0
         ]
+
+
+def _kept(outputs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, scores and classes of one sample without empty rows."""
+    boxes, scores, label = (np.asarray(part) for part in outputs)
+    kept = label >= 0
+    return boxes[kept], scores[kept], label[kept]
 
 
 def precision_means(sums: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, float]:
@@ -142,6 +182,29 @@ def precision_table(
         for kind, count, *values in zip(info.class_names, objects, *columns, strict=True)
     )
     return Table("Average precision", ("class", "objects", *names.values()), rows)
+
+
+def precision_curves(
+    sums: Mapping[str, np.ndarray], names: Mapping[str, str], info: DataInfo
+) -> tuple[Picture, ...]:
+    """A figure of precision over recall for each class with objects, one line for each overlap."""
+    figures = []
+    for k, kind in enumerate(info.class_names):
+        objects = float(np.asarray(sums["objects"])[k])
+        if not objects:
+            continue
+        curves = []
+        for name, heading in names.items():
+            right = np.cumsum(np.float64(sums[f"right_{name}"][k]))
+            wrong = np.cumsum(np.float64(sums[f"wrong_{name}"][k]))
+            precision = right / np.maximum(right + wrong, 1)
+            curves.append((heading, right / objects, precision))
+        title = f"{kind}, {objects:.0f} objects"
+        caption = f"Precision over recall of {kind} on the test split"
+        figures.append(
+            Picture(f"precision_{kind.lower()}", caption, precision_recall(curves, title))
+        )
+    return tuple(figures)
 
 
 def _line(kind: str, box: np.ndarray) -> str:

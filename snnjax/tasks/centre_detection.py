@@ -15,7 +15,14 @@ from snnjax.boxes import CentreMap, CentreTarget, Detections, centre_detections,
 from snnjax.data import DataInfo
 from snnjax.losses import centre_loss
 from snnjax.models import CentreMaps
-from snnjax.tasks.box_task import BoxTask, Target, precision_means, precision_table, recall
+from snnjax.tasks.box_task import (
+    BoxTask,
+    Target,
+    precision_curves,
+    precision_means,
+    precision_table,
+    recall,
+)
 from snnjax.tasks.task import Sums
 from snnjax.viz import Picture, Table
 
@@ -130,7 +137,7 @@ class CentreDetection(BoxTask):
         self, sums: Mapping[str, np.ndarray], info: DataInfo
     ) -> tuple[Picture | Table, ...]:
         headings = {name: f"{limit:g} m" for name, limit in DISTANCES.items()}
-        return (precision_table(sums, headings, info),)
+        return (precision_table(sums, headings, info), *precision_curves(sums, headings, info))
 
     def outputs(self, out: CentreMaps) -> Detections:
         """The detections of all heads, the best first, in `keep` rows for each head."""

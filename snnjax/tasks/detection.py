@@ -32,7 +32,14 @@ from snnjax.boxes import (
 from snnjax.data import DataInfo
 from snnjax.losses import code_loss, cross_entropy, focal_loss
 from snnjax.models import AnchorMaps
-from snnjax.tasks.box_task import BoxTask, Target, precision_means, precision_table, recall
+from snnjax.tasks.box_task import (
+    BoxTask,
+    Target,
+    precision_curves,
+    precision_means,
+    precision_table,
+    recall,
+)
 from snnjax.tasks.task import Sums
 from snnjax.viz import Picture, Table
 
@@ -131,7 +138,9 @@ class Detection(BoxTask):
     def pictures(
         self, sums: Mapping[str, np.ndarray], info: DataInfo
     ) -> tuple[Picture | Table, ...]:
-        return (precision_table(sums, {"3d": "3-D", "bev": "from above"}, info),)
+        headings = {"3d": "3-D", "bev": "from above"}
+        curves = precision_curves(sums, headings, info)
+        return (precision_table(sums, headings, info), *curves)
 
     def outputs(self, out: AnchorMaps) -> Detections:
         """The detections of each sample, in `keep` rows."""

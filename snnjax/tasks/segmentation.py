@@ -12,10 +12,11 @@ import numpy as np
 from jax import Array
 
 from snnjax.data import Batch, DataInfo
+from snnjax.data.lidar import colours_of, raw_numbers
 from snnjax.losses import lovasz_softmax, masked_cross_entropy
 from snnjax.metrics import class_iou, mean_iou, row_confusion
 from snnjax.tasks.task import OVERFLOW, Sums, Task
-from snnjax.viz import Picture, Table, worst_confusions
+from snnjax.viz import Picture, Table, iou_bars, segmentation_figure, worst_confusions
 
 TARGETS = ("label", "point_voxel", "point_label")
 """Keys of a batch that are not inputs of the model."""
@@ -169,6 +170,7 @@ class Segmentation(Task):
         mistakes = tuple((true, found, f"{count:,}") for true, found, count in worst)
         return (
             Table("Intersection over union on the test split", ("class", "points", "IoU"), rows),
+            Picture("iou", "Intersection over union by class", iou_bars(iou, info.class_names)),
             Table("Most frequent mistakes", ("true", "predicted", "points"), mistakes),
         )
 
@@ -182,6 +184,34 @@ class Segmentation(Task):
             f"The training loss is computed with {' and '.join(used)}, the test loss is the plain "
             "cross-entropy: the two cannot be compared.",
         )
+
+    def draw(self, outputs: Any, sample: Mapping[str, Any], info: DataInfo) -> Picture | None:
+        """The classes of the points, and with labels their errors."""
+        if "points" not in sample or "point_voxel" not in sample:
+            return None
+        points, label = sample["points"], sample.get("point_label")
+        label = None if label is None else np.asarray(label)[: len(points)]
+        figure = segmentation_figure(
+            points,
+            self._point_classes(outputs, sample),
+            info.class_names,
+            label=label,
+            colours=colours_of(info.class_names),
+        )
+        return Picture("scan", "Classes of the points of a test scan", figure)
+
+    def files(self, outputs: Any, sample: Mapping[str, Any], info: DataInfo) -> dict[str, bytes]:
+        """`.label`: a raw class for each point as in SemanticKITTI, uint32, 0 for none."""
+        if "points" not in sample or "point_voxel" not in sample:
+            return {}
+        raw = np.array([*raw_numbers(info.class_names), 0], "<u4")
+        return {".label": raw[self._point_classes(outputs, sample)].tobytes()}
+
+    def _point_classes(self, outputs: Any, sample: Mapping[str, Any]) -> np.ndarray:
+        """The class of each point, int [P], -1 for points without a row."""
+        row = np.asarray(sample["point_voxel"])[: len(sample["points"])]
+        found = np.asarray(outputs).argmax(-1)[np.maximum(row, 0)]
+        return np.where(row < 0, -1, found)
 
     def answer(self, outputs: Any, info: DataInfo) -> list[tuple[str, float]]:
         """The share of the voxels of each class that occurs, the largest first."""

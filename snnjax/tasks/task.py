@@ -102,6 +102,23 @@ class Task:
         """Notes for readers of training and test curves, one sentence each."""
         return ()
 
+    def draw(self, outputs: Any, sample: Mapping[str, Any], info: DataInfo) -> Picture | None:
+        """A picture of one prediction, for the report and `snnjax predict`; none by default.
+
+        Args:
+          outputs: result of `outputs` for the sample, without a batch axis.
+          sample: the sample, and its rows of the batch under names that it does not have.
+          info: facts about the data.
+        """
+        return None
+
+    def files(self, outputs: Any, sample: Mapping[str, Any], info: DataInfo) -> dict[str, bytes]:
+        """The contents of the files of one prediction by their ending; none by default.
+
+        Args: as in `draw`.
+        """
+        return {}
+
     def answer(self, outputs: Any, info: DataInfo) -> list[tuple[str, float]]:
         """The lines that `snnjax predict` prints for one sample; `outputs` have no batch axis."""
         raise ValueError(f"{type(self).__name__} cannot print predictions; define `answer`.")

@@ -18,6 +18,11 @@ from snnjax.viz.report import Table as Table
 from snnjax.viz.report import write_report as write_report
 from snnjax.viz.sample import input_figure as input_figure
 from snnjax.viz.sample import spikes_figure as spikes_figure
+from snnjax.viz.scan import box_figure as box_figure
+from snnjax.viz.scan import class_colours as class_colours
+from snnjax.viz.scan import iou_bars as iou_bars
+from snnjax.viz.scan import precision_recall as precision_recall
+from snnjax.viz.scan import segmentation_figure as segmentation_figure
 from snnjax.viz.style import new_figure as new_figure
 from snnjax.viz.style import require_matplotlib as require_matplotlib
 from snnjax.viz.style import save_figure as save_figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from snnjax.boxes import (
     encode_boxes,
 )
 from snnjax.data import DataInfo, SourceBase
+from snnjax.data.lidar import Calibration
 from snnjax.data.memory import ArrayDataset
 from snnjax.experiment import Experiment
 from snnjax.models import AnchorMaps
@@ -286,3 +288,24 @@ def test_a_run_reports_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     again = evaluate(summary["run_folder"])
     assert again["test_ap"] == 100
     assert again["car_3d70_hard_r11"] == summary["car_3d70_hard_r11"]
+
+
+def test_files_and_picture_of_a_prediction(run_task):
+    """A result file needs a calibration; the JSON file does not."""
+    boxes, kind = scenes(1)
+    found = jax.tree.map(lambda a: np.asarray(a)[0], TASK.outputs(perfect(boxes, kind)))
+    sample = {"points": np.zeros((3, 4), np.float32), "boxes": boxes[0], "box_class": kind[0]}
+    files = TASK.files(found, sample, INFO)
+    rows = json.loads(files[".json"])
+    assert len(rows) == (kind[0] >= 0).sum() == (found.label >= 0).sum()
+    assert {row["class"] for row in rows} == {INFO.class_names[k] for k in kind[0] if k >= 0}
+    np.testing.assert_allclose([row["box"] for row in rows], found.boxes[found.label >= 0])
+    calibration = Calibration(np.eye(3, 4), np.eye(4))
+    camera = {"calibration": calibration, "image_size": np.array([1242, 375])}
+    text = TASK.files(found, sample | camera, INFO)[".txt"].decode()
+    assert len(text.splitlines()) == len(rows)
+    assert all(len(line.split()) == 16 for line in text.splitlines())
+    picture = TASK.draw(found, sample, INFO)
+    assert picture is not None
+    assert len(picture.figure.axes) == 2
+    assert TASK.draw(found, {}, INFO) is None

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from snnjax.data import DataInfo
-from snnjax.data.lidar import LidarAugment, LidarGrid, LidarSource
+from snnjax.data.lidar import LidarAugment, LidarGrid, LidarSource, raw_numbers
 from snnjax.experiment import Experiment, OptimiserConfig
 from snnjax.losses import lovasz_softmax, masked_cross_entropy
 from snnjax.metrics import mean_iou
 from snnjax.models import E3DSNNSegmentationConfig, SegmentationOutput
-from snnjax.runs import evaluate, train
+from snnjax.runs import evaluate, predict, train
 from snnjax.tasks import Rotations, Segmentation
 
 INFO = DataInfo(("road", "car", "person"), 4, 4, 2, 0)
@@ -180,6 +180,21 @@ def test_a_run_learns_and_is_evaluated_again(tmp_path: Path):
     assert again["rotated_miou"] == summary["rotated_miou"]
     report = (Path(summary["run_folder"]) / "report.html").read_text()
     assert "Intersection over union" in report
+    check_prediction(tmp_path, summary["run_folder"])
+
+
+def check_prediction(folder: Path, run: str):
+    """A raw scan gets a file of labels, one for each point, and a picture."""
+    rng = np.random.default_rng(2)
+    points = rng.uniform((-5, -5, -2, 0), (5, 5, 2, 1), (50, 4)).astype("<f4")  # some outside
+    points.tofile(folder / "000007.bin")
+    answer = predict(run, folder / "000007.bin", out=folder / "out")
+    assert sum(share for _, share in answer) == pytest.approx(1)
+    raw = np.fromfile(folder / "out" / "000007.label", "<u4")
+    names = [name for name, _ in answer]
+    assert len(raw) == len(points)
+    assert set(raw) == set(raw_numbers(names))  # every point has a class, also outside the grid
+    assert (folder / "out" / "000007.png").stat().st_size > 10_000
 
 
 def test_rotations_of_a_symmetric_scan_agree():

@@ -42,7 +42,7 @@ experiment = Experiment(
     optimiser=OptimiserConfig(name="adamw", learning_rate=6e-3, weight_decay=0.01, clip_norm=10.0),
     schedule=ScheduleConfig(name="cosine", warmup=0.2),
     batch_size=4,
-    epochs=4,
-    evaluate_every=4,
+    epochs=10,
+    evaluate_every=10,
     ema=0.95,
 )

@@ -46,6 +46,8 @@ from .classes import NUSCENES as NUSCENES
 from .classes import SEMANTIC_KITTI as SEMANTIC_KITTI
 from .classes import ClassMap as ClassMap
 from .classes import class_weights as class_weights
+from .classes import colours_of as colours_of
+from .classes import raw_numbers as raw_numbers
 from .geometry import box_corners as box_corners
 from .geometry import points_in_box as points_in_box
 from .grid import LidarGrid as LidarGrid
@@ -59,6 +61,7 @@ from .kitti import in_image as in_image
 from .kitti import level_of as level_of
 from .kitti import read_image_size as read_image_size
 from .kitti import read_objects as read_objects
+from .kitti import result_text as result_text
 from .kitti import to_boxes as to_boxes
 from .kitti import write_results as write_results
 from .nuscenes import Tables as Tables

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -64,6 +64,28 @@ class BoxFrame:
         return points[in_image(points, self.calib, self.image_size)] if in_view else points
 
 
+class Frame(Protocol):
+    """What a frame gives: a file, or a scan that is generated. See `BoxFrame`."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def calib(self) -> Calibration: ...
+    @property
+    def image_size(self) -> tuple[int, int]: ...
+    @property
+    def boxes(self) -> np.ndarray: ...
+    @property
+    def kind(self) -> np.ndarray: ...
+    @property
+    def ignore(self) -> np.ndarray: ...
+    @property
+    def level(self) -> np.ndarray: ...
+    @property
+    def has_image(self) -> bool: ...
+    def points(self, in_view: bool) -> np.ndarray: ...
+
+
 class BoxSet:
     """Frames of one split.
 
@@ -78,7 +100,7 @@ class BoxSet:
 
     def __init__(
         self,
-        frames: Sequence[BoxFrame],
+        frames: Sequence[Frame],
         class_names: tuple[str, ...],
         *,
         in_view: bool,
@@ -242,7 +264,13 @@ class LidarBoxSource(VoxelSource):
         if self.in_view:
             points = points[in_image(points, found, size)]
         sizes = np.array(size, np.int32)
-        return {"points": points, "camera": found.camera, "image_size": sizes, "name": str(path)}
+        return {
+            "points": points,
+            "camera": found.camera,
+            "calibration": found,
+            "image_size": sizes,
+            "name": str(path),
+        }
 
     def notices(self, *splits: Dataset) -> list[str]:
         """A notice about frames without an image."""

@@ -221,3 +221,29 @@ PACKED_NUSCENES = ClassMap(
     (10,),
 )
 """The ten merged classes of the packed nuScenes sweeps; 10 is not evaluated."""
+
+
+def raw_numbers(names: Sequence[str]) -> tuple[int, ...]:
+    """The raw number that stands for each class in files of predictions.
+
+    Those of SemanticKITTI or nuScenes for their classes, also for some of them; else 1, 2, ...
+
+    >>> raw_numbers(("road", "car")), raw_numbers(("tree", "car"))
+    ((40, 10), (1, 2))
+    """
+    for table in (SEMANTIC_KITTI, NUSCENES):
+        if set(names) <= set(table.names):
+            return tuple(table.raw[table.names.index(name)][0] for name in names)
+    return tuple(range(1, len(names) + 1))
+
+
+def colours_of(names: Sequence[str]) -> tuple[tuple[int, int, int], ...]:
+    """The colours of classes of SemanticKITTI; empty if there are others among them.
+
+    >>> colours_of(("car",)), colours_of(("tree",))
+    (((100, 150, 245),), ())
+    """
+    table = SEMANTIC_KITTI
+    if not set(names) <= set(table.names):
+        return ()
+    return tuple(table.colours[table.names.index(name)] for name in names)

@@ -161,6 +161,11 @@ def write_results(path: str | Path, objects: Objects) -> None:
     """Write a result file; one without objects is empty, which the evaluation requires to exist."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(result_text(objects))
+
+
+def result_text(objects: Objects) -> str:
+    """The contents of a result file, one line for each object."""
     lines = []
     for i in range(len(objects.kind)):
         row = objects.take(np.array([i]))
@@ -171,7 +176,7 @@ def write_results(path: str | Path, objects: Objects) -> None:
             f"{row.kind[0]} {row.truncated[0]:g} {int(row.occluded[0])} {row.alpha[0]:.4f} "
             f"{text}{score}\n"
         )
-    path.write_text("".join(lines))
+    return "".join(lines)
 
 
 def difficulty(objects: Objects) -> np.ndarray:

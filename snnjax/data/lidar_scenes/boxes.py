@@ -114,8 +114,12 @@ class SceneFrame:
         near = [-1 if n in number else number.get(NEIGHBOURS.get(n, ""), -1) for n in names]
         return np.array(near, np.int32)
 
-    @cached_property
+    @property
     def level(self) -> np.ndarray:
+        return self._level
+
+    @cached_property
+    def _level(self) -> np.ndarray:
         scan = self._scan
         levels = np.full(len(scan.boxes), NONE, np.int32)
         for m, (box, share) in enumerate(zip(scan.boxes, scan.visible, strict=True)):
