@@ -50,7 +50,7 @@ def plan(config: Path) -> dict[str, Any]:
     return json.loads(out.getvalue())
 
 
-CUT = {
+SHARDED = {
     "first/kernel": 72,
     "first/bias": 24,
     "norm/scale": 24,
@@ -59,28 +59,28 @@ CUT = {
 }
 
 
-def test_each_parameter_says_how_it_is_cut(plan: dict[str, Any]) -> None:
+def test_each_parameter_says_how_it_is_sharded(plan: dict[str, Any]) -> None:
     rows = {row["path"]: row for row in plan["parameters"]}
-    assert set(rows) == {*CUT, "second/bias"}
+    assert set(rows) == {*SHARDED, "second/bias"}
     for path, row in rows.items():
-        assert ("data" in row["spec"]) == (path in CUT)
-        assert row["bytes"] == 4 * math.prod(row["shape"]) // (4 if path in CUT else 1)
+        assert ("data" in row["spec"]) == (path in SHARDED)
+        assert row["bytes"] == 4 * math.prod(row["shape"]) // (4 if path in SHARDED else 1)
 
 
 def test_bytes_add_up(plan: dict[str, Any]) -> None:
-    cut, bias = 4 * sum(CUT.values()), 4 * 12
+    sharded, bias = 4 * sum(SHARDED.values()), 4 * 12
     stats = 2 * 4 * 24 + 4
     assert plan["replicated_bytes"] == {
-        "parameters": cut + bias,
+        "parameters": sharded + bias,
         "statistics": stats,
-        "optimiser": 2 * (cut + bias) + 2 * 4,  # two moments, and the steps of adam and schedule
-        "average": cut + bias + stats,
+        "optimiser": 2 * (sharded + bias) + 2 * 4,  # two moments; steps of adam, schedule
+        "average": sharded + bias + stats,
     }
     assert plan["device_bytes"] == {
-        "parameters": cut // 4 + bias,
+        "parameters": sharded // 4 + bias,
         "statistics": stats,
-        "optimiser": 2 * (cut // 4 + bias) + 2 * 4,
-        "average": cut // 4 + bias + stats,
+        "optimiser": 2 * (sharded // 4 + bias) + 2 * 4,
+        "average": sharded // 4 + bias + stats,
     }
 
 
@@ -89,8 +89,8 @@ def test_the_messages_are_those_of_the_compiled_step(plan: dict[str, Any]) -> No
         kind: sum(one["bytes"] for one in plan["collectives"] if one["kind"] == kind)
         for kind in ("all-gather", "reduce-scatter")
     }
-    cut = 4 * sum(CUT.values())
-    assert size == {"all-gather": cut // 4, "reduce-scatter": cut}
+    sharded = 4 * sum(SHARDED.values())
+    assert size == {"all-gather": sharded // 4, "reduce-scatter": sharded}
     assert {one["group"] for one in plan["collectives"]} == {4}
 
 

@@ -19,17 +19,17 @@ def write_rows(path: Path, steps: int) -> None:
     writer.close()  # twice is fine
 
 
-def test_a_cut_row_and_later_steps_are_removed(tmp_path: Path) -> None:
+def test_a_truncated_row_and_later_steps_are_removed(tmp_path: Path) -> None:
     """A kill in the middle of a line, at every byte of the last two lines."""
     path = tmp_path / "metrics.jsonl"
     write_rows(path, 5)
-    whole = path.read_bytes()
-    start = whole.rindex(b'{"split": "train", "step": 4')
-    for end in range(start, len(whole)):
-        path.write_bytes(whole[:end])
+    complete = path.read_bytes()
+    start = complete.rindex(b'{"split": "train", "step": 4')
+    for end in range(start, len(complete)):
+        path.write_bytes(complete[:end])
         truncate_metrics(path, 3)
         assert [row["step"] for row in read_metrics(path)] == [1, 2, 3]
-        assert path.read_bytes() == whole[:start]
+        assert path.read_bytes() == complete[:start]
 
 
 def test_rows_after_a_broken_line_are_not_trusted(tmp_path: Path) -> None:
