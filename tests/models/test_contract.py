@@ -21,13 +21,24 @@ from jax.sharding import PartitionSpec as P
 from snnjax.metrics import ActivityTotals, count_parameters, layer_synops
 from snnjax.models import (
     E3DSNN,
+    AnchorMaps,
+    CentreMaps,
+    E3DSNNCentres,
+    E3DSNNCentresConfig,
     E3DSNNConfig,
+    E3DSNNDetector,
+    E3DSNNDetectorConfig,
+    E3DSNNSegmentation,
+    E3DSNNSegmentationConfig,
     SNNDelays,
     SNNDelaysConfig,
     SpikingResNet,
     SpikingResNetConfig,
     SpikingVGG,
     SpikingVGGConfig,
+    e3dsnn_kitti,
+    e3dsnn_l_segmentation,
+    e3dsnn_nuscenes,
     e3dsnn_t,
     snn_delays_shd,
 )
@@ -79,13 +90,13 @@ def frames(*places: int) -> jax.Array:
     return jnp.asarray(rng.poisson(1.0, (T, B, *places)), jnp.float32)
 
 
-def voxels() -> SparseTensor:
-    """Occupied voxels of grids of 4^3, with features that change over time."""
-    rng, rows, extent = np.random.default_rng(0), 24, (4, 4, 4)
+def voxels(extent: tuple[int, int, int] = (4, 4, 4)) -> SparseTensor:
+    """Occupied voxels of small grids, with features that change over time."""
+    rng, rows = np.random.default_rng(0), 24
     n = rng.integers(8, rows + 1, B).astype(np.int32)
     feats, coords = np.zeros((T, B, rows, 3), np.float32), np.zeros((B, rows, 3), np.int32)
     for b, count in enumerate(n):
-        keys = np.sort(rng.permutation(64)[:count])
+        keys = np.sort(rng.permutation(int(np.prod(extent)))[:count])
         coords[b, :count] = np.stack(np.unravel_index(keys, extent), -1)
         feats[:, b, :count] = rng.normal(0.5, 1, (T, count, 3))
     feats, coords, n, lost = map(jnp.asarray, (feats, coords, n, np.zeros(B, np.int32)))
@@ -107,6 +118,14 @@ def added(first: Any, second: Any) -> Any:
 def averaged(first: Any, second: Any) -> Any:
     """The logits of halves of one length are means over time."""
     return first._replace(logits=(first.logits + second.logits) / 2)
+
+
+def averaged_parts(first: Any, second: Any) -> Any:
+    """Detectors average their predictions over time; places are those of the input."""
+    half = jax.tree.map(lambda a, b: (a + b) / 2, first, second)
+    fixed = {name: getattr(first, name) for name in ("cells", "valid", "overflow")
+             if hasattr(first, name)}  # fmt: skip
+    return half._replace(**fixed)
 
 
 def mean_of(first: Any, second: Any) -> Any:
@@ -179,6 +198,91 @@ CASES = {
         (lambda rngs: e3dsnn_t(rngs=rngs), 1_874_216),
         remats=("layers",),
     ),
+    "e3dsnn segmentation": Case(
+        lambda rngs: E3DSNNSegmentation(
+            E3DSNNSegmentationConfig(4, (6,), decoder=(5,), in_channels=3, num_classes=3), rngs=rngs
+        ),
+        voxels,
+        (
+            "stem.conv",
+            "stem.second.conv",
+            "stem.third.conv",
+            "stages.0.down.conv",
+            *(f"stages.0.blocks.0.{branch}.conv" for branch in BRANCHES),
+            "decoder.0.conv",
+            "decoder.0.first.linear",
+            "decoder.0.second.linear",
+            "final",
+        ),
+        averaged,
+        (lambda rngs: e3dsnn_l_segmentation(rngs=rngs), 20_049_683),
+        remats=("layers",),
+    ),
+    "e3dsnn anchors": Case(
+        lambda rngs: E3DSNNDetector(
+            E3DSNNDetectorConfig(
+                4,
+                (6,),
+                1,
+                in_channels=3,
+                num_classes=1,
+                column=4,
+                planes=1,
+                bev_channels=(4, 5),
+                bev_depth=1,
+                bev_up=3,
+            ),
+            rngs=rngs,
+        ),
+        partial(voxels, (6, 4, 4)),
+        (
+            "stem.conv",
+            "stem.second.conv",
+            "stem.third.conv",
+            "first.conv",
+            "levels.0.down.conv",
+            *(f"levels.0.blocks.0.{branch}.conv" for branch in BRANCHES),
+            "column.conv",
+            "bev.stages.0.branches.0.conv",
+            "bev.stages.0.branches.1.conv",
+            "bev.ups.0.conv",
+            "bev.stages.1.branches.0.conv",
+            "bev.stages.1.branches.1.conv",
+            "bev.ups.1.conv",
+            "head.scores",
+            "head.boxes",
+            "head.directions",
+        ),
+        averaged_parts,
+        (lambda rngs: e3dsnn_kitti(rngs=rngs), 2_946_836),
+        remats=("layers",),
+    ),
+    "e3dsnn centres": Case(
+        lambda rngs: E3DSNNCentres(
+            E3DSNNCentresConfig(
+                4, (6, 6), 1, in_channels=3, num_classes=1, joined=2, heads=(1,), velocity=False
+            ),
+            rngs=rngs,
+        ),
+        voxels,
+        (
+            "conv",
+            *(f"blocks.0.{branch}.conv" for branch in BRANCHES[:2]),
+            *(
+                f"levels.{i}.{part}.conv"
+                for i in range(2)
+                for part in ("down", "blocks.0.first", "blocks.0.second")
+            ),
+            "spread.conv",
+            "shared.conv",
+            *(f"heads.0.codes.{i}.{part}" for i in range(4) for part in ("hidden", "last")),
+            "heads.0.heat.hidden",
+            "heads.0.heat.last",
+        ),
+        averaged_parts,
+        (lambda rngs: e3dsnn_nuscenes(rngs=rngs), 7_981_398),
+        remats=("layers",),
+    ),
     "snn_delays": delays(),
     "snn_delays fixed": delays(delays="fixed"),
     "snn_delays none": delays(delays="none"),
@@ -242,6 +346,11 @@ CASES = {
 
 
 def result(out: Any) -> jax.Array:
+    """The scores of a model; all predictions of a detector side by side, [B, ...]."""
+    if isinstance(out, AnchorMaps):
+        return jnp.concatenate(out[:3], axis=-1)
+    if isinstance(out, CentreMaps):
+        return jnp.concatenate((*out.heat, *out.codes), axis=-1)
     return out.logits if hasattr(out, "logits") else out
 
 

@@ -23,7 +23,8 @@ experiment = Experiment(
     name="e3dsnn_semantic_kitti_mini",
     data=LidarSource.packed(
         "../shared/data/lidar_semantic_kitti",
-        augment=LidarAugment(180.0, 1.0, (0.9, 1.1), 0.5, 0.5, 0.02, 0.1, drop=0.3),
+        augment=LidarAugment(180.0, 1.0, (0.85, 1.15), 0.5, 0.5, 0.02, 0.1, drop=0.5),
+        mix=0.8,
         train_radius=30.0,
         feature_units=(20.0, 20.0, 1.0, 0.25),
     ),
@@ -32,10 +33,10 @@ experiment = Experiment(
         class_weights=tuple(class_weights([n / TOTAL for n in VOXELS]).tolist()), lovasz=1.0
     ),
     evaluators=(Rotations(),),
-    optimiser=OptimiserConfig(name="adamw", learning_rate=8e-3, weight_decay=0.05, clip_norm=5.0),
+    optimiser=OptimiserConfig(name="adamw", learning_rate=8e-3, weight_decay=0.2, clip_norm=5.0),
     schedule=ScheduleConfig(name="cosine", warmup=0.1),
     batch_size=1,
-    epochs=40,
+    epochs=30,
     evaluate_every=10,
     ema=0.97,
 )
