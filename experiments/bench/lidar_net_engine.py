@@ -71,7 +71,7 @@ class Engine:
         self._maps: Maps = self._program("maps").run()
 
     def run(self, what: str) -> np.ndarray | None:
-        """Once the work, see `_function`; or "result", "facts" or "levels"."""
+        """Once the work, see `_function`; or "result", "facts", "same" or "strided"."""
         if what == "result":
             sites = self._maps.sites[-1 if self._net.plan["out"] else 0]
             return np.asarray(self._program("forward").run())[0, : int(sites.n[0])]
