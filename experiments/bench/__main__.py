@@ -84,6 +84,10 @@ def _peers(options: Options, row: Row, stack: contextlib.ExitStack) -> tuple[lis
         wanted = [("spconv", count) for count in options.peer_threads]
         pythons, environment = {"spconv": options.spconv_python}, {}
         advice = {"spconv": _NO_SPCONV}
+    elif row == "lidar-net":
+        wanted, pythons = [("spconv_net", 1)], {"spconv_net": options.spconv_python}
+        environment = ENVIRONMENT if options.keep_memory == "all" else {}
+        advice = {"spconv_net": _NO_SPCONV}
     elif row == "delays":
         wanted = [("dcls", os.cpu_count() or 1)]
         pythons, advice = {"dcls": options.dcls_python}, {"dcls": _NO_DCLS}

@@ -12,6 +12,7 @@ import numpy as np
 import snnjax
 from experiments.bench.lif_layer import gradient, ours
 from experiments.bench.measure import compile_program
+from experiments.bench.process import memory
 from snnjax.runs.memory import keep_memory
 
 COPIED = 2**26
@@ -53,13 +54,3 @@ class Engine:
             known = self._program.compile_s, self._program.temp_bytes or 0, self._peak, self._rest
             return np.array([2 * self._from.nbytes, *known], np.float64)
         raise ValueError(f"no such work: {what!r}")
-
-
-def memory(name: str) -> int:
-    """Bytes that Linux accounts to this process: "VmRSS" now, "VmHWM" at most; else 0."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as lines:
-            found = [line.split()[1] for line in lines if line.startswith(name + ":")]
-    except FileNotFoundError:
-        return 0
-    return 1024 * int(found[0]) if found else 0

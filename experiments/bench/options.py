@@ -15,6 +15,7 @@ Row = Literal[
     "depth",
     "sparse-conv",
     "sparse-conv-batch",
+    "lidar-net",
     "extents",
     "train-step",
     "dispatch",
@@ -40,7 +41,8 @@ class Options:
     long-time (memory of backpropagation by length), cost (neurons alone by length and number),
     depth (time to compile a transformer by its blocks),
     sparse-conv (submanifold convolution of one cloud, its map and its
-    gradient, and spconv), sparse-conv-batch (the same for a batch over the cores), extents (the
+    gradient, and spconv), sparse-conv-batch (the same for a batch over the cores), lidar-net
+    (whole networks on LiDAR scans, and spconv), extents (the
     same voxels in larger grids), train-step (E-3DSNN-T on the embedded shapes), dispatch (what
     calls and the loop add to a step), dense (dense convolution and ours by occupancy), events
     (products with spikes by density), delays (learnable delays of synapses, and DCLS)."""
@@ -66,6 +68,11 @@ class Options:
     """Thread counts for the peer. Only 1 is guaranteed to give correct results."""
     results: Path = Path(__file__).parent / "results"
     """Folder for <row>.jsonl; a file of an earlier run is replaced."""
+    scan: Path | None = None
+    """Scan of SemanticKITTI (.bin) for lidar-net; without it its segmentation is skipped."""
+    frame: Path | None = None
+    """Frame of KITTI object, velodyne/NAME.bin with calib/NAME.txt in the folder above, for
+    lidar-net; without it its backbone is skipped."""
     voxels: int = 37_000
     """Occupied voxels in the rows sparse-conv and extents."""
     all_arithmetics: bool = False
@@ -106,3 +113,7 @@ class Options:
                     f"--{name.replace('_', '-')} must be a Python interpreter; there is no file "
                     f"{path}."
                 )
+        for name in ("scan", "frame"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"--{name} must be a file of points; there is no file {path}.")
