@@ -309,3 +309,12 @@ def test_files_and_picture_of_a_prediction(run_task):
     assert picture is not None
     assert len(picture.figure.axes) == 2
     assert TASK.draw(found, {}, INFO) is None
+
+
+def test_samples_that_fill_a_batch_are_not_bad_labels():
+    boxes, kind = scenes(3)
+    boxes[2], kind[2] = 0, 0  # as the pipeline fills
+    TASK.check_batch({"boxes": boxes, "box_class": kind}, INFO)
+    boxes[1, 0, 3], kind[1, 0] = 0, 0
+    with pytest.raises(ValueError, match="row 0 of sample 1"):
+        TASK.check_batch({"boxes": boxes, "box_class": kind}, INFO)
