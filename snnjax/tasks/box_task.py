@@ -100,7 +100,7 @@ class BoxTask(Task):
         bad |= (kind >= 0) & ~(np.isfinite(boxes).all(-1) & (boxes[..., 3:6] > 0).all(-1))
         # The last batch of an evaluation is filled with samples of zeros; where a sample has no
         # object, its classes are -1.
-        bad &= (kind.any(1) | boxes.any((1, 2)))[:, None]
+        bad &= np.logical_or(kind.any(axis=1), boxes.any(axis=(1, 2)))[:, None]
         if bad.any():
             row, m = (int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
