@@ -23,7 +23,7 @@ def test_everything_with_a_name_is_listed(capsys, monkeypatch):
     [
         ("modelnet10", ["e3dsnn_t_modelnet10", "e3dsnn_t_modelnet10_long"]),
         ("spoken_*", ["spoken_digits", "spoken_digits_delays"]),
-        ("task", ["centre_detection", "classification", "detection", "regression"]),
+        ("task", ["centre_detection", "classification", "detection", "regression", "segmentation"]),
     ],
 )
 def test_a_pattern_chooses(pattern, names):

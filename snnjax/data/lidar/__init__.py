@@ -35,6 +35,7 @@ from .augment import move_points as move_points
 from .binary import read_labels as read_labels
 from .binary import read_points as read_points
 from .binary import write_labels as write_labels
+from .box_source import BoxFrame as BoxFrame
 from .box_source import BoxSet as BoxSet
 from .box_source import LidarBoxSource as LidarBoxSource
 from .calib import Calibration as Calibration
