@@ -41,7 +41,7 @@ class Engine:
         self,
         coords: np.ndarray,
         feats: np.ndarray,
-        extent: list[int],
+        extent: tuple[int, int, int],
         kind: str,
         sizes: dict[str, Any],
         rows: list[int],
@@ -50,13 +50,14 @@ class Engine:
         """Take coords (b, z, y, x) [N, 4], feats [N, C], the network, capacities and weights."""
         self._kind, self._sizes, self._rows = kind, sizes, tuple(rows)
         self._weights, count = weights, len(coords)
+        z, y, x = extent
         pad = ((0, rows[0] - count), (0, 0))
         self._x = jax.device_put(
             sparse_tensor(
                 jnp.asarray(np.pad(feats, pad)[None]),
                 jnp.asarray(np.pad(coords[:, 1:], pad)[None]),
                 jnp.array([count], jnp.int32),
-                extent=tuple(extent),
+                extent=(z, y, x),
             )
         )
         self._net = self._build()
