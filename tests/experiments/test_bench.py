@@ -529,7 +529,7 @@ def test_results_are_not_ignored():
 @pytest.mark.parametrize("kind", ["segmentation", "backbone"])
 def test_a_lidar_net_given_its_maps_is_the_network(kind):
     sizes = {"stem": 4, "channels": [4, 6], "depth": 1, "in_channels": 4, "num_classes": 3}
-    sizes |= {"decoder": [4, 4]} if kind == "segmentation" else {}
+    sizes |= {"decoder": [4, 4]} if kind == "segmentation" else {"channels": [6]}
     cells = room(64)
     cells = cells[np.lexsort(cells.T[::-1])]
     x = to_tensor([cells], room_side(64), 4)
