@@ -85,9 +85,9 @@ def _peers(options: Options, row: Row, stack: contextlib.ExitStack) -> tuple[lis
         pythons, environment = {"spconv": options.spconv_python}, {}
         advice = {"spconv": _NO_SPCONV}
     elif row == "lidar-net":
-        wanted, pythons = [("spconv_net", 1)], {"spconv_net": options.spconv_python}
-        environment = ENVIRONMENT if options.keep_memory == "all" else {}
-        advice = {"spconv_net": _NO_SPCONV}
+        if options.spconv_python is None:
+            print(_NO_SPCONV, file=sys.stderr)
+        return ()  # it starts its own, one for each network
     elif row == "delays":
         wanted = [("dcls", os.cpu_count() or 1)]
         pythons, advice = {"dcls": options.dcls_python}, {"dcls": _NO_DCLS}

@@ -17,6 +17,7 @@ level has sites, rows (capacity), pairs, and pairs with the padding of tiles.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,20 +71,20 @@ class Problem:
     extent: tuple[int, int, int]
 
 
-def run(options: Options, peers: Sequence[Peer] = ()) -> Iterator[dict[str, Any]]:
+def run(options: Options) -> Iterator[dict[str, Any]]:
     """Records for each network of which there is a scan."""
-    environment = ENVIRONMENT if options.keep_memory != "none" else {}
-    for problem in problems(options):
-        with ours(environment) as own:
+    kept = {"ours": options.keep_memory != "none", "spconv": options.keep_memory == "all"}
+    environment = {name: ENVIRONMENT if keep else {} for name, keep in kept.items()}
+    ours, theirs = (f"experiments.bench.{name}_net_engine" for name in ("lidar", "spconv"))
+    for problem in problems(options):  # a process holds one network: its peak memory is reported
+        with contextlib.ExitStack() as stack:
+            settings = {"JAX_PLATFORMS": "cpu", **environment["ours"]}
+            own = stack.enter_context(Peer(sys.executable, engine=ours, environment=settings))
+            peers = []
+            if options.spconv_python is not None:
+                peer = Peer(options.spconv_python, engine=theirs, environment=environment["spconv"])
+                peers.append(stack.enter_context(peer))
             yield from measure_net(problem, own, peers, options.repeats)
-
-
-def ours(environment: dict[str, str]) -> Peer:
-    """The process of our engine."""
-    environment = {"JAX_PLATFORMS": "cpu", **environment}
-    return Peer(
-        sys.executable, engine="experiments.bench.lidar_net_engine", environment=environment
-    )
 
 
 def problems(options: Options) -> Iterator[Problem]:

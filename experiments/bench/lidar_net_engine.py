@@ -41,7 +41,7 @@ class Engine:
         self,
         coords: np.ndarray,
         feats: np.ndarray,
-        extent: list[int],
+        extent: tuple[int, int, int],
         kind: str,
         sizes: dict[str, Any],
         rows: list[int],

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -23,6 +24,8 @@ from experiments.bench import (
     dispatch,
     events,
     extents,
+    lidar_net,
+    lidar_nets,
     lif_layer,
     lif_net,
     long_time,
@@ -521,3 +524,38 @@ def test_examples_in_docstrings(module):
 def test_results_are_not_ignored():
     ignored = Path(__file__).parents[2].joinpath(".gitignore").read_text().split()
     assert not {"results", "results/", "*.jsonl", "experiments/"} & set(ignored)
+
+
+@pytest.mark.parametrize("kind", ["segmentation", "backbone"])
+def test_a_lidar_net_given_its_maps_is_the_network(kind):
+    sizes = {"stem": 4, "channels": [4, 6], "depth": 1, "in_channels": 4, "num_classes": 3}
+    sizes |= {"decoder": [4, 4]} if kind == "segmentation" else {"channels": [6]}
+    cells = room(64)
+    cells = cells[np.lexsort(cells.T[::-1])]
+    x = to_tensor([cells], room_side(64), 4)
+    problem = lidar_net.Problem("tiny", kind, sizes, cells, np.asarray(x.feats[0]), x.extent)
+    net = lidar_nets.build_net(kind, sizes)
+    rows = lidar_net._capacities(problem, net.plan)
+    maps = jax.jit(lambda x: lidar_nets.build_maps(x, net.plan, tuple(rows)))(x)
+    found = [int(level.n[0]) for level in maps.sites]
+    assert all(n <= room <= 1.1 * n + 16 for n, room in zip(found[1:], rows[1:], strict=True))
+    assert not any(int(level.overflow[0]) for level in maps.sites)
+    out = jax.jit(lambda x, maps: net(None, x, maps)[1])(x, maps)
+    if isinstance(net, lidar_nets.SegmentationNet):
+        expected = jax.jit(lambda x: net.net(None, x)[1].logits)(x)
+        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+        levels = [level for _, level in lidar_nets.linear_layers(net)]
+        assert sorted(levels) == [0, 0, 0, 1, 1]
+    else:
+        assert out.shape == (1, rows[-1], 12)
+
+
+def test_shares_of_a_lidar_net_sum_to_one():
+    names = (*lidar_net.PARTS, lidar_net.LINEAR)
+    shares = lidar_net._shares(dict(zip(names, (8.0, 2.0, 7.0, 3.0), strict=True)))
+    assert shares == {
+        "share_maps": 0.2,
+        "share_norms": 0.1,
+        "share_linear": 0.3,
+        "share_rest": 0.4,
+    }
