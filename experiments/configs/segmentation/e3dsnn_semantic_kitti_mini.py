@@ -4,6 +4,9 @@
 
 Trained on four frames of each of eight sequences, tested on four of sequence 08: few enough that
 held-out accuracy is limited by the data. Classes are weighted by -ln of their share.
+
+Measured with 20 epochs and seed 0: 32.4 % mean IoU over the 13 classes with labels, in 14 CPU
+minutes.
 """
 
 from snnjax.data.lidar import LidarAugment, LidarSource, class_weights
