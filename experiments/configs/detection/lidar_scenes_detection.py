@@ -4,8 +4,8 @@
 
 Every scan is ray-cast over a random street. Cars count by the levels of KITTI.
 
-Measured with seed 0: AP at 40 recall levels of moderate cars 36.9 % in space and 67.8 % from above at
-an overlap of 0.7, in 15 CPU minutes.
+Measured with seed 0: AP at 40 recall levels of moderate cars 36.9 % in space and 67.8 % from above
+at an overlap of 0.7, in 15 CPU minutes.
 """
 
 from snnjax.boxes import AnchorClass
