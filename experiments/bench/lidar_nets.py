@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from snnjax.models.e3dsnn import Block, Branch, E3DSNNConfig, Stem, neuron, norm
+from snnjax.models.e3dsnn import Branch, E3DSNNConfig, Stage, Stem, neuron, norm
 from snnjax.models.e3dsnn_segmentation import E3DSNNSegmentation, E3DSNNSegmentationConfig
 from snnjax.nn import IntegerNeuron, Module, Run, SiteLinear, SparseBatchNorm, SparseConv
 from snnjax.nn.layer import Layer
@@ -78,9 +78,7 @@ class SegmentationNet(Module):
         skips = []
         for stage, down, same in zip(net.stages, maps.down, maps.same[1:], strict=True):
             skips.append(x)
-            x = run(stage.down, x, down)
-            for block in stage.blocks:
-                x = run(block, x, same)
+            x = _stage(run, stage, x, down, same)
         for up, down, skip in zip(net.decoder[::-1], maps.down[::-1], skips[::-1], strict=True):
             x = run(up, x, down, skip)
         return run(net.final, x).feats
@@ -99,8 +97,10 @@ class Backbone(Module):
         self.plan = _plan(config, [DILATES] * len(config.channels), more=["more"], out=FLATTENS)
         self.stem = Stem(config.in_channels, config.stem, config, rngs=rngs)
         self.more = Branch(config.stem, config.stem, 3, config, rngs=rngs)
-        sizes = pairwise((config.stem, *config.channels))
-        self.stages = nnx.List([BackboneStage(a, b, config, rngs=rngs) for a, b in sizes])
+        sizes, kernel = pairwise((config.stem, *config.channels)), DILATES[0]
+        self.stages = nnx.List(
+            [Stage(a, b, config, kernel_size=kernel, rngs=rngs) for a, b in sizes]
+        )
         self.out = SparseConv(config.channels[-1], out, FLATTENS[0], rngs=rngs)
         self.norm = norm(out, config)
         self.neuron = neuron(config)
@@ -108,22 +108,18 @@ class Backbone(Module):
     def forward(self, run: Run, x: SparseTensor, maps: Maps) -> Array:
         x = run(self.more, run(self.stem, x, maps.same[0], 1), maps.same[0])
         for stage, down, same in zip(self.stages, maps.down, maps.same[1:], strict=True):
-            x = run(stage, x, down, same)
+            x = _stage(run, stage, x, down, same)
         return run(self.neuron, run(self.norm, run(self.out, x, maps.out))).feats
 
 
-class BackboneStage(Module):
-    """A stage of the classifier with another geometry, given its maps."""
-
-    def __init__(self, in_channels: int, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs):
-        self.down = Branch(in_channels, channels, DILATES[0][0], config, rngs=rngs)
-        self.blocks = nnx.List([Block(channels, config, rngs=rngs) for _ in range(config.depth)])
-
-    def forward(self, run: Run, x: SparseTensor, down: KernelMap, same: KernelMap) -> SparseTensor:
-        x = run(self.down, x, down)
-        for block in self.blocks:
-            x = run(block, x, same)
-        return x
+def _stage(
+    run: Run, stage: Stage, x: SparseTensor, down: KernelMap, same: KernelMap
+) -> SparseTensor:
+    """A stage with the maps that it would build itself."""
+    x = run(stage.down, x, down)
+    for block in stage.blocks:
+        x = run(block, x, same)
+    return x
 
 
 def _plan(

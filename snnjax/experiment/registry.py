@@ -49,8 +49,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "centre_detection": "snnjax.tasks.centre_detection:CentreDetection",
         "classification": "snnjax.tasks.classification:Classification",
         "detection": "snnjax.tasks.detection:Detection",
-        "segmentation": "snnjax.tasks.segmentation:Segmentation",
         "regression": "snnjax.tasks.regression:Regression",
+        "segmentation": "snnjax.tasks.segmentation:Segmentation",
     },
     "evaluator": {
         "continuous_delays": "snnjax.train.evaluators:ContinuousDelays",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from jax import Array
 
 from snnjax.encoders import direct
 from snnjax.metrics import dense_activity, sparse_activity
-from snnjax.models.info import DataInfo, filled
+from snnjax.models.info import DataInfo, filled, sizes_of
 from snnjax.nn import (
     Counts,
     Initializer,
@@ -30,6 +31,7 @@ from snnjax.nn import (
 )
 from snnjax.sparse import (
     Capacities,
+    Geometry,
     KernelMap,
     SparseTensor,
     global_mean_pool,
@@ -38,6 +40,9 @@ from snnjax.sparse import (
     submanifold_map,
 )
 from snnjax.sparse.geometry import Size
+
+DILATING = Geometry.of(3, 2, 1)
+"""Kernel 3, stride 2, padding 1: the strided convolutions of the detectors, which add sites."""
 
 
 @dataclass(frozen=True)
@@ -185,20 +190,43 @@ class Stem(Module):
 
 
 class Stage(Module):
-    """Neuron, strided convolution k2 s2, norm, then `depth` blocks on one shared map."""
+    """Neuron, strided convolution, norm, then `config.depth` blocks on one shared map.
 
-    def __init__(self, in_channels: int, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs):
-        self.down = Branch(in_channels, channels, 2, config, init=kaiming_uniform, rngs=rngs)
-        self.blocks = nnx.List([Block(channels, config, rngs=rngs) for _ in range(config.depth)])
+    Args:
+      in_channels, channels: of the input and the output. config: depth, neurons and norms.
+      kernel_size: that of the strided convolution.
+      block: makes a block, `block(channels, config, rngs=rngs)`.
+      rngs: random keys for the weights.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        config: E3DSNNConfig,
+        *,
+        kernel_size: Size = 2,
+        block: Callable[..., Module] = Block,
+        rngs: nnx.Rngs,
+    ):
+        init = kaiming_uniform
+        self.down = Branch(in_channels, channels, kernel_size, config, init=init, rngs=rngs)
+        self.blocks = nnx.List([block(channels, config, rngs=rngs) for _ in range(config.depth)])
 
     def forward(
         self, run: Run, x: SparseTensor, down: KernelMap, arithmetic: str | None
     ) -> SparseTensor:
-        x = run(self.down, x, down)
-        kmap = submanifold_map(x, 3, arithmetic=arithmetic)
-        for block in self.blocks:
-            x = run(block, x, kmap)
-        return x
+        return through(run, self.blocks, run(self.down, x, down), arithmetic)
+
+
+def through(
+    run: Run, blocks: Iterable[Module], x: SparseTensor, arithmetic: str | None
+) -> SparseTensor:
+    """`x` after blocks that share one submanifold map."""
+    kmap = submanifold_map(x, 3, arithmetic=arithmetic)
+    for block in blocks:
+        x = run(block, x, kmap)
+    return x
 
 
 class Head(nnx.Linear):
@@ -241,18 +269,14 @@ class E3DSNN(Module):
     """
 
     def __init__(self, config: E3DSNNConfig, *, rngs: nnx.Rngs):
-        if config.in_channels is None or config.num_classes is None:
-            raise ValueError(
-                "the network needs in_channels and num_classes; set them in its configuration, or "
-                "take them from data with config.build(info, rngs=rngs)."
-            )
+        inputs, classes = sizes_of(config)
         self.config = config
-        self.stem = Stem(config.in_channels, config.stem, config, rngs=rngs)
+        self.stem = Stem(inputs, config.stem, config, rngs=rngs)
         sizes = (config.stem, *config.channels)
         self.stages = nnx.List([Stage(a, b, config, rngs=rngs) for a, b in pairwise(sizes)])
         self.neuron = neuron(config) if config.spike_head else None
         spikes = config.spike_head and not config.twin
-        self.head = Head(sizes[-1], config.num_classes, spikes=spikes, rngs=rngs)
+        self.head = Head(sizes[-1], classes, spikes=spikes, rngs=rngs)
 
     @property
     def depth(self) -> int:
@@ -270,7 +294,7 @@ class E3DSNN(Module):
             state continues on the same sites.
           capacities: rows of every level; None takes rows that cannot overflow.
         """
-        self._check_input(x)
+        check_channels(x, self.config)
         rows, arithmetic = plan(capacities, self.depth)
         if capacities is not None and capacities.samples > 1:
             x = pack(x, capacities.samples, rows=rows[0], depth=self.depth)
@@ -283,14 +307,6 @@ class E3DSNN(Module):
         logits = run(self.head, x)
         logits = logits.mean(axis=0) if logits.ndim == 3 else logits
         return ClassifierOutput(logits, x.overflow.sum())
-
-    def _check_input(self, x: SparseTensor) -> None:
-        given, wanted = x.feats.shape[-1], self.config.in_channels
-        if given != wanted:
-            raise ValueError(
-                f"the model takes {wanted} point features; got {given}. Build it with "
-                f"in_channels={given}."
-            )
 
 
 def neuron(config: E3DSNNConfig) -> IntegerNeuron | Rectifier:
@@ -309,11 +325,36 @@ def _add(x: SparseTensor, y: SparseTensor) -> SparseTensor:
     return x.replace(feats=x.feats + y.feats)
 
 
+def down_map(x: SparseTensor, geometry: Geometry, capacity: int | None) -> KernelMap:
+    """The map of a strided convolution of this geometry."""
+    sizes = geometry.kernel_size, geometry.stride, geometry.padding
+    return strided_map(x, *sizes, capacity=capacity)
+
+
 def repeated(x: SparseTensor, steps: int) -> SparseTensor:
     """A static tensor [B, N, C] for every time step; others, and a single step, as they are."""
     if steps == 1 or x.feats.ndim == 4:
         return x
     return x.replace(feats=direct(x.feats, steps))
+
+
+def check_channels(x: SparseTensor, config: E3DSNNConfig) -> None:
+    """Raise unless the input has the features that the network was built for."""
+    given, wanted = x.feats.shape[-1], config.in_channels
+    if given != wanted:
+        raise ValueError(
+            f"the model takes {wanted} point features; got {given}. Build it with "
+            f"in_channels={given}."
+        )
+
+
+def check_unpacked(capacities: Capacities | None, made: str) -> None:
+    """Raise if samples share a grid, since what is `made` belongs to one sample."""
+    if capacities is not None and capacities.samples > 1:
+        raise ValueError(
+            f"{made} sample by sample, and these capacities pack {capacities.samples} samples into "
+            "one grid; fit them with packed=False."
+        )
 
 
 def plan(capacities: Capacities | None, depth: int) -> tuple[tuple, tuple]:

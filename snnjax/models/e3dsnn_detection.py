@@ -11,28 +11,31 @@ from flax import nnx
 from snnjax.models.anchor_maps import AnchorMaps
 from snnjax.models.bev import AnchorHead, BevNet
 from snnjax.models.e3dsnn import (
+    DILATING,
     Block,
     Branch,
     E3DSNNConfig,
+    Stage,
     Stem,
+    check_channels,
+    check_unpacked,
+    down_map,
     neuron,
     norm,
     plan,
     repeated,
 )
-from snnjax.models.info import DataInfo, filled
-from snnjax.nn import Module, Run, SparseConv, kaiming_uniform, truncated_normal
+from snnjax.models.info import DataInfo, filled, sizes_of
+from snnjax.nn import Module, Run, SparseConv, truncated_normal
 from snnjax.sparse import (
     Capacities,
     Geometry,
     KernelMap,
     SparseTensor,
     bev_map,
-    strided_map,
     submanifold_map,
 )
 
-DOWN = Geometry.of(3, 2, 1)
 FLATTEN = Geometry.of((3, 1, 1), (2, 1, 1))
 
 
@@ -75,28 +78,9 @@ class E3DSNNDetectorConfig(E3DSNNConfig):
         return E3DSNNDetector(filled(self, info), rngs=rngs)
 
 
-class Level(Module):
-    """Neuron, strided convolution k3 s2 p1, norm, then blocks on one shared map."""
-
-    def __init__(
-        self, in_channels: int, channels: int, config: E3DSNNDetectorConfig, *, rngs: nnx.Rngs
-    ):
-        self.down = Branch(in_channels, channels, 3, config, init=kaiming_uniform, rngs=rngs)
-        made = range(config.depth)
-        self.blocks = nnx.List(
-            [Branch(channels, channels, 3, config, rngs=rngs) for _ in made]
-            if config.light
-            else [Block(channels, config, rngs=rngs) for _ in made]
-        )
-
-    def forward(
-        self, run: Run, x: SparseTensor, down: KernelMap, arithmetic: str | None
-    ) -> SparseTensor:
-        x = run(self.down, x, down)
-        kmap = submanifold_map(x, 3, arithmetic=arithmetic)
-        for block in self.blocks:
-            x = run(block, x, kmap)
-        return x
+def plain(channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs) -> Branch:
+    """The block of the light backbone: N, SubM3, BN."""
+    return Branch(channels, channels, 3, config, rngs=rngs)
 
 
 class LightStem(Module):
@@ -138,30 +122,29 @@ class E3DSNNDetector(Module):
     """
 
     def __init__(self, config: E3DSNNDetectorConfig, *, rngs: nnx.Rngs):
-        if config.in_channels is None or config.num_classes is None:
-            raise ValueError(
-                "the network needs in_channels and num_classes; set them in its configuration, or "
-                "take them from data with config.build(info, rngs=rngs)."
-            )
+        inputs, classes = sizes_of(config)
         self.config = config
-        stem = LightStem if config.light else Stem
-        self.stem = stem(config.in_channels, config.stem, config, rngs=rngs)
+        stem, block = (LightStem, plain) if config.light else (Stem, Block)
+        self.stem = stem(inputs, config.stem, config, rngs=rngs)
         self.first = Branch(config.stem, config.stem, 3, config, rngs=rngs)
         sizes = (config.stem, *config.channels)
-        self.levels = nnx.List([Level(a, b, config, rngs=rngs) for a, b in pairwise(sizes)])
+        options: dict[str, Any] = {"kernel_size": DILATING.kernel_size, "block": block}
+        self.levels = nnx.List(
+            [Stage(a, b, config, **options, rngs=rngs) for a, b in pairwise(sizes)]
+        )
         self.column = Column(sizes[-1], config.column, config, rngs=rngs)
         bev = config.column * config.planes
         self.bev = BevNet(
             bev, config.bev_channels, config.bev_depth, config.bev_up, config, rngs=rngs
         )
-        anchors = config.headings * config.num_classes
+        anchors = config.headings * classes
         width = config.bev_up * len(config.bev_channels)
-        self.head = AnchorHead(width, anchors, config.num_classes, config, rngs=rngs)
+        self.head = AnchorHead(width, anchors, classes, config, rngs=rngs)
 
     @property
     def geometries(self) -> tuple[Geometry, ...]:
         """The strided convolutions below the voxels, in order."""
-        return (*(DOWN for _ in self.levels), FLATTEN)
+        return (*(DILATING for _ in self.levels), FLATTEN)
 
     def forward(
         self, run: Run, x: SparseTensor, *, capacities: Capacities | None = None
@@ -174,26 +157,22 @@ class E3DSNNDetector(Module):
           capacities: rows of the voxels, of every level and of the column; None takes rows that
             cannot overflow.
         """
-        self._check(x, capacities)
+        check_channels(x, self.config)
+        check_unpacked(capacities, "the map from above is made")
+        self._check_extent(x)
         rows, arithmetic = plan(capacities, len(self.geometries))
         kmap = submanifold_map(x, 3, arithmetic=arithmetic[0])
         x = run(self.stem, x, kmap, self.config.steps)
         x = run(self.first, x, kmap)
         for index, level in enumerate(self.levels, 1):
-            x = run(level, x, strided_map(x, 3, 2, 1, capacity=rows[index]), arithmetic[index])
-        kmap = strided_map(x, FLATTEN.kernel_size, FLATTEN.stride, capacity=rows[-1])
-        x = run(self.column, x, kmap)
+            x = run(level, x, down_map(x, DILATING, rows[index]), arithmetic[index])
+        x = run(self.column, x, down_map(x, FLATTEN, rows[-1]))
         above = bev_map(x)
         above = above[None] if above.ndim == 4 else above
         return run(self.head, run(self.bev, above))._replace(overflow=x.overflow)
 
-    def _check(self, x: SparseTensor, capacities: Capacities | None) -> None:
-        config, given = self.config, x.feats.shape[-1]
-        if given != config.in_channels:
-            raise ValueError(
-                f"the model takes {config.in_channels} point features; got {given}. Build it with "
-                f"in_channels={given}."
-            )
+    def _check_extent(self, x: SparseTensor) -> None:
+        config = self.config
         extent = x.sample_extent
         for geometry in self.geometries:
             extent = geometry.out_extent(extent)
@@ -207,11 +186,6 @@ class E3DSNNDetector(Module):
             raise ValueError(
                 f"the map from above has {extent[1]} x {extent[2]} cells, which the net halves to "
                 f"1/{step}; make both multiples of {step} by the extent of the grid."
-            )
-        if capacities is not None and capacities.samples > 1:
-            raise ValueError(
-                "the map from above is made sample by sample, and these capacities pack "
-                f"{capacities.samples} samples into one grid; fit them with packed=False."
             )
 
 

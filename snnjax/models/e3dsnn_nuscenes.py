@@ -11,8 +11,21 @@ from flax import nnx
 from jax import Array
 
 from snnjax.models.centre_maps import CentreMaps
-from snnjax.models.e3dsnn import Branch, E3DSNNConfig, neuron, norm, plan, repeated
-from snnjax.models.info import DataInfo, filled
+from snnjax.models.e3dsnn import (
+    DILATING,
+    Branch,
+    E3DSNNConfig,
+    Stage,
+    check_channels,
+    check_unpacked,
+    down_map,
+    neuron,
+    norm,
+    plan,
+    repeated,
+    through,
+)
+from snnjax.models.info import DataInfo, filled, sizes_of
 from snnjax.nn import Module, Run, SiteLinear, SparseConv, kaiming_uniform, truncated_normal
 from snnjax.sparse import (
     Capacities,
@@ -29,9 +42,6 @@ from snnjax.sparse import (
 NUSCENES_HEADS = (1, 2, 2, 1, 2, 2)
 """Classes of each head: car; truck, construction vehicle; bus, trailer; barrier; motorcycle,
 bicycle; pedestrian, cone."""
-
-DOWN = Geometry.of(3, 2, 1)
-"""The strided convolution of every level: kernel 3, stride 2, padding 1."""
 
 HEAT_BIAS = -2.19
 """Initial bias of the heat maps, a score of 0.1."""
@@ -94,22 +104,6 @@ class BasicBlock(Module):
         return add([x, run(self.second, run(self.first, x, kmap), kmap)])
 
 
-class Level(Module):
-    """Neuron, strided convolution, norm, then basic blocks on one shared map."""
-
-    def __init__(self, in_channels: int, channels: int, config: E3DSNNConfig, *, rngs: nnx.Rngs):
-        self.down = Branch(in_channels, channels, 3, config, init=kaiming_uniform, rngs=rngs)
-        self.blocks = nnx.List(
-            [BasicBlock(channels, config, rngs=rngs) for _ in range(config.depth)]
-        )
-
-    def forward(
-        self, run: Run, x: SparseTensor, capacity: int | None, arithmetic: str | None
-    ) -> SparseTensor:
-        x = run(self.down, x, strided_map(x, 3, 2, 1, capacity=capacity))
-        return _blocks(run, self.blocks, x, arithmetic)
-
-
 class Output(Module):
     """Lin(BN(Lin(s))): the hidden and the last layer of one part of a head.
 
@@ -158,20 +152,19 @@ class E3DSNNCentres(Module):
     """
 
     def __init__(self, config: E3DSNNCentresConfig, *, rngs: nnx.Rngs):
-        if config.in_channels is None or config.num_classes is None:
-            raise ValueError(
-                "the network needs in_channels and num_classes; set them in its configuration, or "
-                "take them from data with config.build(info, rngs=rngs)."
-            )
+        inputs, _ = sizes_of(config)
         self.config = config
         width = config.channels[-1]
-        self.conv = SparseConv(config.in_channels, config.stem, 3, init=truncated_normal, rngs=rngs)
+        self.conv = SparseConv(inputs, config.stem, 3, init=truncated_normal, rngs=rngs)
         self.norm = norm(config.stem, config)
         self.blocks = nnx.List(
             [BasicBlock(config.stem, config, rngs=rngs) for _ in range(config.depth)]
         )
         sizes = (config.stem, *config.channels)
-        self.levels = nnx.List([Level(a, b, config, rngs=rngs) for a, b in pairwise(sizes)])
+        options: dict[str, Any] = {"kernel_size": DILATING.kernel_size, "block": BasicBlock}
+        self.levels = nnx.List(
+            [Stage(a, b, config, **options, rngs=rngs) for a, b in pairwise(sizes)]
+        )
         plane = (1, 3, 3)
         self.spread = Branch(width, width, plane, config, init=kaiming_uniform, rngs=rngs)
         self.shared = Branch(width, width, plane, config, use_bias=True, rngs=rngs)
@@ -181,7 +174,7 @@ class E3DSNNCentres(Module):
     @property
     def geometries(self) -> tuple[Geometry, ...]:
         """The strided convolutions below the voxels."""
-        return (DOWN,) * len(self.levels)
+        return (DILATING,) * len(self.levels)
 
     def forward(
         self, run: Run, x: SparseTensor, *, capacities: Capacities | None = None
@@ -193,14 +186,15 @@ class E3DSNNCentres(Module):
           x: voxels with features [B, N, C], or [T, B, N, C] for inputs that change over time.
           capacities: rows of every level; None takes rows that cannot overflow.
         """
-        self._check(x, capacities)
+        check_channels(x, self.config)
+        check_unpacked(capacities, "the sites of the heads are given")
         rows, arithmetic = plan(capacities, len(self.levels))
         x = run(self.norm, run(self.conv, x, submanifold_map(x, 3, arithmetic=arithmetic[0])))
         x = repeated(x, self.config.steps)  # a static input is encoded once
-        x = _blocks(run, self.blocks, x, arithmetic[0])
+        x = through(run, self.blocks, x, arithmetic[0])
         found = []
         for index, level in enumerate(self.levels, 1):
-            x = run(level, x, rows[index], arithmetic[index])
+            x = run(level, x, down_map(x, DILATING, rows[index]), arithmetic[index])
             found.append(x)
         x = self._plane(run, found[-self.config.joined :])
         outputs = [run(head, x) for head in self.heads]
@@ -214,26 +208,6 @@ class E3DSNNCentres(Module):
         x = run(self.spread, x, strided_map(x, (1, 3, 3), 1, (0, 1, 1)))
         x = run(self.shared, x, submanifold_map(x, (1, 3, 3)))
         return run(self.neuron, x)
-
-    def _check(self, x: SparseTensor, capacities: Capacities | None) -> None:
-        given, wanted = x.feats.shape[-1], self.config.in_channels
-        if given != wanted:
-            raise ValueError(
-                f"the model takes {wanted} point features; got {given}. Build it with "
-                f"in_channels={given}."
-            )
-        if capacities is not None and capacities.samples > 1:
-            raise ValueError(
-                "the sites of the heads are given sample by sample, and these capacities pack "
-                f"{capacities.samples} samples into one grid; fit them with packed=False."
-            )
-
-
-def _blocks(run: Run, blocks: Any, x: SparseTensor, arithmetic: str | None) -> SparseTensor:
-    kmap = submanifold_map(x, 3, arithmetic=arithmetic)
-    for block in blocks:
-        x = run(block, x, kmap)
-    return x
 
 
 def e3dsnn_nuscenes(in_channels: int = 5, *, rngs: nnx.Rngs, **options: Any) -> E3DSNNCentres:

@@ -9,8 +9,17 @@ from typing import Any, NamedTuple, Self
 from flax import nnx
 from jax import Array
 
-from snnjax.models.e3dsnn import E3DSNNConfig, Stage, Stem, neuron, norm, plan
-from snnjax.models.info import DataInfo, filled
+from snnjax.models.e3dsnn import (
+    E3DSNNConfig,
+    Stage,
+    Stem,
+    check_channels,
+    check_unpacked,
+    neuron,
+    norm,
+    plan,
+)
+from snnjax.models.info import DataInfo, filled, sizes_of
 from snnjax.nn import Module, Run, SiteLinear, SparseInverseConv, pair
 from snnjax.sparse import (
     Capacities,
@@ -134,24 +143,20 @@ class E3DSNNSegmentation(Module):
     """
 
     def __init__(self, config: E3DSNNSegmentationConfig, *, rngs: nnx.Rngs):
-        if config.in_channels is None or config.num_classes is None:
-            raise ValueError(
-                "the network needs in_channels and num_classes; set them in its configuration, or "
-                "take them from data with config.build(info, rngs=rngs)."
-            )
+        inputs, classes = sizes_of(config)
         self.config = config
-        self.stem = Stem(config.in_channels, config.stem, config, rngs=rngs)
+        self.stem = Stem(inputs, config.stem, config, rngs=rngs)
         skips = (config.stem, *config.channels)
         self.stages = nnx.List([Stage(a, b, config, rngs=rngs) for a, b in pairwise(skips)])
-        inputs = (*config.decoder[1:], config.channels[-1])
+        below = (*config.decoder[1:], config.channels[-1])
         self.decoder = nnx.List(
             [
                 Up(*sizes, config, rngs=rngs)
-                for sizes in zip(inputs, skips[:-1], config.decoder, strict=True)
+                for sizes in zip(below, skips[:-1], config.decoder, strict=True)
             ]
         )
         self.neuron = neuron(config) if config.spike_head else None
-        self.final = SiteLinear(config.decoder[0], config.num_classes, rngs=rngs)
+        self.final = SiteLinear(config.decoder[0], classes, rngs=rngs)
 
     @property
     def depth(self) -> int:
@@ -168,7 +173,8 @@ class E3DSNNSegmentation(Module):
           x: voxels with features [B, N, C], or [T, B, N, C] for inputs that change over time.
           capacities: rows of every level; None takes rows that cannot overflow.
         """
-        self._check(x, capacities)
+        check_channels(x, self.config)
+        check_unpacked(capacities, "scores of voxels are given")
         rows, arithmetic = plan(capacities, self.depth)
         x = run(self.stem, x, submanifold_map(x, 3, arithmetic=arithmetic[0]), self.config.steps)
         levels = []
@@ -184,19 +190,6 @@ class E3DSNNSegmentation(Module):
         return SegmentationOutput(
             logits.mean(axis=0) if logits.ndim == 4 else logits, x.overflow.sum()
         )
-
-    def _check(self, x: SparseTensor, capacities: Capacities | None) -> None:
-        given, wanted = x.feats.shape[-1], self.config.in_channels
-        if given != wanted:
-            raise ValueError(
-                f"the model takes {wanted} point features; got {given}. Build it with "
-                f"in_channels={given}."
-            )
-        if capacities is not None and capacities.samples > 1:
-            raise ValueError(
-                "scores of voxels are given sample by sample, and these capacities pack "
-                f"{capacities.samples} samples into one grid; fit them with packed=False."
-            )
 
 
 def e3dsnn_l_segmentation(

@@ -18,6 +18,20 @@ class DataInfo(Protocol):
     def class_names(self) -> tuple[str, ...]: ...
 
 
+def sizes_of(config: Any) -> tuple[int, int]:
+    """The numbers of channels and classes of a configuration.
+
+    Raises:
+      ValueError: one of them is not set.
+    """
+    if config.in_channels is None or config.num_classes is None:
+        raise ValueError(
+            "the network needs in_channels and num_classes; set them in its configuration, or "
+            "take them from data with config.build(info, rngs=rngs)."
+        )
+    return config.in_channels, config.num_classes
+
+
 def filled(config: C, info: DataInfo) -> C:
     """A configuration that takes `in_channels` and `num_classes` from the data where it has None.
 

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from snnjax.delays import sigma_schedule
 from snnjax.delays.schedule import FLOOR
 from snnjax.losses import membrane_mean, softmax_sum, until_end
-from snnjax.models.info import DataInfo, filled
+from snnjax.models.info import DataInfo, filled, sizes_of
 from snnjax.neurons import detach, euler, zero
 from snnjax.nn import (
     LI,
@@ -153,16 +153,12 @@ class SNNDelays(RoundedDelays):
     """
 
     def __init__(self, config: SNNDelaysConfig, *, rngs: nnx.Rngs):
-        if config.in_channels is None or config.num_classes is None:
-            raise ValueError(
-                "the network needs in_channels and num_classes; set them in its configuration, or "
-                "take them from data with config.build(info, rngs=rngs)."
-            )
+        inputs, classes = sizes_of(config)
         self.config = config
-        widths = (config.in_channels, *(config.hidden,) * config.layers)
+        widths = (inputs, *(config.hidden,) * config.layers)
         self.hidden = nnx.List([HiddenLayer(a, config, rngs=rngs) for a in widths[:-1]])
-        self.linear = _delayed(widths[-1], config.num_classes, config, rngs)
-        self.integrators = LI(config.num_classes, tau=config.tau, trainable=(), decay=euler)
+        self.linear = _delayed(widths[-1], classes, config, rngs)
+        self.integrators = LI(classes, tau=config.tau, trainable=(), decay=euler)
         self._pair()
 
     def _pair(self) -> None:

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 from snnjax.encoders import direct
 from snnjax.metrics import dense_activity
-from snnjax.models.info import DataInfo, filled
+from snnjax.models.info import DataInfo, filled, sizes_of
 from snnjax.neurons import detach, euler, subtract, zero
 from snnjax.nn import (
     LI,
@@ -121,12 +121,7 @@ class ConvNetConfig:
 
     def sizes(self) -> tuple[int, int]:
         """The numbers of channels and classes; raises if they are not set."""
-        if self.in_channels is None or self.num_classes is None:
-            raise ValueError(
-                "the network needs in_channels and num_classes; set them in its configuration, or "
-                "take them from data with config.build(info, rngs=rngs)."
-            )
-        return self.in_channels, self.num_classes
+        return sizes_of(self)
 
 
 class Current(Module):
