@@ -20,8 +20,9 @@ import numpy as np
 from flax import nnx
 
 from snnjax.data.lidar import LidarBoxSource
+from snnjax.data.lidar.shapes import ScanGrid
 from snnjax.models import e3dsnn_kitti
-from snnjax.sparse import Capacities, SparseTensor, level_counts
+from snnjax.sparse import Capacities, SparseTensor
 
 ROWS = (18_000, 42_000, 30_000, 14_000, 12_000)
 """Rows of the voxels, the three levels and the column."""
@@ -50,19 +51,11 @@ def voxels(folder: Path, name: str) -> tuple[SparseTensor, np.ndarray]:
     """The frame as a sparse tensor, and its sites by level."""
     source = LidarBoxSource(str(folder.parent), voxels=ROWS[0])
     batch = source.collate([source.read(folder / "velodyne" / f"{name}.bin")], None)
-    extent = source.grid.extent
-    x = SparseTensor(
-        jnp.asarray(batch["feats"]),
-        jnp.asarray(batch["coords"]),
-        jnp.asarray(batch["n"]),
-        jnp.asarray(batch["dropped"]),
-        extent,
-    )
     model = nnx.eval_shape(lambda: e3dsnn_kitti(rngs=nnx.Rngs(0)))
-    centres = batch["coords"][..., ::-1].astype(np.float32) + np.float32(0.5)
-    units = {"extent": extent, "voxel_size": 1.0, "origin": (0.0, 0.0, 0.0)}
-    counts = level_counts(centres, batch["n"], **units, depth=model.geometries)
-    return x, counts[0]
+    sites = ScanGrid(source.grid.extent, model.geometries).counts(batch)[0]
+    arrays = jax.tree.map(jnp.asarray, batch)
+    x = source.encode(arrays, Capacities(ROWS), key=None, train=False)["x"]
+    return x, sites
 
 
 def measure(folder: Path, name: str, *, repeats: int = 3) -> Frame:

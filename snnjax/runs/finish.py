@@ -24,6 +24,7 @@ from snnjax.train import (
     Trained,
     TrainState,
     Weights,
+    described,
     evaluations,
     fetch,
     merge_model,
@@ -130,18 +131,18 @@ def sample_pictures(trained: Trained, dataset: Any) -> tuple[viz.Picture, ...]:
 
     spiking = spiking_paths(trained.model)
     x, outputs, spikes = jax.device_get(jax.jit(run)(here, batch))
+    outputs = jax.tree.map(lambda a: a[0], outputs)
     words = [dataset.name(0)]
     if label is not None and np.ndim(label) == 0 and info.class_names:
         words.append(f"true: {info.class_names[int(label)]}")
     with contextlib.suppress(ValueError):  # the task cannot print a prediction
-        name, value = spec.task.answer(jax.tree.map(lambda a: a[0], outputs), info)[0]
+        name, value = spec.task.answer(outputs, info)[0]
         words.append(f"predicted: {name} ({value:.3g})")
     found = {
         "sample": ("A test sample, and the spikes it causes", viz.input_figure),
         "spikes": ("Spikes of a layer for this sample", viz.spikes_figure),
     }
-    rows = {key: value[0] for key, value in batch.items()}
-    drawn = spec.task.draw(jax.tree.map(lambda a: a[0], outputs), rows | sample, info)
+    drawn = spec.task.draw(outputs, described(sample, batch), info)
     pictures = [] if drawn is None else [drawn]
     for name, (caption, draw) in found.items():
         figure = draw(x, spikes, title=", ".join(words))

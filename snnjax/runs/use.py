@@ -286,28 +286,26 @@ def predict(
     _check_channels(run.info, sample, path)
     with kept_programs(compile_cache):
         programs = Programs(session.spec, _log.info)
-        outputs = Trained(session, programs, run.weights).predict(sample)
+        known, outputs = Trained(session, programs, run.weights).predicted(sample)
+    task = run.experiment.task
     if out is not None:
-        _write_prediction(Path(out), Path(path).stem, run, outputs, sample)
-    return run.experiment.task.answer(outputs, run.info)
+        _write_prediction(Path(out), Path(path).stem, task, outputs, known, run.info)
+    return task.answer(outputs, run.info)
 
 
 def _write_prediction(
-    folder: Path, name: str, run: Any, outputs: Any, sample: dict[str, Any]
+    folder: Path, name: str, task: Any, outputs: Any, sample: dict[str, Any], info: DataInfo
 ) -> None:
     """The files and the picture of one prediction.
 
     Raises:
       ValueError: the task has neither.
     """
-    task = run.experiment.task
-    rows = {key: value[0] for key, value in run.session.source.collate([sample], None).items()}
-    known = rows | sample
-    files = task.files(outputs, known, run.info)
+    files = task.files(outputs, sample, info)
     folder.mkdir(parents=True, exist_ok=True)
     for ending, content in files.items():
         (folder / f"{name}{ending}").write_bytes(content)
-    picture = task.draw(outputs, known, run.info)
+    picture = task.draw(outputs, sample, info)
     if picture is not None:
         save_figure(picture.figure, folder / f"{name}.png")
     elif not files:

@@ -15,7 +15,7 @@ from jax import Array
 from snnjax.boxes import Detections
 from snnjax.data import Batch, DataInfo
 from snnjax.data.lidar import from_boxes, result_text
-from snnjax.tasks.matching import binned_precision, hits
+from snnjax.tasks.matching import binned_precision, hits, recall_and_precision
 from snnjax.tasks.task import OVERFLOW, Sums, Task
 from snnjax.viz import Picture, Table, box_figure, precision_recall
 
@@ -144,8 +144,7 @@ class BoxTask(Task):
         """One line a box with its score, the best first."""
         return [
             (_line(info.class_names[int(label)], box), float(score))
-            for box, score, label in zip(*(np.asarray(a) for a in outputs), strict=True)
-            if label >= 0
+            for box, score, label in zip(*_kept(outputs), strict=True)
         ]
 
 
@@ -187,27 +186,28 @@ def precision_table(
     return Table("Average precision", ("class", "objects", *names.values()), rows)
 
 
-def precision_curves(
+def precision_pictures(
     sums: Mapping[str, np.ndarray], names: Mapping[str, str], info: DataInfo
-) -> tuple[Picture, ...]:
-    """A figure of precision over recall for each class with objects, one line for each overlap."""
+) -> tuple[Picture | Table, ...]:
+    """`precision_table`, and precision over recall of each class with objects, a line an overlap.
+
+    Args: as for `precision_table`.
+    """
+    objects = np.asarray(sums["objects"])
+    lines = {
+        heading: recall_and_precision(sums[f"right_{name}"], sums[f"wrong_{name}"], objects)
+        for name, heading in names.items()
+    }
     figures = []
-    for k, kind in enumerate(info.class_names):
-        objects = float(np.asarray(sums["objects"])[k])
-        if not objects:
-            continue
-        curves = []
-        for name, heading in names.items():
-            right = np.cumsum(np.float64(sums[f"right_{name}"][k]))
-            wrong = np.cumsum(np.float64(sums[f"wrong_{name}"][k]))
-            precision = right / np.maximum(right + wrong, 1)
-            curves.append((heading, right / objects, precision))
-        title = f"{kind}, {objects:.0f} objects"
+    for k in np.flatnonzero(objects):
+        kind = info.class_names[k]
+        curves = [(heading, r[k], p[k]) for heading, (r, p) in lines.items()]
+        title = f"{kind}, {objects[k]:.0f} objects"
         caption = f"Precision over recall of {kind} on the test split"
         figures.append(
             Picture(f"precision_{kind.lower()}", caption, precision_recall(curves, title))
         )
-    return tuple(figures)
+    return (precision_table(sums, names, info), *figures)
 
 
 def _line(kind: str, box: np.ndarray) -> str:

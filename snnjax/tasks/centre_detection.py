@@ -18,9 +18,8 @@ from snnjax.models import CentreMaps
 from snnjax.tasks.box_task import (
     BoxTask,
     Target,
-    precision_curves,
     precision_means,
-    precision_table,
+    precision_pictures,
     recall,
 )
 from snnjax.tasks.task import Sums
@@ -137,7 +136,7 @@ class CentreDetection(BoxTask):
         self, sums: Mapping[str, np.ndarray], info: DataInfo
     ) -> tuple[Picture | Table, ...]:
         headings = {name: f"{limit:g} m" for name, limit in DISTANCES.items()}
-        return (precision_table(sums, headings, info), *precision_curves(sums, headings, info))
+        return precision_pictures(sums, headings, info)
 
     def outputs(self, out: CentreMaps) -> Detections:
         """The detections of all heads, the best first, in `keep` rows for each head."""

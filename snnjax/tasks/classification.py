@@ -16,6 +16,7 @@ from snnjax.data import Batch, DataInfo
 from snnjax.losses import cross_entropy
 from snnjax.models import ClassifierOutput
 from snnjax.nn import inputs_of
+from snnjax.tasks.class_weights import check_class_weights, check_weight_count
 from snnjax.tasks.task import OVERFLOW, Sums, Task
 from snnjax.viz import Picture, Table, confusion_figure, worst_confusions
 
@@ -75,11 +76,7 @@ class Classification(Task):
             raise ValueError(
                 f"task.label_smoothing must be in [0, 1); got {self.label_smoothing!r}."
             )
-        if self.class_weights and not (min(self.class_weights) >= 0 < sum(self.class_weights)):
-            raise ValueError(
-                "task.class_weights must be at least 0, and one above it; got "
-                f"{self.class_weights}."
-            )
+        check_class_weights(self.class_weights)
         if not isinstance(self.top_k, int) or self.top_k < 0:
             raise ValueError(f"task.top_k must be an integer of at least 0; got {self.top_k!r}.")
         if not self.temperature > 0:
@@ -181,11 +178,7 @@ class Classification(Task):
                 "over time where it has a time axis. Arrays [N, T, ...] need "
                 "from_arrays(..., sequences=True)."
             )
-        if self.class_weights and len(self.class_weights) != classes:
-            raise ValueError(
-                f"task.class_weights must have one entry for each of the {classes} classes; got "
-                f"{len(self.class_weights)}."
-            )
+        check_weight_count(self.class_weights, classes)
         if self.top_k > classes:
             raise ValueError(f"task.top_k must be at most {classes} classes; got {self.top_k}.")
 

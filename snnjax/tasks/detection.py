@@ -35,9 +35,8 @@ from snnjax.models import AnchorMaps
 from snnjax.tasks.box_task import (
     BoxTask,
     Target,
-    precision_curves,
     precision_means,
-    precision_table,
+    precision_pictures,
     recall,
 )
 from snnjax.tasks.task import Sums
@@ -138,9 +137,7 @@ class Detection(BoxTask):
     def pictures(
         self, sums: Mapping[str, np.ndarray], info: DataInfo
     ) -> tuple[Picture | Table, ...]:
-        headings = {"3d": "3-D", "bev": "from above"}
-        curves = precision_curves(sums, headings, info)
-        return (precision_table(sums, headings, info), *curves)
+        return precision_pictures(sums, {"3d": "3-D", "bev": "from above"}, info)
 
     def outputs(self, out: AnchorMaps) -> Detections:
         """The detections of each sample, in `keep` rows."""

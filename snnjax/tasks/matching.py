@@ -57,6 +57,17 @@ def hits(
     return at.add(right.astype(jnp.float32)), at.add(wrong.astype(jnp.float32))
 
 
+def recall_and_precision(
+    right: np.ndarray, wrong: np.ndarray, objects: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision of the detections down to each bin, float64 [K, bins] each.
+
+    Args: as for `binned_precision`.
+    """
+    right, wrong = (np.cumsum(np.float64(a), axis=-1) for a in (right, wrong))
+    return right / np.maximum(objects, 1)[:, None], right / np.maximum(right + wrong, 1)
+
+
 def binned_precision(right: np.ndarray, wrong: np.ndarray, objects: np.ndarray) -> np.ndarray:
     """Average precision at 40 recall levels in percent, by class, on the host.
 
@@ -69,9 +80,7 @@ def binned_precision(right: np.ndarray, wrong: np.ndarray, objects: np.ndarray) 
     >>> binned_precision(np.array([[40.0, 0]]), np.array([[0.0, 9]]), np.array([40]))
     array([100.])
     """
-    right, wrong = (np.cumsum(np.float64(a), axis=-1) for a in (right, wrong))
-    recall = right / np.maximum(objects, 1)[:, None]
-    precision = right / np.maximum(right + wrong, 1)
+    recall, precision = recall_and_precision(right, wrong, objects)
     largest = np.maximum.accumulate(precision[:, ::-1], axis=-1)[:, ::-1]
     levels = np.arange(1, 41) / 40
     found = np.zeros(len(right))

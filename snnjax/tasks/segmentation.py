@@ -15,6 +15,7 @@ from snnjax.data import Batch, DataInfo
 from snnjax.data.lidar import colours_of, raw_numbers
 from snnjax.losses import lovasz_softmax, masked_cross_entropy
 from snnjax.metrics import class_iou, mean_iou, row_confusion
+from snnjax.tasks.class_weights import check_class_weights, check_weight_count
 from snnjax.tasks.task import OVERFLOW, Sums, Task
 from snnjax.viz import Picture, Table, iou_bars, segmentation_figure, worst_confusions
 
@@ -67,11 +68,7 @@ class Segmentation(Task):
     goal = "max miou"
 
     def __post_init__(self) -> None:
-        if self.class_weights and not (min(self.class_weights) >= 0 < sum(self.class_weights)):
-            raise ValueError(
-                "task.class_weights must be at least 0, and one above it; got "
-                f"{self.class_weights}."
-            )
+        check_class_weights(self.class_weights)
         if not 0 <= self.lovasz < float("inf"):
             raise ValueError(f"task.lovasz must be at least 0 and finite; got {self.lovasz}.")
         if self.absent not in ("skip", "zero"):
@@ -140,21 +137,17 @@ class Segmentation(Task):
                 f"segmentation with {classes} classes needs scores [B, N, {classes}]; they are "
                 f"{tuple(logits.shape)}. Build the model with num_classes={classes}."
             )
-        if self.class_weights and len(self.class_weights) != classes:
-            raise ValueError(
-                f"task.class_weights must have one entry for each of the {classes} classes; got "
-                f"{len(self.class_weights)}."
-            )
+        check_weight_count(self.class_weights, classes)
 
     def check_batch(self, batch: Batch, info: DataInfo) -> None:
         classes = len(info.class_names)
         for name in ("label", "point_label"):
-            label = batch.get(name)
-            if label is not None and ((label < -1) | (label >= classes)).any():
-                wrong = int(label[(label < -1) | (label >= classes)][0])
+            label = batch.get(name, np.zeros(0))
+            wrong = label[(label < -1) | (label >= classes)]
+            if len(wrong):
                 raise ValueError(
-                    f"the {name} of a sample holds {wrong}; classes are 0..{classes - 1}, and -1 "
-                    "where ignored. Correct the labels, or the table of classes."
+                    f"the {name} of a sample holds {int(wrong[0])}; classes are 0..{classes - 1}, "
+                    "and -1 where ignored. Correct the labels, or the table of classes."
                 )
 
     def pictures(
@@ -217,9 +210,8 @@ class Segmentation(Task):
         """The share of the voxels of each class that occurs, the largest first."""
         logits = np.asarray(outputs)
         used = logits.any(axis=-1)  # rows without a voxel have scores of 0
-        share = np.bincount(logits[used].argmax(-1), minlength=logits.shape[-1]) / max(
-            used.sum(), 1
-        )
+        count = np.bincount(logits[used].argmax(-1), minlength=logits.shape[-1])
+        share = count / max(used.sum(), 1)
         order = np.argsort(-share, kind="stable")
         return [(info.class_names[k], float(share[k])) for k in order if share[k] > 0]
 

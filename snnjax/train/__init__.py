@@ -3,6 +3,7 @@
 from snnjax.train.errors import Diverged as Diverged
 from snnjax.train.evaluate import Evaluation as Evaluation
 from snnjax.train.evaluate import Trained as Trained
+from snnjax.train.evaluate import described as described
 from snnjax.train.evaluators import ContinuousDelays as ContinuousDelays
 from snnjax.train.evaluators import Evaluator as Evaluator
 from snnjax.train.evaluators import Votes as Votes

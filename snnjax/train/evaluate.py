@@ -160,6 +160,10 @@ class Trained:
 
     def predict(self, sample: Sample) -> Any:
         """The task's outputs for one sample, without a batch axis."""
+        return self.predicted(sample)[1]
+
+    def predicted(self, sample: Sample) -> tuple[Sample, Any]:
+        """`described` sample, and the task's outputs for it, without a batch axis."""
         spec = self.programs.spec
         batch = spec.source.collate([sample], None)
         shape = self.session.shapes.fit(batch)
@@ -171,7 +175,8 @@ class Trained:
             return spec.task.outputs(out)
 
         here = jax.device_put(self.weights, jax.local_devices()[0])
-        return jax.tree.map(lambda a: a[0], jax.device_get(jax.jit(run)(here, batch)))
+        outputs = jax.device_get(jax.jit(run)(here, batch))
+        return described(sample, batch), jax.tree.map(lambda a: a[0], outputs)
 
     def _run(
         self, dataset: Dataset, copies: int = 0, source: Source | None = None
@@ -184,6 +189,11 @@ class Trained:
             )
             for item, out in outputs:
                 yield item.host, out
+
+
+def described(sample: Sample, batch: Batch) -> Sample:
+    """A sample, and its rows of the batch that it is the first of, for `Task.draw` and `files`."""
+    return {name: value[0] for name, value in batch.items()} | sample
 
 
 def _wide(value: np.ndarray) -> np.ndarray:

@@ -22,8 +22,8 @@ from .calib import Calibration, homogeneous, read_calibration
 from .grid import LidarGrid
 from .kitti import (
     IMAGE_SIZE,
-    NEIGHBOURS,
     TYPES,
+    class_numbers,
     difficulty,
     in_image,
     read_image_size,
@@ -215,6 +215,10 @@ class LidarBoxSource(VoxelSource):
         if not frames:
             problem = f"none of {len(names)} {split} frames can be used for {self.class_names}"
             raise DataError.at(root, problem, fix="see the log, or set data.class_names")
+        return self.frame_set(frames, split, skipped=skipped)
+
+    def frame_set(self, frames: Sequence[Frame], split: str, *, skipped: int = 0) -> BoxSet:
+        """These frames as a split; objects to paste in training are collected now."""
         store = None
         if split == "train" and self.paste:
             contents = ((f.points(self.in_view), f.boxes, f.kind, f.level) for f in frames)
@@ -338,18 +342,14 @@ def read_frame(folder: Path, name: str, class_names: tuple[str, ...]) -> BoxFram
         raise DataError.at(calib_path, problem, fix="add the calibration of the frame")
     calib = read_calibration(calib_path)
     objects = objects.take(objects.kind != "DontCare")
-    number = {kind: k for k, kind in enumerate(class_names)}
-    kind = np.array([number.get(k, -1) for k in objects.kind], np.int32)
-    ignore = [
-        -1 if k in number else number.get(NEIGHBOURS.get(k, ""), -1) for k in objects.kind.tolist()
-    ]
+    kind, ignore = class_numbers(objects.kind.tolist(), class_names)
     return BoxFrame(
         path,
         calib,
         _image_size(folder, name) or IMAGE_SIZE,
         to_boxes(objects, calib),
         kind,
-        np.array(ignore, np.int32),
+        ignore,
         difficulty(objects),
         _image_size(folder, name) is not None,
     )

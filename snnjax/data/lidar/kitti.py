@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -187,6 +188,26 @@ def difficulty(objects: Objects) -> np.ndarray:
     """
     height = objects.region[:, 3] - objects.region[:, 1]
     return level_of(height, objects.occluded, objects.truncated)
+
+
+def class_numbers(
+    kinds: Sequence[str], class_names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The class of each object, and the class whose detections on it are no errors.
+
+    Args:
+      kinds: types of the objects, [M]. class_names: the types to find.
+
+    Returns:
+      int32 [M] each, -1 for none; an object of a class is no other's neighbour.
+
+    >>> [row.tolist() for row in class_numbers(("Car", "Van", "Tram"), ("Car",))]
+    [[0, -1, -1], [-1, 0, -1]]
+    """
+    number = {kind: k for k, kind in enumerate(class_names)}
+    own = [number.get(kind, -1) for kind in kinds]
+    near = [-1 if kind in number else number.get(NEIGHBOURS.get(kind, ""), -1) for kind in kinds]
+    return np.array(own, np.int32), np.array(near, np.int32)
 
 
 def level_of(height: np.ndarray, occluded: np.ndarray, truncated: np.ndarray) -> np.ndarray:

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from snnjax.data.lidar import BoxSet, Calibration, LidarBoxSource, LidarGrid, in_image, level_of
-from snnjax.data.lidar.kitti import NEIGHBOURS
-from snnjax.data.lidar.paste import ObjectStore
+from snnjax.data.lidar.kitti import class_numbers
 
 from .classes import BOX_CLASSES
 from .kitti import IMAGE, P2, VELO_TO_CAM, appearance
-from .source import SIZES, LidarScenes, Scan
+from .source import LidarScenes, Scan, check_generated, size_of
 
 CALIBRATION = Calibration(P2, np.vstack([VELO_TO_CAM, [0, 0, 0, 1]]))
 NONE = 3
@@ -34,7 +33,7 @@ class SceneBoxes(LidarBoxSource):
     scenes: LidarScenes = field(
         default_factory=lambda: LidarScenes(beams=64, columns=2048, fov=45.0, range=60.0)
     )
-    """The generator; `train_size` and `test_size` are those of the data."""
+    """The generator; sizes of the splits are set here, not there."""
     grid: LidarGrid = field(
         default_factory=lambda: LidarGrid(
             (0.0, -25.6, -3.0), (51.2, 25.6, 1.0), (0.2, 0.2, 0.2), (21, 256, 256)
@@ -49,14 +48,7 @@ class SceneBoxes(LidarBoxSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("path", "skip_bad"):
-            if getattr(self, name) != getattr(LidarBoxSource, name):
-                raise ValueError(
-                    f"embedded scenes are generated: data.{name} has no effect. Leave it unset."
-                )
-        for split in SIZES:
-            if getattr(self.scenes, f"{split}_size") is not None:
-                raise ValueError(f"set data.{split}_size in place of data.scenes.{split}_size.")
+        check_generated(self, ("path", "skip_bad"))
         if not set(self.class_names) <= set(BOX_CLASSES):
             raise ValueError(
                 f"data.class_names must be among {', '.join(BOX_CLASSES)}; got {self.class_names}."
@@ -65,16 +57,9 @@ class SceneBoxes(LidarBoxSource):
             raise ValueError(f"data.least_points must be at least 0; got {self.least_points}.")
 
     def open(self, split: str) -> BoxSet:
-        """The scans of a split. Objects to paste are collected now, from all training scans."""
-        size = self.size(split)
-        size = SIZES[split] if size is None else size
-        frames = [SceneFrame(self, split, i) for i in range(size)]
-        store = None
-        if split == "train" and self.paste:
-            contents = ((f.points(self.in_view), f.boxes, f.kind, f.level) for f in frames)
-            store = ObjectStore.of(contents, self.paste_points)
-        count = self.paste
-        return BoxSet(frames, self.class_names, in_view=self.in_view, store=store, count=count)
+        """The scans of a split."""
+        frames = [SceneFrame(self, split, i) for i in range(size_of(self, split))]
+        return self.frame_set(frames, split)
 
 
 @dataclass(frozen=True)
@@ -103,16 +88,16 @@ class SceneFrame:
 
     @property
     def kind(self) -> np.ndarray:
-        number = {name: k for k, name in enumerate(self.source.class_names)}
-        kinds = [number.get(BOX_CLASSES[k], -1) for k in self._scan.box_class]
-        return np.array(kinds, np.int32)
+        return self._numbers[0]
 
     @property
     def ignore(self) -> np.ndarray:
-        number = {name: k for k, name in enumerate(self.source.class_names)}
-        names = [BOX_CLASSES[k] for k in self._scan.box_class]
-        near = [-1 if n in number else number.get(NEIGHBOURS.get(n, ""), -1) for n in names]
-        return np.array(near, np.int32)
+        return self._numbers[1]
+
+    @property
+    def _numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        kinds = [BOX_CLASSES[k] for k in self._scan.box_class]
+        return class_numbers(kinds, self.source.class_names)
 
     @property
     def level(self) -> np.ndarray:

@@ -64,7 +64,11 @@ def label_line(box: np.ndarray, kind: int, visible: float) -> str:
 def appearance(box: np.ndarray, visible: float) -> tuple[np.ndarray, float, int] | None:
     """How the image shows a box: x1, y1, x2, y2, the share outside, and the occlusion 0..3.
 
-    None where it does not. Args: box: [7]. visible: share of its rays that nothing else stops.
+    Args:
+      box: [7]. visible: share of its rays that nothing else stops.
+
+    Returns:
+      None where the image does not show it.
     """
     image = project(box)
     if image is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -173,8 +173,7 @@ class LidarScenes(SourceBase):
         )
 
     def open(self, split: str) -> SceneSet:
-        size = self.size(split)
-        return SceneSet(self, split, SIZES[split] if size is None else size)
+        return SceneSet(self, split, size_of(self, split))
 
     def collate(self, samples: list[Sample], rngs: list[np.random.Generator] | None) -> Batch:
         """Pad to `max_points` points and `max_boxes` boxes; nothing is drawn."""
@@ -205,6 +204,29 @@ class LidarScenes(SourceBase):
                 Path(folder), names[-1], scan.points, scan.boxes, scan.box_class, scan.visible
             )
         return names
+
+
+def size_of(source: SourceBase, split: str) -> int:
+    """The number of scans of a split."""
+    size = source.size(split)
+    return SIZES[split] if size is None else size
+
+
+def check_generated(source: Any, names: tuple[str, ...]) -> None:
+    """Raise if an option is set that a source of embedded scenes does not use.
+
+    Args:
+      source: with `scenes`, the generator. names: options about files, which keep their defaults.
+    """
+    for name in names:
+        if getattr(source, name) != getattr(type(source), name):
+            raise ValueError(
+                f"embedded scenes are generated: data.{name} has no effect. Leave it unset."
+            )
+    for split in SIZES:
+        name = f"{split}_size"
+        if getattr(source.scenes, name) is not None:
+            raise ValueError(f"set data.{name} in place of data.scenes.{name}.")
 
 
 def _is_int(value: object) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from snnjax.data.lidar import ClassMap, LidarGrid, LidarSource, ScanSet
 
 from .classes import MATERIALS
-from .source import SIZES, LidarScenes, Scan
+from .source import LidarScenes, Scan, check_generated, size_of
 
 CLASSES = ClassMap(
     names=tuple(MATERIALS),
@@ -28,7 +28,7 @@ class SceneVoxels(LidarSource):
     """
 
     scenes: LidarScenes = field(default_factory=LidarScenes)
-    """The generator; `scenes.train_size` and `scenes.test_size` are those of the data."""
+    """The generator; sizes of the splits are set here, not there."""
     grid: LidarGrid = field(
         default_factory=lambda: LidarGrid((-51.2, -51.2, -3.2), (51.2, 51.2, 3.2), (0.2, 0.2, 0.2))
     )
@@ -41,21 +41,12 @@ class SceneVoxels(LidarSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("path", "layout", "train_sequences", "test_sequences", "skip_bad"):
-            if getattr(self, name) != getattr(LidarSource, name):
-                raise ValueError(
-                    f"embedded scenes are generated: data.{name} has no effect. Leave it unset."
-                )
-        for split in SIZES:
-            name = f"{split}_size"
-            if getattr(self.scenes, name) is not None:
-                raise ValueError(f"set data.{name} in place of data.scenes.{name}.")
+        files = ("path", "layout", "train_sequences", "test_sequences", "skip_bad")
+        check_generated(self, files)
 
     def open(self, split: str) -> ScanSet:
         """The scans of a split."""
-        size = self.size(split)
-        size = SIZES[split] if size is None else size
-        scans = [SceneScan(self.scenes, split, i) for i in range(size)]
+        scans = [SceneScan(self.scenes, split, i) for i in range(size_of(self, split))]
         return ScanSet(scans, CLASSES, mix=split == "train" and self.mix > 0)
 
 
