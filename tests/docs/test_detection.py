@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 
 from snnjax.experiment.registry import REGISTRY
+from tests.docs.pages import DOCS, run_page
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "detection.md").read_text()
+PAGE = (DOCS / "detection.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def page() -> dict[str, Any]:
-    scope: dict[str, Any] = {"__name__": "detection_page"}
-    for snippet in re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.S | re.M):
-        exec(compile(snippet, "docs/detection.md", "exec"), scope)
-    return scope
+    return run_page("detection")
 
 
 def test_the_page_runs(page: dict[str, Any]) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from snnjax.data import lidar, lidar_scenes
+from tests.docs.pages import DOCS, run_page
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "lidar.md").read_text()
+PAGE = (DOCS / "lidar.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def page() -> dict[str, Any]:
-    scope: dict[str, Any] = {"__name__": "lidar_page"}
-    for snippet in re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.S | re.M):
-        exec(compile(snippet, "docs/lidar.md", "exec"), scope)
-    return scope
+    return run_page("lidar")
 
 
 def test_the_page_runs(page: dict[str, Any]) -> None:

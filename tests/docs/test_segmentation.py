@@ -10,17 +10,15 @@ import pytest
 
 from snnjax.experiment.registry import REGISTRY
 from snnjax.metrics import count_parameters
+from tests.docs.pages import DOCS, run_page
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "segmentation.md").read_text()
+PAGE = (DOCS / "segmentation.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def page() -> dict[str, Any]:
-    scope: dict[str, Any] = {"__name__": "segmentation_page"}
-    for snippet in re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.S | re.M):
-        exec(compile(snippet, "docs/segmentation.md", "exec"), scope)
-    return scope
+    return run_page("segmentation")
 
 
 def test_the_page_runs(page: dict[str, Any]) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sparse.md").read_text()
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.S | re.M)
+from tests.docs.pages import DOCS, run_page
+
+PAGE = (DOCS / "sparse.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def page() -> dict[str, Any]:
-    scope: dict[str, Any] = {"__name__": "sparse_page"}
-    for snippet in SNIPPETS:
-        exec(compile(snippet, "docs/sparse.md", "exec"), scope)
-    return scope
+    return run_page("sparse")
 
 
 def test_the_page_runs(page: dict[str, Any]) -> None:

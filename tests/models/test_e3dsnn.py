@@ -30,7 +30,8 @@ from snnjax.metrics import (
 from snnjax.models import E3DSNN, E3DSNNConfig, e3dsnn_h, e3dsnn_l, e3dsnn_s, e3dsnn_t
 from snnjax.neurons import ILIFState, ilif_unroll_spikes
 from snnjax.nn import IntegerNeuron, SparseBatchNorm, count_inputs, probe
-from snnjax.sparse import Capacities, SparseTensor, voxelize
+from snnjax.sparse import Capacities, voxelize
+from tests.models.random_nets import pack, random_net
 from tests.reference.e3dsnn import Dense, at, coarser, integer_neuron, pairs_of
 
 EXTENT = (5, 4, 7)  # odd: strided convolutions lose the last plane
@@ -58,39 +59,7 @@ class Net(NamedTuple):
 
 
 def net_of(config, seed=0):
-    """The weights depend on the shapes alone: nets that differ in their neurons share them."""
-    graph, params, stats = nnx.split(
-        nnx.eval_shape(lambda: E3DSNN(config, rngs=nnx.Rngs(0))), nnx.Param, ...
-    )
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        name = getattr(path[-1], "key", None)
-        if name in ("scale", "var"):
-            return rng.uniform(0.5, 1.5, leaf.shape)
-        if name in ("shift", "mean", "bias"):
-            return rng.normal(0.2, 0.4, leaf.shape)
-        return rng.normal(0, 1, leaf.shape) / np.prod(leaf.shape[:-1]) ** 0.5
-
-    return Net(
-        graph,
-        jax.tree.map_with_path(draw, nnx.as_pure(params)),
-        jax.tree.map_with_path(draw, nnx.as_pure(stats)),
-    )
-
-
-def pack(grid, mask, rows=None):
-    """The SparseTensor of a grid [T?, B, Z, Y, X, C], made site by site on the host."""
-    batch, extent, channels = len(mask), mask.shape[1:], grid.shape[-1]
-    rows = mask[0].size if rows is None else rows
-    feats = np.zeros((*grid.shape[:-5], batch, rows, channels))
-    coords = np.zeros((batch, rows, 3), np.int32)
-    for b in range(batch):
-        sites = np.argwhere(mask[b])  # z-major, x fastest
-        coords[b, : len(sites)] = sites
-        feats[..., b, : len(sites), :] = grid[..., b, :, :, :, :][..., mask[b], :]
-    n = mask.sum((1, 2, 3)).astype(np.int32)
-    return SparseTensor(feats, coords, n, np.zeros(batch, np.int32), extent)
+    return Net(*random_net(lambda: E3DSNN(config, rngs=nnx.Rngs(0)), seed))
 
 
 def clouds(batch, extent=EXTENT, share=0.3, channels=3, steps=(), seed=0):

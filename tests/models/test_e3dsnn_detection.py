@@ -14,7 +14,8 @@ from flax import nnx
 from snnjax.metrics import ActivityTotals, count_parameters, layer_synops
 from snnjax.models import E3DSNNDetector, E3DSNNDetectorConfig, e3dsnn_kitti
 from snnjax.nn import compute_in
-from snnjax.sparse import Capacities, SparseTensor
+from snnjax.sparse import Capacities
+from tests.models.random_nets import pack, random_net
 from tests.reference.e3dsnn import integer
 from tests.reference.e3dsnn_detection import DenseDetector
 
@@ -32,41 +33,14 @@ def float64():
         yield
 
 
-def weights_of(config, seed=0):
-    graph, params, stats = nnx.split(
-        nnx.eval_shape(lambda: E3DSNNDetector(config, rngs=nnx.Rngs(0))), nnx.Param, ...
-    )
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        name = getattr(path[-1], "key", None)
-        if name in ("scale", "var"):
-            return rng.uniform(0.5, 1.5, leaf.shape)
-        if name in ("shift", "mean", "bias"):
-            return rng.normal(0.2, 0.4, leaf.shape)
-        return rng.normal(0, 1, leaf.shape) / np.prod(leaf.shape[:-1]) ** 0.5
-
-    params = jax.tree.map_with_path(draw, nnx.as_pure(params))
-    stats = jax.tree.map_with_path(
-        lambda path, leaf: np.full(leaf.shape, 0.25) if "beta" in str(path) else draw(path, leaf),
-        nnx.as_pure(stats),
-    )
-    return graph, params, stats
+def weights_of(config):
+    return random_net(lambda: E3DSNNDetector(config, rngs=nnx.Rngs(0)))
 
 
 def scenes():
     rng = np.random.default_rng(0)
     grid, mask = rng.normal(0.5, 1, (BATCH, *EXTENT, 2)), rng.random((BATCH, *EXTENT)) < 0.1
     return grid * mask[..., None], mask
-
-
-def pack(grid, mask):
-    feats, coords = np.zeros((BATCH, CELLS, 2)), np.zeros((BATCH, CELLS, 3), np.int32)
-    for b, occupied in enumerate(mask):
-        sites = np.argwhere(occupied)
-        coords[b, : len(sites)], feats[b, : len(sites)] = sites, grid[b][occupied]
-    n = mask.sum((1, 2, 3)).astype(np.int32)
-    return SparseTensor(feats, coords, n, np.zeros(BATCH, np.int32), EXTENT)
 
 
 def loss_of(parts):

@@ -13,7 +13,8 @@ from flax import nnx
 
 from snnjax.metrics import ActivityTotals, count_parameters, layer_synops
 from snnjax.models import E3DSNNCentres, E3DSNNCentresConfig, e3dsnn_nuscenes
-from snnjax.sparse import Capacities, SparseTensor
+from snnjax.sparse import Capacities
+from tests.models.random_nets import pack, random_net
 from tests.reference.e3dsnn import integer
 from tests.reference.e3dsnn_nuscenes import DenseCentres
 
@@ -30,22 +31,8 @@ def float64():
         yield
 
 
-def weights_of(config, seed=0):
-    graph, params, stats = nnx.split(
-        nnx.eval_shape(lambda: E3DSNNCentres(config, rngs=nnx.Rngs(0))), nnx.Param, ...
-    )
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        name = getattr(path[-1], "key", None)
-        if name in ("scale", "var"):
-            return rng.uniform(0.5, 1.5, leaf.shape)
-        if name in ("shift", "mean", "bias"):
-            return rng.normal(0.2, 0.4, leaf.shape)
-        return rng.normal(0, 1, leaf.shape) / np.prod(leaf.shape[:-1]) ** 0.5
-
-    pure = [jax.tree.map_with_path(draw, nnx.as_pure(tree)) for tree in (params, stats)]
-    return graph, *pure
+def weights_of(config):
+    return random_net(lambda: E3DSNNCentres(config, rngs=nnx.Rngs(0)))
 
 
 def scenes():
@@ -54,15 +41,6 @@ def scenes():
     mask[1] = False
     mask[1, 4, 7, 11] = True  # at the far corner
     return grid * mask[..., None], mask
-
-
-def pack(grid, mask):
-    feats, coords = np.zeros((BATCH, CELLS, 2)), np.zeros((BATCH, CELLS, 3), np.int32)
-    for b, occupied in enumerate(mask):
-        sites = np.argwhere(occupied)
-        coords[b, : len(sites)], feats[b, : len(sites)] = sites, grid[b][occupied]
-    n = mask.sum((1, 2, 3)).astype(np.int32)
-    return SparseTensor(feats, coords, n, np.zeros(BATCH, np.int32), EXTENT)
 
 
 def loss_of(heat, codes):

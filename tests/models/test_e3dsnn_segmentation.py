@@ -18,7 +18,8 @@ from snnjax.models import (
     e3dsnn_l_segmentation,
 )
 from snnjax.nn import SiteLinear
-from snnjax.sparse import Capacities, SparseTensor
+from snnjax.sparse import Capacities
+from tests.models.random_nets import pack, random_net
 from tests.reference.e3dsnn import coarser, integer_neuron
 from tests.reference.e3dsnn_segmentation import DenseUNet
 
@@ -37,23 +38,8 @@ def float64():
         yield
 
 
-def weights_of(config, seed=0):
-    """Graph, parameters and statistics, random and of order 1."""
-    graph, params, stats = nnx.split(
-        nnx.eval_shape(lambda: E3DSNNSegmentation(config, rngs=nnx.Rngs(0))), nnx.Param, ...
-    )
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        name = getattr(path[-1], "key", None)
-        if name in ("scale", "var"):
-            return rng.uniform(0.5, 1.5, leaf.shape)
-        if name in ("shift", "mean", "bias"):
-            return rng.normal(0.2, 0.4, leaf.shape)
-        return rng.normal(0, 1, leaf.shape) / np.prod(leaf.shape[:-1]) ** 0.5
-
-    pure = [jax.tree.map_with_path(draw, nnx.as_pure(tree)) for tree in (params, stats)]
-    return graph, *pure
+def weights_of(config):
+    return random_net(lambda: E3DSNNSegmentation(config, rngs=nnx.Rngs(0)))
 
 
 def scenes(seed=0):
@@ -63,17 +49,6 @@ def scenes(seed=0):
     mask[FULL], mask[SINGLE], mask[EMPTY] = True, False, False
     mask[SINGLE, 1, 2, 3] = True
     return grid, mask
-
-
-def pack(grid, mask, rows=CELLS):
-    feats = np.zeros((len(mask), rows, grid.shape[-1]))
-    coords = np.zeros((len(mask), rows, 3), np.int32)
-    for b, occupied in enumerate(mask):
-        sites = np.argwhere(occupied)
-        coords[b, : len(sites)] = sites
-        feats[b, : len(sites)] = grid[b][occupied]
-    n = mask.sum((1, 2, 3)).astype(np.int32)
-    return SparseTensor(feats, coords, n, np.zeros(len(mask), np.int32), mask.shape[1:])
 
 
 def on_grid(logits, mask):

@@ -78,12 +78,7 @@ class Dense:
 
     def __call__(self, grid, mask):
         """Logits [B, K] of a grid [T?, B, Z, Y, X, C] with occupied voxels [B, Z, Y, X]."""
-        static = grid.ndim == 5
-        x = self._layer(("stem",), grid[None] if static else grid, mask)
-        if static:
-            x = jnp.broadcast_to(x, (self.steps, *x.shape[1:]))
-        for branch in ("second", "third"):
-            x = self._layer(("stem", branch), self.neuron(x), mask)
+        x = self._stem(grid, mask)
         for index in sorted(self.params["stages"]):
             x, mask = self._stage(("stages", index), x, mask)
         if self.spike_head:
@@ -91,6 +86,15 @@ class Dense:
         self.inputs["head"], self.masks["head"] = x, mask
         pooled = x.sum((2, 3, 4)) / jnp.maximum(mask.sum((1, 2, 3)), 1)[:, None]
         return (pooled @ self.params["head"]["kernel"] + self.params["head"]["bias"]).mean(0)
+
+    def _stem(self, grid, mask):
+        static = grid.ndim == 5
+        x = self._layer(("stem",), grid[None] if static else grid, mask)
+        if static:
+            x = jnp.broadcast_to(x, (self.steps, *x.shape[1:]))
+        for branch in ("second", "third"):
+            x = self._layer(("stem", branch), self.neuron(x), mask)
+        return x
 
     def _stage(self, path, x, mask):
         below = coarser(mask)

@@ -20,12 +20,7 @@ class DenseUNet(Dense):
     """One pass; see `Dense`. Logits are [B, Z, Y, X, K], 0 where there is no voxel."""
 
     def __call__(self, grid, mask):
-        static = grid.ndim == 5
-        x = self._layer(("stem",), grid[None] if static else grid, mask)
-        if static:
-            x = jnp.broadcast_to(x, (self.steps, *x.shape[1:]))
-        for branch in ("second", "third"):
-            x = self._layer(("stem", branch), self.neuron(x), mask)
+        x = self._stem(grid, mask)
         levels = []
         for index in sorted(self.params["stages"]):
             levels.append((index, x, mask))
