@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax.numpy as jnp
 from flax import nnx
@@ -98,22 +98,22 @@ class E3DSNNConfig:
         return E3DSNN(filled(self, info), rngs=rngs)
 
     @classmethod
-    def t(cls, **options: Any) -> E3DSNNConfig:
+    def t(cls, **options: Any) -> Self:
         """E-3DSNN-T, 1.87 M parameters; `options` are further fields."""
         return cls(16, (16, 32, 64, 128), 1, **options)
 
     @classmethod
-    def s(cls, **options: Any) -> E3DSNNConfig:
+    def s(cls, **options: Any) -> Self:
         """E-3DSNN-S, 3.27 M parameters."""
         return cls(24, (24, 48, 96, 160), 1, **options)
 
     @classmethod
-    def l(cls, **options: Any) -> E3DSNNConfig:  # noqa: E743, the published name of the size
+    def l(cls, **options: Any) -> Self:  # noqa: E743, the published name of the size
         """E-3DSNN-L, 17.3 M parameters."""
         return cls(64, (64, 128, 128, 256), 2, **options)
 
     @classmethod
-    def h(cls, **options: Any) -> E3DSNNConfig:
+    def h(cls, **options: Any) -> Self:
         """E-3DSNN-H, 46.6 M parameters."""
         return cls(64, (96, 192, 288, 384), 2, **options)
 

@@ -63,22 +63,22 @@ class E3DSNNSegmentationConfig(E3DSNNConfig):
     @classmethod
     def t(cls, *, decoder: tuple[int, ...] = _SMALL, **options: Any) -> Self:
         """The encoder of E-3DSNN-T with a narrow decoder, 2.80 M parameters."""
-        return cls(16, (16, 32, 64, 128), 1, decoder=decoder, **options)
+        return super().t(decoder=decoder, **options)
 
     @classmethod
     def s(cls, *, decoder: tuple[int, ...] = _SMALL, **options: Any) -> Self:
         """The encoder of E-3DSNN-S with a narrow decoder, 4.27 M parameters."""
-        return cls(24, (24, 48, 96, 160), 1, decoder=decoder, **options)
+        return super().s(decoder=decoder, **options)
 
     @classmethod
     def l(cls, **options: Any) -> Self:  # noqa: E743, the published name of the size
         """E-3DSNN-L for SemanticKITTI, 20.0 M parameters."""
-        return cls(64, (64, 128, 128, 256), 2, **options)
+        return super().l(**options)
 
     @classmethod
     def h(cls, **options: Any) -> Self:
         """The encoder of E-3DSNN-H with a wide decoder, 49.6 M parameters."""
-        return cls(64, (96, 192, 288, 384), 2, **options)
+        return super().h(**options)
 
 
 class SegmentationOutput(NamedTuple):

@@ -111,7 +111,7 @@ def box_figure(
     Args:
       points: [P, >= 3] in metres. boxes: [M, 7], centre, length, width, height, heading.
       names: a text for each box, such as its class and score.
-      truth: labelled boxes, [L, 7], drawn in grey.
+      truth: labelled boxes, [L, 7], drawn in black.
     """
     points = _checked(points)[0]
     boxes = np.asarray(boxes, np.float64).reshape(-1, np.shape(boxes)[-1] if np.size(boxes) else 7)
